@@ -1,0 +1,129 @@
+//! The kinds of object that the sandbox knows, and how each is named in the API.
+
+/// A kind of object. The order is the order in which a folder of manifests is applied: namespaces first, then what others
+/// refer to, then what makes Pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Namespace,
+    ServiceAccount,
+    Role,
+    RoleBinding,
+    ClusterRole,
+    ClusterRoleBinding,
+    ConfigMap,
+    Secret,
+    Service,
+    EndpointSlice,
+    PersistentVolumeClaim,
+    PodDisruptionBudget,
+    ControllerRevision,
+    StatefulSet,
+    Deployment,
+    ReplicaSet,
+    Pod,
+    Event,
+}
+
+/// How a kind is named: API group (empty for the core one), version, kind, plural, singular, short names, namespaced.
+struct Names {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short: &'static [&'static str],
+    namespaced: bool,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 18] = [
+        Kind::Namespace,
+        Kind::ServiceAccount,
+        Kind::Role,
+        Kind::RoleBinding,
+        Kind::ClusterRole,
+        Kind::ClusterRoleBinding,
+        Kind::ConfigMap,
+        Kind::Secret,
+        Kind::Service,
+        Kind::EndpointSlice,
+        Kind::PersistentVolumeClaim,
+        Kind::PodDisruptionBudget,
+        Kind::ControllerRevision,
+        Kind::StatefulSet,
+        Kind::Deployment,
+        Kind::ReplicaSet,
+        Kind::Pod,
+        Kind::Event,
+    ];
+
+    const fn names(self) -> Names {
+        const fn names(
+            group: &'static str,
+            kind: &'static str,
+            plural: &'static str,
+            short: &'static [&'static str],
+            namespaced: bool,
+        ) -> Names {
+            Names { group, version: "v1", kind, plural, short, namespaced }
+        }
+        const RBAC: &str = "rbac.authorization.k8s.io";
+        match self {
+            Kind::Namespace => names("", "Namespace", "namespaces", &["ns"], false),
+            Kind::ServiceAccount => names("", "ServiceAccount", "serviceaccounts", &["sa"], true),
+            Kind::Role => names(RBAC, "Role", "roles", &[], true),
+            Kind::RoleBinding => names(RBAC, "RoleBinding", "rolebindings", &[], true),
+            Kind::ClusterRole => names(RBAC, "ClusterRole", "clusterroles", &[], false),
+            Kind::ClusterRoleBinding => names(RBAC, "ClusterRoleBinding", "clusterrolebindings", &[], false),
+            Kind::ConfigMap => names("", "ConfigMap", "configmaps", &["cm"], true),
+            Kind::Secret => names("", "Secret", "secrets", &[], true),
+            Kind::Service => names("", "Service", "services", &["svc"], true),
+            Kind::EndpointSlice => names("discovery.k8s.io", "EndpointSlice", "endpointslices", &[], true),
+            Kind::PersistentVolumeClaim => names("", "PersistentVolumeClaim", "persistentvolumeclaims", &["pvc"], true),
+            Kind::PodDisruptionBudget => names("policy", "PodDisruptionBudget", "poddisruptionbudgets", &["pdb"], true),
+            Kind::ControllerRevision => names("apps", "ControllerRevision", "controllerrevisions", &[], true),
+            Kind::StatefulSet => names("apps", "StatefulSet", "statefulsets", &["sts"], true),
+            Kind::Deployment => names("apps", "Deployment", "deployments", &["deploy"], true),
+            Kind::ReplicaSet => names("apps", "ReplicaSet", "replicasets", &["rs"], true),
+            Kind::Pod => names("", "Pod", "pods", &["po"], true),
+            Kind::Event => names("", "Event", "events", &["ev"], true),
+        }
+    }
+
+    /// The kind's name in manifests, `StatefulSet`.
+    pub const fn name(self) -> &'static str {
+        self.names().kind
+    }
+
+    /// The name in URLs, `statefulsets`.
+    pub const fn plural(self) -> &'static str {
+        self.names().plural
+    }
+
+    pub const fn short_names(self) -> &'static [&'static str] {
+        self.names().short
+    }
+
+    /// The API group, empty for the core one.
+    pub const fn group(self) -> &'static str {
+        self.names().group
+    }
+
+    pub const fn version(self) -> &'static str {
+        self.names().version
+    }
+
+    /// What stands in an object's `apiVersion`: `v1`, `apps/v1`.
+    pub fn api_version(self) -> String {
+        let names = self.names();
+        if names.group.is_empty() { names.version.to_owned() } else { format!("{}/{}", names.group, names.version) }
+    }
+
+    pub const fn is_namespaced(self) -> bool {
+        self.names().namespaced
+    }
+
+    /// The kind that a manifest or a URL names.
+    pub fn find(group: &str, version: &str, wanted: impl Fn(Kind) -> bool) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.group() == group && kind.version() == version && wanted(*kind))
+    }
+}

@@ -1,0 +1,10 @@
+//! A small Kubernetes API on loopback: enough of an API server, its controllers and a kubelet that `kubectl`, the watch
+//! loop of this program, and a person following a walkthrough cannot tell it from a test cluster.
+
+pub mod kind;
+pub mod store;
+
+/// The present time as Kubernetes writes it, RFC 3339 in UTC with whole seconds.
+pub fn now() -> String {
+    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

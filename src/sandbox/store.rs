@@ -1,0 +1,278 @@
+//! The sandbox's object store: what etcd and the watch cache are to a real API server.
+//!
+//! One mutex guards all objects and one log of events. Every write takes the next resourceVersion, which is global to the
+//! store as it is in etcd, and appends one [`Event`]; watchers read the log from the resourceVersion they have and wait on
+//! [`Store::subscribe`] for more. The log is bounded ([`LOG_LIMIT`]): whoever asks for an event that was compacted away is
+//! told [`Gone`], which the HTTP side turns into 410.
+//!
+//! Objects are JSON values behind an [`Arc`]: a list or a watch hands out pointers, never copies.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::kind::Kind;
+
+/// Events kept for watchers that lag behind, before the oldest are compacted.
+pub const LOG_LIMIT: usize = 10_000;
+
+/// A stored object. `metadata.resourceVersion`, `uid` and `creationTimestamp` are always set.
+pub type Object = Arc<Value>;
+
+/// What happened to an object at one resourceVersion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub revision: u64,
+    pub kind: Kind,
+    pub event_type: EventType,
+    /// The object after the event; for `Deleted` its last state, carrying the deletion's resourceVersion.
+    pub object: Object,
+    /// The object before the event. A watch with a selector needs it: an object that stops matching is `Deleted` to it.
+    pub previous: Option<Object>,
+}
+
+/// Why a write was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    #[error("already exists")]
+    AlreadyExists,
+    #[error("not found")]
+    NotFound,
+    #[error("the object has been modified; please apply your changes to the latest version and try again")]
+    Conflict,
+}
+
+/// The log no longer reaches back to the resourceVersion that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Sort order of a list: by kind, namespace, name. Objects without a namespace have the empty one.
+type Key = (Kind, String, String);
+
+struct Inner {
+    revision: u64,
+    objects: BTreeMap<Key, Object>,
+    log: VecDeque<Event>,
+    /// Events up to and including this resourceVersion are gone from the log.
+    compacted: u64,
+}
+
+/// All objects of the sandbox. Cheap to share behind an [`Arc`]; every method takes the lock for a short time.
+pub struct Store {
+    inner: Mutex<Inner>,
+    latest: watch::Sender<u64>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let inner = Inner { revision: 1, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 1 };
+        Self { inner: Mutex::new(inner), latest: watch::Sender::new(1) }
+    }
+}
+
+impl Store {
+    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
+        self.lock().objects.get(&(kind, namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// The objects of one kind, of one namespace or of all, by namespace and name, and the store's resourceVersion.
+    pub fn list(&self, kind: Kind, namespace: Option<&str>) -> (u64, Vec<Object>) {
+        let inner = self.lock();
+        let from = (kind, namespace.unwrap_or_default().to_owned(), String::new());
+        let objects = inner
+            .objects
+            .range(from..)
+            .take_while(|((k, ns, _), _)| *k == kind && namespace.is_none_or(|wanted| wanted == ns))
+            .map(|(_, object)| Arc::clone(object))
+            .collect();
+        (inner.revision, objects)
+    }
+
+    /// Adds a new object; sets its `uid`, `creationTimestamp`, `generation` and `resourceVersion`.
+    ///
+    /// The object must have `metadata.name`, and `metadata.namespace` exactly if its kind has namespaces.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`].
+    pub fn create(&self, kind: Kind, mut object: Value) -> Result<Object, StoreError> {
+        let mut inner = self.lock();
+        let key = key_of(kind, &object);
+        if inner.objects.contains_key(&key) {
+            return Err(StoreError::AlreadyExists);
+        }
+        let revision = inner.revision + 1;
+        object["apiVersion"] = json!(kind.api_version());
+        object["kind"] = json!(kind.name());
+        let metadata = &mut object["metadata"];
+        metadata["uid"] = json!(uid(revision));
+        metadata["creationTimestamp"] = json!(super::now());
+        metadata["generation"] = json!(1);
+        metadata["resourceVersion"] = json!(revision.to_string());
+        let object = Arc::new(object);
+        inner.objects.insert(key, Arc::clone(&object));
+        self.append(inner, EventType::Added, kind, Arc::clone(&object), None);
+        Ok(object)
+    }
+
+    /// Replaces an object. A write that changes nothing takes no resourceVersion and makes no event, as in a real API
+    /// server. `uid` and `creationTimestamp` cannot be changed; `generation` goes up when `spec` differs.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the object names a resourceVersion that is not the current
+    /// one, or a `uid` that is not this object's.
+    pub fn update(&self, kind: Kind, mut object: Value) -> Result<Object, StoreError> {
+        let mut inner = self.lock();
+        let key = key_of(kind, &object);
+        let Some(current) = inner.objects.get(&key).cloned() else {
+            return Err(StoreError::NotFound);
+        };
+        for field in ["resourceVersion", "uid"] {
+            if object["metadata"][field]
+                .as_str()
+                .is_some_and(|given| Some(given) != current["metadata"][field].as_str())
+            {
+                return Err(StoreError::Conflict);
+            }
+        }
+        for field in ["uid", "creationTimestamp", "resourceVersion", "generation"] {
+            object["metadata"][field] = current["metadata"][field].clone();
+        }
+        object["apiVersion"] = json!(kind.api_version());
+        object["kind"] = json!(kind.name());
+        if object == *current {
+            return Ok(current);
+        }
+        if object["spec"] != current["spec"] {
+            object["metadata"]["generation"] = json!(current["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
+        }
+        object["metadata"]["resourceVersion"] = json!((inner.revision + 1).to_string());
+        let object = Arc::new(object);
+        inner.objects.insert(key, Arc::clone(&object));
+        self.append(inner, EventType::Modified, kind, Arc::clone(&object), Some(current));
+        Ok(object)
+    }
+
+    /// Reads, changes and writes one object as a single step, so that no conflict is possible. `change` gets the current
+    /// object and edits it in place.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn modify(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+        change: impl Fn(&mut Value),
+    ) -> Result<Object, StoreError> {
+        loop {
+            let mut object = Value::clone(&*self.get(kind, namespace, name).ok_or(StoreError::NotFound)?);
+            change(&mut object);
+            match self.update(kind, object) {
+                Err(StoreError::Conflict) => continue,
+                result => return result,
+            }
+        }
+    }
+
+    /// Removes an object at once: no grace period, no finalizers (those are the API's and the controllers' affair).
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if `uid` is given and is not the object's.
+    pub fn delete(&self, kind: Kind, namespace: &str, name: &str, uid: Option<&str>) -> Result<Object, StoreError> {
+        let mut inner = self.lock();
+        let key = (kind, namespace.to_owned(), name.to_owned());
+        let current = inner.objects.get(&key).cloned().ok_or(StoreError::NotFound)?;
+        if uid.is_some_and(|uid| current["metadata"]["uid"].as_str() != Some(uid)) {
+            return Err(StoreError::Conflict);
+        }
+        inner.objects.remove(&key);
+        let mut last = Value::clone(&current);
+        last["metadata"]["resourceVersion"] = json!((inner.revision + 1).to_string());
+        let last = Arc::new(last);
+        self.append(inner, EventType::Deleted, kind, Arc::clone(&last), Some(current));
+        Ok(last)
+    }
+
+    /// The events after `revision`, oldest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// [`Gone`] if some of them were compacted.
+    pub fn events_after(&self, revision: u64, limit: usize) -> Result<Vec<Event>, Gone> {
+        let inner = self.lock();
+        if revision < inner.compacted {
+            return Err(Gone);
+        }
+        let start = inner.log.partition_point(|event| event.revision <= revision);
+        Ok(inner.log.iter().skip(start).take(limit).cloned().collect())
+    }
+
+    /// The resourceVersion of the latest write, and a wake-up at each one after it.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.lock().revision
+    }
+
+    /// Forgets every event so far: a watch from an older resourceVersion gets 410 from now on.
+    pub fn compact(&self) {
+        let mut inner = self.lock();
+        inner.log.clear();
+        inner.compacted = inner.revision;
+    }
+
+    fn append(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        event_type: EventType,
+        kind: Kind,
+        object: Object,
+        previous: Option<Object>,
+    ) {
+        inner.revision += 1;
+        let revision = inner.revision;
+        inner.log.push_back(Event { revision, kind, event_type, object, previous });
+        if inner.log.len() > LOG_LIMIT
+            && let Some(oldest) = inner.log.pop_front()
+        {
+            inner.compacted = oldest.revision;
+        }
+        drop(inner);
+        self.latest.send_replace(revision);
+    }
+
+    /// A panic while the lock is held cannot leave the maps half changed (each write is one insert and one push), so a
+    /// poisoned lock is used as it is.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key_of(kind: Kind, object: &Value) -> Key {
+    let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+    (kind, if kind.is_namespaced() { field("namespace") } else { String::new() }, field("name"))
+}
+
+/// A UUID that is unique in this store: the revision at which the object was made, spread over a version-4 layout.
+fn uid(revision: u64) -> String {
+    let mixed = revision.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        mixed >> 32,
+        (mixed >> 16) & 0xffff,
+        mixed & 0xfff,
+        revision & 0xfff,
+        revision
+    )
+}
