@@ -7,6 +7,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::net::IpAddr;
 
 /// Octets in a label, without its length octet (RFC 1035 section 2.3.4).
 pub const MAX_LABEL: usize = 63;
@@ -43,6 +44,22 @@ impl Label {
         let mut wire = Vec::with_capacity(text.len() + 1);
         push_label(&mut wire, text)?;
         Ok(Self(wire.into()))
+    }
+
+    /// The address with dashes for its dots or colons: `10-1-0-20`, `fd00--a`.
+    pub fn of_address(address: IpAddr) -> Self {
+        let mut text = address.to_string().replace(['.', ':'], "-");
+        // A label neither begins nor ends with a dash (RFC 1123 section 2.1), as `::1` and `fd00::` would.
+        if text.starts_with('-') {
+            text.insert(0, '0');
+        }
+        if text.ends_with('-') {
+            text.push('0');
+        }
+        // Eight groups of four digits and what stands between them are 41 octets at most.
+        let mut wire = vec![text.len() as u8];
+        wire.extend_from_slice(text.as_bytes());
+        Self(wire.into())
     }
 
     /// The length octet and the label.
@@ -245,6 +262,16 @@ mod tests {
         assert_eq!(Name::parse("a b"), Err(NameError::Character("a b".to_owned())));
         assert_eq!(Name::parse(&"a".repeat(64)), Err(NameError::LongLabel("a".repeat(64))));
         assert_eq!(Name::parse(&["a".repeat(63).as_str(); 4].join(".")), Err(NameError::LongName));
+    }
+
+    /// S7.
+    #[test]
+    fn an_address_as_a_label_has_dashes_and_is_padded_where_one_would_stand_at_an_end() {
+        for (address, label) in
+            [("10.1.0.20", "10-1-0-20"), ("fd00::a", "fd00--a"), ("::1", "0--1"), ("fd00::", "fd00--0"), ("::", "0--0")]
+        {
+            assert_eq!(Label::of_address(address.parse().unwrap()).to_string(), label);
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub struct Srv {
 }
 
 /// The target of an SRV record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SrvTarget {
     /// The bare name of the Service.
     Service,
