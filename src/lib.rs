@@ -1,5 +1,9 @@
 //! headless-dns, an authoritative DNS server for Kubernetes headless Services.
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
+pub mod metrics;
+pub mod readiness;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
