@@ -70,6 +70,16 @@ impl Default for Shared {
     }
 }
 
+impl Shared {
+    fn size(&self) -> TableSize {
+        TableSize {
+            services: self.services.len(),
+            endpoints: self.endpoints.load(Ordering::Relaxed),
+            namespaces: self.namespaces.len(),
+        }
+    }
+}
+
 /// The table's one writer. It cannot be cloned.
 pub struct TableWriter {
     shared: Arc<Shared>,
@@ -126,6 +136,10 @@ impl TableWriter {
     /// Says that every source of objects has been heard in full once: from now on an absent name does not exist.
     pub fn set_synchronised(&mut self) {
         self.shared.synchronised.store(true, Ordering::Release);
+    }
+
+    pub fn size(&self) -> TableSize {
+        self.shared.size()
     }
 
     fn enter_namespace(&mut self, key: &ServiceKey, guard: &LocalGuard<'_>) {
@@ -266,11 +280,7 @@ impl Table<'_> {
     }
 
     pub fn size(&self) -> TableSize {
-        TableSize {
-            services: self.shared.services.len(),
-            endpoints: self.shared.endpoints.load(Ordering::Relaxed),
-            namespaces: self.shared.namespaces.len(),
-        }
+        self.shared.size()
     }
 }
 

@@ -98,3 +98,14 @@ pub enum Update {
     Service(Scope, Change<Service>),
     Slice(Scope, Change<Slice>),
 }
+
+impl Update {
+    /// The watch whose list this ends, if it ends one.
+    pub fn relisted(&self) -> Option<(Watched, Scope)> {
+        match self {
+            Self::Service(scope, Change::RelistDone) => Some((Watched::Services, scope.clone())),
+            Self::Slice(scope, Change::RelistDone) => Some((Watched::EndpointSlices, scope.clone())),
+            _ => None,
+        }
+    }
+}

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use hickory::Responder;
+pub use hickory::{Responder, ResponderOptions};
 
 use crate::metrics::Metrics;
 
