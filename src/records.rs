@@ -122,8 +122,11 @@ pub enum SrvTarget {
 /// Names keyed by their wire form relative to the Service, in a fixed order.
 pub type ByLabel<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
 
+/// SRV records by the two labels `_port._protocol` in wire form.
+pub type SrvByOwner = ByLabel<Box<[u8]>, Box<[Srv]>>;
+
 /// All RRsets of one Service. Published whole, so that no reader sees the addresses of one moment with the SRV records of
-/// another. The default is a Service that exists and has no name to answer for.
+/// another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceRecords {
     pub kind: ServiceKind,
@@ -131,13 +134,14 @@ pub struct ServiceRecords {
     pub addresses: Addresses,
     /// The endpoints' own names, by label.
     pub hosts: ByLabel<Label, Addresses>,
-    /// The SRV records of named ports, by the two labels `_port._protocol`.
-    pub srv: ByLabel<Box<[u8]>, Box<[Srv]>>,
+    /// The SRV records of named ports.
+    pub srv: SrvByOwner,
     /// The SRV records of the bare name: every port, those without a name too.
     pub all_srv: Box<[Srv]>,
 }
 
 impl ServiceRecords {
+    /// A Service that exists and has no address to answer with.
     pub fn empty(kind: ServiceKind) -> Self {
         Self {
             kind,

@@ -4,8 +4,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
 
 /// A field of an object that came over the network.
 ///
@@ -54,7 +55,7 @@ struct FieldVisitor<T>(PhantomData<T>);
 /// A scalar: it is consumed by being handed over, so a refusal needs nothing more.
 macro_rules! scalar {
     ($method:ident, $type:ty, $found:literal) => {
-        fn $method<E: serde::de::Error>(self, value: $type) -> Result<Self::Value, E> {
+        fn $method<E: Error>(self, value: $type) -> Result<Self::Value, E> {
             let value: Result<T, serde::de::value::Error> = T::deserialize(value.into_deserializer());
             Ok(value.map_or(Field::Wrong($found), Field::Value))
         }
@@ -74,12 +75,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
     scalar!(visit_f64, f64, "a fraction");
     scalar!(visit_str, &str, "a string, or not one that is allowed");
 
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
         Ok(Field::Absent)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        if let Ok(value) = T::deserialize(SeqAccessDeserializer::new(&mut seq)) {
+        if let Ok(value) = T::deserialize(Elements(&mut seq)) {
             return Ok(Field::Value(value));
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -92,6 +93,26 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
         }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Field::Wrong("an object"))
+    }
+}
+
+/// A list for those who ask for a list alone. A struct would take one as its fields in order.
+struct Elements<A>(A);
+
+impl<'de, A: SeqAccess<'de>> Deserializer<'de> for Elements<A> {
+    type Error = A::Error;
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_seq(self.0)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, A::Error> {
+        Err(A::Error::custom("a list"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

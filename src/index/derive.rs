@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::cluster::{Endpoint, Port, Service, ServiceSpec, Slice};
 use crate::name::Label;
-use crate::records::{Addresses, ByLabel, ServiceKind, ServiceRecords, Srv, SrvTarget};
+use crate::records::{Addresses, ByLabel, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 
 /// The records of `service`, whose slices are `slices` in any order.
 pub fn derive<'a>(service: &Service, slices: impl Iterator<Item = &'a Slice> + Clone) -> ServiceRecords {
