@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Update, Watched};
+use super::{Change, ObjectKey, Scope, Service, Slice, Update, Watched};
 
 /// A kind of object that the index is told of.
 pub(super) trait Kind: Clone + Debug + Send + 'static {
@@ -74,6 +74,24 @@ impl<K: Kind> Incoming<K> {
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
         ObjectKey { namespace: text(&self.meta.namespace), name: text(&self.meta.name) }
     }
+
+    /// What the object says, and what of it cannot be served.
+    pub fn read(self) -> (Change<K>, Vec<String>) {
+        let key = self.key();
+        let mut problems = Vec::new();
+        let object = match self.raw {
+            Field::Value(raw) => K::read(key.clone(), raw, &mut |problem| problems.push(problem)),
+            Field::Wrong(found) => Err(format!("it is {found}")),
+            Field::Absent => Err("it is empty".to_owned()),
+        };
+        match object {
+            Ok(object) => (Change::Apply(object), problems),
+            Err(problem) => {
+                problems.push(problem);
+                (Change::Keep(key), problems)
+            }
+        }
+    }
 }
 
 impl<'de, K: Kind> Deserialize<'de> for Incoming<K> {
@@ -118,5 +136,20 @@ impl<K: Kind> Resource for Incoming<K> {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.meta
+    }
+}
+
+/// Reads one object from JSON as the watch would: the change in `scope`, and what of the object cannot be served.
+///
+/// # Errors
+/// The text is no JSON.
+pub fn read_json(watched: Watched, scope: Scope, json: &[u8]) -> Result<(Update, Vec<String>), serde_json::Error> {
+    fn read<K: Kind>(scope: Scope, json: &[u8]) -> Result<(Update, Vec<String>), serde_json::Error> {
+        let (change, problems) = serde_json::from_slice::<Incoming<K>>(json)?.read();
+        Ok((K::update(scope, change), problems))
+    }
+    match watched {
+        Watched::Services => read::<Service>(scope, json),
+        Watched::EndpointSlices => read::<Slice>(scope, json),
     }
 }

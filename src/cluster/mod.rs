@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 pub use access::{Access, AccessError, connect};
 pub use endpoint_slice::{Endpoint, Slice, SlicePort};
+pub use incoming::read_json;
 pub use service::{Port, Protocol, Service, ServiceSpec};
 pub use watch::{WATCHED, Watched, follow_all};
 

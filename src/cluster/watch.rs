@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 
 use super::incoming::{Incoming, Kind};
 use super::report::Reporter;
-use super::tolerant::Field;
 use super::{Change, Scope, Service, Slice, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
@@ -174,19 +173,8 @@ fn read<K: Kind>(event: Event<Incoming<K>>, reporter: &mut Reporter<'_>) -> Chan
         Event::InitApply(incoming) => incoming,
     };
     let key = incoming.key();
-    let mut problems = Vec::new();
-    let object = match incoming.raw {
-        Field::Value(raw) => K::read(key.clone(), raw, &mut |problem| problems.push(problem)),
-        Field::Wrong(found) => Err(format!("it is {found}")),
-        Field::Absent => Err("it is empty".to_owned()),
-    };
-    let change = object.map_or_else(
-        |problem| {
-            problems.push(problem);
-            Change::Keep(key.clone())
-        },
-        Change::Apply,
-    );
-    reporter.malformed(&key, incoming.meta.resource_version.as_deref().unwrap_or_default(), &problems);
+    let version = incoming.meta.resource_version.clone().unwrap_or_default();
+    let (change, problems) = incoming.read();
+    reporter.malformed(&key, &version, &problems);
     change
 }

@@ -79,7 +79,7 @@ impl SrvSets {
         }
     }
 
-    fn into_records(self) -> (ByLabel<Box<[u8]>, Box<[Srv]>>, Box<[Srv]>) {
+    fn into_records(self) -> (SrvByOwner, Box<[Srv]>) {
         let set =
             |set: BTreeSet<(SrvTarget, u16)>| set.into_iter().map(|(target, port)| Srv { port, target }).collect();
         (self.named.into_iter().map(|(owner, records)| (owner, set(records))).collect(), set(self.all))
