@@ -11,21 +11,26 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use kube::Client;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, Scope, Update, WATCHED, Watched};
+use crate::cluster::{self, Access, AccessError, Scope, Update, WATCHED, Watched};
 use crate::config::Config;
+use crate::export::Records;
 use crate::index::Index;
-use crate::metrics::Metrics;
+use crate::metrics::{Exporter, Metrics};
 use crate::name::Name;
 use crate::readiness::{Latch, Readiness};
-use crate::server::{self, Responder, ResponderOptions, StreamLimits};
-use crate::table::{TableReader, TableWriter, table};
+use crate::server::{self, Responder, StreamLimits};
+use crate::table::{TableWriter, table};
+use crate::wire::WireOptions;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
@@ -39,8 +44,8 @@ pub struct App {
     cluster_url: String,
     sockets: server::Bound,
     responder: Responder,
+    admin: Option<Admin>,
     writer: TableWriter,
-    reader: TableReader,
     metrics: Arc<Metrics>,
     readiness: Readiness,
 }
@@ -51,25 +56,37 @@ impl App {
     /// # Errors
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        let access = Access { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
-        let (cluster, cluster_url) = cluster::connect(&access).await?;
+        let (cluster, cluster_url) = connect(&config).await?;
         let sockets = server::bind(&config.listen)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
         let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
         let keepalive = config.tcp_idle_timeout.as_secs().saturating_mul(KEEPALIVE_UNITS);
-        let options = ResponderOptions {
+        let options = WireOptions {
             edns_udp_size: config.edns_udp_size,
             tcp_keepalive: keepalive.try_into().unwrap_or(u16::MAX),
         };
-        let responder = Responder::new(authority, reader.clone(), Arc::clone(&metrics), options);
+        let responder = Responder::new(Arc::clone(&authority), reader.clone(), Arc::clone(&metrics), options);
         let readiness = Readiness::new();
-        Ok(Self { config, cluster, cluster_url, sockets, responder, writer, reader, metrics, readiness })
+        let admin = match config.admin {
+            None => None,
+            Some(address) => {
+                let exporter = Exporter::new(Arc::clone(&metrics));
+                let admin = Admin::bind(address, readiness.clone(), exporter, Records::new(authority, reader)).await;
+                Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
+            }
+        };
+        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness })
     }
 
     /// The addresses that are answered on, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.sockets.addresses()
+    }
+
+    /// Where the admin pages are, if there are any.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -81,45 +98,100 @@ impl App {
     /// # Errors
     /// A part of the server ended by itself, which none should.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, cluster, cluster_url, sockets, responder, writer, metrics, readiness, .. } = self;
-        let scopes = Scope::of(&config.namespaces);
-        let (updates, incoming) = mpsc::channel(UPDATES);
-        let synchronising = WATCHED.into_iter().flat_map(|watched| {
-            scopes
-                .iter()
-                .map(|scope| ((watched, scope.clone()), readiness.block(format!("{watched} of {scope}"))))
-                .collect::<Vec<_>>()
-        });
-        let index = tokio::spawn(keep_table(incoming, writer, synchronising.collect(), Arc::clone(&metrics)));
-        let watches = tokio::spawn({
-            let metrics = Arc::clone(&metrics);
-            async move { cluster::follow_all(cluster, &cluster_url, &scopes, updates, &metrics).await }
-        });
+        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness } = self;
+        let drain_timeout = config.drain_timeout;
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
+        let scopes = Scope::of(&config.namespaces);
+        let mut mirror = tokio::spawn(mirror(cluster, cluster_url, scopes, writer, &readiness, Arc::clone(&metrics)));
         let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
+        // The admin pages tell of the drain too, so they are the last to go.
+        let drained = CancellationToken::new();
+        let admin = tokio::spawn(serve_admin(admin, drained.clone()));
 
         let ended = tokio::select! {
-            () = shutdown.cancelled() => None,
-            ended = index => Some(("the index", ended.err())),
-            ended = watches => Some(("the watch", ended.err())),
-            ended = &mut transports => Some(("the server", ended.err())),
+            () = shutdown.cancelled() => Ok(()),
+            ended = &mut mirror => Err(ended).map_err(|ended| failure("the watch of the cluster", ended)),
+            ended = &mut transports => Err(ended).map_err(|ended| failure("answering", ended)),
         };
-        if let Some((part, error)) = ended {
-            shutdown.cancel();
-            return Err(error.map_or_else(|| anyhow::anyhow!("{part} ended by itself"), Into::into))
-                .with_context(|| part);
-        }
-        let draining = readiness.block("the server is stopping");
-        if timeout(config.drain_timeout, &mut transports).await.is_err() {
-            tracing::warn!("connections still open after {} s are cut", config.drain_timeout.as_secs());
+        shutdown.cancel();
+        let _stopping = readiness.block("the server is stopping");
+        if !transports.is_finished() && timeout(drain_timeout, &mut transports).await.is_err() {
+            tracing::warn!("connections that are still open after {} s are cut", drain_timeout.as_secs());
             transports.abort();
         }
-        drop(draining);
-        Ok(())
+        mirror.abort();
+        drained.cancel();
+        // A panic there has been logged; the end of the process is no time to fail for it.
+        let _ = admin.await;
+        ended
+    }
+}
+
+async fn connect(config: &Config) -> Result<(Client, String), AccessError> {
+    let access = Access { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
+    cluster::connect(&access).await
+}
+
+async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
+    if let Some(admin) = admin {
+        admin.run(shutdown).await;
+    }
+}
+
+/// Why a part that runs for ever came to an end.
+fn failure(part: &str, ended: Result<(), JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(()) => anyhow!("{part} ended by itself"),
+        Err(error) => anyhow!(error).context(format!("{part} failed")),
+    }
+}
+
+/// Keeps the table as the cluster is. Readiness is held back, from now on, until every
+/// watch has been heard in full once.
+pub fn mirror(
+    cluster: Client,
+    url: String,
+    scopes: Vec<Scope>,
+    writer: TableWriter,
+    readiness: &Readiness,
+    metrics: Arc<Metrics>,
+) -> impl Future<Output = ()> + use<> {
+    let (updates, incoming) = mpsc::channel(UPDATES);
+    let watches = WATCHED.into_iter().flat_map(|watched| scopes.iter().map(move |scope| (watched, scope.clone())));
+    let pending: HashMap<_, _> = watches
+        .map(|(watched, scope)| {
+            let latch = readiness.block(format!("{watched} of {scope}"));
+            ((watched, scope), latch)
+        })
+        .collect();
+    async move {
+        // The index works on a thread of its own choosing, beside the watches that feed it.
+        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(incoming, writer, pending, Arc::clone(&metrics))));
+        cluster::follow_all(cluster, &url, &scopes, updates, &metrics).await;
+        // Reached only when the index is gone.
+        if let Err(error) = index.await {
+            tracing::error!(%error, "the index failed");
+        }
+    }
+}
+
+/// The zone file of `zone`, read from the cluster itself.
+///
+/// # Errors
+/// The credentials cannot be used, or the zone is none that the configuration serves.
+pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
+    let (cluster, url) = connect(&config).await?;
+    let (writer, reader) = table();
+    let readiness = Readiness::new();
+    let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader);
+    let mirror = mirror(cluster, url, Scope::of(&config.namespaces), writer, &readiness, Arc::default());
+    tokio::select! {
+        () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
+        () = readiness.wait_ready() => records.zone_file(zone).with_context(|| format!("{zone} is not served")),
     }
 }
 

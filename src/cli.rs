@@ -4,17 +4,19 @@
 //! Exit codes: 0 fine, 1 failed while running, 2 the command line or the configuration is not valid.
 
 mod flags;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use flags::{ExportOptions, ServeOptions};
+#[cfg(feature = "sandbox")]
+pub use sandbox::{Sandbox, ServeSandbox};
 
 use crate::config::{ConfigError, Effective, documented_defaults};
-#[cfg(feature = "sandbox")]
-use crate::config::{Origin, Problem};
 
 /// The process did what it was asked to.
 pub const EXIT_OK: u8 = 0;
@@ -22,13 +24,6 @@ pub const EXIT_OK: u8 = 0;
 pub const EXIT_FAILURE: u8 = 1;
 /// The command line or the configuration is not valid. It is clap's code as well.
 pub const EXIT_USAGE: u8 = 2;
-
-/// The address at which the sandbox's API listens unless told otherwise: a free port each time, named in its kubeconfig.
-#[cfg(feature = "sandbox")]
-const SANDBOX_LISTEN: &str = "127.0.0.1:0";
-/// Milliseconds from a Pod's creation in the sandbox to its being Ready: long enough to watch, short enough to wait for.
-#[cfg(feature = "sandbox")]
-const SANDBOX_POD_DELAY: &str = "300";
 
 /// Authoritative DNS for Kubernetes headless Services: every Pod of a StatefulSet by its own name.
 #[derive(Debug, Parser)]
@@ -90,80 +85,11 @@ impl Serve {
     }
 }
 
-#[cfg(feature = "sandbox")]
-const SERVE_EXAMPLES: &str = "\
-Examples:
-  headless-dns serve --sandbox config/sandbox                 no cluster at hand: one inside the process
-  headless-dns serve --namespace db --namespace cache         with a Role in two namespaces
-  headless-dns serve --listen 0.0.0.0:53 --listen '[::]:53'   every address of the machine
-  HEADLESS_DNS_TTL=30 headless-dns serve                      the same option as --ttl 30";
-#[cfg(not(feature = "sandbox"))]
 const SERVE_EXAMPLES: &str = "\
 Examples:
   headless-dns serve --namespace db --namespace cache         with a Role in two namespaces
   headless-dns serve --listen 0.0.0.0:53 --listen '[::]:53'   every address of the machine
   HEADLESS_DNS_TTL=30 headless-dns serve                      the same option as --ttl 30";
-
-/// The flags of `serve` for the sandbox.
-#[cfg(feature = "sandbox")]
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Sandbox")]
-pub struct ServeSandbox {
-    /// Serve a small Kubernetes API inside this process in place of a cluster, filled from these files and folders of
-    /// manifests
-    #[arg(id = "sandbox", long = "sandbox", value_name = "PATH", num_args = 1.., conflicts_with_all = ["kubeconfig", "context"], value_hint = ValueHint::AnyPath)]
-    pub manifests: Vec<PathBuf>,
-    /// Where to write the kubeconfig of the sandbox [default: a temporary file, named in the log]
-    #[arg(id = "sandbox_kubeconfig", long = "sandbox-kubeconfig", value_name = "FILE", requires = "sandbox", value_hint = ValueHint::FilePath)]
-    pub kubeconfig: Option<PathBuf>,
-}
-
-#[cfg(feature = "sandbox")]
-impl ServeSandbox {
-    /// Refuses a cluster that the file or a variable names; a flag that does is refused by clap.
-    fn check(&self, effective: &Effective) -> Result<(), ConfigError> {
-        let named = ["kubeconfig", "context"].map(|key| (key, effective.origin(key)));
-        let message = "found a cluster together with --sandbox, which is one itself; allowed is either of them";
-        let problems: Vec<Problem> = named
-            .into_iter()
-            .filter(|(_, origin)| !self.manifests.is_empty() && **origin != Origin::Default)
-            .map(|(key, origin)| Problem::new(origin.clone(), key.to_owned(), message))
-            .collect();
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
-    }
-}
-
-/// `headless-dns sandbox`
-#[cfg(feature = "sandbox")]
-#[derive(Args, Debug)]
-#[command(after_help = SANDBOX_EXAMPLES)]
-pub struct Sandbox {
-    /// Files and folders of manifests to apply at the start
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub manifests: Vec<PathBuf>,
-    /// Loopback address to serve the API on; port 0 is any free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = SANDBOX_LISTEN)]
-    pub listen: std::net::SocketAddr,
-    /// Where to write the kubeconfig [default: a temporary file, whose name is printed]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub kubeconfig_out: Option<PathBuf>,
-    /// Time from a Pod's creation to its being Ready
-    #[arg(long, value_name = "MILLISECONDS", default_value = SANDBOX_POD_DELAY)]
-    pub pod_start_delay: u64,
-    /// Time that a Pod takes to stop
-    #[arg(long, value_name = "MILLISECONDS", default_value = SANDBOX_POD_DELAY)]
-    pub pod_stop_delay: u64,
-    /// What is logged: a level, or directives such as `info,headless_dns::sandbox=debug`
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    pub log_level: String,
-}
-
-#[cfg(feature = "sandbox")]
-const SANDBOX_EXAMPLES: &str = "\
-Examples:
-  headless-dns sandbox config/sandbox --kubeconfig-out /tmp/sandbox.yaml
-  kubectl --kubeconfig /tmp/sandbox.yaml get pods
-  headless-dns serve --kubeconfig /tmp/sandbox.yaml";
 
 /// `headless-dns check-config`
 #[derive(Args, Debug)]

@@ -214,7 +214,11 @@ impl Config {
         }
         match config {
             Some(config) if problems.is_empty() => Ok(Effective { config, settings }),
-            _ => Err(ConfigError { problems }),
+            _ => {
+                // Stable, so that several problems of one place stay in the order in which they were found.
+                problems.sort_by(|one, other| one.origin.cmp(&other.origin));
+                Err(ConfigError { problems })
+            }
         }
     }
 }

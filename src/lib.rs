@@ -20,11 +20,13 @@
 //! holds the code to it.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod app;
 pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod export;
 pub mod index;
 pub mod metrics;
 pub mod name;
@@ -35,4 +37,5 @@ pub mod reverse;
 pub mod sandbox;
 pub mod server;
 pub mod table;
+pub mod telemetry;
 pub mod wire;

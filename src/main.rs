@@ -1,24 +1,47 @@
 //! Parses the command line, does what it says, and turns the outcome into an exit code.
 
-use std::{
-    env::vars_os,
-    io::{self, Write},
-    process::ExitCode,
-};
+mod commands;
+
+use std::env::vars_os;
+use std::error::Error;
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use clap::Parser;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Serve(serve) => match serve.load(vars_os()) {
+            Ok(effective) => run(commands::serve(serve, effective.config)),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(_) => EXIT_OK,
         Command::CheckConfig(check) => match check.run(vars_os()) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(EXIT_USAGE, &error),
         },
+        Command::Export(export) => match export.load(vars_os()) {
+            Ok((effective, zone)) => run(commands::export(export, effective.config, zone)),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
         Command::Completions(completions) => print(&completions.script()),
-        _ => EXIT_OK,
     };
     ExitCode::from(outcome)
+}
+
+/// Runs a command that waits for things, and prints what it gives.
+fn run(command: impl Future<Output = anyhow::Result<String>>) -> u8 {
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(text) => print(text.as_bytes()),
+        Err(error) => fail(EXIT_FAILURE, error.as_ref()),
+    }
 }
 
 fn print(text: &[u8]) -> u8 {
@@ -30,7 +53,7 @@ fn print(text: &[u8]) -> u8 {
     }
 }
 
-fn fail(code: u8, error: &dyn std::error::Error) -> u8 {
+fn fail(code: u8, error: &dyn Error) -> u8 {
     eprintln!("{}", render_error(error));
     code
 }

@@ -73,6 +73,25 @@ impl ReverseName {
     }
 }
 
+/// The absolute name, in wire form, of an address in its reverse tree.
+pub fn name_of(address: IpAddr) -> Vec<u8> {
+    let (labels, root): (Vec<String>, _) = match address {
+        IpAddr::V4(v4) => (v4.octets().iter().map(u8::to_string).collect(), IN_ADDR_ARPA),
+        IpAddr::V6(v6) => {
+            let nibbles = v6.octets().into_iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+            (nibbles.map(|nibble| format!("{nibble:x}")).collect(), IP6_ARPA)
+        }
+    };
+    let mut name = Vec::new();
+    for label in labels.iter().rev() {
+        // Three digits at most.
+        name.push(label.len() as u8);
+        name.extend_from_slice(label.as_bytes());
+    }
+    name.extend_from_slice(root);
+    name
+}
+
 /// The values of up to `N` labels. The rightmost label is the address's first, so with fewer than `N` labels the values
 /// are moved to the end: what is missing is the address's last part, zero here.
 fn collect<const N: usize>(labels: &[u8], value: fn(&[u8]) -> Option<u8>) -> Option<([u8; N], usize)> {
@@ -115,6 +134,15 @@ mod tests {
         assert_eq!(parse("10.0.1.10.in-addr.arpa"), Some(ReverseName::Address("10.1.0.10".parse().unwrap())));
         let v6 = "a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa";
         assert_eq!(parse(v6), Some(ReverseName::Address("fd00::a".parse().unwrap())));
+    }
+
+    #[test]
+    fn the_name_of_an_address_is_read_back_as_the_address() {
+        for address in ["10.1.0.10", "0.0.0.0", "255.255.255.255", "fd00::a", "::"] {
+            let address = address.parse().unwrap();
+            assert_eq!(ReverseName::parse(&name_of(address)), Some(ReverseName::Address(address)));
+        }
+        assert_eq!(name_of("10.1.0.10".parse().unwrap()), Name::parse("10.0.1.10.in-addr.arpa").unwrap().as_wire());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Answer<'t> {
 
 impl Answer<'_> {
     /// An answer without records and without authority.
-    pub(super) fn bare(rcode: Rcode, ede: Option<Ede>) -> Self {
+    pub fn bare(rcode: Rcode, ede: Option<Ede>) -> Self {
         Self {
             rcode,
             authoritative: false,

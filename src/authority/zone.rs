@@ -108,4 +108,8 @@ impl Authority {
     pub fn zones(&self) -> &[Zone] {
         &self.zones
     }
+
+    pub fn reverse_zones(&self) -> &[Zone] {
+        &self.reverse_zones
+    }
 }

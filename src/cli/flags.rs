@@ -74,13 +74,14 @@ fn add_to(command: Command, wanted: impl Fn(&Opt) -> bool) -> Command {
 fn flag_of(option: &'static Opt) -> Arg {
     let default = option.default.trim_matches(['[', ']']).replace('"', "");
     let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
-    let sources = format!("[env: {}]{default}", option.variable());
+    let repeatable = if option.is_list() { " [repeatable]" } else { "" };
+    let sources = format!("[env: {}]{default}{repeatable}", option.variable());
     let long = option.documentation().collect::<Vec<_>>().join(" ");
     let arg = Arg::new(option.key)
         .long(option.flag())
         .value_name(option.value_name())
         .help_heading(option.heading)
-        .help(format!("{}{default}", option.summary()))
+        .help(format!("{}{default}{repeatable}", option.summary()))
         .long_help(format!("{long}\n{sources}"))
         .allow_negative_numbers(true);
     let arg = if option.key == "kubeconfig" { arg.value_hint(ValueHint::FilePath) } else { arg };

@@ -52,8 +52,8 @@ fn a_flag_that_is_no_list_is_given_once() {
 fn a_bad_value_names_the_flag() {
     let error = serve("headless-dns serve --negative-ttl -1 --zone -").options.load(no_variables()).expect_err("bad");
     let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
-    assert_eq!(problems[0].split(": ").next(), Some("--zone"));
-    assert_eq!(problems[1], "--negative-ttl: found -1, allowed is a whole number from 0 to 3600");
+    assert_eq!(problems[0], "--negative-ttl: found -1, allowed is a whole number from 0 to 3600");
+    assert!(problems[1].starts_with("--zone: "), "{}", problems[1]);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn export_prints_the_zone_it_is_asked_for_else_the_first_one() {
 #[test]
 fn the_sandbox_is_its_own_cluster() {
     let serve = serve("headless-dns serve --sandbox a.yaml b --sandbox c --ttl 3");
-    assert_eq!(serve.sandbox.manifests, ["a.yaml", "b", "c"].map(PathBuf::from));
+    assert_eq!(serve.sandbox.manifests, ["a.yaml", "b", "c"].map(std::path::PathBuf::from));
     assert!(parse("headless-dns serve --sandbox a.yaml --kubeconfig k").is_err());
     assert!(parse("headless-dns serve --sandbox a.yaml --context c").is_err());
     assert!(parse("headless-dns serve --sandbox-kubeconfig k").is_err());

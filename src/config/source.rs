@@ -21,8 +21,8 @@ pub const ENV_PREFIX: &str = "HEADLESS_DNS_";
 /// The variable that names the configuration file where `--config` does not.
 const FILE_VARIABLE: &str = "HEADLESS_DNS_CONFIG";
 
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a value came from. The order is that of strength, and within the file that of its lines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// Nobody gave one.
     Default,
@@ -280,9 +280,6 @@ pub fn variables(
             (None, _) => problems.push(unknown(origin, name, Opt::variable)),
         }
     }
-    // The environment has no order of its own; the messages should have one.
-    found.sort_by_key(|(option, _)| option.key);
-    problems.sort_by_key(|problem| problem.origin.to_string());
     (file, found)
 }
 

@@ -5,6 +5,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
+use super::encode::rotated;
 use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
 use crate::records::Addresses;
 use crate::wire::Rcode;
@@ -66,12 +67,6 @@ fn address_records(owner: &Name, ttl: u32, addresses: &Addresses) -> impl Iterat
     let v4 = addresses.v4.iter().map(|a| RData::A(A(*a)));
     let v6 = addresses.v6.iter().map(|a| RData::AAAA(AAAA(*a)));
     v4.chain(v6).map(move |data| Record::from_rdata(owner.clone(), ttl, data))
-}
-
-/// All items, beginning with the one at `rotation` (modulo their number).
-fn rotated<T>(items: &[T], rotation: usize) -> impl Iterator<Item = &T> {
-    let (before, from) = items.split_at(rotation.checked_rem(items.len()).unwrap_or(0));
-    from.iter().chain(before)
 }
 
 fn soa(data: &Soa<'_>) -> SOA {

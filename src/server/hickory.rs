@@ -1,11 +1,11 @@
-//! Messages read and written by hickory, answered by the authority.
+//! Messages read and written by hickory, for what the fast parser declines: compressed or unusual questions, records
+//! where there usually are none. The answer is the authority's all the same.
 
 use std::net::SocketAddr;
 use std::slice;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
+use futures::FutureExt;
 use hickory_proto::op::{Edns, Header, HeaderCounts, Metadata};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, Record};
@@ -16,146 +16,50 @@ use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder, Queries};
 
-use super::convert;
-use crate::authority::{Answer, Authority, Ede};
-use crate::metrics::{DropReason, Family, Metrics, QueryType, Transport};
+use super::{Responder, convert};
+use crate::authority::{Answer, Ede};
+use crate::metrics::Transport;
 use crate::name::{MAX_NAME, NameBuf, NameError};
-use crate::table::TableReader;
-use crate::wire::screen::{Screened, refusal, screen};
-use crate::wire::{Class, HEADER, MAX_MESSAGE, MIN_UDP, OptionCode, Question, Rcode, RrType};
+use crate::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
 
-/// Turns queries into answers, for every transport.
-#[derive(Clone)]
-pub struct Responder {
-    authority: Arc<Authority>,
-    table: TableReader,
-    metrics: Arc<Metrics>,
-    options: ResponderOptions,
-    /// Where the next answer begins in its RRset.
-    rotation: Arc<AtomicUsize>,
-}
-
-/// What of the wire is configured.
-#[derive(Clone, Copy, Debug)]
-pub struct ResponderOptions {
-    /// The largest UDP answer to a client with EDNS, octets.
-    pub edns_udp_size: u16,
-    /// The idle time-out of streams, told to clients that ask (RFC 7828), in its unit of 100 ms.
-    pub tcp_keepalive: u16,
-}
-
-impl Responder {
-    pub fn new(
-        authority: Arc<Authority>,
-        table: TableReader,
-        metrics: Arc<Metrics>,
-        options: ResponderOptions,
-    ) -> Self {
-        Self { authority, table, metrics, options, rotation: Arc::default() }
+/// Appends the answer to one message to `out`; gives its response code.
+pub(super) fn respond(
+    responder: &Responder,
+    message: &[u8],
+    client: SocketAddr,
+    transport: Transport,
+    out: &mut Vec<u8>,
+) -> u16 {
+    let protocol = match transport {
+        Transport::Udp => Protocol::Udp,
+        Transport::Tcp => Protocol::Tcp,
+    };
+    let mut refuse = |rcode: Rcode| {
+        out.extend_from_slice(&wire::screen::refusal(message, rcode));
+        rcode as u16
+    };
+    let Ok(request) = Request::from_bytes(message.to_vec(), client, protocol) else {
+        return refuse(Rcode::FormErr);
+    };
+    for query in request.queries.queries() {
+        responder.count(query.query_type().into(), client, transport);
     }
-
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    /// The answer to one message, if it deserves one.
-    pub async fn respond(&self, message: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
-        let began = Instant::now();
-        let refuse = |rcode: Rcode| {
-            self.metrics.response(transport, (rcode as u16).into(), began.elapsed());
-            Some(refusal(message, rcode).to_vec())
-        };
-        match screen(message) {
-            Screened::Query => {}
-            Screened::Drop => {
-                let is_short = message.len() < HEADER;
-                self.metrics.dropped(if is_short { DropReason::TooShort } else { DropReason::Response });
-                return None;
-            }
-            Screened::Refuse(rcode) => return refuse(rcode),
+    let written = Written::default();
+    // Nothing in the handler waits, so it is done the first time it is asked.
+    let info = responder.handle_request::<_, TokioTime>(&request, written.clone()).now_or_never();
+    match (info, written.take()) {
+        (Some(info), Some(octets)) => {
+            out.extend_from_slice(&octets);
+            info.response_code.into()
         }
-        let protocol = match transport {
-            Transport::Udp => Protocol::Udp,
-            Transport::Tcp => Protocol::Tcp,
-        };
-        let Ok(request) = Request::from_bytes(message.to_vec(), client, protocol) else {
-            return refuse(Rcode::FormErr);
-        };
-        let family = Family::from(client.ip());
-        for query in request.queries.queries() {
-            self.metrics.request(transport, family, QueryType::from(u16::from(query.query_type())));
-        }
-        let written = Written::default();
-        let info = self.handle_request::<_, TokioTime>(&request, written.clone()).await;
-        self.metrics.response(transport, u16::from(info.response_code).into(), began.elapsed());
-        written.take().or_else(|| Some(refusal(message, Rcode::ServFail).to_vec()))
-    }
-
-    /// The reply to a query that was understood, within the limit of its transport.
-    fn reply(&self, request: &Request) -> Reply {
-        let edns = request.edns.as_ref();
-        let is_datagram = matches!(request.protocol(), Protocol::Udp);
-        let mut reply = Reply {
-            metadata: Metadata::response_from_request(&request.metadata),
-            answers: Vec::new(),
-            authorities: Vec::new(),
-            additionals: Vec::new(),
-            edns: edns.map(|edns| self.edns(edns, is_datagram)),
-        };
-        // RFC 6891 section 6.1.3: a version that is not ours is told so, whatever else the query says.
-        if edns.is_some_and(|edns| edns.version() != EDNS_VERSION) {
-            reply.metadata.response_code = convert::response_code(Rcode::BadVers);
-            return reply;
-        }
-        let [query] = request.queries.queries() else {
-            reply.metadata.response_code = convert::response_code(Rcode::FormErr);
-            return reply;
-        };
-        let asked = query.original();
-        let Ok(name) = wire_name(asked.name()) else {
-            reply.metadata.response_code = convert::response_code(Rcode::FormErr);
-            return reply;
-        };
-        let question = Question {
-            name: name.as_wire(),
-            qtype: RrType(asked.query_type().into()),
-            class: Class(asked.query_class().into()),
-        };
-        let table = self.table.pin();
-        let answer = self.authority.answer(&table, &question);
-        reply.fill(&answer, asked.name(), self.rotation.fetch_add(1, Ordering::Relaxed));
-        let limit = match edns {
-            _ if !is_datagram => MAX_MESSAGE,
-            Some(edns) => edns.max_payload().max(MIN_UDP).min(self.options.edns_udp_size),
-            None => MIN_UDP,
-        };
-        reply.fit(&request.queries, usize::from(limit));
-        reply
-    }
-
-    /// The OPT record that answers the client's.
-    fn edns(&self, asked: &Edns, is_datagram: bool) -> Edns {
-        let mut edns = Edns::new();
-        edns.set_max_payload(self.options.edns_udp_size);
-        edns.set_version(EDNS_VERSION);
-        // RFC 3225 section 3: "The DO bit of the query MUST be copied in the response."
-        edns.set_dnssec_ok(asked.flags().dnssec_ok);
-        // RFC 7828 section 3.2: not over UDP, and here to those who ask.
-        if !is_datagram && asked.option(EdnsCode::Keepalive).is_some() {
-            let timeout = self.options.tcp_keepalive.to_be_bytes().to_vec();
-            edns.options_mut().insert(EdnsOption::Unknown(OptionCode::TcpKeepalive as u16, timeout));
-        }
-        edns
+        _ => refuse(Rcode::ServFail),
     }
 }
-
-/// The only version of EDNS there is.
-const EDNS_VERSION: u8 = 0;
 
 #[async_trait::async_trait]
 impl RequestHandler for Responder {
     async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut out: R) -> ResponseInfo {
-        let reply = self.reply(request);
+        let reply = Reply::to(self, request);
         let response = reply.response(&request.queries, reply.answers.len(), reply.additionals.len());
         let sent = out.send_response(response).await;
         sent.unwrap_or_else(|error| {
@@ -177,6 +81,36 @@ struct Reply {
 }
 
 impl Reply {
+    /// The reply to a query that hickory could read, within the limit of its transport.
+    fn to(responder: &Responder, request: &Request) -> Self {
+        let is_datagram = matches!(request.protocol(), Protocol::Udp);
+        let edns = request.edns.as_ref().map(asked);
+        let mut reply = Self {
+            metadata: Metadata::response_from_request(&request.metadata),
+            answers: Vec::new(),
+            authorities: Vec::new(),
+            additionals: Vec::new(),
+            edns: edns.map(|edns| opt(&edns, responder.options(), is_datagram)),
+        };
+        let [query] = request.queries.queries() else {
+            reply.metadata.response_code = convert::response_code(Rcode::FormErr);
+            return reply;
+        };
+        let asked = query.original();
+        let Ok(name) = wire_name(asked.name()) else {
+            reply.metadata.response_code = convert::response_code(Rcode::FormErr);
+            return reply;
+        };
+        let question = Question {
+            name: name.as_wire(),
+            qtype: RrType(asked.query_type().into()),
+            class: Class(asked.query_class().into()),
+        };
+        responder.decide(&question, edns.as_ref(), |answer, rotation| reply.fill(answer, asked.name(), rotation));
+        reply.fit(&request.queries, usize::from(responder.options().limit(edns.as_ref(), is_datagram)));
+        reply
+    }
+
     fn fill(&mut self, answer: &Answer<'_>, question: &Name, rotation: usize) {
         self.metadata.response_code = convert::response_code(answer.rcode);
         self.metadata.authoritative = answer.authoritative;
@@ -190,8 +124,8 @@ impl Reply {
         }
     }
 
-    /// Leaves out what does not fit into `limit` octets. Additional records go first and are not missed (RFC 2181
-    /// section 9); without them, whole answer records as far as they fit, and TC says that there are more.
+    /// Leaves out what does not fit into `limit` octets: additional records first, which are not missed (RFC 2181
+    /// section 9), then answer records, and TC says that there are more.
     fn fit(&mut self, queries: &Queries, limit: usize) {
         if self.octets(queries, self.answers.len(), self.additionals.len()) <= limit {
             return;
@@ -207,28 +141,26 @@ impl Reply {
         }
     }
 
-    /// The length of the message with so many of its answer and additional records; the most there is if it is longer
-    /// than any message.
+    /// The length of the message with the first so many of its answer and additional records; the largest number there
+    /// is if it is longer than any message.
     fn octets(&self, queries: &Queries, answers: usize, additionals: usize) -> usize {
         let mut octets = Vec::new();
         let mut encoder = BinEncoder::new(&mut octets);
         encoder.set_max_size(MAX_MESSAGE);
-        let response = self.response(queries, answers, additionals);
-        match response.destructive_emit(&mut encoder) {
+        match self.response(queries, answers, additionals).destructive_emit(&mut encoder) {
             Ok(info) if !info.truncation => octets.len(),
             _ => usize::MAX,
         }
     }
 
-    /// The message with the first so many of the answer and additional records.
+    /// The message with the first so many of its answer and additional records.
     fn response<'r>(&'r self, queries: &'r Queries, answers: usize, additionals: usize) -> Response<'r> {
-        let (answers, additionals) = (&self.answers[..answers], &self.additionals[..additionals]);
         MessageResponseBuilder::new(queries, self.edns.as_ref()).build(
             self.metadata,
-            answers,
+            &self.answers[..answers],
             &self.authorities,
             &[],
-            additionals,
+            &self.additionals[..additionals],
         )
     }
 }
@@ -244,6 +176,31 @@ fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
         if fits(middle) { fitting = middle } else { failing = middle }
     }
     fitting
+}
+
+/// What the client's OPT record says.
+fn asked(edns: &Edns) -> wire::Edns {
+    wire::Edns {
+        payload: edns.max_payload(),
+        version: edns.version(),
+        dnssec_ok: edns.flags().dnssec_ok,
+        wants_keepalive: edns.option(EdnsCode::Keepalive).is_some(),
+    }
+}
+
+/// The OPT record that answers the client's.
+fn opt(asked: &wire::Edns, options: &wire::WireOptions, is_datagram: bool) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(options.edns_udp_size);
+    edns.set_version(EDNS_VERSION);
+    // RFC 3225 section 3: "The DO bit of the query MUST be copied in the response."
+    edns.set_dnssec_ok(asked.dnssec_ok);
+    // RFC 7828 section 3.2.1: not over UDP.
+    if asked.wants_keepalive && !is_datagram {
+        let timeout = options.tcp_keepalive.to_be_bytes().to_vec();
+        edns.options_mut().insert(EdnsOption::Unknown(OptionCode::TcpKeepalive as u16, timeout));
+    }
+    edns
 }
 
 /// A name as the authority looks it up.

@@ -1,14 +1,16 @@
 //! Transports: bytes in, bytes out. What an answer says is decided in `authority`.
 //!
 //! ```text
-//! udp.rs     datagrams ─┐
-//!                       ├─▶ Responder::respond: screen (wire) ─▶ hickory parses ─▶ authority ─▶ hickory writes
-//! stream.rs  TCP ───────┘
+//! udp.rs     datagrams ─┐                       ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
+//!                       ├─▶ responder.rs: screen ┤
+//! stream.rs  TCP ───────┘                       └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
 //! ```
 
 mod convert;
+mod encode;
 mod hickory;
 mod limits;
+mod responder;
 mod stream;
 mod udp;
 
@@ -22,7 +24,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use hickory::{Responder, ResponderOptions};
+pub use responder::Responder;
 
 use crate::metrics::Metrics;
 

@@ -85,11 +85,7 @@ async fn converse(
         while let Some((query, after)) = split(rest) {
             rest = after;
             deadline = Instant::now() + idle;
-            if let Some(answer) = responder.respond(query, client, Transport::Tcp).await {
-                // An answer is at most 65,535 octets: the encoder's limit.
-                answers.extend_from_slice(&(answer.len() as u16).to_be_bytes());
-                answers.extend_from_slice(&answer);
-            }
+            respond(responder, query, client, &mut answers);
             if answers.len() >= WRITE_AT && !write(&mut stream, &mut answers, idle).await {
                 return;
             }
@@ -104,6 +100,19 @@ async fn converse(
         if !write(&mut stream, &mut answers, idle).await {
             return;
         }
+    }
+}
+
+/// Appends the answer to a query, its length before it, to `answers`.
+fn respond(responder: &Responder, query: &[u8], client: SocketAddr, answers: &mut Vec<u8>) {
+    let start = answers.len();
+    answers.extend_from_slice(&[0; LENGTH]);
+    if responder.respond(query, client, Transport::Tcp, answers) {
+        // An answer has at most 65,535 octets: the encoders' limit.
+        let length = (answers.len() - start - LENGTH) as u16;
+        answers[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
+    } else {
+        answers.truncate(start);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::wire::MAX_MESSAGE;
 /// Answers on one socket until `shutdown`.
 pub(super) async fn serve(socket: UdpSocket, responder: Arc<Responder>, shutdown: CancellationToken) {
     let mut datagram = vec![0; usize::from(MAX_MESSAGE)];
+    let mut answer = Vec::new();
     loop {
         let received = tokio::select! {
             biased;
@@ -20,7 +21,8 @@ pub(super) async fn serve(socket: UdpSocket, responder: Arc<Responder>, shutdown
         };
         // An error here is news of an earlier datagram that could not be delivered (ICMP): it concerns no later one.
         let Ok((length, client)) = received else { continue };
-        if let Some(answer) = responder.respond(&datagram[..length], client, Transport::Udp).await
+        answer.clear();
+        if responder.respond(&datagram[..length], client, Transport::Udp, &mut answer)
             && socket.send_to(&answer, client).await.is_err()
         {
             responder.metrics().dropped(DropReason::SendFailed);

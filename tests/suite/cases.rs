@@ -1,13 +1,11 @@
 //! The contract as a table: objects in, questions, whole answers out. The files are `tests/cases/*.yaml`; each question
 //! goes over UDP and over TCP to a real socket.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::str::FromStr;
 
-use common::{LIMITS, Server, exchange, options};
+use crate::common::{self, LIMITS, Server, exchange, options};
 use headless_dns::name::Name;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{DNSClass, Record, RecordType};

@@ -1,0 +1,63 @@
+//! The commands that run: each takes what the command line said and gives what is to be printed at its end.
+
+use anyhow::Context;
+use headless_dns::app::{self, App};
+use headless_dns::cli::{Export, Serve};
+use headless_dns::config::Config;
+use headless_dns::{admin, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// `headless-dns serve`
+pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
+    telemetry::init(&config.log_level, config.log_format)?;
+    let stop = stop_signal()?;
+    let app = App::build(config).await?;
+    announce(&app);
+    app.run(stop).await?;
+    tracing::info!("stopped");
+    Ok(String::new())
+}
+
+/// Tells where to ask.
+fn announce(app: &App) {
+    let addresses: Vec<_> = app.addresses().iter().map(ToString::to_string).collect();
+    let admin = app.admin_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = addresses.join(" "),
+        admin,
+        "answering over UDP and TCP"
+    );
+}
+
+/// `headless-dns export`
+pub async fn export(export: Export, config: Config, zone: String) -> anyhow::Result<String> {
+    telemetry::init(&config.log_level, config.log_format)?;
+    if export.from_cluster {
+        let stop = stop_signal()?;
+        let read = app::read_zone(config, &zone);
+        return stop.run_until_cancelled(read).await.context("stopped before the cluster was read")?;
+    }
+    let address = config.admin.context(
+        "the configuration has no admin address: name one with --admin, or read the cluster with --from-cluster",
+    )?;
+    Ok(admin::fetch_zone(address, &zone).await?)
+}
+
+/// Cancelled by SIGTERM, as Kubernetes sends it, and by SIGINT, as a keyboard does.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop.cancel();
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,5 @@
+//! The program from outside. One binary for all, because linking is what takes time.
+
+mod cases;
+mod common;
+mod wire;
