@@ -197,8 +197,8 @@ fn revision_of(pod: &Pod) -> Option<&String> {
 /// The ordinal in a Pod's name, if it is a name that this set gives.
 fn ordinal(set: &StatefulSet, pod_name: &str) -> Option<i64> {
     let digits = pod_name.strip_prefix(&set.metadata.name)?.strip_prefix('-')?;
-    let ordinal: i64 = digits.parse().ok()?;
-    (ordinal.to_string() == digits).then_some(ordinal)
+    let ordinal: u32 = digits.parse().ok()?;
+    (ordinal.to_string() == digits).then_some(i64::from(ordinal))
 }
 
 /// Whether `pod` is nobody's, and has a name and labels of this set.
