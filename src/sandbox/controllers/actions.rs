@@ -16,6 +16,9 @@ use crate::sandbox::store::{Store, StoreError};
 /// How long a controller waits after its object could not be created because the name is taken by another.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
+/// Longest `generateName` that a random end fits behind: the API cuts it so that the name stays a DNS label.
+const MAX_GENERATE_NAME: usize = 58;
+
 /// Names tried for one object with a random name.
 const GENERATE_ATTEMPTS: u64 = 16;
 
@@ -96,7 +99,8 @@ fn create(store: &Store, kind: Kind, mut object: Value) -> Result<(), StoreError
     if object["metadata"]["name"].is_string() {
         return store.create(kind, object).map(drop);
     }
-    let prefix = object["metadata"]["generateName"].as_str().unwrap_or_default().to_owned();
+    let prefix = object["metadata"]["generateName"].as_str().unwrap_or_default();
+    let prefix: String = prefix.chars().take(MAX_GENERATE_NAME).collect();
     for attempt in 0..GENERATE_ATTEMPTS {
         object["metadata"]["name"] = json!(format!("{prefix}{}", suffix(store.revision().wrapping_add(attempt << 32))));
         match store.create(kind, object.clone()) {

@@ -36,6 +36,8 @@ pub struct World {
     services_by_label: HashMap<LabelKey, BTreeSet<String>>,
     slices_by_service: HashMap<Id, BTreeSet<String>>,
     uids: HashMap<String, ObjectRef>,
+    /// ReplicaSets that nobody controls: few, and looked through at each decision about a Deployment.
+    free_replica_sets: BTreeSet<Id>,
     dependents: HashMap<String, BTreeSet<ObjectRef>>,
     broken: BTreeSet<ObjectRef>,
 }
@@ -63,7 +65,12 @@ impl World {
                 replace(&mut self.stateful_sets, reference.id, set);
             }
             Kind::ReplicaSet => {
-                let set = self.decode(&reference, new);
+                let set: Option<Arc<ReplicaSet>> = self.decode(&reference, new);
+                if set.as_ref().is_some_and(|set| set.metadata.controller().is_none()) {
+                    self.free_replica_sets.insert(reference.id.clone());
+                } else {
+                    self.free_replica_sets.remove(&reference.id);
+                }
                 replace(&mut self.replica_sets, reference.id, set);
             }
             Kind::Deployment => {
@@ -123,6 +130,13 @@ impl World {
     pub fn replica_sets_of(&self, uid: &str) -> Vec<Arc<ReplicaSet>> {
         let sets = self.dependents_of_kind(uid, Kind::ReplicaSet).filter_map(|id| self.replica_sets.get(id));
         sets.filter(|set| set.metadata.is_controlled_by(uid)).cloned().collect()
+    }
+
+    /// The ReplicaSets of a namespace that nobody controls.
+    pub fn free_replica_sets<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<ReplicaSet>> {
+        let ids = self.free_replica_sets.range(Id::new(namespace, "")..);
+        let ids = ids.take_while(move |id| id.namespace == namespace);
+        ids.filter_map(|id| self.replica_sets.get(id))
     }
 
     /// The revisions that belong to the StatefulSet with this uid.

@@ -40,9 +40,8 @@ impl<'a> Observed<'a> {
         let mut sets = world.replica_sets_of(&metadata.uid);
         sets.sort_by_key(|set| (revision(set), set.metadata.creation_timestamp.clone(), set.metadata.name.clone()));
         let pods = sets.iter().flat_map(|set| world.pods_of(&set.metadata.uid)).collect();
-        let neighbours = world.in_namespace(Kind::ReplicaSet, &metadata.namespace);
-        let neighbours = neighbours.filter_map(|(id, _)| world.replica_sets.get(id));
-        let orphans = neighbours.filter(|set| is_orphan_of(deployment, set)).cloned().collect();
+        let free = world.free_replica_sets(&metadata.namespace);
+        let orphans = free.filter(|set| is_orphan_of(deployment, set)).cloned().collect();
         Self { deployment, sets, orphans, pods }
     }
 }

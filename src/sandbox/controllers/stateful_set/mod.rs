@@ -51,8 +51,8 @@ impl<'a> Observed<'a> {
     pub fn gather(world: &World, set: &'a StatefulSet) -> Self {
         let metadata = &set.metadata;
         let orphans = world.pods_selected(&metadata.namespace, &set.spec.selector.match_labels);
-        let has_say = Claims::of(set).is_managed();
-        let claims = world.in_namespace(Kind::PersistentVolumeClaim, &metadata.namespace).filter(|_| has_say);
+        let claims = world.in_namespace(Kind::PersistentVolumeClaim, &metadata.namespace);
+        let claims = Claims::of(set).is_managed().then_some(claims).into_iter().flatten();
         Self {
             set,
             pods: world.pods_of(&metadata.uid),
