@@ -1,6 +1,7 @@
 //! A small Kubernetes API on loopback: enough of an API server, its controllers and a kubelet that `kubectl`, the watch
 //! loop of this program, and a person following a walkthrough cannot tell it from a test cluster.
 
+pub mod controllers;
 pub mod kind;
 pub mod store;
 
