@@ -342,7 +342,9 @@ impl Faults {
     fn malformed_after(&self, state: &State, filter: &Filter, seen: u64) -> Vec<Object> {
         let active = state.active.range(seen + 1..);
         let objects = active.filter_map(|(_, fault)| match fault {
-            Fault::Malformed { object } if Kind::of_object(object) == Some(filter.kind()) && filter.matches(object) => Some(object),
+            Fault::Malformed { object } if Kind::of_object(object) == Some(filter.kind()) && filter.matches(object) => {
+                Some(object)
+            }
             _ => None,
         });
         objects.map(|object| Arc::new(object.clone())).collect()

@@ -128,13 +128,13 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
 }
 
 fn read_file(file: &Path, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
-    let text =
-        fs::read_to_string(file).map_err(|source| ManifestError::Read { path: file.to_owned(), source })?;
+    let text = fs::read_to_string(file).map_err(|source| ManifestError::Read { path: file.to_owned(), source })?;
     let is_json = file.extension().is_some_and(|extension| extension == "json");
     let documents = if is_json { vec![(1, text.as_str())] } else { split(&text) };
     for (i, (line, text)) in documents.into_iter().enumerate() {
         let origin = Origin { file: file.to_owned(), document: i + 1, line };
-        let parsed = if is_json { serde_json::from_str(text).map_err(|error| error.to_string()) } else { yaml(line, text) };
+        let parsed =
+            if is_json { serde_json::from_str(text).map_err(|error| error.to_string()) } else { yaml(line, text) };
         match parsed {
             Ok(Value::Null) => {}
             Ok(object) => collect(&origin, object, manifests)?,

@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_field_of_the_wrong_type_is_an_error_that_names_it() {
-        let error = decode(Kind::Service, service(json!({ "ports": 5 })), FieldValidation::Ignore).expect_err("a number");
+        let error =
+            decode(Kind::Service, service(json!({ "ports": 5 })), FieldValidation::Ignore).expect_err("a number");
         assert!(error.message().contains("spec.ports: invalid type"), "{error}");
     }
 

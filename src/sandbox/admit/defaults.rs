@@ -75,7 +75,9 @@ pub fn initial_status(kind: Kind, object: &mut Value) {
 /// node, a claim's volume.
 pub fn keep_allocated(kind: Kind, current: &Value, object: &mut Value) {
     let fields: &[&str] = match kind {
-        Kind::Service if object["spec"]["type"] != "ExternalName" => &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"],
+        Kind::Service if object["spec"]["type"] != "ExternalName" => {
+            &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]
+        }
         Kind::Pod => &["nodeName", "serviceAccountName", "hostname", "subdomain"],
         Kind::PersistentVolumeClaim => &["volumeName", "storageClassName"],
         _ => &[],
@@ -231,7 +233,9 @@ fn container(container: &mut Value) {
 
 fn secret(object: &mut Value) {
     set(object, "type", "Opaque");
-    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|fields| fields.remove("stringData")) else { return };
+    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|fields| fields.remove("stringData")) else {
+        return;
+    };
     for (key, text) in texts {
         let bytes = ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec());
         object["data"][key] = json!(bytes);

@@ -86,9 +86,8 @@ pub fn create(
     }
     let name = metadata["name"].as_str().unwrap_or_default().to_owned();
     if kind.is_namespaced() {
-        let home = store
-            .get(Kind::Namespace, "", namespace)
-            .ok_or_else(|| ApiError::not_found(Kind::Namespace, namespace))?;
+        let home =
+            store.get(Kind::Namespace, "", namespace).ok_or_else(|| ApiError::not_found(Kind::Namespace, namespace))?;
         if home["metadata"].get("deletionTimestamp").is_some() {
             let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
             return Err(ApiError::forbidden(kind, &name, &why));
@@ -109,12 +108,7 @@ pub fn create(
 /// # Errors
 /// 400 if it cannot be read or is another object, 409 if it speaks of a state that is past, 422 if it says or changes what
 /// may not be said or changed.
-pub fn update(
-    kind: Kind,
-    current: &Value,
-    object: Value,
-    validation: FieldValidation,
-) -> Result<Admitted, ApiError> {
+pub fn update(kind: Kind, current: &Value, object: Value, validation: FieldValidation) -> Result<Admitted, ApiError> {
     let Admitted { mut object, warnings } = decode::decode(kind, object, validation)?;
     let name = current["metadata"]["name"].as_str().unwrap_or_default();
     keep_identity(kind, current, &mut object)?;

@@ -82,7 +82,9 @@ pub fn change(kind: Kind, current: &Value, object: &Value) -> Errors {
                 ));
             }
         }
-        Kind::Deployment | Kind::ReplicaSet => immutable("spec.selector", &old["selector"], &new["selector"], &mut errors),
+        Kind::Deployment | Kind::ReplicaSet => {
+            immutable("spec.selector", &old["selector"], &new["selector"], &mut errors)
+        }
         Kind::Service => {
             let (was, is) = (&old["clusterIP"], &new["clusterIP"]);
             let leaves = new["type"] == "ExternalName";
@@ -184,7 +186,11 @@ fn service(spec: &Value, errors: &mut Errors) {
             None => {}
         }
     } else if !matches!(cluster_ip, "" | "None") && !is_address(cluster_ip) {
-        errors.push(FieldError::invalid("spec.clusterIPs[0]", json!([cluster_ip]), "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
+        errors.push(FieldError::invalid(
+            "spec.clusterIPs[0]",
+            json!([cluster_ip]),
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        ));
     }
     if headless && matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer")) {
         let why = format!("may not be set to 'None' for {} services", spec["type"].as_str().unwrap_or_default());

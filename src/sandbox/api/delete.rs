@@ -80,9 +80,8 @@ impl Options {
             if let Some(wanted) = wanted.as_deref()
                 && wanted != present
             {
-                let why = format!(
-                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {present}"
-                );
+                let why =
+                    format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {present}");
                 return Err(ApiError::conflict(kind, name, &why));
             }
         }

@@ -63,8 +63,10 @@ async fn groups() -> Json<Value> {
 }
 
 fn group(name: &str) -> Result<Value, ApiError> {
-    let kind =
-        Kind::ALL.into_iter().find(|kind| kind.group() == name && !name.is_empty()).ok_or_else(ApiError::no_such_path)?;
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.group() == name && !name.is_empty())
+        .ok_or_else(ApiError::no_such_path)?;
     let version = json!({ "groupVersion": kind.api_version(), "version": kind.version() });
     Ok(json!({
         "kind": "APIGroup",

@@ -16,10 +16,8 @@ use crate::sandbox::store::Object;
 /// One object.
 pub fn get(api: &Api, target: &Target, shape: Shape, params: &Params) -> Result<Value, ApiError> {
     let name = target.name.as_deref().unwrap_or_default();
-    let object = api
-        .store
-        .get(target.kind, target.namespace(), name)
-        .ok_or_else(|| ApiError::not_found(target.kind, name))?;
+    let object =
+        api.store.get(target.kind, target.namespace(), name).ok_or_else(|| ApiError::not_found(target.kind, name))?;
     Ok(shaped(target.kind, &object, shape, params))
 }
 
@@ -27,7 +25,9 @@ pub fn get(api: &Api, target: &Target, shape: Shape, params: &Params) -> Result<
 pub fn shaped(kind: Kind, object: &Value, shape: Shape, params: &Params) -> Value {
     match shape {
         Shape::Object => object.clone(),
-        Shape::Table => table::of_one(kind, object, table::Include::parse(&params.include_object), table::Columns::Shown),
+        Shape::Table => {
+            table::of_one(kind, object, table::Include::parse(&params.include_object), table::Columns::Shown)
+        }
         Shape::Metadata => partial(object),
     }
 }
@@ -57,9 +57,7 @@ pub fn list(api: &Api, target: &Target, shape: Shape, params: &Params) -> Result
         objects.extend(api.faults.malformed(&filter));
     }
     Ok(match shape {
-        Shape::Table => {
-            table::of_many(target.kind, &objects, table::Include::parse(&params.include_object), &metadata)
-        }
+        Shape::Table => table::of_many(target.kind, &objects, table::Include::parse(&params.include_object), &metadata),
         Shape::Metadata => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
@@ -113,13 +111,12 @@ impl Page {
                 return Err(ApiError::bad_request(why));
             }
             let token = Token::parse(&params.continue_token)?;
-            let mut objects =
-                api.store.list_at(filter.kind(), filter.namespace(), token.revision).map_err(|_| {
-                    ApiError::expired(
-                        "The provided continue parameter is too old to display a consistent list result. You can start \
+            let mut objects = api.store.list_at(filter.kind(), filter.namespace(), token.revision).map_err(|_| {
+                ApiError::expired(
+                    "The provided continue parameter is too old to display a consistent list result. You can start \
                          a new list without the continue parameter.",
-                    )
-                })?;
+                )
+            })?;
             objects.retain(|object| key(object) > (token.namespace.as_str(), token.name.as_str()));
             (token.revision, objects, limit)
         };

@@ -15,6 +15,7 @@ mod list;
 pub mod namespaces;
 mod openapi;
 mod patch;
+mod protobuf;
 pub mod request;
 mod scale;
 pub mod selector;
@@ -151,8 +152,9 @@ async fn serve(
         Verb::Create => write::create(store, kind, namespace, parse_body(&parts.headers, &body)?, mode)?,
         Verb::Patch => {
             let patch = Patch::parse(media_type(&parts.headers), &body, params)?;
-            let changed =
-                write::change(store, kind, namespace, name, target.subresource, mode, |object| patch.apply(kind, object));
+            let changed = write::change(store, kind, namespace, name, target.subresource, mode, |object| {
+                patch.apply(kind, object)
+            });
             match (changed, patch.to_create()) {
                 (Err(error), Some(object)) if error.code() == StatusCode::NOT_FOUND && target.subresource.is_none() => {
                     write::create(store, kind, namespace, object, mode)?
@@ -194,7 +196,9 @@ fn remove(
 ) -> Result<Response, ApiError> {
     let body = if body.is_empty() { None } else { Some(parse_body(headers, body)?) };
     let body = match target.subresource {
-        Some(Subresource::Eviction) => body.map(|mut eviction| eviction["deleteOptions"].take()).filter(Value::is_object),
+        Some(Subresource::Eviction) => {
+            body.map(|mut eviction| eviction["deleteOptions"].take()).filter(Value::is_object)
+        }
         _ => body,
     };
     let options = delete::Options::parse(body, params)?;
@@ -213,7 +217,7 @@ fn remove(
     Ok((code, Json(object)).into_response())
 }
 
-/// The body as JSON; YAML is taken, too, as the API server does.
+/// The body as JSON, whatever it was written in.
 fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
     let unreadable = |error: &dyn std::fmt::Display| {
         ApiError::bad_request(format!("the body of the request could not be read: {error}"))
@@ -221,7 +225,8 @@ fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
     match media_type(headers) {
         "" | "application/json" => serde_json::from_slice(body).map_err(|error| unreadable(&error)),
         "application/yaml" => serde_yaml_ng::from_slice(body).map_err(|error| unreadable(&error)),
-        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml"])),
+        protobuf::MEDIA_TYPE => protobuf::parse(body).map_err(|error| unreadable(&error)),
+        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml", protobuf::MEDIA_TYPE])),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::sandbox::kind::Kind;
 
 /// An empty message is a valid one in protocol buffers.
 const EMPTY_V2: &[u8] = b"";
-const V2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const V2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 pub fn router() -> Router<Arc<Api>> {
     Router::new()

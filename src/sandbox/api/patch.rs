@@ -28,7 +28,8 @@ impl Patch {
     /// # Errors
     /// 415 for another media type, 400 for a body that is not such a patch, 422 for an apply without a field manager.
     pub fn parse(media_type: &str, body: &[u8], params: &Params) -> Result<Self, ApiError> {
-        let unreadable = |error: &dyn std::fmt::Display| ApiError::bad_request(format!("error decoding patch: {error}"));
+        let unreadable =
+            |error: &dyn std::fmt::Display| ApiError::bad_request(format!("error decoding patch: {error}"));
         let value = || serde_json::from_slice::<Value>(body).map_err(|error| unreadable(&error));
         match media_type {
             JSON => Ok(Self::Json(serde_json::from_slice(body).map_err(|error| unreadable(&error))?)),
@@ -55,7 +56,11 @@ impl Patch {
         match self {
             Self::Json(patch) => json_patch::patch(&mut patched, patch).map_err(|error| {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                ApiError::invalid(kind, name, &[FieldError::invalid("patch", error.path.to_string(), error.to_string())])
+                ApiError::invalid(
+                    kind,
+                    name,
+                    &[FieldError::invalid("patch", error.path.to_string(), error.to_string())],
+                )
             })?,
             Self::Merge(patch) => json_patch::merge(&mut patched, patch),
             Self::Strategic(patch) => strategic::merge(kind, &mut patched, patch),

@@ -77,7 +77,8 @@ impl LabelSelector {
     fn matches(&self, labels: &Value) -> bool {
         self.0.iter().all(|requirement| {
             let value = |key: &String| labels.get(key).and_then(Value::as_str);
-            let is_one_of = |key, values: &Vec<String>| value(key).is_some_and(|value| values.iter().any(|v| v == value));
+            let is_one_of =
+                |key, values: &Vec<String>| value(key).is_some_and(|value| values.iter().any(|v| v == value));
             match requirement {
                 Requirement::Exists(key) => value(key).is_some(),
                 Requirement::Absent(key) => value(key).is_none(),

@@ -75,7 +75,8 @@ impl ApiError {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let of = if kind.group().is_empty() { kind.name().to_owned() } else { format!("{}.{}", kind.name(), kind.group()) };
+        let of =
+            if kind.group().is_empty() { kind.name().to_owned() } else { format!("{}.{}", kind.name(), kind.group()) };
         let mut details = details(kind.name(), kind, name);
         details["causes"] = errors.iter().map(FieldError::cause).collect();
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{of} {name:?} is invalid: {what}"), details)

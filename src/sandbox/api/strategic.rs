@@ -126,7 +126,8 @@ fn merge_list(place: Place<'_>, strategy: ListStrategy, items: &mut Vec<Value>, 
     let replaces = patch.iter().any(|item| item[PATCH] == "replace");
     let (ListStrategy::Keyed(_) | ListStrategy::Set, false) = (strategy, replaces) else {
         let kept = patch.iter().filter(|item| item.get(PATCH).is_none());
-        *items = kept.map(|item| item.as_object().map_or_else(|| item.clone(), |fields| plain(place, fields))).collect();
+        *items =
+            kept.map(|item| item.as_object().map_or_else(|| item.clone(), |fields| plain(place, fields))).collect();
         return;
     };
     for patch in patch {
@@ -164,8 +165,11 @@ fn reorder(strategy: ListStrategy, items: &mut [Value], order: &[Value]) {
 /// What a patch says, as an object: without directives and nulls.
 fn plain(place: Place<'_>, patch: &Map<String, Value>) -> Value {
     let mut fields = Map::new();
-    let patch: Map<String, Value> =
-        patch.iter().filter(|(field, _)| *field != PATCH).map(|(field, value)| (field.clone(), value.clone())).collect();
+    let patch: Map<String, Value> = patch
+        .iter()
+        .filter(|(field, _)| *field != PATCH)
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect();
     merge_fields(place, &mut fields, &patch);
     Value::Object(fields)
 }

@@ -80,9 +80,11 @@ pub fn external_ip(object: &Value) -> String {
     match spec["type"].as_str() {
         Some("ExternalName") => or_none(&spec["externalName"]),
         Some("LoadBalancer") => {
-            let given = joined(list(&object["status"]["loadBalancer"]["ingress"]).iter().map(|ingress| {
-                or(&ingress["ip"], ingress["hostname"].as_str().unwrap_or_default())
-            }));
+            let given = joined(
+                list(&object["status"]["loadBalancer"]["ingress"])
+                    .iter()
+                    .map(|ingress| or(&ingress["ip"], ingress["hostname"].as_str().unwrap_or_default())),
+            );
             if given.is_empty() { "<pending>".to_owned() } else { given }
         }
         _ => or(&Value::String(declared()), "<none>"),
