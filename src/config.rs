@@ -108,8 +108,9 @@ options! {
         /// Questions of one TCP connection that may be worked on at once; the next is read when one is answered.
         /// From 1 to 1024. Resolvers pipeline a few dozen (RFC 7766 section 6.2.1.1).
         tcp_max_in_flight: usize = 64, "--tcp-max-in-flight NUMBER", |value| parse::integer(value, parse::TCP_IN_FLIGHT);
-        /// Seconds that open TCP connections are given to end when the server stops.
-        /// From 0 to 300. It must be well below the Pod's `terminationGracePeriodSeconds`.
+        /// Seconds that the server goes on answering, no longer ready, after it was told to stop.
+        /// From 0 to 300. Within them load balancers notice, and open TCP connections end. It must be well below the Pod's
+        /// `terminationGracePeriodSeconds`.
         drain_timeout: Duration = 5, "--drain-timeout SECONDS", |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
     }
     "Cluster" {

@@ -2,23 +2,47 @@
 
 use std::{
     env::vars_os,
+    error::Error,
     io::{self, Write},
     process::ExitCode,
 };
 
 use clap::Parser;
-use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
+use headless_dns::{
+    admin::fetch_zone,
+    cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Export, render_error},
+};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::CheckConfig(check) => match check.run(vars_os()) {
-            Ok(text) => print(text.as_bytes()),
-            Err(error) => fail(EXIT_USAGE, &error),
-        },
+        Command::CheckConfig(check) => check.run(vars_os()).map_or_else(usage, |text| print(text.as_bytes())),
         Command::Completions(completions) => print(&completions.script()),
+        Command::Export(export) if !export.from_cluster => export_from_server(&export),
         _ => EXIT_OK,
     };
     ExitCode::from(outcome)
+}
+
+/// Prints a zone of a running server.
+fn export_from_server(export: &Export) -> u8 {
+    let (effective, zone) = match export.load(vars_os()) {
+        Ok(loaded) => loaded,
+        Err(error) => return usage(error),
+    };
+    let Some(admin) = effective.config.admin else {
+        return fail(
+            EXIT_USAGE,
+            "admin is \"off\", so there is no server to ask; use --from-cluster, or --admin ADDRESS:PORT",
+        );
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(EXIT_FAILURE, error),
+    };
+    match runtime.block_on(fetch_zone(admin, &zone)) {
+        Ok(file) => print(file.as_bytes()),
+        Err(error) => fail(EXIT_FAILURE, error),
+    }
 }
 
 fn print(text: &[u8]) -> u8 {
@@ -26,11 +50,15 @@ fn print(text: &[u8]) -> u8 {
         Ok(()) => EXIT_OK,
         // The reader has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_OK,
-        Err(error) => fail(EXIT_FAILURE, &error),
+        Err(error) => fail(EXIT_FAILURE, error),
     }
 }
 
-fn fail(code: u8, error: &dyn std::error::Error) -> u8 {
-    eprintln!("{}", render_error(error));
+fn usage(error: impl Error + 'static) -> u8 {
+    fail(EXIT_USAGE, error)
+}
+
+fn fail(code: u8, error: impl Into<Box<dyn Error>>) -> u8 {
+    eprintln!("{}", render_error(&*error.into()));
     code
 }
