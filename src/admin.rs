@@ -6,7 +6,7 @@
 //!
 //! The server's own parts are handed in: this module knows neither the record table nor the cluster, only what
 //! [`RecordsSource`] shows of them. A client that is slow, silent or one of many costs one connection for
-//! [`CONNECTION_LIFETIME`] at most.
+//! `CONNECTION_LIFETIME` at most.
 
 mod client;
 mod pages;

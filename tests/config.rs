@@ -77,7 +77,8 @@ fn every_problem_of_a_broken_file_is_told_at_once() {
         complaint("zones = ['a..b']\nttl = 4000\nlisten = ['localhost:53']\nlog_format = 'xml'\nnegative_ttl = 'x'\n"),
         "\
 error: the configuration is not valid
-  FILE:1: zones: found \"a..b\", allowed is a domain name: labels of 1 to 63 letters, digits, hyphens and underscores, at most 253 characters
+  FILE:1: zones: found \"a..b\", allowed is a domain name of at most 253 characters: \
+   labels of 1 to 63 letters, digits, - (not at an end) or _
   FILE:2: ttl: found 4000, allowed is a whole number from 0 to 3600
   FILE:3: listen: found \"localhost:53\", allowed is ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"
   FILE:4: log_format: found \"xml\", allowed is \"text\" or \"json\"

@@ -1,5 +1,5 @@
-//! The files for other programs: `kubectl kustomize` renders `deploy/`, and forwarders take their examples. A test of a program
-//! that is not installed says so and passes.
+//! The files for other programs: `kubectl kustomize` renders `deploy/`, and forwarders take their examples. A test of a
+//! program that is not installed says so and passes.
 
 use std::{
     ffi::OsString,
@@ -121,6 +121,21 @@ fn what_runs_in_the_pod_is_reached_from_outside_it() {
     for port in the(&objects, "Service")["spec"]["ports"].as_sequence().expect("ports") {
         assert_eq!(port["port"], 53);
         assert_eq!(port["name"], port["targetPort"]);
+    }
+}
+
+#[test]
+fn every_selector_picks_the_pods() {
+    for folder in ["deploy/base", "deploy/overlays/single-namespace"] {
+        let Some(objects) = rendered(folder) else { return };
+        let deployment = &the(&objects, "Deployment")["spec"];
+        let pod = &deployment["template"];
+        let labels = &pod["metadata"]["labels"];
+        assert!(labels.is_mapping());
+        assert_eq!(deployment["selector"]["matchLabels"], *labels);
+        assert_eq!(the(&objects, "Service")["spec"]["selector"], *labels);
+        assert_eq!(the(&objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"], *labels);
+        assert_eq!(pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"], *labels);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Where settings come from: the file, the environment, the flags. Each becomes (key, value, origin); what a value means is
-//! not decided here.
+//! Where settings come from: the file, the environment, the flags. Each becomes (key, value, origin); what a value
+//! means is not decided here.
 
 use std::{
     ffi::OsString,
@@ -223,8 +223,8 @@ impl Settings {
         }
     }
 
-    /// The value of `key`: that of the strongest source. The others are read too, so that a mistake in a file shows even
-    /// while a flag hides it.
+    /// The value of `key`: that of the strongest source. The others are read too, so that a mistake in a file shows
+    /// even while a flag hides it.
     pub fn read<T>(
         &self,
         key: &str,
@@ -283,8 +283,8 @@ pub fn variables(
     (file, found)
 }
 
-/// Whether the kubelet set this variable to announce a Service whose name begins with `headless-dns`, which happens in every
-/// Pod of a namespace that holds one (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
+/// Whether the kubelet set this variable to announce a Service whose name begins with `headless-dns`, which happens in
+/// every Pod of a namespace that holds one (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
 pub fn is_service_link(name: &str) -> bool {
     ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
         || ["_SERVICE_PORT", "_PORT_"].iter().any(|middle| name.contains(middle))

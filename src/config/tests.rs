@@ -72,6 +72,28 @@ fn every_option_is_documented_and_its_documentation_fits_a_line() {
     }
 }
 
+/// The bounds of an option as its documentation has them.
+fn documented_bounds(option: &Opt) -> Option<(i64, i64)> {
+    let text = option.documentation().find_map(|line| line.strip_prefix("From "))?;
+    let mut words = text.split([' ', ',', '.']);
+    let low = words.next()?.parse().ok()?;
+    let high = words.nth(1)?.parse().ok()?;
+    Some((low, high))
+}
+
+#[test]
+fn the_documented_bounds_are_those_that_hold() {
+    for option in OPTIONS.iter().filter(|option| option.default.parse::<i64>().is_ok()) {
+        let (low, high) = documented_bounds(option).expect(option.key);
+        let refused = |value: i64| {
+            let error = load(Some(&format!("{} = {value}", option.key)), &[], &[]).err().unwrap_or_default();
+            error.contains(&format!("{}: found {value}, allowed is a whole number from {low} to {high}", option.key))
+        };
+        assert!(!refused(low) && !refused(high), "{}", option.key);
+        assert!(refused(low - 1) && refused(high + 1), "{}", option.key);
+    }
+}
+
 #[test]
 fn a_variable_overrides_the_file_and_a_flag_both() {
     let effective = load(
