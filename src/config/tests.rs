@@ -151,6 +151,13 @@ fn a_file_that_is_no_toml_is_refused_with_the_line() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_refused_in_a_few_lines() {
+    let yaml = "zones:\n- cluster.local\n".repeat(50);
+    let problems = problems(&yaml);
+    assert!(problems.len() <= 5 && problems.iter().all(|problem| problem.contains("not valid TOML")), "{problems:?}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(Some(Path::new("/nonexistent/a.toml")), [], &[]).expect_err("no file");
     assert!(error.to_string().contains("/nonexistent/a.toml: the file cannot be read: "), "{error}");
