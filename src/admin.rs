@@ -6,7 +6,7 @@
 //!
 //! The server's own parts are handed in: this module knows neither the record table nor the cluster, only what
 //! [`RecordsSource`] shows of them. A client that is slow, silent or one of many costs one connection for
-//! [`CONNECTION_LIFETIME`] at most.
+//! `CONNECTION_LIFETIME` at most.
 
 mod client;
 mod pages;
@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -89,7 +89,7 @@ impl Admin {
         connections.wait().await;
     }
 
-    async fn accept(&self, places: &Arc<Semaphore>) -> (Option<tokio::sync::OwnedSemaphorePermit>, TcpStream) {
+    async fn accept(&self, places: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream) {
         // The semaphore is never closed, so there always is a permit.
         let place = places.clone().acquire_owned().await.ok();
         loop {

@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! The flags of the options are not written down here: [`flags`] makes them from the declarations in [`crate::config`].
-//! Exit codes: 0 fine, 1 failed while running, 2 the command line or the configuration is not valid.
+//! The flags of the options are not written down here: `flags.rs` makes them from the declarations in
+//! [`crate::config`]. Exit codes: 0 fine, 1 failed while running, 2 the command line or the configuration is not valid.
 
 mod flags;
 #[cfg(feature = "sandbox")]
@@ -138,8 +138,8 @@ Examples:
   headless-dns export --from-cluster --context staging        no running server needed";
 
 impl Export {
-    /// The configuration to export with, and the zone to print. A zone that is asked for is a zone that is served, whatever
-    /// the configuration says.
+    /// The configuration to export with, and the zone to print. A zone that is asked for is a zone that is served,
+    /// whatever the configuration says.
     pub fn load(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,

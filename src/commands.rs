@@ -1,5 +1,8 @@
 //! The commands that run: each takes what the command line said and gives what is to be printed at its end.
 
+#[cfg(feature = "sandbox")]
+mod sandbox;
+
 use anyhow::Context;
 use headless_dns::app::{self, App};
 use headless_dns::cli::{Export, Serve};
@@ -8,9 +11,23 @@ use headless_dns::{admin, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "sandbox")]
+pub use sandbox::sandbox;
+
 /// `headless-dns serve`
 pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
     telemetry::init(&config.log_level, config.log_format)?;
+    #[cfg(feature = "sandbox")]
+    if !serve.sandbox.manifests.is_empty() {
+        return sandbox::serve(serve.sandbox, config).await;
+    }
+    // Without the sandbox every flag is an option, and the options have been read.
+    drop(serve);
+    answer(config).await
+}
+
+/// Answers until a signal says to stop.
+async fn answer(config: Config) -> anyhow::Result<String> {
     let stop = stop_signal()?;
     let app = App::build(config).await?;
     announce(&app);

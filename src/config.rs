@@ -6,9 +6,9 @@
 //! flags ─┘
 //! ```
 //!
-//! Every option is declared once, in [`options!`] below. That declaration is the field of [`Config`], the key in the file,
-//! the environment variable, the flag, the text of `--help`, the line that `check-config --print` shows, and the paragraph
-//! in `config/headless-dns.toml`.
+//! Every option is declared once, in `options!` below. That declaration is the field of [`Config`], the key in the
+//! file, the environment variable, the flag, the text of `--help`, the line that `check-config --print` shows, and the
+//! paragraph in `config/headless-dns.toml`.
 //!
 //! Durations are whole seconds. A list in a variable is separated by commas, a list of flags is the flag repeated.
 //! A list that is given replaces the weaker one, it is never appended to it.
@@ -31,7 +31,9 @@ use source::{Kind, Settings};
 
 /// Declares the options: heads, then `field: type = default, "--flag VALUE", parser`. The default is a TOML literal.
 macro_rules! options {
-    ($( $heading:literal { $( $(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr, $flag:literal, $parse:expr; )+ } )+) => {
+    ($( $heading:literal {
+        $( $(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr, $flag:literal, $parse:expr; )+
+    } )+) => {
         /// What the program runs with: every option with its final, checked value.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config { $( $( $(#[doc = $doc])+ pub $key: $type, )+ )+ }
@@ -56,21 +58,21 @@ macro_rules! options {
 options! {
     "Zones and answers" {
         /// Zones that are served.
-        /// One is the cluster domain of the cluster that is watched (`--cluster-domain` of its kubelets). Several names for
-        /// one cluster are possible, a zone below another one is not.
+        /// One is the cluster domain of the cluster that is watched (`--cluster-domain` of its kubelets). Several names
+        /// for one cluster are possible, a zone below another one is not.
         zones: Vec<String> = ["cluster.local"], "--zone NAME", parse::zones;
         /// Reverse zones that are served, as names or as networks.
-        /// PTR questions for addresses of the cluster are answered from here; in a zone that is served, an unknown address
-        /// is NXDOMAIN. A network ends on an octet (IPv4) or a nibble (IPv6): `10.0.0.0/8`, `fd00::/8`. An empty list
-        /// serves none.
+        /// PTR questions for addresses of the cluster are answered from here; in a zone that is served, an unknown
+        /// address is NXDOMAIN. A network ends on an octet (IPv4) or a nibble (IPv6): `10.0.0.0/8`, `fd00::/8`. An
+        /// empty list serves none.
         reverse_zones: Vec<String> = ["in-addr.arpa", "ip6.arpa"], "--reverse-zone NAME|NETWORK", parse::reverse_zones;
         /// TTL of records, in seconds.
-        /// From 0 to 3600. Pods come and go, so a cache should not hold on to an address for long; at 5 s a resolver still
-        /// spares the server most of a busy client's questions.
+        /// From 0 to 3600. Pods come and go, so a cache should not hold on to an address for long; at 5 s a resolver
+        /// still spares the server most of a busy client's questions.
         ttl: u32 = 5, "--ttl SECONDS", |value| parse::integer(value, parse::TTL);
         /// TTL of negative answers, in seconds.
-        /// From 0 to 3600. It is also the MINIMUM of the SOA record, which bounds how long a resolver may remember that a
-        /// name does not exist (RFC 2308). A peer that is not there yet will be there in a moment, hence 1 s.
+        /// From 0 to 3600. It is also the MINIMUM of the SOA record, which bounds how long a resolver may remember that
+        /// a name does not exist (RFC 2308). A peer that is not there yet will be there in a moment, hence 1 s.
         negative_ttl: u32 = 1, "--negative-ttl SECONDS", |value| parse::integer(value, parse::TTL);
         /// Addresses of the name server `ns.dns.<zone>`, which stands in the NS and SOA records.
         /// An empty list stands for the addresses of `listen` that are not wildcards. In a cluster, give the address of
@@ -95,38 +97,44 @@ options! {
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);
         /// Open TCP connections over all clients; a further one is closed at once.
-        /// From 1 to 65536. Each costs a file descriptor and, while it is busy, up to 64 kB for a question and as much for
-        /// an answer; 1024 of them are some 130 MB in the very worst case and hardly anything in the usual one.
-        tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER", |value| parse::integer(value, parse::TCP_CONNECTIONS);
+        /// From 1 to 65536. Each costs a file descriptor and, while it is busy, up to 64 kB for a question and as much
+        /// for an answer; 1024 of them are some 130 MB in the very worst case and hardly anything in the usual one.
+        tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER",
+            |value| parse::integer(value, parse::TCP_CONNECTIONS);
         /// Open TCP connections of one client address.
-        /// From 1 to 65536, and no more than `tcp_max_connections`. A forwarder such as CoreDNS is one address with many
-        /// connections; at 256 it takes more than a single client to lock the others out.
-        tcp_max_connections_per_client: usize = 256, "--tcp-max-connections-per-client NUMBER", |value| parse::integer(value, parse::TCP_CONNECTIONS);
+        /// From 1 to 65536, and no more than `tcp_max_connections`. A forwarder such as CoreDNS is one address with
+        /// many connections; at 256 it takes more than a single client to lock the others out.
+        tcp_max_connections_per_client: usize = 256, "--tcp-max-connections-per-client NUMBER",
+            |value| parse::integer(value, parse::TCP_CONNECTIONS);
         /// Seconds after which a TCP connection without a question is closed.
         /// From 1 to 120. RFC 7766 asks for a few seconds; 10 s lets resolvers reuse a connection between bursts.
-        tcp_idle_timeout: Duration = 10, "--tcp-idle-timeout SECONDS", |value| parse::seconds(value, parse::TCP_IDLE_TIMEOUT);
+        tcp_idle_timeout: Duration = 10, "--tcp-idle-timeout SECONDS",
+            |value| parse::seconds(value, parse::TCP_IDLE_TIMEOUT);
         /// Questions of one TCP connection that may be worked on at once; the next is read when one is answered.
         /// From 1 to 1024. Resolvers pipeline a few dozen (RFC 7766 section 6.2.1.1).
-        tcp_max_in_flight: usize = 64, "--tcp-max-in-flight NUMBER", |value| parse::integer(value, parse::TCP_IN_FLIGHT);
-        /// Seconds that open TCP connections are given to end when the server stops.
-        /// From 0 to 300. It must be well below the Pod's `terminationGracePeriodSeconds`.
-        drain_timeout: Duration = 5, "--drain-timeout SECONDS", |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
+        tcp_max_in_flight: usize = 64, "--tcp-max-in-flight NUMBER",
+            |value| parse::integer(value, parse::TCP_IN_FLIGHT);
+        /// Seconds that the server goes on answering, no longer ready, after it was told to stop.
+        /// From 0 to 300. Within them load balancers notice, and open TCP connections end. It must be well below the
+        /// Pod's `terminationGracePeriodSeconds`.
+        drain_timeout: Duration = 5, "--drain-timeout SECONDS",
+            |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
     }
     "Cluster" {
         /// Namespaces to watch. An empty list watches all of them.
         /// With names given, nothing cluster-wide is asked for, and a Role in each namespace is enough.
         namespaces: Vec<String> = [], "--namespace NAME", parse::namespaces;
         /// File with the address and credentials of the cluster.
-        /// Empty is the standard order: the files named by the variable KUBECONFIG, `~/.kube/config`, the Pod's own service
-        /// account. A relative path is relative to the working directory.
+        /// Empty is the standard order: the files named by the variable KUBECONFIG, `~/.kube/config`, the Pod's own
+        /// service account. A relative path is relative to the working directory.
         kubeconfig: Option<PathBuf> = "", "--kubeconfig FILE", parse::path;
         /// Context of the kubeconfig to use. Empty is its current context.
         context: Option<String> = "", "--context NAME", parse::text;
     }
     "Operation" {
         /// Address of the admin pages: `/livez`, `/readyz`, `/metrics`, `/records` and `/zone`; "off" for none.
-        /// They are plain HTTP without a password and show every record, hence loopback. In a Pod the kubelet's probes need
-        /// `0.0.0.0:8053`.
+        /// They are plain HTTP without a password and show every record, hence loopback. In a Pod the kubelet's probes
+        /// need `0.0.0.0:8053`.
         admin: Option<SocketAddr> = "127.0.0.1:8053", "--admin ADDRESS:PORT|off", parse::admin;
         /// What is logged: a level (error, warn, info, debug, trace) or a list of directives such as `info,kube=debug`.
         log_level: String = "info", "--log-level LEVEL", parse::log_level;
@@ -193,8 +201,8 @@ impl Opt {
 impl Config {
     /// The configuration that `file`, then the environment, then the flags give.
     ///
-    /// `environment` is all of the process's variables; those that don't concern this program are passed over. `flags` are
-    /// keys with the texts given for them.
+    /// `environment` is all of the process's variables; those that don't concern this program are passed over. `flags`
+    /// are keys with the texts given for them.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -268,8 +276,8 @@ pub fn documented_defaults() -> String {
 const FILE_INTRODUCTION: &str = "\
 # Every option of headless-dns with its default. A file holds only what differs; nothing in it is required.
 #
-# A variable HEADLESS_DNS_<KEY> overrides the file (lists are separated by commas), a flag overrides both (for a list it is
-# repeated). Durations are whole seconds. `headless-dns check-config --config FILE --print` shows what results.
+# A variable HEADLESS_DNS_<KEY> overrides the file (lists are separated by commas), a flag overrides both (for a list it
+# is repeated). Durations are whole seconds. `headless-dns check-config --config FILE --print` shows what results.
 ";
 
 /// Why a configuration was refused: every problem that was found, one per line.

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             Err(error) => fail(EXIT_USAGE, &error),
         },
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(_) => EXIT_OK,
+        Command::Sandbox(sandbox) => run(commands::sandbox(sandbox)),
         Command::CheckConfig(check) => match check.run(vars_os()) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(EXIT_USAGE, &error),

@@ -7,8 +7,8 @@
 //!                     collect.rs: names, help, labels ──▶ Exporter::encode ──▶ /metrics
 //! ```
 //!
-//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, so that the number of series is
-//! fixed when the program is compiled and no name from a query can ever become one.
+//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, so that the number of series
+//! is fixed when the program is compiled and no name from a query can ever become one.
 
 mod collect;
 mod labels;
@@ -151,8 +151,8 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Upper bounds of the buckets are powers of two of a microsecond: 1 µs, 2 µs, 4 µs … 1.05 s, and one without a bound. Finding
-/// the bucket is then a matter of counting leading zeros.
+/// Upper bounds of the buckets are powers of two of a microsecond: 1 µs, 2 µs, 4 µs … 1.05 s, and one without a bound.
+/// Finding the bucket is then a matter of counting leading zeros.
 const BOUNDED_BUCKETS: usize = 21;
 
 /// How many observations fell into each bucket, and what they add up to.

@@ -1,7 +1,7 @@
 //! Readiness by ownership: whoever has something to finish first holds a [`Latch`], and drops it when done.
 //!
-//! The process is ready while nobody holds one. A latch that a panicking task drops counts as done too: that a task died is
-//! for whoever joins it to act on. Stopping is the same thing again: take a latch and keep it.
+//! The process is ready while nobody holds one. A latch that a panicking task drops counts as done too: that a task
+//! died is for whoever joins it to act on. Stopping is the same thing again: take a latch and keep it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The log: lines for people or JSON for collectors, always on stderr, so that stdout stays free for what was asked for.
+//! The log: lines for people or JSON for collectors, always on stderr, so that stdout stays free for what was asked
+//! for.
 
 use std::io::{self, IsTerminal};
 
@@ -13,7 +14,7 @@ const NO_COLOR: &str = "NO_COLOR";
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter is not valid.
-    #[error("found the log level {0:?}, allowed is error, warn, info, debug or trace, or directives: {1}")]
+    #[error("found the log level {0:?}, allowed is error, warn, info, debug or trace, or directives")]
     Filter(String, #[source] ParseError),
     /// There is one already.
     #[error("the log was set up twice")]

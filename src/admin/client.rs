@@ -18,7 +18,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Nobody answers there.
-    #[error("no server answers at the admin address {0}; is it running, and is that its admin address?")]
+    #[error("no server answers at the admin address {0} (is it running, and is that its admin address?)")]
     Connect(SocketAddr, #[source] std::io::Error),
     /// The conversation broke off.
     #[error("the server at the admin address {0} did not answer as expected")]

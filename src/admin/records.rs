@@ -7,8 +7,8 @@ pub const DEFAULT_PAGE: usize = 500;
 /// Services on a page of `/records` at most.
 pub const MAX_PAGE: usize = 5000;
 
-/// What the admin pages need to know of the records that are served. The methods may take their time: they are called on a
-/// thread for blocking work.
+/// What the admin pages need to know of the records that are served. The methods may take their time: they are called
+/// on a thread for blocking work.
 pub trait RecordsSource: Send + Sync + 'static {
     /// The first `limit` Services that fit `query`, in order of namespace and name.
     fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView>;
@@ -16,7 +16,8 @@ pub trait RecordsSource: Send + Sync + 'static {
     /// The zones that are served, forward and reverse: lower case, no final dot.
     fn zones(&self) -> Vec<String>;
 
-    /// The zone of that name as a zone file (RFC 1035 section 5). `None` for a name that [`RecordsSource::zones`] lacks.
+    /// The zone of that name as a zone file (RFC 1035 section 5). `None` for a name that [`RecordsSource::zones`]
+    /// lacks.
     fn zone_file(&self, zone: &str) -> Option<String>;
 }
 

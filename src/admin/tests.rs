@@ -219,3 +219,16 @@ async fn a_server_that_is_not_there_is_named() {
     let error = fetch_zone(address, "cluster.local").await.expect_err("nobody");
     assert!(error.to_string().contains(&format!("no server answers at the admin address {address}")), "{error}");
 }
+
+/// With the clock paused, time passes as soon as everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_asks_nothing_or_asks_too_slowly_is_cut_off() {
+    let admin = Running::start().await;
+    for said in ["", "GET /livez HTTP/1.1\r\nhost: te"] {
+        let mut stream = TcpStream::connect(admin.address).await.expect("connected");
+        stream.write_all(said.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("the server ends the connection");
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+}

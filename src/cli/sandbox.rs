@@ -6,9 +6,11 @@ use clap::{Args, ValueHint};
 
 use crate::config::{ConfigError, Effective, Origin, Problem};
 
-/// The address at which the sandbox's API listens unless told otherwise: a free port each time, named in its kubeconfig.
+/// The address at which the sandbox's API listens unless told otherwise: a free port each time, named in its
+/// kubeconfig.
 const LISTEN: &str = "127.0.0.1:0";
-/// Milliseconds that a Pod of the sandbox takes to become Ready, and to stop: long enough to watch, short enough to wait for.
+/// Milliseconds that a Pod of the sandbox takes to become Ready, and to stop: long enough to watch, short enough to
+/// wait for.
 const POD_DELAY: &str = "300";
 
 /// The flags of `serve` for the sandbox.

@@ -1,5 +1,5 @@
-//! What each option's value may be. A parser takes a value as it was written and returns the typed one, or for each mistake in
-//! it what was found and what is allowed.
+//! What each option's value may be. A parser takes a value as it was written and returns the typed one, or for each
+//! mistake in it what was found and what is allowed.
 
 use std::{
     fmt,
@@ -13,10 +13,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::source::{Value, quoted};
 
-/// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address outlives
-/// any rollout.
+/// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
+/// outlives any rollout.
 pub const TTL: RangeInclusive<i64> = 0..=3600;
-/// Bounds of a UDP answer, in bytes: RFC 1035 guarantees the lower one, RFC 6891 section 6.2.5 recommends the upper one.
+/// Bounds of a UDP answer, in bytes: RFC 1035 guarantees the lower one, RFC 6891 section 6.2.5 recommends the upper
+/// one.
 pub const EDNS_UDP_SIZE: RangeInclusive<i64> = 512..=4096;
 /// Bounds of the number of TCP connections; the upper one is the number of ports one client address has.
 pub const TCP_CONNECTIONS: RangeInclusive<i64> = 1..=65536;
@@ -164,7 +165,8 @@ pub fn admin(value: &Value) -> Parsed<Option<SocketAddr>> {
 pub fn log_level(value: &Value) -> Parsed<String> {
     let allowed = "error, warn, info, debug or trace, or directives such as \"info,kube=debug\"";
     match text(value)? {
-        // Any lone word is a directive to the filter, namely the name of a target; here it is a level with a slip in it.
+        // Any lone word is a directive to the filter, namely the name of a target; here it is a level with a slip in
+        // it.
         Some(word) if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             if word.parse::<tracing::level_filters::LevelFilter>().is_ok() {
                 Ok(word)
@@ -186,7 +188,8 @@ pub fn log_format(value: &Value) -> Parsed<LogFormat> {
     }
 }
 
-/// Whether both cannot be bound at once: same port, and one address is or covers the other. A wildcard covers its own family.
+/// Whether both cannot be bound at once: same port, and one address is or covers the other. A wildcard covers its own
+/// family.
 pub fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
     // Port 0 is a different free port each time.
@@ -200,7 +203,8 @@ fn domain_name(text: &str) -> Result<String, String> {
         return Ok(name);
     }
     Err(format!(
-        "a domain name: labels of 1 to {MAX_LABEL} letters, digits, hyphens and underscores, at most {MAX_NAME} characters"
+        "a domain name of at most {MAX_NAME} characters: \
+         labels of 1 to {MAX_LABEL} letters, digits, - (not at an end) or _"
     ))
 }
 

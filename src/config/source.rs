@@ -1,5 +1,5 @@
-//! Where settings come from: the file, the environment, the flags. Each becomes (key, value, origin); what a value means is
-//! not decided here.
+//! Where settings come from: the file, the environment, the flags. Each becomes (key, value, origin); what a value
+//! means is not decided here.
 
 use std::{
     ffi::OsString,
@@ -20,6 +20,9 @@ pub const ENV_PREFIX: &str = "HEADLESS_DNS_";
 
 /// The variable that names the configuration file where `--config` does not.
 const FILE_VARIABLE: &str = "HEADLESS_DNS_CONFIG";
+
+/// Mistakes in the syntax of a file that are reported; one that is no TOML at all has one in every line.
+const MAX_SYNTAX_PROBLEMS: usize = 5;
 
 /// Where a value came from. The order is that of strength, and within the file that of its lines.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,10 +184,14 @@ impl Settings {
         };
         let at = |offset: usize| Origin::File(path.clone(), Some(line_of(&text, offset)));
         let (document, errors) = DeTable::parse_recoverable(&text);
-        problems.extend(errors.iter().map(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            Problem::new(at(offset), None, format!("not valid TOML: {}", error.message()))
-        }));
+        if !errors.is_empty() {
+            // What could be recovered from a file with such mistakes may mean something else than was meant.
+            problems.extend(errors.iter().take(MAX_SYNTAX_PROBLEMS).map(|error| {
+                let offset = error.span().map_or(0, |span| span.start);
+                Problem::new(at(offset), None, format!("not valid TOML: {}", error.message()))
+            }));
+            return;
+        }
         let mut entries: Vec<(&Spanned<_>, &Spanned<DeValue<'_>>)> = document.get_ref().iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
@@ -223,8 +230,8 @@ impl Settings {
         }
     }
 
-    /// The value of `key`: that of the strongest source. The others are read too, so that a mistake in a file shows even
-    /// while a flag hides it.
+    /// The value of `key`: that of the strongest source. The others are read too, so that a mistake in a file shows
+    /// even while a flag hides it.
     pub fn read<T>(
         &self,
         key: &str,
@@ -283,8 +290,8 @@ pub fn variables(
     (file, found)
 }
 
-/// Whether the kubelet set this variable to announce a Service whose name begins with `headless-dns`, which happens in every
-/// Pod of a namespace that holds one (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
+/// Whether the kubelet set this variable to announce a Service whose name begins with `headless-dns`, which happens in
+/// every Pod of a namespace that holds one (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
 pub fn is_service_link(name: &str) -> bool {
     ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
         || ["_SERVICE_PORT", "_PORT_"].iter().any(|middle| name.contains(middle))

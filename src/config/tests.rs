@@ -72,6 +72,28 @@ fn every_option_is_documented_and_its_documentation_fits_a_line() {
     }
 }
 
+/// The bounds of an option as its documentation has them.
+fn documented_bounds(option: &Opt) -> Option<(i64, i64)> {
+    let text = option.documentation().find_map(|line| line.strip_prefix("From "))?;
+    let mut words = text.split([' ', ',', '.']);
+    let low = words.next()?.parse().ok()?;
+    let high = words.nth(1)?.parse().ok()?;
+    Some((low, high))
+}
+
+#[test]
+fn the_documented_bounds_are_those_that_hold() {
+    for option in OPTIONS.iter().filter(|option| option.default.parse::<i64>().is_ok()) {
+        let (low, high) = documented_bounds(option).expect(option.key);
+        let refused = |value: i64| {
+            let error = load(Some(&format!("{} = {value}", option.key)), &[], &[]).err().unwrap_or_default();
+            error.contains(&format!("{}: found {value}, allowed is a whole number from {low} to {high}", option.key))
+        };
+        assert!(!refused(low) && !refused(high), "{}", option.key);
+        assert!(refused(low - 1) && refused(high + 1), "{}", option.key);
+    }
+}
+
 #[test]
 fn a_variable_overrides_the_file_and_a_flag_both() {
     let effective = load(
@@ -126,6 +148,13 @@ fn all_problems_of_a_file_are_reported_at_once_with_their_lines() {
 fn a_file_that_is_no_toml_is_refused_with_the_line() {
     let problems = problems("ttl = 5\nlisten = [\"127.0.0.1:53\"\n");
     assert!(problems[0].starts_with("FILE:2: not valid TOML: ") || problems[0].starts_with("FILE:3: "), "{problems:?}");
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused_in_a_few_lines() {
+    let yaml = "zones:\n- cluster.local\n".repeat(50);
+    let problems = problems(&yaml);
+    assert!(problems.len() <= 5 && problems.iter().all(|problem| problem.contains("not valid TOML")), "{problems:?}");
 }
 
 #[test]

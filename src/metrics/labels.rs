@@ -15,7 +15,9 @@ pub trait Label: Copy + fmt::Debug + 'static {
 }
 
 macro_rules! label {
-    ($(#[$doc:meta])+ $label:ident $name:literal { $( $(#[$value_doc:meta])+ $value:ident = $text:literal ),+ $(,)? }) => {
+    ($(#[$doc:meta])+ $label:ident $name:literal {
+        $( $(#[$value_doc:meta])+ $value:ident = $text:literal ),+ $(,)?
+    }) => {
         $(#[$doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $label { $( $(#[$value_doc])+ $value ),+ }
