@@ -57,9 +57,8 @@ pub async fn export(export: Export, config: Config, zone: String) -> anyhow::Res
             () = stop.begun() => bail!("stopped before the cluster was read"),
         };
     }
-    let address = config.admin.context(
-        "the configuration has no admin address: name one with --admin, or read the cluster with --from-cluster",
-    )?;
+    // The command line has seen to it that there is one.
+    let address = config.admin.context("there is no admin address")?;
     Ok(admin::fetch_zone(address, &zone).await?)
 }
 

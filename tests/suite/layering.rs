@@ -52,7 +52,10 @@ fn modules() -> BTreeMap<String, Vec<(PathBuf, String)>> {
         let module = inside.components().next().expect("a name").as_os_str().to_string_lossy();
         let code = fs::read_to_string(&file).expect("a source");
         let code: Vec<_> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-        modules.entry(module.trim_end_matches(".rs").to_owned()).or_default().push((inside.to_owned(), code.join("\n")));
+        modules
+            .entry(module.trim_end_matches(".rs").to_owned())
+            .or_default()
+            .push((inside.to_owned(), code.join("\n")));
     }
     modules
 }
