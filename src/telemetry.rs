@@ -10,9 +10,9 @@ use crate::config::LogFormat;
 /// The variable that switches colours off in any program, see <https://no-color.org>.
 const NO_COLOR: &str = "NO_COLOR";
 
-/// kube's watcher warns at each attempt of what the watch of this program says once, with what to do about it. A directive
-/// of one's own for it comes later and wins.
-const QUIET: &str = "kube_runtime=error";
+/// kube complains at each attempt of what the watch of this program says once, with what to do about it. Directives of
+/// one's own for it come later and win.
+const QUIET: &str = "kube_runtime=error,kube_client=off";
 
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
