@@ -110,13 +110,9 @@ options! {
         /// From 1 to 120. RFC 7766 asks for a few seconds; 10 s lets resolvers reuse a connection between bursts.
         tcp_idle_timeout: Duration = 10, "--tcp-idle-timeout SECONDS",
             |value| parse::seconds(value, parse::TCP_IDLE_TIMEOUT);
-        /// Questions of one TCP connection that may be worked on at once; the next is read when one is answered.
-        /// From 1 to 1024. Resolvers pipeline a few dozen (RFC 7766 section 6.2.1.1).
-        tcp_max_in_flight: usize = 64, "--tcp-max-in-flight NUMBER",
-            |value| parse::integer(value, parse::TCP_IN_FLIGHT);
         /// Seconds that the server goes on answering, no longer ready, after it was told to stop.
-        /// From 0 to 300. Within them load balancers notice, and open TCP connections end. It must be well below the
-        /// Pod's `terminationGracePeriodSeconds`.
+        /// From 0 to 300. Within them load balancers notice. It must be well below the Pod's
+        /// `terminationGracePeriodSeconds`. Ctrl-C does not wait.
         drain_timeout: Duration = 5, "--drain-timeout SECONDS",
             |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
     }
@@ -125,8 +121,8 @@ options! {
         /// With names given, nothing cluster-wide is asked for, and a Role in each namespace is enough.
         namespaces: Vec<String> = [], "--namespace NAME", parse::namespaces;
         /// File with the address and credentials of the cluster.
-        /// Empty is the standard order: the files named by the variable KUBECONFIG, `~/.kube/config`, the Pod's own
-        /// service account. A relative path is relative to the working directory.
+        /// Empty is the Pod's own service account, and outside a Pod the files named by the variable KUBECONFIG, or
+        /// `~/.kube/config`. A relative path is relative to the working directory.
         kubeconfig: Option<PathBuf> = "", "--kubeconfig FILE", parse::path;
         /// Context of the kubeconfig to use. Empty is its current context.
         context: Option<String> = "", "--context NAME", parse::text;

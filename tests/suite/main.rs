@@ -6,8 +6,12 @@ mod cluster;
 mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
+mod forwarders;
+mod layering;
 mod peers;
 mod program;
+#[cfg(feature = "sandbox")]
+mod startup;
 #[cfg(feature = "sandbox")]
 mod walkthroughs;
 mod wire;
