@@ -18,6 +18,9 @@ const REQUIRE: &str = "HEADLESS_DNS_REQUIRE_PEERS";
 /// Nothing that another process does takes so long, on a busy machine either, unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Leaves the machine to what is waited for.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(10);
+
 /// `PATH`, and where Debian keeps servers, which is in the path of root only.
 fn search_path() -> String {
     env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
@@ -96,6 +99,7 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < deadline, "{what} did not come about");
+        thread::park_timeout(BETWEEN_QUESTIONS);
     }
 }
 
@@ -164,9 +168,9 @@ impl Running {
         }
     }
 
-    /// Sends SIGTERM.
-    pub fn terminate(&self) {
-        output_of(bounded("sh").args(["-c", "kill -TERM $0", &self.child.id().to_string()]));
+    /// Sends a signal, `TERM` or `INT`.
+    pub fn signal(&self, name: &str) {
+        output_of(bounded("sh").args(["-c", "kill -s $0 $1", name, &self.child.id().to_string()]));
     }
 
     /// Waits for the end, and gives the exit code and what was printed.

@@ -14,6 +14,11 @@ pub fn run_program(arguments: &[&str]) -> Ran {
     run(bounded(PROGRAM).args(arguments))
 }
 
+/// Runs a command of the program beside the test.
+pub fn start_program(arguments: &[&str]) -> Running {
+    Running::start(command(PROGRAM).args(arguments))
+}
+
 /// `headless-dns serve` on free ports of loopback.
 pub struct Program {
     running: Running,
@@ -25,7 +30,7 @@ impl Program {
     /// Starts it with further arguments, and waits until it answers on its addresses.
     pub fn serve(arguments: &[&str]) -> Self {
         let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
-        let running = Running::start(command(PROGRAM).args(fixed).args(arguments));
+        let running = start_program(&[&fixed, arguments].concat());
         let (dns, admin) = running.until("the addresses", |lines| {
             let line = entries(lines).into_iter().find(|entry| entry["listen"].is_string())?;
             let admin = line["admin"].as_str()?.trim_start_matches("http://").trim_end_matches('/');
@@ -54,9 +59,13 @@ impl Program {
         get(self.admin, path)
     }
 
-    /// Sends SIGTERM and waits for the end. Gives the exit code and the log.
-    pub fn stop(self) -> (Option<i32>, String) {
-        self.running.terminate();
+    /// Sends a signal, `TERM` or `INT`.
+    pub fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
+    /// Waits for the end, and gives the exit code and the log.
+    pub fn end(self) -> (Option<i32>, String) {
         self.running.end()
     }
 }
