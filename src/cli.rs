@@ -14,7 +14,7 @@ use clap_complete::Shell;
 
 pub use flags::{ExportOptions, ServeOptions};
 #[cfg(feature = "sandbox")]
-pub use sandbox::{Sandbox, ServeSandbox};
+pub use sandbox::{POD_DELAY, Sandbox, ServeSandbox};
 
 use crate::config::{ConfigError, Effective, Problem, documented_defaults};
 

@@ -72,6 +72,12 @@ impl Cluster {
         self.kubectl(&format!("apply -f {}", self.manifest));
     }
 
+    /// Deletes Pods that come back. kubectl's own waiting cannot be had here: it takes the next Pod of a name for the one
+    /// that it deleted, and then waits for ever. What follows is in the [`Record`].
+    pub fn delete_pods(&self, pods: &str) {
+        self.kubectl(&format!("delete pods {pods} --wait=false"));
+    }
+
     /// Deletes what the manifest made, and waits until the Pods are gone too.
     pub fn delete(&self, pods: &[&str]) {
         self.kubectl(&format!("delete -f {} --ignore-not-found", self.manifest));
@@ -99,10 +105,15 @@ impl Cluster {
         names.lines().filter_map(|name| name.split('/').nth(1)).map(str::to_owned).collect()
     }
 
-    /// The addresses of Pods, in the order of the names.
+    /// A field of each of these Pods.
+    pub fn pod_fields(&self, pods: &[&str], path: &str) -> Vec<String> {
+        let pods = pods.join(" ");
+        let columns = format!("--no-headers -o custom-columns=FIELD:{path}");
+        self.kubectl(&format!("get pods {pods} {columns}")).lines().map(str::to_owned).collect()
+    }
+
     fn pod_ips(&self, pods: &[&str]) -> Vec<String> {
-        let columns = "--no-headers -o custom-columns=IP:.status.podIP";
-        self.kubectl(&format!("get pods {} {columns}", pods.join(" "))).lines().map(str::to_owned).collect()
+        self.pod_fields(pods, ".status.podIP")
     }
 
     pub fn ip(&self, pod: &str) -> String {

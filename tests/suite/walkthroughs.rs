@@ -76,7 +76,7 @@ fn ordered_identity_pods_come_in_order_and_their_names_follow_them_to_new_addres
     let (pods, slices) = (cluster.record_pods("component=redis"), cluster.record_slices("cache-service"));
     let asked: Vec<_> = names.iter().map(|name| fqdn(&format!("{name}.cache-service"))).collect();
     let observer = Observer::start(cluster.program.dns, &[&asked[..], &[fqdn("cache-service")]].concat());
-    cluster.kubectl("delete pods -l component=redis");
+    cluster.delete_pods("-l component=redis");
     let events = pods.until_each(&names, |event| event.is_ready() && is_new(event, &before));
     cluster.wait_for_rollout("redis-cluster");
     cluster.until_published("cache-service", &names);
@@ -114,7 +114,7 @@ fn all_members_the_bare_name_is_every_ready_pod_and_scaling_goes_one_by_one() {
     let claim = || cluster.field("persistentvolumeclaim redis-data-redis-1", ".metadata.uid");
     let (kept, before) = (claim(), cluster.ips(&["redis-1"]));
     let record = cluster.record_pods("app=redis");
-    cluster.kubectl("delete pod redis-1");
+    cluster.delete_pods("redis-1");
     assert_eq!(claim(), kept);
     record.until_each(&["redis-1"], |event| event.is_ready() && is_new(event, &before));
     assert_eq!(claim(), kept);
@@ -165,13 +165,13 @@ fn one_or_all_an_update_goes_from_the_highest_ordinal_down_and_no_further_than_t
     let claim = || cluster.field("persistentvolumeclaim data-db-1", ".metadata.uid");
     let (kept, before) = (claim(), cluster.ips(&["db-1"]));
     let record = cluster.record_pods("app=db");
-    cluster.kubectl("delete pod db-1");
+    cluster.delete_pods("db-1");
     record.until_each(&["db-1"], |event| event.is_ready() && is_new(event, &before));
     assert_eq!((claim_name(&cluster, "db-1").as_str(), claim()), ("data-db-1", kept));
     cluster.until_published("db", &names);
 
     // From the highest ordinal down, the next when the one before is Ready again.
-    let image = |pod: &str| cluster.field(&format!("pod {pod}"), ".spec.containers[0].image");
+    let images = || cluster.pod_fields(&names, ".spec.containers[0].image");
     let before = cluster.ips(&names);
     let record = cluster.record_pods("app=db");
     let observer = Observer::start(cluster.program.dns, &[fqdn("db")]);
@@ -182,11 +182,11 @@ fn one_or_all_an_update_goes_from_the_highest_ordinal_down_and_no_further_than_t
     let downwards = ["db-2", "db-1", "db-0"];
     assert_eq!(order(&events, Event::is_deleted), downwards);
     assert_one_by_one(&downwards, &events, is_replaced, Event::is_leaving);
-    assert_eq!(names.map(image), ["postgres:16.10"; 3]);
+    assert_eq!(images(), ["postgres:16.10"; 3]);
     cluster.until_published("db", &names);
     assert_only_ready(&observer.stop(), &before, &record.events());
 
-    let uids = || names.map(|name| cluster.field(&format!("pod {name}"), ".metadata.uid"));
+    let uids = || cluster.pod_fields(&names, ".metadata.uid");
     let uids_before = uids();
     let before = cluster.ips(&names);
     let record = cluster.record_pods("app=db");
@@ -194,7 +194,7 @@ fn one_or_all_an_update_goes_from_the_highest_ordinal_down_and_no_further_than_t
     cluster.kubectl("set image statefulset db postgres=postgres:16.11");
     record.until_each(&["db-2"], |event| event.is_ready() && is_new(event, &before));
     cluster.wait_for_rollout("db");
-    assert_eq!(names.map(image), ["postgres:16.10", "postgres:16.10", "postgres:16.11"]);
+    assert_eq!(images(), ["postgres:16.10", "postgres:16.10", "postgres:16.11"]);
     let uids_after = uids();
     assert_eq!(uids_after[..2], uids_before[..2]);
     assert_ne!(uids_after[2], uids_before[2]);
@@ -213,7 +213,7 @@ fn quorum_names_hold_for_life_and_those_of_a_service_that_is_not_there_do_not_ex
     // Good for the life of the set: one Pod goes, then all of them, and the names are the same.
     let before = cluster.ips(&["zookeeper-1"]);
     let record = cluster.record_pods("app=zookeeper");
-    cluster.kubectl("delete pod zookeeper-1");
+    cluster.delete_pods("zookeeper-1");
     record.until_each(&["zookeeper-1"], |event| event.is_ready() && is_new(event, &before));
     cluster.until_published("zk-hs", &names);
     let before = cluster.ips(&names);
