@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::harness::{NAMESPACE, Sandbox, headless, is_ready, is_terminating, quick, start, stateful_set, text};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_gives() {
     let sandbox = start(Options { pod_stop_delay: Duration::from_secs(60), ..quick() });
     let service = sandbox.create(Kind::Service, headless("db", "db", json!([{"name": "pg", "port": 5432}])));
@@ -49,7 +49,7 @@ async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_g
     sandbox.until("the slices gone with their Service", |sandbox| sandbox.slices("db").is_empty().then_some(())).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn annotations_decide_readiness_address_and_start_delay() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("web", "web", json!([])));
@@ -72,7 +72,7 @@ async fn annotations_decide_readiness_address_and_start_delay() {
     sandbox.until_published("web", &["unready"]).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn hand_made_pods_and_slices_are_taken_as_they_are() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("web", "web", json!([])));
@@ -94,7 +94,7 @@ async fn hand_made_pods_and_slices_are_taken_as_they_are() {
     assert_eq!(sandbox.get(Kind::EndpointSlice, "web-by-hand"), Some(slice));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deployment_rolls_its_pods_over_and_reports_it() {
     let sandbox = start(quick());
     let deployment = json!({
@@ -159,7 +159,7 @@ async fn a_deployment_rolls_its_pods_over_and_reports_it() {
         .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_set_that_is_deleted_and_made_again_gets_pods_of_its_own() {
     let sandbox = start(quick());
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
@@ -182,7 +182,7 @@ async fn a_set_that_is_deleted_and_made_again_gets_pods_of_its_own() {
         .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dual_stack_services_have_slices_of_both_families_and_addresses_of_both() {
     let sandbox = start(Options { dual_stack: true, ..quick() });
     let mut service = headless("db", "db", json!([]));
@@ -212,7 +212,7 @@ async fn dual_stack_services_have_slices_of_both_families_and_addresses_of_both(
     assert_eq!(addresses, [json!("10.96.0.1"), json!("fd00:10:96::1")]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_settled_cluster_is_quiet_and_a_change_costs_only_what_it_touches() {
     let sandbox = start(quick());
     for name in ["db", "web"] {
@@ -284,7 +284,7 @@ async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
     eprintln!("{REPLICAS} Pods ready and published after {:?}", begin.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_is_left_alone_and_its_neighbours_go_on() {
     let sandbox = start(quick());
     let broken = |name: &str| json!({"metadata": {"namespace": NAMESPACE, "name": name, "labels": 5}, "spec": {"replicas": "x"}});
@@ -312,7 +312,7 @@ async fn slices_lag_behind_the_pods_where_they_are_told_to() {
     assert!(seen.elapsed() >= LAG, "{:?}", seen.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn pods_left_behind_by_their_set_are_adopted_by_the_next_of_its_name() {
     let sandbox = start(quick());
     let first = sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
@@ -340,7 +340,7 @@ async fn pods_left_behind_by_their_set_are_adopted_by_the_next_of_its_name() {
     assert_eq!(uids(&sandbox.pods()), uids(&pods));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_owner_that_is_deleted_in_the_foreground_goes_after_its_pods() {
     let sandbox = start(quick());
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
@@ -355,7 +355,7 @@ async fn an_owner_that_is_deleted_in_the_foreground_goes_after_its_pods() {
     assert_eq!(sandbox.pod_history(since, EventType::Added), Vec::<String>::new());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_namespace_that_is_deleted_is_emptied_first() {
     let sandbox = start(quick());
     sandbox.store.create(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}})).expect("a namespace");
@@ -372,7 +372,7 @@ async fn a_namespace_that_is_deleted_is_emptied_first() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn claims_go_with_their_ordinal_or_their_set_where_the_set_says_so() {
     let sandbox = start(quick());
     let mut set = stateful_set("db", "db", 2);

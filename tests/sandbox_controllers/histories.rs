@@ -160,12 +160,12 @@ fn present_endpoints(store: &Store) -> Vec<Line> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn after_any_history_the_slices_are_a_plain_function_of_services_and_pods(steps in prop::collection::vec(step(), 1..60)) {
         const MAX_ENDPOINTS: usize = 2;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
             let sandbox = start(Options { max_endpoints_per_slice: MAX_ENDPOINTS, ..quick() });
             for step in &steps {
