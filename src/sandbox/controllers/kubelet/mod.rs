@@ -131,7 +131,10 @@ impl Kubelet {
             Decision::Start => match self.addresses_for(pod) {
                 Some(addresses) => vec![Action::Merge(target, json!({"status": status::started(pod, &addresses)}))],
                 None => {
-                    tracing::warn!("Pod {} cannot start: every Pod address is taken", pod.metadata.name);
+                    tracing::warn!(
+                        "Pod {} cannot start: every Pod address is taken; delete Pods or give the sandbox a wider range",
+                        pod.metadata.name
+                    );
                     Vec::new()
                 }
             },
