@@ -122,6 +122,13 @@ impl Kind {
         self.names().namespaced
     }
 
+    /// The kind that an object's `apiVersion` and `kind` name.
+    pub fn of_object(object: &serde_json::Value) -> Option<Kind> {
+        let api_version = object["apiVersion"].as_str()?;
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Self::find(group, version, |kind| object["kind"] == kind.name())
+    }
+
     /// The kind that a manifest or a URL names.
     pub fn find(group: &str, version: &str, wanted: impl Fn(Kind) -> bool) -> Option<Kind> {
         Self::ALL.into_iter().find(|kind| kind.group() == group && kind.version() == version && wanted(*kind))

@@ -65,6 +65,26 @@ struct Inner {
     log: VecDeque<Event>,
     /// Events up to and including this resourceVersion are gone from the log.
     compacted: u64,
+    /// How often the store was taken back to a snapshot. Part of every `uid`: resourceVersions come again after a
+    /// restore, the identity of an object must not.
+    restores: u64,
+}
+
+/// The store as it was at one resourceVersion, for [`Store::restore`]. Shares the objects with the store.
+#[derive(Clone)]
+pub struct Snapshot {
+    revision: u64,
+    objects: BTreeMap<Key, Object>,
+}
+
+impl Inner {
+    /// The objects of one kind, of one namespace or of all, by namespace and name.
+    fn of<'a>(&'a self, kind: Kind, namespace: Option<&'a str>) -> impl Iterator<Item = (&'a Key, &'a Object)> {
+        let from = (kind, namespace.unwrap_or_default().to_owned(), String::new());
+        self.objects
+            .range(from..)
+            .take_while(move |((k, ns, _), _)| *k == kind && namespace.is_none_or(|wanted| wanted == ns))
+    }
 }
 
 /// All objects of the sandbox. Cheap to share behind an [`Arc`]; every method takes the lock for a short time.
@@ -75,7 +95,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        let inner = Inner { revision: 1, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 1 };
+        let inner = Inner { revision: 1, objects: BTreeMap::new(), log: VecDeque::new(), compacted: 1, restores: 0 };
         Self { inner: Mutex::new(inner), latest: watch::Sender::new(1) }
     }
 }
@@ -88,14 +108,33 @@ impl Store {
     /// The objects of one kind, of one namespace or of all, by namespace and name, and the store's resourceVersion.
     pub fn list(&self, kind: Kind, namespace: Option<&str>) -> (u64, Vec<Object>) {
         let inner = self.lock();
-        let from = (kind, namespace.unwrap_or_default().to_owned(), String::new());
-        let objects = inner
-            .objects
-            .range(from..)
-            .take_while(|((k, ns, _), _)| *k == kind && namespace.is_none_or(|wanted| wanted == ns))
-            .map(|(_, object)| Arc::clone(object))
-            .collect();
+        let objects = inner.of(kind, namespace).map(|(_, object)| Arc::clone(object)).collect();
         (inner.revision, objects)
+    }
+
+    /// The list as it was at an earlier resourceVersion, which is how the pages of one list stay consistent: the events
+    /// since then are undone, newest first.
+    ///
+    /// # Errors
+    /// [`Gone`] if some of those events were compacted, or if `revision` is still to come.
+    pub fn list_at(&self, kind: Kind, namespace: Option<&str>, revision: u64) -> Result<Vec<Object>, Gone> {
+        let inner = self.lock();
+        if revision < inner.compacted || revision > inner.revision {
+            return Err(Gone);
+        }
+        let mut objects: BTreeMap<Key, Object> =
+            inner.of(kind, namespace).map(|(key, object)| (key.clone(), Arc::clone(object))).collect();
+        for event in inner.log.iter().rev().take_while(|event| event.revision > revision) {
+            let key = key_of(event.kind, &event.object);
+            if event.kind != kind || namespace.is_some_and(|wanted| wanted != key.1) {
+                continue;
+            }
+            match &event.previous {
+                Some(previous) => objects.insert(key, Arc::clone(previous)),
+                None => objects.remove(&key),
+            };
+        }
+        Ok(objects.into_values().collect())
     }
 
     /// Adds a new object; sets its `uid`, `creationTimestamp`, `generation` and `resourceVersion`.
@@ -114,7 +153,7 @@ impl Store {
         object["apiVersion"] = json!(kind.api_version());
         object["kind"] = json!(kind.name());
         let metadata = &mut object["metadata"];
-        metadata["uid"] = json!(uid(revision));
+        metadata["uid"] = json!(uid(inner.restores, revision));
         metadata["creationTimestamp"] = json!(super::now());
         metadata["generation"] = json!(1);
         metadata["resourceVersion"] = json!(revision.to_string());
@@ -206,10 +245,11 @@ impl Store {
     /// The events after `revision`, oldest first, at most `limit` of them.
     ///
     /// # Errors
-    /// [`Gone`] if some of them were compacted.
+    /// [`Gone`] if some of them were compacted, or if `revision` is still to come: the store was taken back to an earlier
+    /// state, and what the caller knows is not its past.
     pub fn events_after(&self, revision: u64, limit: usize) -> Result<Vec<Event>, Gone> {
         let inner = self.lock();
-        if revision < inner.compacted {
+        if revision < inner.compacted || revision > inner.revision {
             return Err(Gone);
         }
         let start = inner.log.partition_point(|event| event.revision <= revision);
@@ -230,6 +270,25 @@ impl Store {
         let mut inner = self.lock();
         inner.log.clear();
         inner.compacted = inner.revision;
+    }
+
+    /// What [`restore`](Self::restore) needs to come back to the present state.
+    pub fn snapshot(&self) -> Snapshot {
+        let inner = self.lock();
+        Snapshot { revision: inner.revision, objects: inner.objects.clone() }
+    }
+
+    /// Takes objects and resourceVersion back to `snapshot`, as a restore of etcd from a backup does. The log is empty
+    /// afterwards, and resourceVersions that were given out since the snapshot will be given out again.
+    pub fn restore(&self, snapshot: &Snapshot) {
+        let mut inner = self.lock();
+        inner.revision = snapshot.revision;
+        inner.objects = snapshot.objects.clone();
+        inner.log.clear();
+        inner.compacted = snapshot.revision;
+        inner.restores += 1;
+        drop(inner);
+        self.latest.send_replace(snapshot.revision);
     }
 
     fn append(
@@ -264,9 +323,10 @@ fn key_of(kind: Kind, object: &Value) -> Key {
     (kind, if kind.is_namespaced() { field("namespace") } else { String::new() }, field("name"))
 }
 
-/// A UUID that is unique in this store: the revision at which the object was made, spread over a version-4 layout.
-fn uid(revision: u64) -> String {
-    let mixed = revision.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// A UUID that is unique in this store: the number of restores and the revision at which the object was made, spread over
+/// a version-4 layout.
+fn uid(restores: u64, revision: u64) -> String {
+    let mixed = (restores << u32::BITS | revision).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!(
         "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
         mixed >> 32,

@@ -1,0 +1,237 @@
+//! The HTTP side of the sandbox: the part of the Kubernetes API that clients of Services, endpoints and workloads use.
+//!
+//! ```text
+//! request ──▶ Target, Verb, Params ──▶ faults ──┬─▶ get, list ──▶ object, list or table
+//!             (what it is about)     (may strike) ├─▶ watch ─────▶ the log, as it grows
+//!                                                 └─▶ write, delete ──▶ admission ──▶ store
+//! ```
+//!
+//! Every refusal is a [`status::ApiError`], a `metav1.Status` worded as the API server words it.
+
+pub mod control;
+pub mod delete;
+mod discovery;
+mod list;
+pub mod namespaces;
+mod openapi;
+mod patch;
+mod protobuf;
+pub mod request;
+mod scale;
+pub mod selector;
+pub mod status;
+mod strategic;
+mod table;
+mod watch;
+pub mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+use super::admit::FieldValidation;
+use super::faults::{Faults, Recorded, Site, Verdict};
+use super::store::Store;
+use patch::Patch;
+use request::{Params, Shape, Subresource, Target, Verb};
+use status::ApiError;
+use write::{Mode, Written};
+
+/// The largest body of a request, as in the API server.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// What a request needs.
+pub struct Api {
+    pub store: Arc<Store>,
+    pub faults: Faults,
+    /// Whether watches may begin with the present state (`sendInitialEvents`).
+    pub streaming_lists: bool,
+    /// How often a watch that allows bookmarks gets one.
+    pub bookmark_interval: Duration,
+}
+
+/// An answer that is none: the server closes the connection instead. Travels as an extension of a response.
+#[derive(Clone, Copy, Debug)]
+pub struct DropConnection;
+
+/// All paths of the API.
+pub fn router(api: Arc<Api>) -> Router {
+    let alive = get(async || "ok");
+    Router::new()
+        .route("/healthz", alive.clone())
+        .route("/livez", alive.clone())
+        .route("/readyz", alive)
+        .merge(discovery::router())
+        .merge(openapi::router())
+        .merge(control::router())
+        .route("/api/v1/{*path}", any(core_resource))
+        .route("/apis/{group}/{version}/{*path}", any(group_resource))
+        .fallback(async || ApiError::no_such_path())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .with_state(api)
+}
+
+async fn core_resource(State(api): State<Arc<Api>>, Path(path): Path<String>, request: Request) -> Response {
+    let target = Target::parse("", "v1", &path);
+    resource(&api, target, request).await.unwrap_or_else(ApiError::into_response)
+}
+
+async fn group_resource(
+    State(api): State<Arc<Api>>,
+    Path((group, version, path)): Path<(String, String, String)>,
+    request: Request,
+) -> Response {
+    let target = Target::parse(&group, &version, &path);
+    resource(&api, target, request).await.unwrap_or_else(ApiError::into_response)
+}
+
+/// Works out what a request is about, lets the faults have their say, and serves it.
+async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Request) -> Result<Response, ApiError> {
+    let target = target?;
+    let params = Params::parse(request.uri())?;
+    let verb = target.verb(request.method(), &params)?;
+    let site = Site { kind: target.kind, verb, namespace: target.namespace.as_deref() };
+    api.faults.record(recorded(&target, verb));
+    tokio::time::sleep(api.faults.delay(&site)).await;
+    match api.faults.judge(&site) {
+        Verdict::Serve => serve(api, &target, verb, &params, request).await,
+        Verdict::Refuse { code, retry_after } => Err(ApiError::of_code(code, retry_after)),
+        Verdict::Drop => {
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(DropConnection);
+            Ok(response)
+        }
+    }
+}
+
+fn recorded(target: &Target, verb: Verb) -> Recorded {
+    Recorded {
+        verb,
+        group: target.kind.group().to_owned(),
+        resource: target.kind.plural().to_owned(),
+        subresource: target.subresource.map(Subresource::name).unwrap_or_default().to_owned(),
+        namespace: target.namespace().to_owned(),
+    }
+}
+
+async fn serve(
+    api: &Arc<Api>,
+    target: &Target,
+    verb: Verb,
+    params: &Params,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let shape = Shape::negotiate(&parts.headers)?;
+    let kind = target.kind;
+    match verb {
+        Verb::Watch => return watch::watch(api, target, shape, params),
+        Verb::List => return Ok(Json(list::list(api, target, shape, params)?).into_response()),
+        Verb::Get if target.subresource == Some(Subresource::Scale) => {
+            let object = list::get(api, target, Shape::Object, params)?;
+            return Ok(Json(scale::of(kind, &object)).into_response());
+        }
+        Verb::Get => return Ok(Json(list::get(api, target, shape, params)?).into_response()),
+        _ => {}
+    }
+    let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| ApiError::too_large_body(BODY_LIMIT))?;
+    if matches!(verb, Verb::Delete | Verb::DeleteCollection) || target.subresource == Some(Subresource::Eviction) {
+        return remove(api, target, verb, params, &parts.headers, &body);
+    }
+    let mode = Mode { validation: FieldValidation::parse(&params.field_validation)?, dry_run: params.dry_run() };
+    let (store, namespace) = (&api.store, target.namespace());
+    let name = target.name.as_deref().unwrap_or_default();
+    let written = match verb {
+        Verb::Create => write::create(store, kind, namespace, parse_body(&parts.headers, &body)?, mode)?,
+        Verb::Patch => {
+            let patch = Patch::parse(media_type(&parts.headers), &body, params)?;
+            let changed = write::change(store, kind, namespace, name, target.subresource, mode, |object| {
+                patch.apply(kind, object)
+            });
+            match (changed, patch.to_create()) {
+                (Err(error), Some(object)) if error.code() == StatusCode::NOT_FOUND && target.subresource.is_none() => {
+                    write::create(store, kind, namespace, object, mode)?
+                }
+                (changed, _) => changed?,
+            }
+        }
+        _ => {
+            let object = parse_body(&parts.headers, &body)?;
+            write::change(store, kind, namespace, name, target.subresource, mode, |_| Ok(object.clone()))?
+        }
+    };
+    Ok(written_response(target, shape, params, &written))
+}
+
+fn written_response(target: &Target, shape: Shape, params: &Params, written: &Written) -> Response {
+    let object = match target.subresource {
+        Some(Subresource::Scale) => scale::of(target.kind, &written.object),
+        _ => list::shaped(target.kind, &written.object, shape, params),
+    };
+    let mut response = (written.code, Json(object)).into_response();
+    for warning in &written.warnings {
+        // RFC 7234 section 5.5.7: 299 is a miscellaneous persistent warning.
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", Value::from(warning.as_str()))) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// Deletes one object or a collection; an eviction is a deletion that a Pod's clients ask for.
+fn remove(
+    api: &Api,
+    target: &Target,
+    verb: Verb,
+    params: &Params,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
+    let body = if body.is_empty() { None } else { Some(parse_body(headers, body)?) };
+    let body = match target.subresource {
+        Some(Subresource::Eviction) => {
+            body.map(|mut eviction| eviction["deleteOptions"].take()).filter(Value::is_object)
+        }
+        _ => body,
+    };
+    let options = delete::Options::parse(body, params)?;
+    let kind = target.kind;
+    if verb == Verb::DeleteCollection {
+        let (revision, objects) = list::matching(api, &selector::Filter::new(target, params)?);
+        let items = delete::delete_all(&api.store, kind, objects, &options)?;
+        return Ok(Json(list::envelope(kind, &serde_json::json!({ "resourceVersion": revision.to_string() }), &items))
+            .into_response());
+    }
+    let name = target.name.as_deref().unwrap_or_default();
+    let (code, object) = match delete::delete(&api.store, kind, target.namespace(), name, &options)? {
+        delete::Outcome::Gone(object) => (StatusCode::OK, status::deleted(kind, &object)),
+        delete::Outcome::Marked(object) => (StatusCode::OK, Value::clone(&object)),
+    };
+    Ok((code, Json(object)).into_response())
+}
+
+/// The body as JSON, whatever it was written in.
+fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        ApiError::bad_request(format!("the body of the request could not be read: {error}"))
+    };
+    match media_type(headers) {
+        "" | "application/json" => serde_json::from_slice(body).map_err(|error| unreadable(&error)),
+        "application/yaml" => serde_yaml_ng::from_slice(body).map_err(|error| unreadable(&error)),
+        protobuf::MEDIA_TYPE => protobuf::parse(body).map_err(|error| unreadable(&error)),
+        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml", protobuf::MEDIA_TYPE])),
+    }
+}
+
+/// `Content-Type` without its parameters.
+fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}

@@ -1,0 +1,195 @@
+//! Manifests from files: YAML or JSON, one object, many documents or a `List`, applied to the store through the same
+//! admission as over HTTP.
+//!
+//! A mistake is an error that names the file, the document and its line, the object and the field; nothing is guessed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::admit::FieldValidation;
+use super::api::write::{self, Mode};
+use super::kind::Kind;
+use super::store::Store;
+
+/// The namespace of an object that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Where kubectl looks for what was applied before. Written here too, so that an edited file can be applied again with
+/// kubectl, and fields that were taken out of it go.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// File names in a folder that are read.
+const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
+
+/// Where in which file a document starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub document: usize,
+    /// The line on which it starts, counted from 1.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: document {} (line {})", self.file.display(), self.document, self.line)
+    }
+}
+
+/// What is wrong with a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error("{}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: no manifests here; expected files ending in .yaml, .yml or .json", .0.display())]
+    Empty(PathBuf),
+    #[error("{origin}: {why}")]
+    Syntax { origin: Origin, why: String },
+    #[error("{origin}: {problem}")]
+    NotAnObject { origin: Origin, problem: String },
+    #[error("{origin}: {object}: {why}")]
+    Refused { origin: Origin, object: String, why: String },
+}
+
+/// One object, and where it was read.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub origin: Origin,
+    pub kind: Kind,
+    pub object: Value,
+}
+
+impl Manifest {
+    /// Creates the object, or makes the present one what the manifest says.
+    ///
+    /// # Errors
+    /// [`ManifestError::Refused`].
+    pub fn apply(&self, store: &Store) -> Result<(), ManifestError> {
+        let mode = Mode { validation: FieldValidation::Strict, dry_run: false };
+        let metadata = &self.object["metadata"];
+        let namespace = match self.kind.is_namespaced() {
+            true => metadata["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE),
+            false => "",
+        };
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let mut object = self.object.clone();
+        if object["metadata"].is_object() && object["metadata"]["annotations"].is_null() {
+            object["metadata"]["annotations"] = json!({});
+        }
+        if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+            annotations.insert(LAST_APPLIED.to_owned(), json!(format!("{}\n", self.object)));
+        }
+        let applied = match store.get(self.kind, namespace, name) {
+            None => write::create(store, self.kind, namespace, object, mode),
+            Some(_) => write::change(store, self.kind, namespace, name, None, mode, |_| Ok(object.clone())),
+        };
+        applied.map(drop).map_err(|error| ManifestError::Refused {
+            origin: self.origin.clone(),
+            object: [self.kind.name(), " ", namespace, if namespace.is_empty() { "" } else { "/" }, name].concat(),
+            why: error.to_string(),
+        })
+    }
+}
+
+/// Reads files and folders: the files of a folder by name, and all objects in the order in which kinds depend on each
+/// other, namespaces first.
+///
+/// # Errors
+/// [`ManifestError`] for the first file that cannot be read.
+pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
+    let mut manifests = Vec::new();
+    for path in paths {
+        for file in files(path)? {
+            read_file(&file, &mut manifests)?;
+        }
+    }
+    // Stable: within a kind, the order of the files.
+    manifests.sort_by_key(|manifest| manifest.kind);
+    Ok(manifests)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    let read = |source| ManifestError::Read { path: path.to_owned(), source };
+    if !fs::metadata(path).map_err(read)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(read)? {
+        let file = entry.map_err(read)?.path();
+        if file.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known)) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(ManifestError::Empty(path.to_owned())) } else { Ok(files) }
+}
+
+fn read_file(file: &Path, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
+    let text = fs::read_to_string(file).map_err(|source| ManifestError::Read { path: file.to_owned(), source })?;
+    let is_json = file.extension().is_some_and(|extension| extension == "json");
+    let documents = if is_json { vec![(1, text.as_str())] } else { split(&text) };
+    for (i, (line, text)) in documents.into_iter().enumerate() {
+        let origin = Origin { file: file.to_owned(), document: i + 1, line };
+        let parsed =
+            if is_json { serde_json::from_str(text).map_err(|error| error.to_string()) } else { yaml(line, text) };
+        match parsed {
+            Ok(Value::Null) => {}
+            Ok(object) => collect(&origin, object, manifests)?,
+            Err(why) => return Err(ManifestError::Syntax { origin, why }),
+        }
+    }
+    Ok(())
+}
+
+/// The documents of a YAML stream, each with the line on which it starts.
+fn split(text: &str) -> Vec<(usize, &str)> {
+    let mut documents = Vec::new();
+    let (mut start, mut start_line, mut offset) = (0, 1, 0);
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim_end() == "---" || line.starts_with("--- ") {
+            documents.push((start_line, &text[start..offset]));
+            (start, start_line) = (offset, i + 1);
+        }
+        offset += line.len();
+    }
+    documents.push((start_line, &text[start..]));
+    // What stands before the first marker is usually nothing, and then not a document.
+    documents.retain(|(_, text)| {
+        text.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#') && line.trim_end() != "---")
+    });
+    documents
+}
+
+/// Reads one YAML document that starts on `first_line` of its file.
+fn yaml(first_line: usize, text: &str) -> Result<Value, String> {
+    let located = |error: serde_yaml_ng::Error| match error.location() {
+        Some(at) => format!("line {}, column {}: {error}", first_line + at.line() - 1, at.column()),
+        None => error.to_string(),
+    };
+    let mut value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).map_err(located)?;
+    value.apply_merge().map_err(located)?;
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+/// Adds an object, or the items of a list.
+fn collect(origin: &Origin, object: Value, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
+    let not_an_object = |problem: String| ManifestError::NotAnObject { origin: origin.clone(), problem };
+    let field = |name: &str| object[name].as_str().unwrap_or_default();
+    let (api_version, kind) = (field("apiVersion"), field("kind"));
+    if api_version.is_empty() || kind.is_empty() {
+        return Err(not_an_object("an object needs the text fields apiVersion and kind".to_owned()));
+    }
+    if let (true, Some(items)) = (kind.ends_with("List"), object["items"].as_array()) {
+        return items.iter().try_for_each(|item| collect(origin, item.clone(), manifests));
+    }
+    let Some(kind) = Kind::of_object(&object) else {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+        let known = known.join(", ");
+        return Err(not_an_object(format!("the sandbox has no {kind} of {api_version}; it has {known}")));
+    };
+    manifests.push(Manifest { origin: origin.clone(), kind, object });
+    Ok(())
+}
