@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a state may take to come about before a test fails. Where a test runs on paused time, which moves on only while
 /// nothing else is to be done, a state that never comes fails it at once.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const NAMESPACE: &str = "default";
 
