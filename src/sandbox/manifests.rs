@@ -173,12 +173,14 @@ fn split(text: &str) -> Vec<(usize, &str)> {
 
 /// Reads one YAML document that starts on `first_line` of its file.
 fn yaml(first_line: usize, text: &str) -> Result<Value, String> {
-    let located = |error: serde_yaml_ng::Error| match error.location() {
-        Some(at) => format!("line {}, column {}: {error}", first_line + at.line() - 1, at.column()),
-        None => error.to_string(),
+    let read = || {
+        // Empty lines stand for those before it, so that an error names the line of the file.
+        let mut value: serde_yaml_ng::Value =
+            serde_yaml_ng::from_str(&["\n".repeat(first_line - 1).as_str(), text].concat())?;
+        value.apply_merge()?;
+        Ok(value)
     };
-    let mut value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).map_err(located)?;
-    value.apply_merge().map_err(located)?;
+    let value = read().map_err(|error: serde_yaml_ng::Error| error.to_string())?;
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 

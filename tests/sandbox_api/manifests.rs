@@ -51,7 +51,7 @@ async fn a_mistake_in_a_manifest_is_named_with_file_document_object_and_field() 
     let (sandbox, _) = sandbox().await;
     let good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n";
     for (text, expected) in [
-        ("a: [", "m.yaml: document 2 (line 4): line 5, column"),
+        ("a: [", "m.yaml: document 2 (line 4): did not find expected node content at line 6 column 1"),
         ("kind: Pod\n", "m.yaml: document 2 (line 4): an object needs the text fields apiVersion and kind"),
         (
             "apiVersion: v1\nkind: Gadget\n",
