@@ -1,6 +1,7 @@
 //! Misbehaviour on demand, seen by a plain client and by kube-rs.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use headless_dns::sandbox::Sandbox;
@@ -49,6 +50,24 @@ async fn a_connection_is_dropped_instead_of_answered() {
     assert!(http.try_send(&Method::GET, SERVICES).await.is_err());
     sandbox.faults().remove(number);
     assert_eq!(http.try_send(&Method::GET, SERVICES).await, Ok(StatusCode::OK));
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn answers_and_events_come_late() {
+    let (sandbox, http) = sandbox().await;
+    let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+    let late = Duration::from_millis(100);
+    let milliseconds = 100;
+    inject(&sandbox, Fault::Delay { on: Scope::kind(Kind::ConfigMap).verb(Verb::Watch), milliseconds });
+    inject(&sandbox, Fault::Delay { on: Scope::kind(Kind::Service), milliseconds });
+    let began = Instant::now();
+    http.post(CONFIG_MAPS, &config_map("a")).await;
+    watch.change().await;
+    assert!(began.elapsed() >= late, "the event");
+    let began = Instant::now();
+    http.get(SERVICES).await;
+    assert!(began.elapsed() >= late, "the answer");
     sandbox.shutdown().await;
 }
 

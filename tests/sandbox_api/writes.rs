@@ -77,6 +77,13 @@ async fn requests_that_are_no_requests_are_refused_in_kind() {
     {
         assert_eq!(http.post(PODS, &bare).await.code, StatusCode::UNPROCESSABLE_ENTITY, "{bare}");
     }
+    for body in ["[]", "5", "a: [", "metadata: []", ""] {
+        let apply = format!("{PODS}/p?fieldManager=test");
+        let refused = http.with_body(&Method::PATCH, &apply, "application/apply-patch+yaml", body).await;
+        assert_eq!(refused.code, StatusCode::BAD_REQUEST, "{body}");
+        let eviction = http.with_body(&Method::POST, &format!("{PODS}/p/eviction"), "application/json", body).await;
+        assert!(eviction.code.is_client_error(), "{body}");
+    }
     let request = http.request(&Method::GET, PODS).header("accept", "text/html");
     assert_eq!(http.send(request.body(Body::empty()).expect("a request")).await.code, StatusCode::NOT_ACCEPTABLE);
     sandbox.shutdown().await;
