@@ -42,6 +42,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether watches may begin with the present state (`sendInitialEvents`), as API servers since 1.32 do unasked.
     pub streaming_lists: bool,
+    /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
 }
 
@@ -109,6 +110,7 @@ impl Sandbox {
         self.address
     }
 
+    /// The objects, for whoever is in the same process.
     pub fn store(&self) -> &Arc<Store> {
         &self.api.store
     }

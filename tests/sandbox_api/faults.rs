@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use headless_dns::sandbox::Sandbox;
-use headless_dns::sandbox::api::request::Verb;
-use headless_dns::sandbox::faults::{Cut, Fault, Missed, Scope};
+use headless_dns::sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use headless_dns::sandbox::kind::Kind;
 use http::{Method, StatusCode};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -86,7 +85,7 @@ async fn open_watches_are_cut_the_way_that_is_asked_for() {
     sandbox.shutdown().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_watch_delivers_or_loses_what_it_missed() {
     let (sandbox, http) = sandbox().await;
     let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
@@ -229,12 +228,12 @@ async fn survives(config: watcher::Config) {
     sandbox.shutdown().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kube_rs_survives_with_paged_lists() {
     survives(watcher::Config::default().page_size(1)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kube_rs_survives_with_streaming_lists() {
     survives(watcher::Config::default().streaming_lists()).await;
 }

@@ -72,6 +72,7 @@ impl State {
 }
 
 impl Faults {
+    /// No faults, for an API on this store.
     pub fn new(store: Arc<Store>) -> Self {
         Self(Arc::new(Shared { store, state: Mutex::default(), changes: watch::Sender::new(0) }))
     }
@@ -139,6 +140,7 @@ impl Faults {
         self.lock().requests.clone()
     }
 
+    /// Starts counting requests anew.
     pub fn forget_requests(&self) {
         self.lock().requests.clear();
     }

@@ -11,9 +11,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::request::Verb;
 use super::kind::Kind;
 
+pub use super::api::request::Verb;
 pub use handle::Faults;
 pub(super) use handle::Verdict;
 
@@ -109,14 +109,17 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Every request.
     pub fn all() -> Self {
         Self::default()
     }
 
+    /// Every request for this kind of object.
     pub fn kind(kind: Kind) -> Self {
         Self { resource: Some(kind.plural().to_owned()), ..Self::default() }
     }
 
+    /// Only requests that do this.
     pub fn verb(mut self, verb: Verb) -> Self {
         self.verb = Some(verb);
         self
