@@ -1,5 +1,50 @@
 //! headless-dns, an authoritative DNS server for Kubernetes headless Services.
+//!
+//! ```text
+//! Kubernetes API ──list/watch──▶ cluster/    objects cut down at the door, one stream of changes
+//!                                    │ Update
+//!                                    ▼
+//!                                index/      one owner, plain maps: joins, derives, says what changed
+//!                                    │ Batch of (ServiceKey, ServiceRecords)
+//!                                    ▼
+//!                                table       the record table: one writer, lock-free readers
+//!                                    ▲ pin
+//!                                authority/  question in, answer out, as data: rcode, sections, why
+//!                                    ▲
+//!                                server/     UDP and TCP; hickory reads and writes the messages
+//! ```
+//!
+//! A query never waits for the watch, and the watch never waits for a query. Nothing from `authority` up knows Kubernetes;
+//! nothing from `index` down knows DNS messages. Who may use whom, leaves first:
+//! `name ← wire ← records ← table ← authority ← server ← app`, and `name, records, table, cluster ← index ← app`. A test
+//! holds the code to it.
 #![forbid(unsafe_code)]
+// Nothing that a packet or an object can reach may end the process.
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::todo,
+    clippy::unimplemented
+)]
 
+pub mod admin;
+pub mod app;
+pub mod authority;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod export;
+pub mod index;
+pub mod metrics;
+pub mod name;
+pub mod readiness;
+pub mod records;
+pub mod reverse;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod server;
+pub mod table;
+pub mod telemetry;
+pub mod wire;

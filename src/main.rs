@@ -1,1 +1,59 @@
-fn main() {}
+//! Parses the command line, does what it says, and turns the outcome into an exit code.
+
+mod commands;
+
+use std::env::vars_os;
+use std::error::Error;
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(serve) => match serve.load(vars_os()) {
+            Ok(effective) => run(commands::serve(serve, effective.config)),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(sandbox) => run(commands::sandbox(sandbox)),
+        Command::CheckConfig(check) => match check.run(vars_os()) {
+            Ok(text) => print(text.as_bytes()),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
+        Command::Export(export) => match export.load(vars_os()) {
+            Ok((effective, zone)) => run(commands::export(export, effective.config, zone)),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
+        Command::Completions(completions) => print(&completions.script()),
+    };
+    ExitCode::from(outcome)
+}
+
+/// Runs a command that waits for things, and prints what it gives.
+fn run(command: impl Future<Output = anyhow::Result<String>>) -> u8 {
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(text) => print(text.as_bytes()),
+        Err(error) => fail(EXIT_FAILURE, error.as_ref()),
+    }
+}
+
+fn print(text: &[u8]) -> u8 {
+    match io::stdout().write_all(text) {
+        Ok(()) => EXIT_OK,
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_OK,
+        Err(error) => fail(EXIT_FAILURE, &error),
+    }
+}
+
+fn fail(code: u8, error: &dyn Error) -> u8 {
+    eprintln!("{}", render_error(error));
+    code
+}

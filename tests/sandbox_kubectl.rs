@@ -54,15 +54,20 @@ struct Printed {
 }
 
 impl Desk {
-    /// None, with a line that says so, if there is no kubectl.
+    /// A sandbox without controllers, where objects stay as they are written. None, with a line that says so, if there is
+    /// no kubectl.
     async fn set_up() -> Option<Self> {
+        Self::set_up_with(Options { controllers: None, ..Options::default() }).await
+    }
+
+    async fn set_up_with(options: Options) -> Option<Self> {
         let mut probe = Command::new("kubectl");
         probe.args(["version", "--client"]).stdout(Stdio::null()).stderr(Stdio::null());
         if !probe.status().await.is_ok_and(|status| status.success()) {
             println!("skipped: there is no kubectl on the path");
             return None;
         }
-        let sandbox = Sandbox::start(Options::default()).await.expect("a free port");
+        let sandbox = Sandbox::start(options).await.expect("a free port");
         let home = tempfile::tempdir().expect("a folder");
         sandbox.write_kubeconfig(&home.path().join("config")).expect("a file");
         std::fs::write(home.path().join("redis.yaml"), MANIFESTS).expect("a file");
@@ -261,5 +266,28 @@ async fn a_watch_prints_changes_as_they_come() {
     desk.out(r#"patch pod redis-9 --subresource=status --type=merge -p {"status":{"phase":"Failed"}}"#).await;
     assert_eq!(next().await, "redis-9 0/1 Failed");
     child.kill().await.expect("kubectl ends");
+    desk.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn with_controllers_kubectl_waits_for_what_they_do() {
+    let Some(desk) = Desk::set_up_with(Options::default()).await else { return };
+    desk.out("create namespace team").await;
+    desk.out("apply -n team -f redis.yaml").await;
+    desk.out("rollout status -n team sts redis --timeout=20s").await;
+    assert_eq!(row(&desk.out("get -n team sts").await, "redis")[1], "3/3");
+    desk.out("scale -n team sts redis --replicas=1").await;
+    desk.out("wait -n team --for=delete pod/redis-2 --timeout=20s").await;
+    desk.out("wait -n team sts/redis --for=jsonpath={.status.replicas}=1 --timeout=20s").await;
+    desk.out("rollout restart -n team sts redis").await;
+    desk.out("rollout status -n team sts redis --timeout=20s").await;
+    assert!(desk.out("rollout history -n team sts redis").await.contains("REVISION"));
+    assert!(desk.out("get -n team endpointslices").await.contains("6379"));
+
+    desk.out("create -n team deployment web --image=web:1 --replicas=2").await;
+    desk.out("rollout status -n team deployment web --timeout=20s").await;
+    desk.out("wait -n team --for=condition=Available deployment/web --timeout=20s").await;
+    desk.out("delete namespace team --timeout=20s").await;
+    assert_eq!(desk.kubectl("get pods,pvc,sts,endpointslices -A").await.err, "No resources found\n");
     desk.sandbox.shutdown().await;
 }

@@ -10,6 +10,7 @@
 
 mod admit;
 mod api;
+pub mod controllers;
 pub mod faults;
 pub mod kind;
 pub mod manifests;

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::api::{Api, DropConnection, namespaces, router};
+use super::controllers::{self, ServiceAddresses};
 use super::faults::Faults;
 use super::manifests::{self, ManifestError};
 use super::store::Store;
@@ -44,6 +45,8 @@ pub struct Options {
     pub streaming_lists: bool,
     /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
+    /// How the controllers and the kubelet behave; without them, objects stay as they are written.
+    pub controllers: Option<controllers::Options>,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             streaming_lists: true,
             bookmark_interval: DEFAULT_BOOKMARK_INTERVAL,
+            controllers: Some(controllers::Options::default()),
         }
     }
 }
@@ -92,7 +96,7 @@ impl Sandbox {
         let store = Arc::new(Store::default());
         namespaces::create_initial(&store)?;
         let faults = Faults::new(Arc::clone(&store));
-        let Options { streaming_lists, bookmark_interval, .. } = options;
+        let Options { streaming_lists, bookmark_interval, controllers, .. } = options;
         let api = Arc::new(Api { store: Arc::clone(&store), faults, streaming_lists, bookmark_interval });
 
         let shutdown = CancellationToken::new();
@@ -100,7 +104,11 @@ impl Sandbox {
         let front = Front { router: router(Arc::clone(&api)), faults: api.faults.clone(), shutdown: shutdown.clone() };
         tasks.spawn(front.run(listener, address));
         // Everything that acts on the store by itself starts here.
-        tasks.spawn(namespaces::run(store, shutdown.clone()));
+        tasks.spawn(namespaces::run(Arc::clone(&store), shutdown.clone()));
+        if let Some(options) = controllers {
+            let addresses = Arc::new(ServiceAddresses::new(&options));
+            tasks.spawn(controllers::run(store, options, addresses, shutdown.clone()));
+        }
         tasks.close();
         Ok(Self { address, api, shutdown, tasks })
     }

@@ -16,8 +16,13 @@ pub const PODS: &str = "/api/v1/namespaces/default/pods";
 pub const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
 
+/// Without controllers, objects stay as the tests write them.
+pub fn options() -> Options {
+    Options { controllers: None, ..Options::default() }
+}
+
 pub async fn sandbox() -> (Sandbox, Http) {
-    let sandbox = Sandbox::start(Options::default()).await.expect("a free port");
+    let sandbox = Sandbox::start(options()).await.expect("a free port");
     let http = Http::to(sandbox.address());
     (sandbox, http)
 }
@@ -58,10 +63,10 @@ pub fn names(list: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn a_port_in_use_or_open_to_others_is_an_error_that_says_so() {
     let (sandbox, _) = sandbox().await;
-    let taken = Options { listen: sandbox.address(), ..Options::default() };
+    let taken = Options { listen: sandbox.address(), ..options() };
     let error = Sandbox::start(taken).await.err().expect("the port is taken");
     assert!(error.to_string().contains("is the port in use?"), "{error}");
-    let open = Options { listen: ([0, 0, 0, 0], 0).into(), ..Options::default() };
+    let open = Options { listen: ([0, 0, 0, 0], 0).into(), ..options() };
     let error = Sandbox::start(open).await.err().expect("not on loopback");
     assert!(matches!(error, StartError::NotLoopback(_)), "{error}");
     soon(sandbox.shutdown()).await;

@@ -128,7 +128,7 @@ async fn a_streaming_list_ends_with_the_bookmark_that_says_so() {
 
 #[tokio::test]
 async fn a_sandbox_without_streaming_lists_refuses_them() {
-    let options = Options { streaming_lists: false, ..Options::default() };
+    let options = Options { streaming_lists: false, ..options() };
     let sandbox = Sandbox::start(options).await.expect("a free port");
     let http = Http::to(sandbox.address());
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
@@ -141,7 +141,7 @@ async fn a_sandbox_without_streaming_lists_refuses_them() {
 
 #[tokio::test]
 async fn a_quiet_watch_gets_bookmarks_and_ends_cleanly_after_its_timeout() {
-    let options = Options { bookmark_interval: Duration::from_millis(50), ..Options::default() };
+    let options = Options { bookmark_interval: Duration::from_millis(50), ..options() };
     let sandbox = Sandbox::start(options).await.expect("a free port");
     let http = Http::to(sandbox.address());
     // Another kind's event moves the bookmark, too.

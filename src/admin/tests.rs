@@ -1,0 +1,234 @@
+//! The pages as a client sees them.
+
+use std::sync::Arc;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+use super::*;
+use crate::metrics::Metrics;
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Services `a/x`, `a/y`, `b/x`, each with one name of one record.
+struct ThreeServices;
+
+impl RecordsSource for ThreeServices {
+    fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView> {
+        let all = [("a", "x"), ("a", "y"), ("b", "x")].into_iter();
+        all.filter(|(namespace, service)| query.fits(namespace, service))
+            .take(limit)
+            .map(|(namespace, service)| ServiceView {
+                namespace: namespace.to_owned(),
+                service: service.to_owned(),
+                kind: ServiceKind::ClusterIp,
+                names: vec![NameView {
+                    name: format!("{service}.{namespace}.svc.cluster.local."),
+                    records: vec![RecordView { record_type: "A".to_owned(), ttl: 5, data: "10.0.0.1".to_owned() }],
+                }],
+            })
+            .collect()
+    }
+
+    fn zones(&self) -> Vec<String> {
+        vec!["cluster.local".to_owned(), "in-addr.arpa".to_owned()]
+    }
+
+    fn zone_file(&self, zone: &str) -> Option<String> {
+        (zone == "cluster.local").then(|| "$ORIGIN cluster.local.\n".to_owned())
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let readiness = Readiness::new();
+        let exporter = Exporter::new(Arc::new(Metrics::new()));
+        let loopback = "127.0.0.1:0".parse().expect("an address");
+        let admin = Admin::bind(loopback, readiness.clone(), exporter, ThreeServices).await.expect("bound");
+        let (address, shutdown) = (admin.address(), CancellationToken::new());
+        let task = tokio::spawn(admin.run(shutdown.clone()));
+        Self { address, readiness, shutdown, task }
+    }
+
+    /// The whole answer to `GET target`: status code, head, body.
+    async fn get(&self, target: &str, headers: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        timeout(LONG, stream.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    async fn page(&self, target: &str) -> RecordsPage {
+        let (status, _, body) = self.get(target, "").await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("a page")
+    }
+}
+
+fn keys(page: &RecordsPage) -> Vec<String> {
+    page.services.iter().map(|service| format!("{}/{}", service.namespace, service.service)).collect()
+}
+
+#[tokio::test]
+async fn it_is_alive_before_it_is_ready_and_says_what_is_pending() {
+    let admin = Running::start().await;
+    let latch = admin.readiness.block("services in all namespaces");
+    assert_eq!(admin.get("/livez", "").await.0, 200);
+    let (status, _, body) = admin.get("/readyz", "").await;
+    assert_eq!((status, body.as_str()), (503, "pending: services in all namespaces\n"));
+    drop(latch);
+    let (status, _, body) = admin.get("/readyz", "").await;
+    assert_eq!((status, body.as_str()), (200, "ok\n"));
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let admin = Running::start().await;
+    let (_, head, body) = admin.get("/metrics", "").await;
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("# TYPE headless_dns_requests_total counter\n"), "{body}");
+    let (_, head, body) = admin.get("/metrics", "accept: application/openmetrics-text;version=1.0.0,*/*\r\n").await;
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(body.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn records_come_page_by_page() {
+    let admin = Running::start().await;
+    let first = admin.page("/records?limit=2").await;
+    assert_eq!(keys(&first), ["a/x", "a/y"]);
+    let token = first.next.expect("there is more");
+    let second = admin.page(&format!("/records?limit=2&continue={token}")).await;
+    assert_eq!((keys(&second), second.next), (vec!["b/x".to_owned()], None));
+    assert_eq!(admin.page("/records?limit=3").await.next, None);
+}
+
+#[tokio::test]
+async fn records_are_chosen_by_namespace_and_service() {
+    let admin = Running::start().await;
+    assert_eq!(keys(&admin.page("/records?namespace=a").await), ["a/x", "a/y"]);
+    assert_eq!(keys(&admin.page("/records?service=x").await), ["a/x", "b/x"]);
+    assert_eq!(keys(&admin.page("/records?service=x&namespace=b").await), ["b/x"]);
+    assert!(admin.page("/records?namespace=c").await.services.is_empty());
+}
+
+#[tokio::test]
+async fn records_are_written_as_people_know_them() {
+    let admin = Running::start().await;
+    let (_, _, body) = admin.get("/records?namespace=b", "").await;
+    let expected = r#"{"services":[{"namespace":"b","service":"x","kind":"ClusterIP","names":[{"name":"x.b.svc.cluster.local.","records":[{"type":"A","ttl":5,"data":"10.0.0.1"}]}]}]}"#;
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn parameters_that_are_not_allowed_are_refused_with_those_that_are() {
+    let admin = Running::start().await;
+    for (target, message) in [
+        ("/records?name=a", "unknown field `name`, expected one of `namespace`, `service`, `limit`, `continue`"),
+        ("/records?limit=0", "limit: found 0, allowed is a whole number from 1 to 5000"),
+        ("/records?limit=many", "invalid digit"),
+        ("/records?continue=a", r#"continue: found "a", allowed is what the page before gave"#),
+        ("/zone?zone=a", "unknown field `zone`, expected `name`"),
+        ("/zone", "missing field `name`"),
+    ] {
+        let (status, _, body) = admin.get(target, "").await;
+        assert!(status == 400 && body.contains(message), "{target}: {status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_zone_is_found_in_any_case_and_an_unknown_one_names_those_that_are_served() {
+    let admin = Running::start().await;
+    let (status, head, body) = admin.get("/zone?name=Cluster.Local.", "").await;
+    assert_eq!((status, body.as_str()), (200, "$ORIGIN cluster.local.\n"));
+    assert!(head.contains("content-type: text/dns"), "{head}");
+    let (status, _, body) = admin.get("/zone?name=example.com", "").await;
+    assert_eq!((status, body.as_str()), (404, "name: found \"example.com\", served are cluster.local, in-addr.arpa\n"));
+}
+
+#[tokio::test]
+async fn the_root_lists_the_pages_and_so_does_an_unknown_one() {
+    let admin = Running::start().await;
+    for (target, expected) in [("/", 200), ("/healthz", 404)] {
+        let (status, _, body) = admin.get(target, "").await;
+        assert_eq!(status, expected);
+        assert!(
+            ["/livez", "/readyz", "/metrics", "/records", "/zone"].iter().all(|page| body.contains(page)),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn silent_clients_up_to_the_limit_do_not_keep_others_out() {
+    let admin = Running::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..MAX_CONNECTIONS - 1 {
+        silent.push(TcpStream::connect(admin.address).await.expect("connected"));
+    }
+    assert_eq!(admin.get("/livez", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused() {
+    let admin = Running::start().await;
+    let long = format!("x-long: {}\r\n", "x".repeat(2 * MAX_HEAD));
+    assert_eq!(admin.get("/livez", &long).await.0, 431);
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_connections_too() {
+    let admin = Running::start().await;
+    let idle = TcpStream::connect(admin.address).await.expect("connected");
+    assert_eq!(admin.get("/livez", "").await.0, 200);
+    admin.shutdown.cancel();
+    timeout(LONG, admin.task).await.expect("stopped in time").expect("no panic");
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_zone_can_be_fetched_from_a_running_server() {
+    let admin = Running::start().await;
+    let zone = fetch_zone(admin.address, "cluster.local").await.expect("the zone");
+    assert_eq!(zone, "$ORIGIN cluster.local.\n");
+    let wildcard = SocketAddr::from(([0, 0, 0, 0], admin.address.port()));
+    assert!(fetch_zone(wildcard, "cluster.local").await.is_ok());
+    let error = fetch_zone(admin.address, "example.com").await.expect_err("not served");
+    assert!(error.to_string().contains("served are cluster.local, in-addr.arpa"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let error = fetch_zone(address, "cluster.local").await.expect_err("nobody");
+    assert!(error.to_string().contains(&format!("no server answers at the admin address {address}")), "{error}");
+}
+
+/// With the clock paused, time passes as soon as everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_asks_nothing_or_asks_too_slowly_is_cut_off() {
+    let admin = Running::start().await;
+    for said in ["", "GET /livez HTTP/1.1\r\nhost: te"] {
+        let mut stream = TcpStream::connect(admin.address).await.expect("connected");
+        stream.write_all(said.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("the server ends the connection");
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+}

@@ -1,0 +1,275 @@
+//! The only wiring: what is built from a configuration, in which order it starts, and how it ends.
+//!
+//! ```text
+//! build ──▶ App { addresses } ──run──▶ watches ─▶ index ─▶ table ◀─ transports, admin ──shutdown──▶ drain
+//! ```
+//!
+//! Everything that can be refused is refused in `build`: zones, credentials, addresses. After that the process lives
+//! until it is told to end, with or without an API server.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use kube::Client;
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::admin::{Admin, RecordsSource};
+use crate::authority::{Authority, Identity, Options};
+use crate::cluster::{self, Access, AccessError, Scope, Update, WATCHED, Watched};
+use crate::config::Config;
+use crate::export::Records;
+use crate::index::Index;
+use crate::metrics::{Exporter, Metrics};
+use crate::name::Name;
+use crate::readiness::{Latch, Readiness};
+use crate::server::{self, Responder, StreamLimits};
+use crate::table::{TableWriter, table};
+use crate::wire::WireOptions;
+
+/// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
+const UPDATES: usize = 1024;
+/// How long the transports may take to answer what had arrived when they were closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
+const KEEPALIVE_UNITS: u64 = 10;
+
+/// A server that is bound and not running yet.
+pub struct App {
+    config: Config,
+    cluster: Client,
+    cluster_url: String,
+    sockets: server::Bound,
+    responder: Responder,
+    admin: Option<Admin>,
+    writer: TableWriter,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+}
+
+impl App {
+    /// Binds every address and reads the credentials; nothing is sent to the API server yet.
+    ///
+    /// # Errors
+    /// What of the configuration cannot be had, for a person to read.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let (cluster, cluster_url) = connect(&config).await?;
+        let sockets = server::bind(&config.listen)?;
+        let metrics = Arc::new(Metrics::new());
+        let (writer, reader) = table();
+        let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
+        let keepalive = config.tcp_idle_timeout.as_secs().saturating_mul(KEEPALIVE_UNITS);
+        let options = WireOptions {
+            edns_udp_size: config.edns_udp_size,
+            tcp_keepalive: keepalive.try_into().unwrap_or(u16::MAX),
+        };
+        let responder = Responder::new(Arc::clone(&authority), reader.clone(), Arc::clone(&metrics), options);
+        let readiness = Readiness::new();
+        let admin = match config.admin {
+            None => None,
+            Some(address) => {
+                let exporter = Exporter::new(Arc::clone(&metrics));
+                let admin = Admin::bind(address, readiness.clone(), exporter, Records::new(authority, reader)).await;
+                Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
+            }
+        };
+        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness })
+    }
+
+    /// The addresses that are answered on, in the order of the configuration.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.sockets.addresses()
+    }
+
+    /// Where the admin pages are, if there are any.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// A part of the server ended by itself, which none should.
+    pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
+        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness } = self;
+        let shutdown = CancellationToken::new();
+        let limits = StreamLimits {
+            connections: config.tcp_max_connections,
+            connections_per_client: config.tcp_max_connections_per_client,
+            idle: config.tcp_idle_timeout,
+        };
+        let scopes = Scope::of(&config.namespaces);
+        let mut mirror = tokio::spawn(mirror(cluster, cluster_url, scopes, writer, &readiness, Arc::clone(&metrics)));
+        let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
+        // The admin pages tell of the drain too, so they are the last to go.
+        let drained = CancellationToken::new();
+        let admin = tokio::spawn(serve_admin(admin, drained.clone()));
+
+        let ended = tokio::select! {
+            () = stop.begun() => Ok(()),
+            ended = &mut mirror => Err(failure("the watch of the cluster", ended)),
+            ended = &mut transports => Err(failure("answering", ended)),
+        };
+        // Whoever sends queries here learns of the end from the readiness page first, and is answered until then.
+        let _stopping = readiness.block("the server is stopping");
+        if ended.is_ok() {
+            let _ = timeout(config.drain_timeout, stop.now.cancelled()).await;
+        }
+        shutdown.cancel();
+        if !transports.is_finished() && timeout(CLOSE_TIMEOUT, &mut transports).await.is_err() {
+            tracing::warn!("connections that were still open are cut");
+            transports.abort();
+        }
+        mirror.abort();
+        drained.cancel();
+        // A panic there has been logged; the end of the process is no time to fail for it.
+        let _ = admin.await;
+        ended
+    }
+}
+
+/// How the process is told to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Go on answering for a while, no longer ready: what Kubernetes wants of a Pod that it takes away.
+    pub drain: CancellationToken,
+    /// Answer what has arrived and leave: what a person at a keyboard wants.
+    pub now: CancellationToken,
+}
+
+impl Stop {
+    /// Waits until either is said.
+    pub async fn begun(&self) {
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = self.now.cancelled() => {}
+        }
+    }
+}
+
+async fn connect(config: &Config) -> Result<(Client, String), AccessError> {
+    let access = Access { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
+    cluster::connect(&access).await
+}
+
+async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
+    if let Some(admin) = admin {
+        admin.run(shutdown).await;
+    }
+}
+
+/// Why a part that runs for ever came to an end.
+fn failure(part: &str, ended: Result<(), JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(()) => anyhow!("{part} ended by itself"),
+        Err(error) => anyhow!(error).context(format!("{part} failed")),
+    }
+}
+
+/// Keeps the table as the cluster is. Readiness is held back, from now on, until every
+/// watch has been heard in full once.
+pub fn mirror(
+    cluster: Client,
+    url: String,
+    scopes: Vec<Scope>,
+    writer: TableWriter,
+    readiness: &Readiness,
+    metrics: Arc<Metrics>,
+) -> impl Future<Output = ()> + use<> {
+    let (updates, incoming) = mpsc::channel(UPDATES);
+    let watches = WATCHED.into_iter().flat_map(|watched| scopes.iter().map(move |scope| (watched, scope.clone())));
+    let pending: HashMap<_, _> = watches
+        .map(|(watched, scope)| {
+            let latch = readiness.block(format!("{watched} of {scope}"));
+            ((watched, scope), latch)
+        })
+        .collect();
+    async move {
+        // The index works on a thread of its own choosing, beside the watches that feed it.
+        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(incoming, writer, pending, Arc::clone(&metrics))));
+        cluster::follow_all(cluster, &url, &scopes, updates, &metrics).await;
+        // Reached only when the index is gone.
+        if let Err(error) = index.await {
+            tracing::error!(%error, "the index failed");
+        }
+    }
+}
+
+/// The zone file of `zone`, read from the cluster itself.
+///
+/// # Errors
+/// The credentials cannot be used, or the zone is none that the configuration serves.
+pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
+    let (cluster, url) = connect(&config).await?;
+    let (writer, reader) = table();
+    let readiness = Readiness::new();
+    let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader);
+    let mirror = mirror(cluster, url, Scope::of(&config.namespaces), writer, &readiness, Arc::default());
+    tokio::select! {
+        () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
+        () = readiness.wait_ready() => records.zone_file(zone).with_context(|| format!("{zone} is not served")),
+    }
+}
+
+/// Takes in updates and publishes what follows from them, until no watch is left.
+///
+/// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation.
+async fn keep_table(
+    mut incoming: mpsc::Receiver<Update>,
+    mut writer: TableWriter,
+    mut synchronising: HashMap<(Watched, Scope), Latch>,
+    metrics: Arc<Metrics>,
+) {
+    let mut index = Index::default();
+    let mut updates = Vec::with_capacity(UPDATES);
+    while incoming.recv_many(&mut updates, UPDATES).await > 0 {
+        let mut synchronised = Vec::new();
+        for update in updates.drain(..) {
+            synchronised.extend(update.relisted());
+            index.apply(update);
+        }
+        writer.publish(index.take_batch());
+        let size = writer.size();
+        metrics.table(size.services, size.endpoints, size.namespaces);
+        // Only now do the answers show what was listed.
+        let latches: Vec<_> = synchronised.iter().filter_map(|watch| synchronising.remove(watch)).collect();
+        if !latches.is_empty() && synchronising.is_empty() {
+            writer.set_synchronised();
+            tracing::info!(
+                services = size.services,
+                endpoints = size.endpoints,
+                namespaces = size.namespaces,
+                "synchronised with the cluster"
+            );
+        }
+    }
+}
+
+/// What the authority serves, by the configuration and the addresses that were bound.
+fn zones(config: &Config, bound: &[SocketAddr]) -> anyhow::Result<Options> {
+    let names = |texts: &[String]| texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>, _>>();
+    let name_server = if config.nameservers.is_empty() {
+        bound.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
+    } else {
+        config.nameservers.clone()
+    };
+    Ok(Options {
+        zones: names(&config.zones)?,
+        reverse_zones: names(&config.reverse_zones)?,
+        name_server,
+        hostmaster: config.hostmaster.as_deref().map(Name::parse).transpose()?,
+        identity: Identity { version: config.chaos_version.clone(), id: config.chaos_id.clone() },
+        ttl: config.ttl,
+        negative_ttl: config.negative_ttl,
+    })
+}

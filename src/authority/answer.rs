@@ -1,0 +1,194 @@
+//! What the authority says, as data: encoders turn it into octets and decide nothing.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use arrayvec::ArrayVec;
+
+use crate::name::Name;
+use crate::records::{Addresses, ServiceRecords, Srv};
+use crate::table::ReverseOwner;
+use crate::wire::{Class, Rcode, RrType};
+
+/// Aliases followed inside our own zones before giving up (each is an ExternalName Service).
+pub const ALIAS_LIMIT: usize = 8;
+
+/// The answer to one question. Borrows from the pinned table and from the authority; nothing in it is allocated.
+#[derive(Clone, Debug)]
+pub struct Answer<'t> {
+    pub rcode: Rcode,
+    /// The AA bit: the answer comes from a zone of ours.
+    pub authoritative: bool,
+    /// The RRsets of the answer section: aliases, then what the last of them leads to.
+    pub answer: ArrayVec<Rrset<'t>, { ALIAS_LIMIT + 1 }>,
+    /// The SOA record of a negative answer (RFC 2308 section 3).
+    pub authority: Option<Rrset<'t>>,
+    pub additional: Additional<'t>,
+    /// Told to clients that sent an OPT record (RFC 8914).
+    pub ede: Option<Ede>,
+}
+
+impl Answer<'_> {
+    /// An answer without records and without authority.
+    pub fn bare(rcode: Rcode, ede: Option<Ede>) -> Self {
+        Self {
+            rcode,
+            authoritative: false,
+            answer: ArrayVec::new(),
+            authority: None,
+            additional: Additional::None,
+            ede,
+        }
+    }
+}
+
+/// An Extended DNS Error (RFC 8914): its code and the text for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ede {
+    pub code: u16,
+    pub text: &'static str,
+}
+
+impl Ede {
+    /// *Not Ready*, RFC 8914 section 4.15.
+    pub const NOT_READY: u16 = 14;
+    /// *Not Authoritative*, RFC 8914 section 4.21.
+    pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// *Not Supported*, RFC 8914 section 4.22.
+    pub const NOT_SUPPORTED: u16 = 21;
+}
+
+/// A name in pieces of wire form that follow one another and end with the root label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameParts<'t>(pub [&'t [u8]; 4]);
+
+impl<'t> NameParts<'t> {
+    pub fn whole(name: &'t Name) -> Self {
+        Self([name.as_wire(), &[], &[], &[]])
+    }
+
+    /// Octets of the name.
+    pub fn wire_len(&self) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+}
+
+/// Whose records an RRset's are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner<'t> {
+    /// The question's name, in the letters it was asked in.
+    Question,
+    Name(NameParts<'t>),
+}
+
+/// One RRset of an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Rrset<'t> {
+    pub owner: Owner<'t>,
+    pub class: Class,
+    /// Seconds.
+    pub ttl: u32,
+    pub data: Data<'t>,
+}
+
+/// The record data of an RRset.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'t> {
+    A(&'t [Ipv4Addr]),
+    Aaaa(&'t [Ipv6Addr]),
+    Srv(SrvSet<'t>),
+    /// Each owner, then the suffix.
+    Ptr {
+        owners: &'t [ReverseOwner],
+        suffix: Suffix<'t>,
+    },
+    Cname(NameParts<'t>),
+    Ns(NameParts<'t>),
+    Soa(Soa<'t>),
+    /// One character-string, without its length octet.
+    Txt(&'t [u8]),
+    /// CPU and OS (RFC 1035 section 3.3.2).
+    Hinfo(&'static [u8], &'static [u8]),
+}
+
+impl Data<'_> {
+    /// The number of records.
+    pub fn count(&self) -> usize {
+        match self {
+            Data::A(addresses) => addresses.len(),
+            Data::Aaaa(addresses) => addresses.len(),
+            Data::Srv(set) => set.records.len(),
+            Data::Ptr { owners, .. } => owners.len(),
+            Data::Cname(_) | Data::Ns(_) | Data::Soa(_) | Data::Txt(_) | Data::Hinfo(..) => 1,
+        }
+    }
+
+    pub fn rr_type(&self) -> RrType {
+        match self {
+            Data::A(_) => RrType::A,
+            Data::Aaaa(_) => RrType::AAAA,
+            Data::Srv(_) => RrType::SRV,
+            Data::Ptr { .. } => RrType::PTR,
+            Data::Cname(_) => RrType::CNAME,
+            Data::Ns(_) => RrType::NS,
+            Data::Soa(_) => RrType::SOA,
+            Data::Txt(_) => RrType::TXT,
+            Data::Hinfo(..) => RrType::HINFO,
+        }
+    }
+}
+
+/// What follows `service.namespace` in a name: the label `svc`, then the zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suffix<'t>(pub [&'t [u8]; 2]);
+
+/// SRV records with the Service that their targets belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct SrvSet<'t> {
+    pub records: &'t [Srv],
+    pub service: &'t ServiceRecords,
+    /// `service.namespace` as labels in wire form.
+    pub key: &'t [u8],
+    pub suffix: Suffix<'t>,
+    /// Of the targets' address records, seconds.
+    pub ttl: u32,
+}
+
+/// Priority of every SRV record: there is one rank of endpoints.
+pub const SRV_PRIORITY: u16 = 0;
+/// Weight of every SRV record. Equal weights mean an even choice (RFC 2782); the number does not depend on how many
+/// endpoints there are, so that a change of one endpoint changes no other record.
+pub const SRV_WEIGHT: u16 = 100;
+
+impl<'t> SrvSet<'t> {
+    /// The target's name and its addresses.
+    pub fn target(&self, srv: &Srv) -> Option<(NameParts<'t>, &'t Addresses)> {
+        let (label, addresses) = self.service.target(srv.target)?;
+        Some((NameParts([label, self.key, self.suffix.0[0], self.suffix.0[1]]), addresses))
+    }
+}
+
+/// Records of the additional section. Left out, without setting TC, where they do not fit (RFC 2181 section 9).
+#[derive(Clone, Copy, Debug)]
+pub enum Additional<'t> {
+    None,
+    /// The addresses of the SRV records' targets, each target once.
+    Targets(SrvSet<'t>),
+    /// The addresses of the zone's name server.
+    NameServer {
+        owner: NameParts<'t>,
+        ttl: u32,
+        addresses: &'t Addresses,
+    },
+}
+
+/// SOA record data (RFC 1035 section 3.3.13). Times are in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Soa<'t> {
+    pub mname: NameParts<'t>,
+    pub rname: NameParts<'t>,
+    pub serial: u32,
+    pub refresh: u32,
+    pub retry: u32,
+    pub expire: u32,
+    pub minimum: u32,
+}

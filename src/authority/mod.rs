@@ -1,0 +1,260 @@
+//! The one place that decides what a question is answered with: response code, sections, and why.
+//!
+//! ```text
+//! Question ─▶ the zone it is in ─▶ its form (owner.rs) ─▶ what the table holds there ─▶ Answer (answer.rs)
+//! ```
+//!
+//! Answering is synchronous, total (any name, type and class has an answer) and allocates nothing: an [`Answer`] borrows
+//! from the pinned [`Table`]. The rules are those of the *Kubernetes DNS-Based Service Discovery* specification, schema
+//! version 1.1.0, and of the RFCs quoted where they are obeyed.
+
+mod answer;
+mod owner;
+mod zone;
+
+pub use answer::{
+    ALIAS_LIMIT, Additional, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
+};
+pub use zone::{Identity, Options, Zone};
+
+use crate::name::{self, Name};
+use crate::records::{Addresses, ServiceKind, ServiceRecords};
+use crate::reverse::ReverseName;
+use crate::table::Table;
+use crate::wire::{Class, Question, Rcode, RrType};
+use owner::{OwnerName, SVC};
+
+/// Version of the schema that is served (specification section 2.2), as `dns-version.ZONE` gives it.
+const SCHEMA_VERSION: &[u8] = b"1.1.0";
+/// What stands for all records of a name (RFC 8482 section 4.2).
+const ANY_CPU: &[u8] = b"RFC8482";
+
+/// The zones of one server and what is said at their apexes.
+#[derive(Debug)]
+pub struct Authority {
+    /// Zones of Services, at least one; the first is the one that reverse look-ups lead to.
+    zones: Vec<Zone>,
+    reverse_zones: Vec<Zone>,
+    name_server: Addresses,
+    identity: Identity,
+    ttl: u32,
+    negative_ttl: u32,
+}
+
+/// What stands at a name.
+#[derive(Clone, Copy)]
+enum Node<'t> {
+    /// Neither the name nor one below it exists (RFC 8020).
+    Absent,
+    /// The name exists and owns no record: an empty non-terminal (RFC 4592 section 2.2.2).
+    Empty,
+    Apex,
+    Addresses(&'t Addresses),
+    /// The bare name of a Service: addresses, and SRV records for every port.
+    Service {
+        addresses: &'t Addresses,
+        srv: SrvSet<'t>,
+    },
+    Srv(SrvSet<'t>),
+    Alias(&'t Name),
+    Text(&'static [u8]),
+    Ptr(Data<'t>),
+}
+
+impl Authority {
+    /// The answer to one question.
+    pub fn answer<'t>(&'t self, table: &'t Table<'_>, question: &Question<'t>) -> Answer<'t> {
+        match question.class {
+            Class::IN => {}
+            Class::CH => return self.identify(question),
+            _ => return Answer::bare(Rcode::Refused, None),
+        }
+        let Some((zone, node)) = self.find(table, question.name) else {
+            return Answer::bare(
+                Rcode::Refused,
+                Some(Ede { code: Ede::NOT_AUTHORITATIVE, text: "the name is in no zone of this server" }),
+            );
+        };
+        if matches!(question.qtype, RrType::AXFR | RrType::IXFR) {
+            let ede = Ede { code: Ede::NOT_SUPPORTED, text: "zones are not transferred" };
+            return Answer::bare(Rcode::Refused, Some(ede));
+        }
+        if !table.is_synchronised() {
+            let ede = Ede { code: Ede::NOT_READY, text: "the first synchronisation with the cluster is not complete" };
+            return Answer::bare(Rcode::ServFail, Some(ede));
+        }
+        self.answer_from(table, zone, node, question)
+    }
+
+    /// Follows aliases as far as our zones go (RFC 1034 section 4.3.2 step 3a) and answers with what the last leads to.
+    fn answer_from<'t>(
+        &'t self,
+        table: &'t Table<'_>,
+        zone: &'t Zone,
+        node: Node<'t>,
+        question: &Question<'_>,
+    ) -> Answer<'t> {
+        let qtype = question.qtype;
+        let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
+        let (mut zone, mut node, mut owner) = (zone, node, Owner::Question);
+        while let Node::Alias(target) = node {
+            let next = Owner::Name(NameParts::whole(target));
+            answer.answer.push(self.rrset(owner, Data::Cname(NameParts::whole(target))));
+            // An alias is the whole answer to a question for it, and to ANY (RFC 8482 section 4.2).
+            let is_whole = matches!(qtype, RrType::CNAME | RrType::ANY) || answer.answer.len() == ALIAS_LIMIT;
+            let is_loop = target.as_wire() == question.name || answer.answer.iter().any(|rrset| rrset.owner == next);
+            if is_whole || is_loop {
+                return answer;
+            }
+            match self.find(table, target.as_wire()) {
+                Some(found) => (zone, node) = found,
+                None => return answer,
+            }
+            owner = next;
+        }
+        match self.records(table, zone, node, qtype) {
+            Some(data) => {
+                answer.answer.push(self.rrset(owner, data));
+                answer.additional = self.additional(zone, data);
+            }
+            None => {
+                if matches!(node, Node::Absent) {
+                    answer.rcode = Rcode::NxDomain;
+                }
+                // RFC 2308 section 3: the SOA of a negative answer has the TTL for which the denial may be kept.
+                let soa = Data::Soa(zone.soa(table.serial(), self.negative_ttl));
+                let apex = Owner::Name(NameParts::whole(&zone.apex));
+                answer.authority = Some(Rrset { ttl: self.negative_ttl, ..self.rrset(apex, soa) });
+            }
+        }
+        answer
+    }
+
+    fn rrset<'t>(&self, owner: Owner<'t>, data: Data<'t>) -> Rrset<'t> {
+        Rrset { owner, class: Class::IN, ttl: self.ttl, data }
+    }
+
+    /// The zone that a name is in, and what stands at the name.
+    fn find<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<(&'t Zone, Node<'t>)> {
+        for zone in &self.zones {
+            if let Some(relative) = name::strip_suffix(name, zone.apex.as_wire()) {
+                return Some((zone, self.forward(table, zone, relative)));
+            }
+        }
+        let zone = self.reverse_zones.iter().find(|zone| name::strip_suffix(name, zone.apex.as_wire()).is_some())?;
+        let node = if name == zone.apex.as_wire() { Node::Apex } else { self.reverse(table, name) };
+        Some((zone, node))
+    }
+
+    fn forward<'t>(&'t self, table: &'t Table<'_>, zone: &'t Zone, relative: &'t [u8]) -> Node<'t> {
+        let exists = |exists: bool| if exists { Node::Empty } else { Node::Absent };
+        match OwnerName::parse(relative) {
+            OwnerName::Apex => Node::Apex,
+            OwnerName::DnsVersion => Node::Text(SCHEMA_VERSION),
+            OwnerName::Dns | OwnerName::Svc => Node::Empty,
+            OwnerName::NameServer => Node::Addresses(&self.name_server),
+            OwnerName::Namespace(namespace) => exists(table.has_namespace(namespace)),
+            OwnerName::Service(key) => match table.service(key) {
+                Some(service) => self.bare_name(zone, key, service),
+                None => Node::Absent,
+            },
+            OwnerName::Host { service, host } => {
+                match table.service(service).and_then(|service| service.hosts.get(host)) {
+                    Some(addresses) => Node::Addresses(addresses),
+                    None => Node::Absent,
+                }
+            }
+            OwnerName::Protocol { service, protocol } => {
+                exists(table.service(service).is_some_and(|service| service.has_protocol(protocol)))
+            }
+            OwnerName::Port { service: key, port } => {
+                let found = table.service(key).and_then(|service| Some((service, service.srv.get(port)?)));
+                match found {
+                    Some((service, records)) => Node::Srv(self.srv_set(zone, key, service, records)),
+                    None => Node::Absent,
+                }
+            }
+            OwnerName::Other => Node::Absent,
+        }
+    }
+
+    fn bare_name<'t>(&self, zone: &'t Zone, key: &'t [u8], service: &'t ServiceRecords) -> Node<'t> {
+        match &service.kind {
+            ServiceKind::ExternalName(target) => Node::Alias(target),
+            _ if !service.exists() => Node::Absent,
+            _ => {
+                Node::Service { addresses: &service.addresses, srv: self.srv_set(zone, key, service, &service.all_srv) }
+            }
+        }
+    }
+
+    fn srv_set<'t>(
+        &self,
+        zone: &'t Zone,
+        key: &'t [u8],
+        service: &'t ServiceRecords,
+        records: &'t [crate::records::Srv],
+    ) -> SrvSet<'t> {
+        SrvSet { records, service, key, suffix: Suffix([SVC, zone.apex.as_wire()]), ttl: self.ttl }
+    }
+
+    fn reverse<'t>(&'t self, table: &'t Table<'_>, name: &[u8]) -> Node<'t> {
+        match ReverseName::parse(name) {
+            Some(ReverseName::Address(address)) => match (table.reverse(address), self.zones.first()) {
+                (Some(owners), Some(zone)) => {
+                    Node::Ptr(Data::Ptr { owners, suffix: Suffix([SVC, zone.apex.as_wire()]) })
+                }
+                _ => Node::Absent,
+            },
+            Some(ReverseName::Prefix(prefix)) if table.has_reverse_below(prefix) => Node::Empty,
+            _ => Node::Absent,
+        }
+    }
+
+    /// The records of the wanted type at a node, if there are any.
+    fn records<'t>(&'t self, table: &'t Table<'_>, zone: &'t Zone, node: Node<'t>, qtype: RrType) -> Option<Data<'t>> {
+        let found = match (node, qtype) {
+            (Node::Absent | Node::Empty, _) => return None,
+            (node, RrType::ANY) => {
+                // RFC 8482: one small record instead of all. A name that owns nothing of its own stays empty.
+                let owns_nothing = match node {
+                    Node::Addresses(addresses) => addresses.is_empty(),
+                    Node::Service { addresses, srv } => addresses.is_empty() && srv.records.is_empty(),
+                    _ => false,
+                };
+                return (!owns_nothing).then_some(Data::Hinfo(ANY_CPU, b""));
+            }
+            (Node::Apex, RrType::SOA) => Data::Soa(zone.soa(table.serial(), self.negative_ttl)),
+            (Node::Apex, RrType::NS) => Data::Ns(NameParts::whole(&zone.name_server)),
+            (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::A) => Data::A(&addresses.v4),
+            (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::AAAA) => Data::Aaaa(&addresses.v6),
+            (Node::Srv(srv) | Node::Service { srv, .. }, RrType::SRV) => Data::Srv(srv),
+            (Node::Text(text), RrType::TXT) => Data::Txt(text),
+            (Node::Ptr(data), RrType::PTR) => data,
+            _ => return None,
+        };
+        (found.count() > 0).then_some(found)
+    }
+
+    fn additional<'t>(&'t self, zone: &'t Zone, data: Data<'t>) -> Additional<'t> {
+        match data {
+            Data::Srv(srv) => Additional::Targets(srv),
+            Data::Ns(owner) if !self.name_server.is_empty() && !zone.is_reverse => {
+                Additional::NameServer { owner, ttl: self.ttl, addresses: &self.name_server }
+            }
+            _ => Additional::None,
+        }
+    }
+
+    /// Answers the CHAOS names by which servers are told apart (RFC 4892), as far as they are configured.
+    fn identify<'t>(&'t self, question: &Question<'_>) -> Answer<'t> {
+        match self.identity.text(question.name) {
+            Some(text) if matches!(question.qtype, RrType::TXT | RrType::ANY) => {
+                let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
+                answer.answer.push(Rrset { owner: Owner::Question, class: Class::CH, ttl: 0, data: Data::Txt(text) });
+                answer
+            }
+            _ => Answer::bare(Rcode::Refused, None),
+        }
+    }
+}

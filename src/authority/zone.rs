@@ -1,0 +1,115 @@
+//! What is configured about the zones: their names, their apex records, the server's identity.
+
+use std::net::IpAddr;
+
+use super::{Authority, NameParts, Soa};
+use crate::name::{Name, NameError};
+
+/// Times of the SOA record that only secondary servers look at (RFC 1912 section 2.2), seconds.
+const REFRESH: u32 = 7200;
+const RETRY: u32 = 1800;
+const EXPIRE: u32 = 86_400;
+
+/// The most octets in one character-string (RFC 1035 section 3.3).
+const MAX_CHARACTER_STRING: usize = 255;
+
+/// A zone of ours.
+#[derive(Debug)]
+pub struct Zone {
+    pub(super) apex: Name,
+    pub(super) name_server: Name,
+    hostmaster: Name,
+    pub(super) is_reverse: bool,
+}
+
+impl Zone {
+    pub fn apex(&self) -> &Name {
+        &self.apex
+    }
+
+    pub(super) fn soa(&self, serial: u32, minimum: u32) -> Soa<'_> {
+        Soa {
+            mname: NameParts::whole(&self.name_server),
+            rname: NameParts::whole(&self.hostmaster),
+            serial,
+            refresh: REFRESH,
+            retry: RETRY,
+            expire: EXPIRE,
+            minimum,
+        }
+    }
+}
+
+/// What the server tells of itself in class CHAOS; a text that is not set is refused.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// `version.bind`, `version.server`.
+    pub version: Option<String>,
+    /// `id.server`, `hostname.bind`.
+    pub id: Option<String>,
+}
+
+impl Identity {
+    pub(super) fn text(&self, name: &[u8]) -> Option<&[u8]> {
+        let text = match name {
+            b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => self.version.as_ref(),
+            b"\x02id\x06server\x00" | b"\x08hostname\x04bind\x00" => self.id.as_ref(),
+            _ => None,
+        }?;
+        Some(&text.as_bytes()[..text.len().min(MAX_CHARACTER_STRING)])
+    }
+}
+
+/// What an [`Authority`] is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Zones of Services, at least one.
+    pub zones: Vec<Name>,
+    pub reverse_zones: Vec<Name>,
+    /// Addresses of `ns.dns.ZONE`.
+    pub name_server: Vec<IpAddr>,
+    /// Mailbox in the SOA records, as a name; `hostmaster.ZONE` where none is given.
+    pub hostmaster: Option<Name>,
+    pub identity: Identity,
+    /// Of records, seconds.
+    pub ttl: u32,
+    /// Of denials, seconds.
+    pub negative_ttl: u32,
+}
+
+impl Authority {
+    /// # Errors
+    /// A zone's name leaves no room for the names of its name server and its hostmaster.
+    pub fn new(options: Options) -> Result<Self, NameError> {
+        let Some(primary) = options.zones.first() else { return Err(NameError::Empty) };
+        let zone = |apex: &Name, home: &Name, is_reverse: bool| {
+            Ok(Zone {
+                apex: apex.clone(),
+                name_server: home.below("ns.dns")?,
+                hostmaster: options.hostmaster.clone().map_or_else(|| home.below("hostmaster"), Ok)?,
+                is_reverse,
+            })
+        };
+        Ok(Self {
+            zones: options.zones.iter().map(|apex| zone(apex, apex, false)).collect::<Result<_, _>>()?,
+            reverse_zones: options
+                .reverse_zones
+                .iter()
+                .map(|apex| zone(apex, primary, true))
+                .collect::<Result<_, _>>()?,
+            name_server: options.name_server.into_iter().collect(),
+            identity: options.identity,
+            ttl: options.ttl,
+            negative_ttl: options.negative_ttl,
+        })
+    }
+
+    /// The zones of Services.
+    pub fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+
+    pub fn reverse_zones(&self) -> &[Zone] {
+        &self.reverse_zones
+    }
+}

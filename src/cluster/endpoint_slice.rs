@@ -1,0 +1,156 @@
+//! EndpointSlices, cut down to what is served.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::incoming::{Kind, Raw, RawMetadata};
+use super::service::Protocol;
+use super::tolerant::Field;
+use super::{Change, ObjectKey, Scope, Update, Watched};
+use crate::name::Label;
+use crate::records::ServiceKey;
+
+/// What is served of an EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub object: ObjectKey,
+    /// The Service that the slice says it belongs to; none for a slice that belongs to nothing.
+    pub service: Option<ServiceKey>,
+    pub endpoints: Vec<Endpoint>,
+    pub ports: Vec<SlicePort>,
+}
+
+/// One endpoint: a Pod in nearly all cases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The first of the object's addresses. The API calls them fungible and asks consumers to use the first alone.
+    pub address: IpAddr,
+    pub hostname: Option<Label>,
+    pub ready: bool,
+}
+
+/// A port that every endpoint of the slice has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePort {
+    /// The two labels `_port._protocol` in wire form; none for a port without a name.
+    pub owner: Option<Box<[u8]>>,
+    pub port: u16,
+}
+
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RawSlice {
+    metadata: Field<RawMetadata>,
+    address_type: Field<String>,
+    endpoints: Field<Vec<Field<RawEndpoint>>>,
+    ports: Field<Vec<Field<RawPort>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawEndpoint {
+    addresses: Field<Vec<Field<String>>>,
+    hostname: Field<String>,
+    conditions: Field<RawConditions>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawConditions {
+    ready: Field<bool>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawPort {
+    name: Field<String>,
+    protocol: Field<Protocol>,
+    port: Field<u16>,
+}
+
+impl Raw for RawSlice {
+    fn metadata(&self) -> &Field<RawMetadata> {
+        &self.metadata
+    }
+}
+
+impl Kind for Slice {
+    const WATCHED: Watched = Watched::EndpointSlices;
+    type Raw = RawSlice;
+
+    fn update(scope: Scope, change: Change<Self>) -> Update {
+        Update::Slice(scope, change)
+    }
+
+    fn read(object: ObjectKey, raw: RawSlice, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+        let metadata = raw.metadata.required("metadata")?;
+        let labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
+        let service_label = format!("metadata.labels[{SERVICE_NAME}]");
+        let service = match labels.service_name.optional(&service_label)?.filter(|name| !name.is_empty()) {
+            None => None,
+            Some(name) => {
+                let name = Label::parse(&name).map_err(|error| format!("{service_label}: {error}"))?;
+                let namespace =
+                    Label::parse(&object.namespace).map_err(|error| format!("metadata.namespace: {error}"))?;
+                Some(ServiceKey::new(&namespace, &name))
+            }
+        };
+        let is_v4 = match raw.address_type.required("addressType")?.as_str() {
+            "IPv4" => true,
+            "IPv6" => false,
+            "FQDN" => {
+                // Deprecated, and without a meaning in the DNS specification: a slice that has no addresses.
+                warn("addressType FQDN is not served".to_owned());
+                return Ok(Self { object, service, endpoints: Vec::new(), ports: Vec::new() });
+            }
+            other => return Err(format!("addressType {other:?} is none of IPv4, IPv6, FQDN")),
+        };
+        let mut endpoints = Vec::new();
+        for (i, endpoint) in raw.endpoints.optional("endpoints")?.unwrap_or_default().into_iter().enumerate() {
+            match endpoint.required("the endpoint").and_then(|raw| Endpoint::read(raw, is_v4)) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => warn(format!("endpoints[{i}]: {error}")),
+            }
+        }
+        let mut ports = Vec::new();
+        for (i, port) in raw.ports.optional("ports")?.unwrap_or_default().into_iter().enumerate() {
+            match port.required("the port").and_then(SlicePort::read) {
+                Ok(port) => ports.extend(port),
+                Err(error) => warn(format!("ports[{i}]: {error}")),
+            }
+        }
+        Ok(Self { object, service, endpoints, ports })
+    }
+}
+
+impl Endpoint {
+    fn read(raw: RawEndpoint, is_v4: bool) -> Result<Self, String> {
+        let first = raw.addresses.required("addresses")?.into_iter().next().unwrap_or_default();
+        let text = first.required("addresses[0]")?;
+        let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is no IP address"))?;
+        if address.is_ipv4() != is_v4 {
+            return Err(format!("{address} is not of the slice's addressType"));
+        }
+        let hostname = match raw.hostname.optional("hostname")?.filter(|hostname| !hostname.is_empty()) {
+            None => None,
+            Some(hostname) => Some(Label::parse(&hostname).map_err(|error| format!("hostname: {error}"))?),
+        };
+        let conditions = raw.conditions.optional("conditions")?.unwrap_or_default();
+        // EndpointConditions: "A nil value should be interpreted as 'true'."
+        let ready = conditions.ready.optional("conditions.ready")?.unwrap_or(true);
+        Ok(Self { address, hostname, ready })
+    }
+}
+
+impl SlicePort {
+    /// None for a port without a number, which stands for all ports and has no SRV record.
+    fn read(raw: RawPort) -> Result<Option<Self>, String> {
+        let Some(port) = raw.port.optional("port")? else { return Ok(None) };
+        let name = raw.name.optional("name")?;
+        let protocol = raw.protocol.optional("protocol")?.unwrap_or_default();
+        Ok(Some(Self { owner: protocol.owner(name.as_deref())?, port }))
+    }
+}

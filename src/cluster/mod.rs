@@ -1,0 +1,112 @@
+//! The door to the Kubernetes API: lists and watches objects, cuts each down to what is served, and says what changed.
+//!
+//! ```text
+//! kube's watcher ─▶ Incoming (never fails on a field) ─▶ Service, Slice ─▶ Update, on one channel
+//! ```
+//!
+//! Nothing behind this module knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
+
+mod access;
+mod endpoint_slice;
+mod incoming;
+mod report;
+mod service;
+mod tolerant;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use access::{Access, AccessError, connect};
+pub use endpoint_slice::{Endpoint, Slice, SlicePort};
+pub use incoming::read_json;
+pub use service::{Port, Protocol, Service, ServiceSpec};
+pub use watch::{WATCHED, Watched, follow_all};
+
+/// Namespace and name of an object.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl ObjectKey {
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a source of objects of one kind says. A relist replaces what is known while it streams in: objects that are
+/// neither applied nor kept between `RelistStarted` and `RelistDone` are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change<K> {
+    RelistStarted,
+    Apply(K),
+    /// The object exists, but what it says now cannot be used: what was known of it stands.
+    Keep(ObjectKey),
+    Delete(ObjectKey),
+    RelistDone,
+}
+
+/// The part of the cluster that one watch covers: a namespace, or all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    All,
+    Namespace(Arc<str>),
+}
+
+impl Scope {
+    /// One for each namespace named, or one for all where none is.
+    pub fn of(namespaces: &[String]) -> Vec<Self> {
+        match namespaces {
+            [] => vec![Self::All],
+            named => named.iter().map(|namespace| Self::Namespace(namespace.as_str().into())).collect(),
+        }
+    }
+
+    pub fn covers(&self, key: &ObjectKey) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespace(namespace) => *namespace == key.namespace,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all namespaces"),
+            Self::Namespace(namespace) => write!(f, "namespace {namespace}"),
+        }
+    }
+}
+
+/// A change of one kind of object in one scope: what flows from all watches to the index.
+#[derive(Clone, Debug)]
+pub enum Update {
+    Service(Scope, Change<Service>),
+    Slice(Scope, Change<Slice>),
+}
+
+impl Update {
+    /// The watch whose list this ends, if it ends one.
+    pub fn relisted(&self) -> Option<(Watched, Scope)> {
+        match self {
+            Self::Service(scope, Change::RelistDone) => Some((Watched::Services, scope.clone())),
+            Self::Slice(scope, Change::RelistDone) => Some((Watched::EndpointSlices, scope.clone())),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What is said of a watch that does not go well: each trouble once, with what to do about it, and its end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::core::Status;
+use kube::runtime::watcher::Error;
+
+use super::{ObjectKey, Scope, Watched};
+use crate::metrics::{Metrics, WatchErrorReason, WatchEvent};
+
+/// Malformed objects that are remembered so as not to be warned of again at each relist. Beyond it a warning may be
+/// repeated; memory stays bounded.
+const REMEMBERED: usize = 1024;
+
+/// Counts what one watch does, and logs its troubles.
+pub(super) struct Reporter<'a> {
+    watched: Watched,
+    scope: &'a Scope,
+    url: &'a str,
+    metrics: &'a Arc<Metrics>,
+    /// The trouble that was logged last and is not over, and how often it has come since.
+    trouble: Option<(WatchErrorReason, u64)>,
+    /// The resourceVersion at which each malformed object was warned of.
+    warned: HashMap<ObjectKey, String>,
+}
+
+impl<'a> Reporter<'a> {
+    pub fn new(watched: Watched, scope: &'a Scope, url: &'a str, metrics: &'a Arc<Metrics>) -> Self {
+        Self { watched, scope, url, metrics, trouble: None, warned: HashMap::new() }
+    }
+
+    /// The server said something that makes sense.
+    pub fn contact(&mut self) {
+        self.metrics.watch_contact(self.watched.label());
+        if let Some((_, failures)) = self.trouble.take() {
+            tracing::info!(resource = %self.watched, scope = %self.scope, failures, "the watch works again");
+        }
+    }
+
+    pub fn event(&self, event: WatchEvent) {
+        self.metrics.watch_event(self.watched.label(), event);
+    }
+
+    pub fn error(&mut self, error: &Error) {
+        let reason = reason(error);
+        self.metrics.watch_error(self.watched.label(), reason);
+        match &mut self.trouble {
+            Some((known, failures)) if *known == reason => *failures += 1,
+            trouble => {
+                *trouble = Some((reason, 1));
+                let advice = self.advice(reason, error);
+                let error = innermost(error);
+                // A position that was compacted away is a normal thing; the list that follows mends it.
+                if reason == WatchErrorReason::Gone {
+                    tracing::info!(resource = %self.watched, scope = %self.scope, error, "{advice}");
+                } else {
+                    tracing::warn!(resource = %self.watched, scope = %self.scope, error, "{advice}");
+                }
+            }
+        }
+    }
+
+    /// An object, or a part of it, that cannot be served: one warning for each version of it.
+    pub fn malformed(&mut self, key: &ObjectKey, version: &str, problems: &[String]) {
+        if problems.is_empty() {
+            self.warned.remove(key);
+            return;
+        }
+        if self.warned.get(key).is_some_and(|warned| warned == version) {
+            return;
+        }
+        self.metrics.malformed(self.watched.label());
+        let kind = self.watched.kind();
+        tracing::warn!(%kind, object = %key, problems = problems.join("; "), "the object has parts that cannot be served");
+        if self.warned.len() < REMEMBERED {
+            self.warned.insert(key.clone(), version.to_owned());
+        }
+    }
+
+    /// What a person can do about an error.
+    fn advice(&self, reason: WatchErrorReason, error: &Error) -> String {
+        let resource = match self.watched.group() {
+            "" => self.watched.plural().to_owned(),
+            group => format!("{}.{group}", self.watched.plural()),
+        };
+        let role = match self.scope {
+            Scope::All => "a ClusterRole".to_owned(),
+            Scope::Namespace(namespace) => format!("a Role in namespace {namespace}"),
+        };
+        match reason {
+            WatchErrorReason::Forbidden => {
+                let verb = if matches!(error, Error::InitialListFailed(_)) { "list" } else { "watch" };
+                format!(
+                    "may not {verb} {resource} in {}: grant the verbs list and watch on {resource} to this account with {role}; trying again",
+                    self.scope
+                )
+            }
+            WatchErrorReason::Unauthorized => {
+                format!(
+                    "the API server at {} does not accept the credentials: check the kubeconfig's user or the service account's token; trying again",
+                    self.url
+                )
+            }
+            WatchErrorReason::Unreachable => format!(
+                "no answer from the API server at {}: check that it runs, and the address and certificate in the kubeconfig; trying again",
+                self.url
+            ),
+            WatchErrorReason::Gone => "the watch fell too far behind; listing anew".to_owned(),
+            WatchErrorReason::Throttled => {
+                "the API server asks for fewer requests; trying again more slowly".to_owned()
+            }
+            WatchErrorReason::Server => "the API server reports an error of its own; trying again".to_owned(),
+            WatchErrorReason::Malformed | WatchErrorReason::Other => {
+                format!("the answer of {} is not what an API server says; trying again", self.url)
+            }
+        }
+    }
+}
+
+/// The class of an error.
+fn reason(error: &Error) -> WatchErrorReason {
+    match error {
+        Error::WatchError(status) => status_reason(status),
+        Error::NoResourceVersion => WatchErrorReason::Malformed,
+        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => status_reason(status),
+            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => WatchErrorReason::Malformed,
+            kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
+                WatchErrorReason::Unreachable
+            }
+            _ => WatchErrorReason::Other,
+        },
+    }
+}
+
+fn status_reason(status: &Status) -> WatchErrorReason {
+    match status.code {
+        401 => WatchErrorReason::Unauthorized,
+        403 => WatchErrorReason::Forbidden,
+        410 => WatchErrorReason::Gone,
+        429 => WatchErrorReason::Throttled,
+        // Kubernetes says so of a resourceVersion that it has not reached.
+        504 if status.message.contains("Too large resource version") => WatchErrorReason::Gone,
+        500..=599 => WatchErrorReason::Server,
+        _ => WatchErrorReason::Other,
+    }
+}
+
+/// The cause at the bottom, which alone says something new: `Connection refused (os error 111)`.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

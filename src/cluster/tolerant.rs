@@ -1,0 +1,169 @@
+//! Reading objects so that one wrong field costs that field: a type error becomes a value, never the failure of the list
+//! or the watch that the object came in.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+
+/// A field of an object that came over the network.
+///
+/// `T` must be a type that either takes what it is given whole or refuses it at the first token: a number, a string, a
+/// `Vec` of `Field`s, a struct whose fields are all `Field`s with a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Field<T> {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    Value(T),
+    /// Something that is no `T`; says what.
+    Wrong(&'static str),
+}
+
+impl<T> Field<T> {
+    /// The value, if there is one.
+    ///
+    /// # Errors
+    /// What stands there is of another type; the message names the `field`.
+    pub fn optional(self, field: &str) -> Result<Option<T>, String> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Value(value) => Ok(Some(value)),
+            Self::Wrong(found) => Err(format!("{field} is {found}")),
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// As [`Field::optional`], and where there is none.
+    pub fn required(self, field: &str) -> Result<T, String> {
+        self.optional(field)?.ok_or_else(|| format!("{field} is missing"))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor(PhantomData))
+    }
+}
+
+struct FieldVisitor<T>(PhantomData<T>);
+
+/// A scalar: it is consumed by being handed over, so a refusal needs nothing more.
+macro_rules! scalar {
+    ($method:ident, $type:ty, $found:literal) => {
+        fn $method<E: Error>(self, value: $type) -> Result<Self::Value, E> {
+            let value: Result<T, serde::de::value::Error> = T::deserialize(value.into_deserializer());
+            Ok(value.map_or(Field::Wrong($found), Field::Value))
+        }
+    };
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
+    type Value = Field<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    scalar!(visit_bool, bool, "a boolean, or not one that is allowed");
+    scalar!(visit_u64, u64, "a number, or not one that is allowed");
+    scalar!(visit_i64, i64, "a number, or not one that is allowed");
+    scalar!(visit_f64, f64, "a fraction");
+    scalar!(visit_str, &str, "a string, or not one that is allowed");
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Field::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        if let Ok(value) = T::deserialize(Elements(&mut seq)) {
+            return Ok(Field::Value(value));
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Wrong("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        if let Ok(value) = T::deserialize(MapAccessDeserializer::new(&mut map)) {
+            return Ok(Field::Value(value));
+        }
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Wrong("an object"))
+    }
+}
+
+/// A list for those who ask for a list alone. A struct would take one as its fields in order.
+struct Elements<A>(A);
+
+impl<'de, A: SeqAccess<'de>> Deserializer<'de> for Elements<A> {
+    type Error = A::Error;
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_seq(self.0)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, A::Error> {
+        Err(A::Error::custom("a list"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Outer {
+        number: Field<u16>,
+        text: Field<String>,
+        list: Field<Vec<Field<Inner>>>,
+    }
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        flag: Field<bool>,
+    }
+
+    fn read(json: &str) -> Field<Outer> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_field_costs_itself_alone() {
+        let Field::Value(outer) =
+            read(r#"{"number": "x", "text": "kept", "list": [{"flag": true}, 7, {"flag": {"a": [1]}}]}"#)
+        else {
+            panic!("the object is one")
+        };
+        assert!(matches!(outer.number, Field::Wrong(_)));
+        assert_eq!(outer.text, Field::Value("kept".to_owned()));
+        let Field::Value(list) = outer.list else { panic!("the list is one") };
+        assert_eq!(list[0], Field::Value(Inner { flag: Field::Value(true) }));
+        assert!(matches!(list[1], Field::Wrong(_)));
+        assert!(matches!(list[2], Field::Value(Inner { flag: Field::Wrong("an object") })));
+    }
+
+    #[test]
+    fn numbers_out_of_range_nulls_and_whole_wrong_objects_are_values_too() {
+        let Field::Value(outer) =
+            read(r#"{"number": 70000, "text": null, "list": {"x": {"y": [1, {"z": 2}]}}, "more": 1}"#)
+        else {
+            panic!("the object is one")
+        };
+        assert!(matches!(outer.number, Field::Wrong(_)));
+        assert_eq!(outer.text, Field::Absent);
+        assert_eq!(outer.list, Field::Wrong("an object"));
+        assert!(matches!(read("[1, [2], {}]"), Field::Wrong("a list")));
+        assert!(matches!(read("\"text\""), Field::Wrong(_)));
+    }
+}

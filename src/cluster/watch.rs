@@ -1,0 +1,180 @@
+//! One list and watch for each kind and scope, kept alive for ever, feeding one channel.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, InitialListStrategy};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+
+use super::incoming::{Incoming, Kind};
+use super::report::Reporter;
+use super::{Change, Scope, Service, Slice, Update};
+use crate::metrics::{Metrics, Resource, WatchEvent};
+
+/// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
+/// unnoticed (kube gives up five seconds later).
+const WATCH_SECONDS: u32 = 50;
+
+/// What is asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
+pub const WATCHED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+
+/// A watched resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Watched {
+    Services,
+    EndpointSlices,
+}
+
+impl Watched {
+    /// API group, empty for the core one.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Services => "",
+            Self::EndpointSlices => "discovery.k8s.io",
+        }
+    }
+
+    /// Name in URLs and in RBAC rules.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+        }
+    }
+
+    pub(super) const fn label(self) -> Resource {
+        match self {
+            Self::Services => Resource::Services,
+            Self::EndpointSlices => Resource::EndpointSlices,
+        }
+    }
+
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Self::Services => "Service",
+            Self::EndpointSlices => "EndpointSlice",
+        }
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.plural())
+    }
+}
+
+/// Follows every resource in every scope, each over a list and watch of its own, until nobody receives from `updates`
+/// any more. `url` is the server's, for messages.
+pub async fn follow_all(
+    client: Client,
+    url: &str,
+    scopes: &[Scope],
+    updates: mpsc::Sender<Update>,
+    metrics: &Arc<Metrics>,
+) {
+    let follows = scopes.iter().map(|scope| async {
+        tokio::join!(
+            follow::<Service>(&client, url, scope, &updates, metrics),
+            follow::<Slice>(&client, url, scope, &updates, metrics),
+        )
+    });
+    futures::future::join_all(follows).await;
+}
+
+/// Follows one kind in one scope.
+async fn follow<K: Kind>(
+    client: &Client,
+    url: &str,
+    scope: &Scope,
+    updates: &mpsc::Sender<Update>,
+    metrics: &Arc<Metrics>,
+) {
+    let api: Api<Incoming<K>> = match scope {
+        Scope::All => Api::all(client.clone()),
+        Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+    };
+    let mut reporter = Reporter::new(K::WATCHED, scope, url, metrics);
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
+    let mut backoff = watcher::DefaultBackoff::default();
+    // Each turn of the outer loop begins with a list.
+    loop {
+        let mut events = pin!(watcher::watcher(api.clone(), config.clone()));
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if !matches!(event, Event::Init) {
+                        backoff.reset();
+                        reporter.contact();
+                    }
+                    let change = read(event, &mut reporter);
+                    if updates.send(K::update(scope.clone(), change)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) if is_streaming_refused(&config, &error) => {
+                    tracing::info!(resource = %K::WATCHED, %scope, "the API server does not stream lists: listing in pages");
+                    config.initial_list_strategy = InitialListStrategy::ListWatch;
+                    break;
+                }
+                Err(error) => {
+                    reporter.error(&error);
+                    if let Some(pause) = backoff.next() {
+                        tokio::time::sleep(pause).await;
+                    }
+                    if is_position_lost(&error) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the server refuses the streaming list that `config` asks for: before Kubernetes 1.27, and later where the
+/// feature is off, the parameters of such a request are invalid.
+fn is_streaming_refused(config: &watcher::Config, error: &watcher::Error) -> bool {
+    config.initial_list_strategy == InitialListStrategy::StreamingList
+        && matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if matches!(status.code, 400 | 404 | 405 | 406 | 415 | 422))
+}
+
+/// Whether the server cannot go on from the resourceVersion that the watch has: it was compacted (410), or it is one that
+/// this server has not reached (504 *Too large resource version*, after a restore from a backup). The watcher would ask
+/// for the same one for ever.
+fn is_position_lost(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 410 | 422 | 504),
+        watcher::Error::WatchError(status) => matches!(status.code, 410 | 500 | 504),
+        watcher::Error::NoResourceVersion => true,
+        _ => false,
+    }
+}
+
+/// What an event of the watcher says to the index.
+fn read<K: Kind>(event: Event<Incoming<K>>, reporter: &mut Reporter<'_>) -> Change<K> {
+    let incoming = match event {
+        Event::Init => return Change::RelistStarted,
+        Event::InitDone => {
+            reporter.event(WatchEvent::Relist);
+            return Change::RelistDone;
+        }
+        Event::Delete(incoming) => {
+            reporter.event(WatchEvent::Delete);
+            return Change::Delete(incoming.key());
+        }
+        Event::Apply(incoming) => {
+            reporter.event(WatchEvent::Apply);
+            incoming
+        }
+        Event::InitApply(incoming) => incoming,
+    };
+    let key = incoming.key();
+    let version = incoming.meta.resource_version.clone().unwrap_or_default();
+    let (change, problems) = incoming.read();
+    reporter.malformed(&key, &version, &problems);
+    change
+}

@@ -1,0 +1,86 @@
+//! The commands that run: each takes what the command line said and gives what is to be printed at its end.
+
+#[cfg(feature = "sandbox")]
+mod sandbox;
+
+use anyhow::{Context, bail};
+use headless_dns::app::{self, App, Stop};
+use headless_dns::cli::{Export, Serve};
+use headless_dns::config::Config;
+use headless_dns::{admin, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[cfg(feature = "sandbox")]
+pub use sandbox::sandbox;
+
+/// `headless-dns serve`
+pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
+    telemetry::init(&config.log_level, config.log_format)?;
+    #[cfg(feature = "sandbox")]
+    if !serve.sandbox.manifests.is_empty() {
+        return sandbox::serve(serve.sandbox, config).await;
+    }
+    // Without the sandbox every flag is an option, and the options have been read.
+    drop(serve);
+    answer(config).await
+}
+
+/// Answers until a signal says to stop.
+async fn answer(config: Config) -> anyhow::Result<String> {
+    let stop = stop_signals()?;
+    let app = App::build(config).await?;
+    announce(&app);
+    app.run(stop).await?;
+    tracing::info!("stopped");
+    Ok(String::new())
+}
+
+/// Tells where to ask.
+fn announce(app: &App) {
+    let addresses: Vec<_> = app.addresses().iter().map(ToString::to_string).collect();
+    let admin = app.admin_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = addresses.join(" "),
+        admin,
+        "answering over UDP and TCP"
+    );
+}
+
+/// `headless-dns export`
+pub async fn export(export: Export, config: Config, zone: String) -> anyhow::Result<String> {
+    telemetry::init(&config.log_level, config.log_format)?;
+    if export.from_cluster {
+        let stop = stop_signals()?;
+        return tokio::select! {
+            file = app::read_zone(config, &zone) => file,
+            () = stop.begun() => bail!("stopped before the cluster was read"),
+        };
+    }
+    // The command line has seen to it that there is one.
+    let address = config.admin.context("there is no admin address")?;
+    Ok(admin::fetch_zone(address, &zone).await?)
+}
+
+/// SIGTERM, as Kubernetes sends it, drains; SIGINT, as a keyboard does, stops at once, as any second signal does.
+fn stop_signals() -> anyhow::Result<Stop> {
+    let stop = Stop::default();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {
+                    stop.drain.cancel();
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
+                _ = interrupt.recv() => {}
+            }
+            stop.now.cancel();
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,319 @@
+//! What each option's value may be. A parser takes a value as it was written and returns the typed one, or for each
+//! mistake in it what was found and what is allowed.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+
+use tracing_subscriber::EnvFilter;
+
+use super::source::{Value, quoted};
+
+/// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
+/// outlives any rollout.
+pub const TTL: RangeInclusive<i64> = 0..=3600;
+/// Bounds of a UDP answer, in bytes: RFC 1035 guarantees the lower one, RFC 6891 section 6.2.5 recommends the upper
+/// one.
+pub const EDNS_UDP_SIZE: RangeInclusive<i64> = 512..=4096;
+/// Bounds of the number of TCP connections; the upper one is the number of ports one client address has.
+pub const TCP_CONNECTIONS: RangeInclusive<i64> = 1..=65536;
+/// Bounds of the time a TCP connection may be idle, in seconds.
+pub const TCP_IDLE_TIMEOUT: RangeInclusive<i64> = 1..=120;
+/// Bounds of the time that stopping may take, in seconds.
+pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
+
+/// RFC 1035 section 2.3.4: "labels 63 octets or less".
+const MAX_LABEL: usize = 63;
+/// RFC 1035 section 2.3.4: names are "255 octets or less" on the wire, which leaves 253 characters of text.
+const MAX_NAME: usize = 253;
+/// RFC 1035 section 3.3: a character-string has a length octet.
+const MAX_CHARACTER_STRING: usize = 255;
+
+const IPV4_REVERSE: &str = "in-addr.arpa";
+const IPV6_REVERSE: &str = "ip6.arpa";
+
+/// The value, or a message for each mistake.
+pub type Parsed<T> = Result<T, Vec<String>>;
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A whole number within `bounds`.
+pub fn integer<T: TryFrom<i64>>(value: &Value, bounds: RangeInclusive<i64>) -> Parsed<T> {
+    let allowed = || found(value, format_args!("a whole number from {} to {}", bounds.start(), bounds.end()));
+    match value {
+        Value::Integer(number) if bounds.contains(number) => T::try_from(*number).map_err(|_| allowed()),
+        _ => Err(allowed()),
+    }
+}
+
+/// A number of seconds within `bounds`.
+pub fn seconds(value: &Value, bounds: RangeInclusive<i64>) -> Parsed<Duration> {
+    integer(value, bounds).map(Duration::from_secs)
+}
+
+/// Text, of which none is the empty one.
+pub fn text(value: &Value) -> Parsed<Option<String>> {
+    match value {
+        Value::Text(text) => Ok((!text.is_empty()).then(|| text.clone())),
+        _ => Err(found(value, "text")),
+    }
+}
+
+/// A path, of which none is the empty one.
+pub fn path(value: &Value) -> Parsed<Option<PathBuf>> {
+    Ok(text(value)?.map(PathBuf::from))
+}
+
+/// At least one zone, none of them below another.
+pub fn zones(value: &Value) -> Parsed<Vec<String>> {
+    let zones = each(value, |text| {
+        let name = domain_name(text)?;
+        if [IPV4_REVERSE, IPV6_REVERSE].iter().any(|reverse| is_at_or_below(&name, reverse)) {
+            return Err("a forward zone; this one belongs in reverse_zones".to_owned());
+        }
+        Ok(name)
+    })?;
+    if zones.is_empty() {
+        return Err(found(value, "one zone or more"));
+    }
+    separate(zones)
+}
+
+/// Reverse zones, by name or by network, none of them below another.
+pub fn reverse_zones(value: &Value) -> Parsed<Vec<String>> {
+    separate(each(value, |text| if text.contains('/') { network(text) } else { reverse_name(text) })?)
+}
+
+/// Addresses with ports to listen on.
+pub fn listen(value: &Value) -> Parsed<Vec<SocketAddr>> {
+    let addresses = each(value, socket_address)?;
+    if addresses.is_empty() {
+        return Err(found(value, "one ADDRESS:PORT or more"));
+    }
+    let clashes = addresses.iter().enumerate().filter_map(|(index, address)| {
+        let other = addresses.iter().take(index).find(|other| overlap(address, other))?;
+        Some(format!("found {address} and {other}, of which one covers the other; allowed are addresses that differ"))
+    });
+    none_or(clashes.collect(), &addresses)
+}
+
+/// Names of namespaces.
+pub fn namespaces(value: &Value) -> Parsed<Vec<String>> {
+    let allowed = format!(
+        "the name of a namespace: lower-case letters, digits and hyphens, at most {MAX_LABEL}, no hyphen at either end"
+    );
+    distinct(each(value, |text| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if plain && is_label(text) { Ok(text.to_owned()) } else { Err(allowed.clone()) }
+    })?)
+}
+
+/// Addresses that a client can be sent to.
+pub fn nameservers(value: &Value) -> Parsed<Vec<IpAddr>> {
+    distinct(each(value, |text| match text.parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() && !address.is_multicast() => Ok(address),
+        _ => Err("an IP address of this server, no wildcard and no multicast address".to_owned()),
+    })?)
+}
+
+/// The RNAME of the SOA record.
+pub fn hostmaster(value: &Value) -> Parsed<Option<String>> {
+    let Some(name) = text(value)? else { return Ok(None) };
+    if name.contains('@') {
+        let allowed = format!("the mailbox with a dot in place of the @: {}", quoted(&name.replace('@', ".")));
+        return Err(found(value, allowed));
+    }
+    domain_name(&name).map(Some).map_err(|allowed| found(value, allowed))
+}
+
+/// One character-string of printable ASCII.
+pub fn chaos_text(value: &Value) -> Parsed<Option<String>> {
+    let printable = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    match text(value)? {
+        Some(text) if text.len() > MAX_CHARACTER_STRING || !printable(&text) => {
+            Err(found(value, format_args!("at most {MAX_CHARACTER_STRING} printable ASCII characters")))
+        }
+        text => Ok(text),
+    }
+}
+
+/// The admin address, or none.
+pub fn admin(value: &Value) -> Parsed<Option<SocketAddr>> {
+    match text(value)?.as_deref() {
+        Some("off") => Ok(None),
+        text => {
+            let address = socket_address(text.unwrap_or_default());
+            address.map(Some).map_err(|allowed| found(value, format_args!("{allowed}, or \"off\"")))
+        }
+    }
+}
+
+/// A filter of log lines.
+pub fn log_level(value: &Value) -> Parsed<String> {
+    let allowed = "error, warn, info, debug or trace, or directives such as \"info,kube=debug\"";
+    match text(value)? {
+        // Any lone word is a directive to the filter, namely the name of a target; here it is a level with a slip in
+        // it.
+        Some(word) if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            if word.parse::<tracing::level_filters::LevelFilter>().is_ok() {
+                Ok(word)
+            } else {
+                Err(found(value, allowed))
+            }
+        }
+        Some(directives) if EnvFilter::try_new(&directives).is_ok() => Ok(directives),
+        _ => Err(found(value, allowed)),
+    }
+}
+
+/// The form of the log.
+pub fn log_format(value: &Value) -> Parsed<LogFormat> {
+    match text(value)?.as_deref() {
+        Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        _ => Err(found(value, "\"text\" or \"json\"")),
+    }
+}
+
+/// Whether both cannot be bound at once: same port, and one address is or covers the other. A wildcard covers its own
+/// family.
+pub fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
+    // Port 0 is a different free port each time.
+    one.port() == other.port() && one.port() != 0 && (one == other || (wildcard && one.is_ipv4() == other.is_ipv4()))
+}
+
+/// A domain name in lower case, without the final dot.
+fn domain_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if name.len() <= MAX_NAME && name.split('.').all(is_label) {
+        return Ok(name);
+    }
+    Err(format!(
+        "a domain name of at most {MAX_NAME} characters: \
+         labels of 1 to {MAX_LABEL} letters, digits, - (not at an end) or _"
+    ))
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=MAX_LABEL).contains(&label.len())
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+fn reverse_name(text: &str) -> Result<String, String> {
+    let name = domain_name(text)?;
+    let labels = |reverse: &str| Some(name.strip_suffix(reverse)?.trim_end_matches('.').to_owned());
+    let well_formed = if is_at_or_below(&name, IPV4_REVERSE) {
+        labels(IPV4_REVERSE).is_some_and(|octets| octets.is_empty() || octets.split('.').all(is_octet))
+    } else if is_at_or_below(&name, IPV6_REVERSE) {
+        labels(IPV6_REVERSE).is_some_and(|nibbles| nibbles.is_empty() || nibbles.split('.').all(is_nibble))
+    } else {
+        false
+    };
+    if well_formed {
+        return Ok(name);
+    }
+    Err(format!("a zone at or below {IPV4_REVERSE} or {IPV6_REVERSE}, or a network such as \"10.0.0.0/8\""))
+}
+
+fn is_octet(label: &str) -> bool {
+    label.parse::<u8>().is_ok_and(|octet| octet.to_string() == label)
+}
+
+fn is_nibble(label: &str) -> bool {
+    label.len() == 1 && label.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+/// The reverse zone of a network that ends where a label ends.
+fn network(text: &str) -> Result<String, String> {
+    let allowed = || "a network: ADDRESS/BITS, such as \"10.0.0.0/8\" or \"fd00::/8\"".to_owned();
+    let (address, bits) = text.split_once('/').ok_or_else(allowed)?;
+    let address: IpAddr = address.parse().map_err(|_| allowed())?;
+    let bits: usize = bits.parse().map_err(|_| allowed())?;
+    let (labels, label_bits, origin, network) = match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(u32::BITS.saturating_sub(bits as u32)).unwrap_or(0);
+            let network = IpAddr::from(Ipv4Addr::from(u32::from(address) & mask));
+            (address.octets().map(|octet| octet.to_string()).to_vec(), 8, IPV4_REVERSE, network)
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(u128::BITS.saturating_sub(bits as u32)).unwrap_or(0);
+            let network = IpAddr::from(Ipv6Addr::from(u128::from(address) & mask));
+            let nibbles = address.octets().into_iter().flat_map(|octet| [octet >> 4, octet & 0xf]);
+            (nibbles.map(|nibble| format!("{nibble:x}")).collect(), 4, IPV6_REVERSE, network)
+        }
+    };
+    if bits > labels.len() * label_bits {
+        return Err(format!("a prefix of at most {} bits", labels.len() * label_bits));
+    }
+    if network != address {
+        return Err(format!("the network's own address: \"{network}/{bits}\""));
+    }
+    if !bits.is_multiple_of(label_bits) {
+        return Err(format!("a prefix that is a multiple of {label_bits}; give the smaller networks one by one"));
+    }
+    let significant = labels.iter().take(bits / label_bits).rev().map(String::as_str);
+    Ok(significant.chain([origin]).collect::<Vec<_>>().join("."))
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"".to_owned())
+}
+
+fn is_at_or_below(name: &str, zone: &str) -> bool {
+    name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// `names`, unless one is at or below another.
+fn separate(names: Vec<String>) -> Parsed<Vec<String>> {
+    let nested = names.iter().enumerate().filter_map(|(index, name)| {
+        let mut others = names.iter().enumerate();
+        let (_, other) = others
+            .find(|(at, other)| *at != index && is_at_or_below(name, other) && (name != *other || *at < index))?;
+        let how = if name == other { "twice".to_owned() } else { format!("below {}", quoted(other)) };
+        Some(format!("found {} {how}, allowed are zones of which none contains another", quoted(name)))
+    });
+    none_or(nested.collect(), &names)
+}
+
+/// `elements`, unless one is there twice.
+fn distinct<T: Clone + PartialEq + fmt::Display>(elements: Vec<T>) -> Parsed<Vec<T>> {
+    let twice =
+        elements.iter().enumerate().filter(|(index, element)| elements.iter().take(*index).any(|e| e == *element));
+    none_or(twice.map(|(_, element)| format!("found {element} twice, allowed is each once")).collect(), &elements)
+}
+
+/// Every element of a list through `parse`, which says what is allowed where it does not like one.
+fn each<T>(value: &Value, parse: impl Fn(&str) -> Result<T, String>) -> Parsed<Vec<T>> {
+    let Value::List(elements) = value else { return Err(found(value, "a list")) };
+    let mut parsed = Vec::with_capacity(elements.len());
+    let mut problems = Vec::new();
+    for element in elements {
+        match parse(element) {
+            Ok(element) => parsed.push(element),
+            Err(allowed) => problems.push(format!("found {}, allowed is {allowed}", quoted(element))),
+        }
+    }
+    if problems.is_empty() { Ok(parsed) } else { Err(problems) }
+}
+
+fn none_or<T: Clone>(problems: Vec<String>, value: &T) -> Parsed<T> {
+    if problems.is_empty() { Ok(value.clone()) } else { Err(problems) }
+}
+
+fn found(value: &Value, allowed: impl fmt::Display) -> Vec<String> {
+    vec![format!("found {value}, allowed is {allowed}")]
+}

@@ -1,0 +1,334 @@
+//! Where settings come from: the file, the environment, the flags. Each becomes (key, value, origin); what a value
+//! means is not decided here.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{OPTIONS, Opt};
+
+/// What the names of the variables begin with.
+pub const ENV_PREFIX: &str = "HEADLESS_DNS_";
+
+/// The variable that names the configuration file where `--config` does not.
+const FILE_VARIABLE: &str = "HEADLESS_DNS_CONFIG";
+
+/// Mistakes in the syntax of a file that are reported; one that is no TOML at all has one in every line.
+const MAX_SYNTAX_PROBLEMS: usize = 5;
+
+/// Where a value came from. The order is that of strength, and within the file that of its lines.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Nobody gave one.
+    Default,
+    /// The file, and the line in it where that is known.
+    File(Arc<Path>, Option<usize>),
+    /// The environment variable of this name.
+    Variable(String),
+    /// The flag of this name, dashes included.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File(path, Some(line)) => write!(f, "{}:{line}", path.display()),
+            Origin::File(path, None) => write!(f, "{}", path.display()),
+            Origin::Variable(name) | Origin::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong: where, and what was found and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the value came from.
+    pub origin: Origin,
+    /// The option, where there is one.
+    pub key: Option<String>,
+    /// What was found, and what is allowed.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with the value that `origin` gave for `key`.
+    pub fn new(origin: Origin, key: impl Into<Option<String>>, message: impl Into<String>) -> Self {
+        Self { origin, key: key.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.origin)?;
+        match (&self.origin, &self.key) {
+            // A variable and a flag are named after their key.
+            (Origin::Variable(_) | Origin::Flag(_), _) | (_, None) => {}
+            (_, Some(key)) => write!(f, "{key}: ")?,
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// A value as it was written, before anyone looked at what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    List(Vec<String>),
+}
+
+/// The shapes of [`Value`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Integer,
+    List,
+}
+
+impl Kind {
+    /// The shape of a TOML literal.
+    pub fn of_literal(literal: &str) -> Kind {
+        match literal.as_bytes().first() {
+            Some(b'[') => Kind::List,
+            Some(b'"') => Kind::Text,
+            _ => Kind::Integer,
+        }
+    }
+}
+
+impl Value {
+    /// The value that a variable or a flag's text stands for.
+    fn from_text(kind: Kind, text: &str) -> Result<Value, String> {
+        match kind {
+            Kind::Text => Ok(Value::Text(text.to_owned())),
+            Kind::List if text.trim().is_empty() => Ok(Value::List(Vec::new())),
+            Kind::List => Ok(Value::List(text.split(',').map(|element| element.trim().to_owned()).collect())),
+            Kind::Integer => match text.trim().parse() {
+                Ok(number) => Ok(Value::Integer(number)),
+                Err(_) => Err(format!("found {}, allowed is a whole number", quoted(text))),
+            },
+        }
+    }
+
+    /// The value that stands in a TOML document, where it is of the right shape.
+    fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
+        let (read, allowed) = match kind {
+            Kind::Text => (value.as_str().map(|text| Value::Text(text.to_owned())), "a string in quotes"),
+            Kind::Integer => (integer(value).map(Value::Integer), "a whole number without quotes"),
+            Kind::List => (strings(value).map(Value::List), "a list of strings in brackets"),
+        };
+        read.ok_or_else(|| format!("found {}, allowed is {allowed}", describe(value)))
+    }
+}
+
+impl fmt::Display for Value {
+    /// As it is written in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => f.write_str(&quoted(text)),
+            Value::Integer(number) => write!(f, "{number}"),
+            Value::List(elements) => {
+                write!(f, "[{}]", elements.iter().map(|element| quoted(element)).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// Every setting from every source, weakest source first.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Vec<Setting>);
+
+#[derive(Clone, Debug)]
+struct Setting {
+    key: &'static str,
+    value: Value,
+    origin: Origin,
+}
+
+impl Settings {
+    /// The default of every option.
+    pub fn defaults(problems: &mut Vec<Problem>) -> Self {
+        let mut settings = Settings::default();
+        for option in OPTIONS {
+            let value = match DeValue::parse(option.default) {
+                Ok(literal) => Value::from_toml(option.kind(), literal.get_ref()),
+                Err(error) => Err(error.message().to_owned()),
+            };
+            settings.add(option, value, Origin::Default, problems);
+        }
+        settings
+    }
+
+    /// What stands in the TOML file at `path`. A file with several mistakes yields several problems.
+    pub fn add_file(&mut self, path: &Path, problems: &mut Vec<Problem>) {
+        let path: Arc<Path> = path.into();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                problems.push(Problem::new(
+                    Origin::File(path, None),
+                    None,
+                    format!("the file cannot be read: {error}"),
+                ));
+                return;
+            }
+        };
+        let at = |offset: usize| Origin::File(path.clone(), Some(line_of(&text, offset)));
+        let (document, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            // What could be recovered from a file with such mistakes may mean something else than was meant.
+            problems.extend(errors.iter().take(MAX_SYNTAX_PROBLEMS).map(|error| {
+                let offset = error.span().map_or(0, |span| span.start);
+                Problem::new(at(offset), None, format!("not valid TOML: {}", error.message()))
+            }));
+            return;
+        }
+        let mut entries: Vec<(&Spanned<_>, &Spanned<DeValue<'_>>)> = document.get_ref().iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            let origin = at(key.span().start);
+            match Opt::find(key.get_ref()) {
+                Some(option) => self.add(option, Value::from_toml(option.kind(), value.get_ref()), origin, problems),
+                None => problems.push(unknown(origin, key.get_ref(), |option| option.key.to_owned())),
+            }
+        }
+    }
+
+    /// What the variables that [`variables`] found say.
+    pub fn add_variables(&mut self, variables: Vec<(&'static Opt, String)>, problems: &mut Vec<Problem>) {
+        for (option, text) in variables {
+            let value = Value::from_text(option.kind(), &text);
+            self.add(option, value, Origin::Variable(option.variable()), problems);
+        }
+    }
+
+    /// What the flags say: for each key the texts that were given, several only where the option is a list.
+    pub fn add_flags(&mut self, flags: &[(&'static str, Vec<String>)], problems: &mut Vec<Problem>) {
+        for (key, texts) in flags {
+            let Some(option) = Opt::find(key) else { continue };
+            let value = match option.kind() {
+                Kind::List => Ok(Value::List(texts.clone())),
+                kind => Value::from_text(kind, texts.last().map_or("", String::as_str)),
+            };
+            self.add(option, value, Origin::Flag(format!("--{}", option.flag())), problems);
+        }
+    }
+
+    fn add(&mut self, option: &Opt, value: Result<Value, String>, origin: Origin, problems: &mut Vec<Problem>) {
+        match value {
+            Ok(value) => self.0.push(Setting { key: option.key, value, origin }),
+            Err(message) => problems.push(Problem::new(origin, option.key.to_owned(), message)),
+        }
+    }
+
+    /// The value of `key`: that of the strongest source. The others are read too, so that a mistake in a file shows
+    /// even while a flag hides it.
+    pub fn read<T>(
+        &self,
+        key: &str,
+        parse: impl Fn(&Value) -> Result<T, Vec<String>>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<T> {
+        let mut strongest = None;
+        for setting in self.0.iter().filter(|setting| setting.key == key) {
+            strongest = match parse(&setting.value) {
+                Ok(value) => Some(value),
+                Err(messages) => {
+                    let problem = |message| Problem::new(setting.origin.clone(), key.to_owned(), message);
+                    problems.extend(messages.into_iter().map(problem));
+                    None
+                }
+            };
+        }
+        strongest
+    }
+
+    /// The value of the strongest source for `key`, and that source.
+    pub fn strongest(&self, key: &str) -> Option<(&Value, &Origin)> {
+        self.0.iter().rfind(|setting| setting.key == key).map(|setting| (&setting.value, &setting.origin))
+    }
+
+    /// The strongest source for `key`.
+    pub fn origin(&self, key: &str) -> &Origin {
+        self.strongest(key).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+}
+
+/// Picks this program's variables: the file that they name, and the options that they set.
+pub fn variables(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    problems: &mut Vec<Problem>,
+) -> (Option<PathBuf>, Vec<(&'static Opt, String)>) {
+    let mut file = None;
+    let mut found = Vec::new();
+    for (name, text) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
+        if name == FILE_VARIABLE {
+            file = Some(PathBuf::from(text));
+            continue;
+        }
+        let origin = Origin::Variable(name.to_owned());
+        match (OPTIONS.iter().find(|option| option.variable() == name), text.into_string()) {
+            (Some(option), Ok(text)) => found.push((option, text)),
+            (Some(option), Err(text)) => {
+                let message = format!("found {text:?}, allowed is UTF-8 text");
+                problems.push(Problem::new(origin, option.key.to_owned(), message));
+            }
+            (None, _) if is_service_link(name) => {}
+            (None, _) => problems.push(unknown(origin, name, Opt::variable)),
+        }
+    }
+    (file, found)
+}
+
+/// Whether the kubelet set this variable to announce a Service whose name begins with `headless-dns`, which happens in
+/// every Pod of a namespace that holds one (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
+pub fn is_service_link(name: &str) -> bool {
+    ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
+        || ["_SERVICE_PORT", "_PORT_"].iter().any(|middle| name.contains(middle))
+}
+
+fn unknown(origin: Origin, found: &str, name: impl Fn(&Opt) -> String) -> Problem {
+    let allowed = OPTIONS.iter().map(name).collect::<Vec<_>>().join(", ");
+    Problem::new(origin, None, format!("found the unknown option {found}, allowed are {allowed}"))
+}
+
+fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let digits = value.as_integer()?;
+    i64::from_str_radix(digits.as_str(), digits.radix()).ok()
+}
+
+fn strings(value: &DeValue<'_>) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|element| element.get_ref().as_str().map(str::to_owned)).collect()
+}
+
+/// How a value of the wrong shape is called in a message.
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the string {}", quoted(text)),
+        DeValue::Integer(number) => format!("the number {}", number.as_str()),
+        DeValue::Float(number) => format!("the number {}", number.as_str()),
+        DeValue::Boolean(truth) => format!("{truth}"),
+        DeValue::Array(_) => "a list of something else".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+    }
+}
+
+/// `text` as a TOML string.
+pub fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}

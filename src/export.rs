@@ -1,0 +1,173 @@
+//! The records as text: zone files (RFC 1035 section 5) and the views of the admin pages.
+//!
+//! Names are taken from the table, and what stands at each is what the authority answers: the text cannot say anything
+//! else than the server does.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use crate::admin::{NameView, RecordView, RecordsQuery, RecordsSource, ServiceKind as KindView, ServiceView};
+use crate::authority::{Authority, Data, NameParts, Owner, SRV_PRIORITY, SRV_WEIGHT};
+use crate::name::{self, Labels, strip_suffix};
+use crate::records::{ServiceKey, ServiceKind, ServiceRecords};
+use crate::reverse;
+use crate::table::{Table, TableReader};
+use crate::wire::{Class, Question, RrType};
+
+/// The types of which a name can have records, in the order in which they are written.
+const TYPES: [RrType; 8] =
+    [RrType::SOA, RrType::NS, RrType::CNAME, RrType::A, RrType::AAAA, RrType::SRV, RrType::TXT, RrType::PTR];
+
+/// The records of a server, as far as it serves them.
+pub struct Records {
+    authority: Arc<Authority>,
+    table: TableReader,
+}
+
+impl Records {
+    pub fn new(authority: Arc<Authority>, table: TableReader) -> Self {
+        Self { authority, table }
+    }
+
+    /// What is answered at a name, an absolute one in wire form; none if it owns nothing.
+    fn view(&self, table: &Table<'_>, name: &[u8]) -> Option<NameView> {
+        let mut records = Vec::new();
+        for qtype in TYPES {
+            let question = Question { name, qtype, class: Class::IN };
+            let answer = self.authority.answer(table, &question);
+            let own =
+                answer.answer.iter().filter(|rrset| rrset.owner == Owner::Question && rrset.data.rr_type() == qtype);
+            for rrset in own {
+                let record_type = qtype.to_string();
+                let view = |data| RecordView { record_type: record_type.clone(), ttl: rrset.ttl, data };
+                records.extend(texts(&rrset.data).into_iter().map(view));
+            }
+        }
+        (!records.is_empty()).then(|| NameView { name: Absolute(name).to_string(), records })
+    }
+
+    fn service_view(&self, table: &Table<'_>, key: &ServiceKey, service: &ServiceRecords) -> ServiceView {
+        let mut names = Vec::new();
+        for zone in self.authority.zones() {
+            for name in names_of(key, service, zone.apex().as_wire()) {
+                names.extend(self.view(table, &name));
+            }
+        }
+        for (address, _) in service.reverse() {
+            names.extend(self.view(table, &reverse::name_of(address)));
+        }
+        let kind = match service.kind {
+            ServiceKind::Headless => KindView::Headless,
+            ServiceKind::ClusterIp => KindView::ClusterIp,
+            ServiceKind::ExternalName(_) => KindView::ExternalName,
+        };
+        ServiceView {
+            namespace: Label(key.namespace()).to_string(),
+            service: Label(key.name()).to_string(),
+            kind,
+            names,
+        }
+    }
+
+    /// Every name in a zone that may own records, its apex first.
+    fn names_in(&self, table: &Table<'_>, apex: &[u8]) -> Vec<Vec<u8>> {
+        let mut names = vec![apex.to_vec()];
+        if self.authority.zones().iter().any(|zone| zone.apex().as_wire() == apex) {
+            names.push([b"\x0bdns-version", apex].concat());
+            names.push([b"\x02ns\x03dns", apex].concat());
+            names.extend(table.services().into_iter().flat_map(|(key, service)| names_of(key, service, apex)));
+        } else {
+            let owners = table.reverses().into_iter().map(|(address, _)| reverse::name_of(address));
+            names.extend(owners.filter(|name| strip_suffix(name, apex).is_some()));
+        }
+        names
+    }
+}
+
+impl RecordsSource for Records {
+    fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView> {
+        let table = self.table.pin();
+        let fits = |key: &ServiceKey| query.fits(&Label(key.namespace()).to_string(), &Label(key.name()).to_string());
+        let services = table.services().into_iter().filter(|(key, _)| fits(key)).take(limit);
+        services.map(|(key, service)| self.service_view(&table, key, service)).collect()
+    }
+
+    fn zones(&self) -> Vec<String> {
+        let zones = self.authority.zones().iter().chain(self.authority.reverse_zones());
+        zones.map(|zone| zone.apex().to_string().trim_end_matches('.').to_owned()).collect()
+    }
+
+    fn zone_file(&self, zone: &str) -> Option<String> {
+        let mut zones = self.authority.zones().iter().chain(self.authority.reverse_zones());
+        let zone = zones.find(|served| served.apex().to_string().trim_end_matches('.') == zone)?;
+        let table = self.table.pin();
+        let mut file = String::new();
+        for name in self.names_in(&table, zone.apex().as_wire()) {
+            if let Some(NameView { name, records }) = self.view(&table, &name) {
+                for RecordView { record_type, ttl, data } in records {
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(file, "{name}\t{ttl}\tIN\t{record_type}\t{data}");
+                }
+            }
+        }
+        Some(file)
+    }
+}
+
+/// The names of a Service below a zone: the bare name, its hosts, its ports.
+fn names_of(key: &ServiceKey, service: &ServiceRecords, apex: &[u8]) -> Vec<Vec<u8>> {
+    let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc", apex].concat();
+    let labels = service.hosts.keys().map(name::Label::as_wire).chain(service.srv.keys().map(|owner| &**owner));
+    std::iter::once(below(b"")).chain(labels.map(below)).collect()
+}
+
+/// The data of each record of an RRset in presentation form.
+fn texts(data: &Data<'_>) -> Vec<String> {
+    match data {
+        Data::A(addresses) => addresses.iter().map(ToString::to_string).collect(),
+        Data::Aaaa(addresses) => addresses.iter().map(ToString::to_string).collect(),
+        Data::Srv(set) => {
+            let text = |(port, target): (u16, NameParts<'_>)| {
+                format!("{SRV_PRIORITY} {SRV_WEIGHT} {port} {}", Absolute(&target.0.concat()))
+            };
+            set.records.iter().filter_map(|srv| Some((srv.port, set.target(srv)?.0))).map(text).collect()
+        }
+        Data::Ptr { owners, suffix } => {
+            owners.iter().map(|owner| Absolute(&[owner, suffix.0[0], suffix.0[1]].concat()).to_string()).collect()
+        }
+        Data::Cname(target) | Data::Ns(target) => vec![Absolute(&target.0.concat()).to_string()],
+        Data::Soa(soa) => vec![format!(
+            "{} {} {} {} {} {} {}",
+            Absolute(&soa.mname.0.concat()),
+            Absolute(&soa.rname.0.concat()),
+            soa.serial,
+            soa.refresh,
+            soa.retry,
+            soa.expire,
+            soa.minimum
+        )],
+        Data::Txt(text) => vec![format!("\"{}\"", String::from_utf8_lossy(text))],
+        Data::Hinfo(cpu, os) => {
+            vec![format!("\"{}\" \"{}\"", String::from_utf8_lossy(cpu), String::from_utf8_lossy(os))]
+        }
+    }
+}
+
+/// An absolute name in wire form, to be shown with its final dot.
+struct Absolute<'a>(&'a [u8]);
+
+impl fmt::Display for Absolute<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name::write_relative(f, self.0)?;
+        f.write_str(".")
+    }
+}
+
+/// A label in wire form, to be shown.
+struct Label<'a>(&'a [u8]);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        name::write_relative(f, Labels(self.0).0)
+    }
+}

@@ -1,0 +1,89 @@
+//! The objects of one kind as the watches describe them.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::cluster::{Change, ObjectKey, Scope, Service, Slice};
+
+/// An object that says what it is called.
+pub(super) trait Object {
+    fn object(&self) -> &ObjectKey;
+}
+
+impl Object for Service {
+    fn object(&self) -> &ObjectKey {
+        &self.object
+    }
+}
+
+impl Object for Slice {
+    fn object(&self) -> &ObjectKey {
+        &self.object
+    }
+}
+
+/// Objects by name. A relist is marked and swept: it replaces objects one by one as they stream in, and at its end those
+/// that it did not name are gone, so that two copies of the cluster never stand in memory.
+#[derive(Debug)]
+pub(super) struct ObjectStore<K> {
+    objects: HashMap<ObjectKey, Stored<K>, RandomState>,
+    /// The relists begun so far in each scope.
+    relists: HashMap<Scope, u64, RandomState>,
+}
+
+#[derive(Debug)]
+struct Stored<K> {
+    object: K,
+    /// The relist of its scope that was the newest when the object was last heard of.
+    heard: u64,
+}
+
+impl<K> Default for ObjectStore<K> {
+    fn default() -> Self {
+        Self { objects: HashMap::default(), relists: HashMap::default() }
+    }
+}
+
+impl<K: Object> ObjectStore<K> {
+    pub fn get(&self, key: &ObjectKey) -> Option<&K> {
+        self.objects.get(key).map(|stored| &stored.object)
+    }
+
+    /// Takes in a change, and tells `changed` of each object that was there before or is there now: the old one, the new
+    /// one.
+    pub fn apply(&mut self, scope: &Scope, change: Change<K>, mut changed: impl FnMut(Option<&K>, Option<&K>)) {
+        let relist = self.relists.get(scope).copied().unwrap_or_default();
+        match change {
+            Change::RelistStarted => {
+                self.relists.insert(scope.clone(), relist + 1);
+            }
+            Change::Apply(object) => {
+                let key = object.object().clone();
+                let old = self.objects.remove(&key).map(|stored| stored.object);
+                changed(old.as_ref(), Some(&object));
+                self.objects.insert(key, Stored { object, heard: relist });
+            }
+            Change::Keep(key) => {
+                if let Some(stored) = self.objects.get_mut(&key) {
+                    stored.heard = relist;
+                }
+            }
+            Change::Delete(key) => {
+                if let Some(stored) = self.objects.remove(&key) {
+                    changed(Some(&stored.object), None);
+                }
+            }
+            Change::RelistDone => {
+                // A relist of one scope says nothing of another's objects.
+                self.objects.retain(|key, stored| {
+                    let stays = stored.heard == relist || !scope.covers(key);
+                    if !stays {
+                        changed(Some(&stored.object), None);
+                    }
+                    stays
+                });
+            }
+        }
+    }
+}

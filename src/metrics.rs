@@ -1,0 +1,191 @@
+//! What the program counts about itself, for Prometheus.
+//!
+//! ```text
+//! query and watch paths ──▶ Metrics: plain atomics in arrays, indexed by the label enums
+//!                                │ read at scrape
+//!                                ▼
+//!                     collect.rs: names, help, labels ──▶ Exporter::encode ──▶ /metrics
+//! ```
+//!
+//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, so that the number of series
+//! is fixed when the program is compiled and no name from a query can ever become one.
+
+mod collect;
+mod labels;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+pub use collect::{Exporter, Format};
+pub use labels::{
+    DropReason, Family, Label, QueryType, Rcode, RejectReason, Resource, Transport, WatchErrorReason, WatchEvent,
+};
+
+/// All counters. One for the process, shared behind an [`Arc`].
+#[derive(Debug)]
+pub struct Metrics {
+    requests: [[[AtomicU64; QueryType::COUNT]; Family::COUNT]; Transport::COUNT],
+    responses: [AtomicU64; Rcode::COUNT],
+    durations: [Histogram; Transport::COUNT],
+    dropped: [AtomicU64; DropReason::COUNT],
+    tcp_open: AtomicU64,
+    tcp_rejected: [AtomicU64; RejectReason::COUNT],
+    watch_events: [[AtomicU64; WatchEvent::COUNT]; Resource::COUNT],
+    watch_errors: [[AtomicU64; WatchErrorReason::COUNT]; Resource::COUNT],
+    /// When each watch was last heard of, in nanoseconds since `started`.
+    watch_contact: [AtomicU64; Resource::COUNT],
+    malformed: [AtomicU64; Resource::COUNT],
+    table: TableSize,
+    started: Instant,
+    start_time: Duration,
+}
+
+/// How much stands in the record table.
+#[derive(Debug, Default)]
+struct TableSize {
+    services: AtomicU64,
+    endpoints: AtomicU64,
+    namespaces: AtomicU64,
+}
+
+impl Metrics {
+    /// All zero, and the clock of the process's age starts.
+    pub fn new() -> Self {
+        Self {
+            requests: Default::default(),
+            responses: Default::default(),
+            durations: Default::default(),
+            dropped: Default::default(),
+            tcp_open: AtomicU64::default(),
+            tcp_rejected: Default::default(),
+            watch_events: Default::default(),
+            watch_errors: Default::default(),
+            watch_contact: Default::default(),
+            malformed: Default::default(),
+            table: TableSize::default(),
+            started: Instant::now(),
+            start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        }
+    }
+
+    /// A question was understood well enough to be looked at.
+    pub fn request(&self, transport: Transport, family: Family, query_type: QueryType) {
+        increment(&self.requests[transport.index()][family.index()][query_type.index()]);
+    }
+
+    /// An answer with `rcode` left, `elapsed` after its question had come in.
+    pub fn response(&self, transport: Transport, rcode: Rcode, elapsed: Duration) {
+        increment(&self.responses[rcode.index()]);
+        self.durations[transport.index()].observe(elapsed);
+    }
+
+    /// A packet got no answer at all.
+    pub fn dropped(&self, reason: DropReason) {
+        increment(&self.dropped[reason.index()]);
+    }
+
+    /// A TCP connection was accepted. It counts as open until the returned guard is dropped.
+    pub fn tcp_opened(self: &Arc<Self>) -> OpenConnection {
+        increment(&self.tcp_open);
+        OpenConnection(self.clone())
+    }
+
+    /// A TCP connection was closed unserved.
+    pub fn tcp_rejected(&self, reason: RejectReason) {
+        increment(&self.tcp_rejected[reason.index()]);
+    }
+
+    /// The watch of `resource` delivered something. Also a sign of life, as of [`Metrics::watch_contact`].
+    pub fn watch_event(&self, resource: Resource, event: WatchEvent) {
+        increment(&self.watch_events[resource.index()][event.index()]);
+        self.watch_contact(resource);
+    }
+
+    /// The watch of `resource` failed and will be tried again.
+    pub fn watch_error(&self, resource: Resource, reason: WatchErrorReason) {
+        increment(&self.watch_errors[resource.index()][reason.index()]);
+    }
+
+    /// The API server was heard on the watch of `resource`, if only by a bookmark.
+    pub fn watch_contact(&self, resource: Resource) {
+        self.watch_contact[resource.index()].store(nanoseconds(self.started.elapsed()), Relaxed);
+    }
+
+    /// An object of `resource` could not be used and was passed over.
+    pub fn malformed(&self, resource: Resource) {
+        increment(&self.malformed[resource.index()]);
+    }
+
+    /// The table now holds this many Services, ready endpoints, and namespaces with at least one Service.
+    pub fn table(&self, services: usize, endpoints: usize, namespaces: usize) {
+        self.table.services.store(services as u64, Relaxed);
+        self.table.endpoints.store(endpoints as u64, Relaxed);
+        self.table.namespaces.store(namespaces as u64, Relaxed);
+    }
+
+    /// How long nothing was heard on the watch of `resource`; since the start, where nothing ever was.
+    pub fn watch_age(&self, resource: Resource) -> Duration {
+        let heard = Duration::from_nanos(self.watch_contact[resource.index()].load(Relaxed));
+        self.started.elapsed().saturating_sub(heard)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A TCP connection that counts as open for as long as this lives.
+#[derive(Debug)]
+pub struct OpenConnection(Arc<Metrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.tcp_open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Upper bounds of the buckets are powers of two of a microsecond: 1 µs, 2 µs, 4 µs … 1.05 s, and one without a bound.
+/// Finding the bucket is then a matter of counting leading zeros.
+const BOUNDED_BUCKETS: usize = 21;
+
+/// How many observations fell into each bucket, and what they add up to.
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BOUNDED_BUCKETS + 1],
+    sum_nanoseconds: AtomicU64,
+}
+
+impl Histogram {
+    fn observe(&self, elapsed: Duration) {
+        let nanoseconds = nanoseconds(elapsed);
+        let microseconds_begun = nanoseconds.div_ceil(1_000).max(1);
+        let bucket = microseconds_begun.next_power_of_two().trailing_zeros() as usize;
+        increment(&self.buckets[bucket.min(BOUNDED_BUCKETS)]);
+        self.sum_nanoseconds.fetch_add(nanoseconds, Relaxed);
+    }
+
+    /// Upper bound of each bucket in seconds, with the number of observations in that bucket.
+    fn buckets(&self) -> Vec<(f64, u64)> {
+        let bounds = (0..BOUNDED_BUCKETS).map(|bucket| (1_u64 << bucket) as f64 / 1e6).chain([f64::INFINITY]);
+        bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Relaxed))).collect()
+    }
+}
+
+fn increment(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+/// `duration` in nanoseconds; 584 years at most.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

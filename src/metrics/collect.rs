@@ -1,0 +1,210 @@
+//! From counters to text: every metric with its name, its help and its labels.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text},
+    metrics::MetricType,
+    registry::{Registry, Unit},
+};
+
+use super::{
+    DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, Transport,
+    WatchErrorReason, WatchEvent,
+};
+
+/// What the names of all metrics begin with.
+pub const PREFIX: &str = "headless_dns";
+
+/// The text formats of a scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0, which Prometheus asks for.
+    OpenMetrics,
+    /// The older format of Prometheus, for everyone else.
+    Prometheus,
+}
+
+impl Format {
+    /// The best format that a client with this `Accept` header reads.
+    pub fn accepted_by(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") { Format::OpenMetrics } else { Format::Prometheus }
+    }
+
+    /// The value of the `Content-Type` header.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// Writes the metrics as text.
+#[derive(Debug)]
+pub struct Exporter {
+    registry: Registry,
+}
+
+impl Exporter {
+    /// An exporter of `metrics`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(Snapshot(metrics)));
+        Self { registry }
+    }
+
+    /// All metrics as they are now.
+    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => prometheus(&text),
+        })
+    }
+}
+
+/// The older format: a counter is called in full in its description too, and units and the end are not marked.
+fn prometheus(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut lines = open_metrics.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF").peekable();
+    while let Some(line) = lines.next() {
+        let counter = |line: &str| line.starts_with("# TYPE ") && line.ends_with(" counter");
+        let described = line.starts_with("# HELP ") && lines.peek().is_some_and(|next| counter(next)) || counter(line);
+        match line.splitn(4, ' ').collect::<Vec<_>>()[..] {
+            [hash, keyword, name, rest] if described => text += &format!("{hash} {keyword} {name}_total {rest}\n"),
+            _ => text += &format!("{line}\n"),
+        }
+    }
+    text
+}
+
+#[derive(Debug)]
+struct Snapshot(Arc<Metrics>);
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let metrics = &*self.0;
+        let mut out = Output(encoder);
+
+        let requests = product(Transport::ALL, Family::ALL).flat_map(|(transport, family)| {
+            QueryType::ALL.iter().map(move |query_type| {
+                let count = &metrics.requests[transport.index()][family.index()][query_type.index()];
+                (Labels([pair(transport), pair(family), pair(*query_type)]), count)
+            })
+        });
+        out.counters("requests", "Questions by the way they came and the type they ask for", requests)?;
+        let responses = Rcode::ALL.iter().map(|rcode| (Labels([pair(*rcode)]), &metrics.responses[rcode.index()]));
+        out.counters("responses", "Answers by response code", responses)?;
+        let durations = Transport::ALL.iter().map(|transport| (*transport, &metrics.durations[transport.index()]));
+        out.histograms("request_duration", "Time from a question's arrival to its answer's departure", durations)?;
+        let dropped = DropReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.dropped[reason.index()]));
+        out.counters("dropped_packets", "Packets that got no answer", dropped)?;
+
+        out.gauge("tcp_connections", "Open TCP connections", None, metrics.tcp_open.load(Relaxed) as f64)?;
+        let rejected =
+            RejectReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.tcp_rejected[reason.index()]));
+        out.counters("tcp_rejected_connections", "TCP connections closed unserved because of a limit", rejected)?;
+
+        let events = product(Resource::ALL, WatchEvent::ALL).map(|(resource, event)| {
+            (Labels([pair(resource), pair(event)]), &metrics.watch_events[resource.index()][event.index()])
+        });
+        out.counters("watch_events", "What the API server's watches delivered", events)?;
+        let errors = product(Resource::ALL, WatchErrorReason::ALL).map(|(resource, reason)| {
+            (Labels([pair(resource), pair(reason)]), &metrics.watch_errors[resource.index()][reason.index()])
+        });
+        out.counters(
+            "watch_errors",
+            "Failures of the API server's watches, after each of which it is tried again",
+            errors,
+        )?;
+        let ages = Resource::ALL.iter().map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
+        out.gauges("watch_age", "Time since the API server was last heard on the watch", Some(Unit::Seconds), ages)?;
+        let malformed =
+            Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
+        out.counters("malformed_objects", "Objects that could not be used and were passed over", malformed)?;
+
+        let table = &metrics.table;
+        out.gauge("table_services", "Services in the record table", None, table.services.load(Relaxed) as f64)?;
+        out.gauge("table_endpoints", "Endpoints in the record table", None, table.endpoints.load(Relaxed) as f64)?;
+        out.gauge("table_namespaces", "Namespaces in the record table", None, table.namespaces.load(Relaxed) as f64)?;
+
+        let version = Labels([("version", env!("CARGO_PKG_VERSION"))]);
+        out.gauges("build_info", "The running program; always 1", None, [(version, 1.0)])?;
+        let started = metrics.start_time.as_secs_f64();
+        out.gauge("process_start_time", "When the process started, since the Unix epoch", Some(Unit::Seconds), started)
+    }
+}
+
+/// Writes whole families.
+struct Output<'a>(DescriptorEncoder<'a>);
+
+impl Output<'_> {
+    fn counters<'m, L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (L, &'m AtomicU64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        series.into_iter().try_for_each(|(labels, count)| {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count.load(Relaxed), None)
+        })
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        series: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        series.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
+        self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn histograms<'m, L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (L, &'m Histogram)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        series.into_iter().try_for_each(|(labels, histogram)| {
+            let buckets = histogram.buckets();
+            // From the buckets, so that the count agrees with them while others go on counting.
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
+            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
+        })
+    }
+}
+
+/// Several labels with their values.
+struct Labels<const N: usize>([(&'static str, &'static str); N]);
+
+impl<const N: usize> EncodeLabelSet for Labels<N> {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> fmt::Result {
+        EncodeLabelSet::encode(&self.0, encoder)
+    }
+}
+
+fn pair<L: Label>(label: L) -> (&'static str, &'static str) {
+    (L::NAME, label.as_str())
+}
+
+fn product<A: Label, B: Label>(a: &'static [A], b: &'static [B]) -> impl Iterator<Item = (A, B)> {
+    a.iter().flat_map(move |a| b.iter().map(move |b| (*a, *b)))
+}

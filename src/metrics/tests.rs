@@ -1,0 +1,143 @@
+//! The names and labels that leave the process, held to the conventions of Prometheus.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{collect::PREFIX, *};
+
+/// Every label there is, with every value.
+fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    fn add<L: Label>(labels: &mut BTreeMap<&'static str, BTreeSet<&'static str>>) {
+        labels.entry(L::NAME).or_default().extend(L::ALL.iter().map(|label| label.as_str()));
+    }
+    let mut labels = BTreeMap::from([("version", BTreeSet::from([env!("CARGO_PKG_VERSION")]))]);
+    add::<Transport>(&mut labels);
+    add::<Family>(&mut labels);
+    add::<QueryType>(&mut labels);
+    add::<Rcode>(&mut labels);
+    add::<DropReason>(&mut labels);
+    add::<RejectReason>(&mut labels);
+    add::<Resource>(&mut labels);
+    add::<WatchEvent>(&mut labels);
+    add::<WatchErrorReason>(&mut labels);
+    labels
+}
+
+fn scrape(metrics: &Arc<Metrics>, format: Format) -> String {
+    Exporter::new(metrics.clone()).encode(format).expect("writing to a string")
+}
+
+#[test]
+fn the_metrics_are_these_and_no_others() {
+    let text = scrape(&Arc::new(Metrics::new()), Format::Prometheus);
+    let described: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    assert_eq!(
+        described,
+        [
+            "headless_dns_requests_total counter",
+            "headless_dns_responses_total counter",
+            "headless_dns_request_duration_seconds histogram",
+            "headless_dns_dropped_packets_total counter",
+            "headless_dns_tcp_connections gauge",
+            "headless_dns_tcp_rejected_connections_total counter",
+            "headless_dns_watch_events_total counter",
+            "headless_dns_watch_errors_total counter",
+            "headless_dns_watch_age_seconds gauge",
+            "headless_dns_malformed_objects_total counter",
+            "headless_dns_table_services gauge",
+            "headless_dns_table_endpoints gauge",
+            "headless_dns_table_namespaces gauge",
+            "headless_dns_build_info gauge",
+            "headless_dns_process_start_time_seconds gauge",
+        ]
+    );
+}
+
+#[test]
+fn every_series_has_the_prefix_a_description_and_only_labels_from_the_closed_sets() {
+    let labels = closed_labels();
+    let text = scrape(&Arc::new(Metrics::new()), Format::Prometheus);
+    let described: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (series, _) = line.rsplit_once(' ').expect("a value after the series");
+        let (name, pairs) = series.split_once('{').unwrap_or((series, "}"));
+        assert!(name.starts_with(PREFIX), "{name}");
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        assert!(described.contains(family), "no HELP for {name}");
+        for pair in pairs.trim_end_matches('}').split(',').filter(|pair| !pair.is_empty()) {
+            let (label, value) = pair.split_once('=').expect("label=value");
+            let value = value.trim_matches('"');
+            let numeric_bound = label == "le" && (value == "+Inf" || value.parse::<f64>().is_ok());
+            assert!(numeric_bound || labels.get(label).is_some_and(|values| values.contains(value)), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_time_is_in_seconds_and_says_so() {
+    let text = scrape(&Arc::new(Metrics::new()), Format::OpenMetrics);
+    for line in text.lines().filter(|line| line.starts_with("# HELP ") && line.to_lowercase().contains(" time ")) {
+        assert!(line.split(' ').nth(2).is_some_and(|name| name.ends_with("_seconds")), "{line}");
+    }
+    assert!(text.contains("# UNIT headless_dns_request_duration_seconds seconds\n"));
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn what_is_counted_is_what_is_shown() {
+    let metrics = Arc::new(Metrics::new());
+    metrics.request(Transport::Udp, Family::Ipv6, QueryType::from(33));
+    metrics.request(Transport::Udp, Family::Ipv6, QueryType::Srv);
+    metrics.response(Transport::Udp, Rcode::from(3), Duration::from_micros(3));
+    metrics.watch_event(Resource::Services, WatchEvent::Relist);
+    metrics.watch_error(Resource::EndpointSlices, WatchErrorReason::Forbidden);
+    metrics.table(3, 9, 2);
+    let open = metrics.tcp_opened();
+    let text = scrape(&metrics, Format::Prometheus);
+    for line in [
+        r#"headless_dns_requests_total{transport="udp",family="ipv6",type="SRV"} 2"#,
+        r#"headless_dns_responses_total{rcode="NXDOMAIN"} 1"#,
+        r#"headless_dns_request_duration_seconds_bucket{le="0.000002",transport="udp"} 0"#,
+        r#"headless_dns_request_duration_seconds_bucket{le="0.000004",transport="udp"} 1"#,
+        r#"headless_dns_request_duration_seconds_bucket{le="+Inf",transport="udp"} 1"#,
+        r#"headless_dns_request_duration_seconds_sum{transport="udp"} 0.000003"#,
+        r#"headless_dns_watch_events_total{resource="services",event="relist"} 1"#,
+        r#"headless_dns_watch_errors_total{resource="endpointslices",reason="forbidden"} 1"#,
+        "headless_dns_table_endpoints 9.0",
+        "headless_dns_tcp_connections 1.0",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+    }
+    drop(open);
+    assert!(scrape(&metrics, Format::Prometheus).contains("headless_dns_tcp_connections 0.0"));
+}
+
+#[test]
+fn a_duration_falls_into_the_first_bucket_that_holds_it() {
+    let bucket_of = |elapsed| {
+        let histogram = Histogram::default();
+        histogram.observe(elapsed);
+        histogram.buckets().iter().position(|(_, count)| *count == 1)
+    };
+    assert_eq!(bucket_of(Duration::ZERO), Some(0));
+    assert_eq!(bucket_of(Duration::from_micros(1)), Some(0));
+    assert_eq!(bucket_of(Duration::from_nanos(1_001)), Some(1));
+    assert_eq!(bucket_of(Duration::from_micros(1 << 20)), Some(20));
+    assert_eq!(bucket_of(Duration::from_secs(3600)), Some(BOUNDED_BUCKETS));
+    assert_eq!(bucket_of(Duration::MAX), Some(BOUNDED_BUCKETS));
+}
+
+#[test]
+fn the_age_of_a_watch_starts_anew_with_each_contact() {
+    let metrics = Metrics::new();
+    let silent = metrics.watch_age(Resource::Services);
+    metrics.watch_contact(Resource::Services);
+    assert!(metrics.watch_age(Resource::EndpointSlices) >= silent);
+    assert!(metrics.watch_age(Resource::Services) <= metrics.watch_age(Resource::EndpointSlices));
+}
+
+#[test]
+fn an_ipv4_client_on_an_ipv6_socket_counts_as_ipv4() {
+    assert_eq!(Family::from("::ffff:10.0.0.1".parse::<std::net::IpAddr>().expect("an address")), Family::Ipv4);
+    assert_eq!(Family::from("fd00::1".parse::<std::net::IpAddr>().expect("an address")), Family::Ipv6);
+}

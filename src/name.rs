@@ -1,0 +1,298 @@
+//! Domain names in lower-case wire form (RFC 1035 section 3.1): labels of one length octet and 1 to 63 octets each.
+//!
+//! Every name that the server holds or looks up has this one form, so that a comparison is a comparison of bytes and a
+//! lookup hashes a slice of the question itself. An *absolute* name ends with the root label (one zero octet); a *relative*
+//! one is a run of labels without it, such as `\x05pg-0\x02pg` below a zone. Lower-casing happens once, on the way in
+//! (RFC 4343: only the ASCII letters have case).
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::IpAddr;
+
+/// Octets in a label, without its length octet (RFC 1035 section 2.3.4).
+pub const MAX_LABEL: usize = 63;
+/// Octets in an absolute name, length octets and root label included (RFC 1035 section 2.3.4).
+pub const MAX_NAME: usize = 255;
+
+/// Why a text or a run of octets is no name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("the name is empty")]
+    Empty,
+    #[error("a label of the name is empty")]
+    EmptyLabel,
+    #[error("the label {0:?} is longer than {MAX_LABEL} octets")]
+    LongLabel(String),
+    #[error("the name is longer than {MAX_NAME} octets")]
+    LongName,
+    #[error("{0:?} may hold letters, digits, '-' and '_' only")]
+    Character(String),
+    #[error("the wire form ends inside a label, or holds a compression pointer")]
+    Wire,
+}
+
+/// One label in lower-case wire form, its length octet first.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label(Box<[u8]>);
+
+impl Label {
+    /// Reads a label of letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// What is wrong with the text: empty, too long, or a character that no host or service label holds.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let mut wire = Vec::with_capacity(text.len() + 1);
+        push_label(&mut wire, text)?;
+        Ok(Self(wire.into()))
+    }
+
+    /// The address with dashes for its dots or colons: `10-1-0-20`, `fd00--a`.
+    pub fn of_address(address: IpAddr) -> Self {
+        let mut text = address.to_string().replace(['.', ':'], "-");
+        // A label neither begins nor ends with a dash (RFC 1123 section 2.1), as `::1` and `fd00::` would.
+        if text.starts_with('-') {
+            text.insert(0, '0');
+        }
+        if text.ends_with('-') {
+            text.push('0');
+        }
+        // Eight groups of four digits and what stands between them are 41 octets at most.
+        let mut wire = vec![text.len() as u8];
+        wire.extend_from_slice(text.as_bytes());
+        Self(wire.into())
+    }
+
+    /// The length octet and the label.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Borrow<[u8]> for Label {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_relative(f, &self.0)
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Label({self})")
+    }
+}
+
+/// An absolute name in lower-case wire form.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Box<[u8]>);
+
+impl Name {
+    /// Reads a name in presentation form; a trailing dot is optional, `.` is the root.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let mut wire = Vec::with_capacity(text.len() + 2);
+        if text != "." {
+            if text.is_empty() {
+                return Err(NameError::Empty);
+            }
+            for label in text.strip_suffix('.').unwrap_or(text).split('.') {
+                push_label(&mut wire, label)?;
+            }
+        }
+        wire.push(0);
+        if wire.len() > MAX_NAME {
+            return Err(NameError::LongName);
+        }
+        Ok(Self(wire.into()))
+    }
+
+    /// `labels` and then this name.
+    ///
+    /// # Errors
+    /// Those of [`Name::parse`].
+    pub fn below(&self, labels: &str) -> Result<Self, NameError> {
+        let mut wire = Vec::new();
+        for label in labels.split('.') {
+            push_label(&mut wire, label)?;
+        }
+        wire.extend_from_slice(&self.0);
+        if wire.len() > MAX_NAME { Err(NameError::LongName) } else { Ok(Self(wire.into())) }
+    }
+
+    /// The labels, each with its length octet, and the root label.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let relative = self.0.strip_suffix(&[0]).unwrap_or(&self.0);
+        write_relative(f, relative)?;
+        f.write_str(".")
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({self})")
+    }
+}
+
+/// The name of one question, lower-cased, in a buffer that lives on the stack.
+#[derive(Clone)]
+pub struct NameBuf {
+    length: usize,
+    octets: [u8; MAX_NAME],
+}
+
+impl NameBuf {
+    /// Lower-cases an absolute name in uncompressed wire form, of any octets (RFC 2181 section 11).
+    ///
+    /// # Errors
+    /// [`NameError::Wire`] or [`NameError::LongName`] where the octets are no such name.
+    pub fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
+        if wire.len() > MAX_NAME {
+            return Err(NameError::LongName);
+        }
+        let mut labels = Labels(wire);
+        if labels.by_ref().count() == 0 && wire != [0] || labels.0 != [0] {
+            return Err(NameError::Wire);
+        }
+        let mut octets = [0; MAX_NAME];
+        // A length octet is at most 63, below any letter: lower-casing the whole run touches the labels alone.
+        for (to, from) in octets.iter_mut().zip(wire) {
+            *to = from.to_ascii_lowercase();
+        }
+        Ok(Self { length: wire.len(), octets })
+    }
+
+    pub fn as_wire(&self) -> &[u8] {
+        &self.octets[..self.length]
+    }
+}
+
+/// The labels of a name in wire form, each with its length octet, from left to right. Ends before the root label, and at
+/// the first octet that begins no label.
+#[derive(Clone)]
+pub struct Labels<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let length = usize::from(*self.0.first()?);
+        if length == 0 || length > MAX_LABEL {
+            return None;
+        }
+        let (label, rest) = self.0.split_at_checked(1 + length)?;
+        self.0 = rest;
+        Some(label)
+    }
+}
+
+/// What stands in front of `suffix` in `name`, if `name` ends with it at a label's boundary: `\x02db\x03svc` in front of
+/// `cluster.local.`, nothing in front of the suffix itself.
+pub fn strip_suffix<'a>(name: &'a [u8], suffix: &[u8]) -> Option<&'a [u8]> {
+    let mut labels = Labels(name);
+    loop {
+        let rest = labels.0;
+        if rest.len() == suffix.len() {
+            return if rest == suffix { Some(&name[..name.len() - rest.len()]) } else { None };
+        }
+        labels.next()?;
+    }
+}
+
+/// Appends `text` as one label in lower-case wire form.
+fn push_label(wire: &mut Vec<u8>, text: &str) -> Result<(), NameError> {
+    let length = u8::try_from(text.len()).ok().filter(|length| usize::from(*length) <= MAX_LABEL);
+    let length = length.ok_or_else(|| NameError::LongLabel(text.to_owned()))?;
+    if length == 0 {
+        return Err(NameError::EmptyLabel);
+    }
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        return Err(NameError::Character(text.to_owned()));
+    }
+    wire.push(length);
+    wire.extend(text.bytes().map(|b| b.to_ascii_lowercase()));
+    Ok(())
+}
+
+/// Writes a run of labels in presentation form, without a final dot: `pg-0.pg`. Octets that are not printable are escaped
+/// (RFC 1035 section 5.1).
+pub fn write_relative(f: &mut fmt::Formatter<'_>, wire: &[u8]) -> fmt::Result {
+    for (i, label) in Labels(wire).enumerate() {
+        if i > 0 {
+            f.write_str(".")?;
+        }
+        for &octet in &label[1..] {
+            match octet {
+                b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
+                b'!'..=b'~' => write!(f, "{}", char::from(octet))?,
+                _ => write!(f, "\\{octet:03}")?,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_lower_case_wire_form_and_prints_as_it_was_read() {
+        let name = Name::parse("Pg.DB.svc.Cluster.Local").unwrap();
+        assert_eq!(name.as_wire(), b"\x02pg\x02db\x03svc\x07cluster\x05local\x00");
+        assert_eq!(name.to_string(), "pg.db.svc.cluster.local.");
+        assert_eq!(Name::parse(".").unwrap().as_wire(), b"\0");
+    }
+
+    #[test]
+    fn a_text_that_is_no_name_is_refused_with_the_reason() {
+        assert_eq!(Name::parse(""), Err(NameError::Empty));
+        assert_eq!(Name::parse("a..b"), Err(NameError::EmptyLabel));
+        assert_eq!(Name::parse("a b"), Err(NameError::Character("a b".to_owned())));
+        assert_eq!(Name::parse(&"a".repeat(64)), Err(NameError::LongLabel("a".repeat(64))));
+        assert_eq!(Name::parse(&["a".repeat(63).as_str(); 4].join(".")), Err(NameError::LongName));
+    }
+
+    /// S7.
+    #[test]
+    fn an_address_as_a_label_has_dashes_and_is_padded_where_one_would_stand_at_an_end() {
+        for (address, label) in
+            [("10.1.0.20", "10-1-0-20"), ("fd00::a", "fd00--a"), ("::1", "0--1"), ("fd00::", "fd00--0"), ("::", "0--0")]
+        {
+            assert_eq!(Label::of_address(address.parse().unwrap()).to_string(), label);
+        }
+    }
+
+    #[test]
+    fn a_suffix_matches_at_a_label_boundary_only() {
+        let zone = Name::parse("cluster.local").unwrap();
+        let inside = Name::parse("db.svc.cluster.local").unwrap();
+        assert_eq!(strip_suffix(inside.as_wire(), zone.as_wire()), Some(b"\x02db\x03svc".as_slice()));
+        assert_eq!(strip_suffix(zone.as_wire(), zone.as_wire()), Some(b"".as_slice()));
+        // The octets of `\x05local\0` stand at the end of this label too, but not as a label.
+        let tricky = NameBuf::from_wire(b"\x07x\x05local\x00").unwrap();
+        assert_eq!(strip_suffix(tricky.as_wire(), Name::parse("local").unwrap().as_wire()), None);
+    }
+
+    #[test]
+    fn a_wire_name_must_be_whole_and_uncompressed() {
+        assert!(NameBuf::from_wire(b"").is_err());
+        assert!(NameBuf::from_wire(b"\x02pg").is_err());
+        assert!(NameBuf::from_wire(b"\x03pg\x00").is_err());
+        assert!(NameBuf::from_wire(b"\xc0\x0c").is_err());
+        assert!(NameBuf::from_wire(b"\x02pg\x00\x00").is_err());
+        assert_eq!(NameBuf::from_wire(b"\x02PG\x00").unwrap().as_wire(), b"\x02pg\x00");
+        assert_eq!(NameBuf::from_wire(b"\x00").unwrap().as_wire(), b"\x00");
+    }
+}

@@ -1,0 +1,110 @@
+//! Builders for the table tests.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::types::Pod;
+
+/// Decodes what a controller sees of an object.
+pub fn object<T: DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).expect("a valid object")
+}
+
+pub struct PodBuilder(Value);
+
+/// A Pod of the StatefulSet `set`, as yet without a node.
+pub fn stateful_pod(set: &str, ordinal: i64) -> PodBuilder {
+    let name = format!("{set}-{ordinal}");
+    PodBuilder(json!({
+        "metadata": {
+            "namespace": "default", "name": name, "uid": format!("uid-{name}"), "labels": {"app": set},
+            "ownerReferences": [{"kind": "StatefulSet", "name": set, "uid": "set", "controller": true}],
+        },
+        "spec": {"hostname": name, "subdomain": set, "containers": [{"name": "main"}]},
+        "status": {"phase": "Pending"},
+    }))
+}
+
+/// A Pod of a Deployment's ReplicaSet, as yet without a node.
+pub fn deployment_pod(name: &str) -> PodBuilder {
+    PodBuilder(json!({
+        "metadata": {
+            "namespace": "default", "name": name, "uid": format!("uid-{name}"), "labels": {"app": "web"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "web-x", "uid": "rs", "controller": true}],
+        },
+        "spec": {"containers": [{"name": "main"}]},
+        "status": {"phase": "Pending"},
+    }))
+}
+
+impl PodBuilder {
+    fn with(mut self, edit: impl FnOnce(&mut Value)) -> Self {
+        edit(&mut self.0);
+        self
+    }
+
+    pub fn scheduled(self) -> Self {
+        self.with(|pod| {
+            pod["spec"]["nodeName"] = json!("node-a");
+            pod["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "True"}]);
+        })
+    }
+
+    pub fn running(self) -> Self {
+        self.scheduled().phase("Running")
+    }
+
+    pub fn ready(self) -> Self {
+        self.ready_since("2026-01-01T00:00:00Z")
+    }
+
+    pub fn ready_since(self, time: &str) -> Self {
+        self.running().with(|pod| {
+            let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": time});
+            pod["status"]["conditions"].as_array_mut().expect("conditions").push(ready);
+        })
+    }
+
+    pub fn phase(self, phase: &str) -> Self {
+        self.with(|pod| pod["status"]["phase"] = json!(phase))
+    }
+
+    pub fn ip(self, ip: &str) -> Self {
+        self.with(|pod| {
+            pod["status"]["podIP"] = json!(ip);
+            pod["status"]["podIPs"] = json!([{"ip": ip}]);
+        })
+    }
+
+    pub fn ips(self, ips: [&str; 2]) -> Self {
+        self.ip(ips[0]).with(|pod| pod["status"]["podIPs"] = json!([{"ip": ips[0]}, {"ip": ips[1]}]))
+    }
+
+    pub fn label(self, key: &str, value: &str) -> Self {
+        self.with(|pod| pod["metadata"]["labels"][key] = json!(value))
+    }
+
+    pub fn annotation(self, key: &str, value: &str) -> Self {
+        self.with(|pod| pod["metadata"]["annotations"][key] = json!(value))
+    }
+
+    pub fn port(self, name: &str, number: u16) -> Self {
+        self.with(|pod| pod["spec"]["containers"][0]["ports"] = json!([{"name": name, "containerPort": number}]))
+    }
+
+    pub fn finalizer(self, finalizer: &str) -> Self {
+        self.with(|pod| pod["metadata"]["finalizers"] = json!([finalizer]))
+    }
+
+    pub fn terminating(self) -> Self {
+        self.with(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:30Z"))
+    }
+
+    pub fn grace(self, seconds: i64) -> Self {
+        self.with(|pod| pod["metadata"]["deletionGracePeriodSeconds"] = json!(seconds))
+    }
+
+    pub fn build(self) -> Pod {
+        object(&self.0)
+    }
+}

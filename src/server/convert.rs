@@ -1,0 +1,87 @@
+//! From the authority's data to hickory's records.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::{DNSClass, Name, RData, Record};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+
+use super::encode::rotated;
+use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
+use crate::records::Addresses;
+use crate::wire::Rcode;
+
+/// The records of an RRset, the one at `rotation` first. `question` is the name as it was asked.
+pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: usize) -> Vec<Record> {
+    let owner = match &rrset.owner {
+        Owner::Question => question.clone(),
+        Owner::Name(parts) => name(parts),
+    };
+    let class = DNSClass::from(rrset.class.0);
+    let record = |data| {
+        let mut record = Record::from_rdata(owner.clone(), rrset.ttl, data);
+        record.dns_class = class;
+        record
+    };
+    match rrset.data {
+        Data::A(addresses) => rotated(addresses, rotation).map(|a| record(RData::A(A(*a)))).collect(),
+        Data::Aaaa(addresses) => rotated(addresses, rotation).map(|a| record(RData::AAAA(AAAA(*a)))).collect(),
+        Data::Srv(set) => rotated(set.records, rotation)
+            .filter_map(|srv| {
+                let (target, _) = set.target(srv)?;
+                Some(record(RData::SRV(SRV::new(SRV_PRIORITY, SRV_WEIGHT, srv.port, name(&target)))))
+            })
+            .collect(),
+        Data::Ptr { owners, suffix } => rotated(owners, rotation)
+            .map(|owner| record(RData::PTR(PTR(name(&NameParts([&**owner, suffix.0[0], suffix.0[1], &[]]))))))
+            .collect(),
+        Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&target))))],
+        Data::Ns(server) => vec![record(RData::NS(NS(name(&server))))],
+        Data::Soa(data) => vec![record(RData::SOA(soa(&data)))],
+        Data::Txt(text) => vec![record(RData::TXT(TXT::from_bytes(vec![text])))],
+        Data::Hinfo(cpu, os) => vec![record(RData::HINFO(HINFO::from_bytes(cpu.into(), os.into())))],
+    }
+}
+
+/// The records of the additional section, those of the first answer's target first.
+pub(super) fn additional(additional: &Additional<'_>, rotation: usize) -> Vec<Record> {
+    match additional {
+        Additional::None => Vec::new(),
+        Additional::NameServer { owner, ttl, addresses } => address_records(&name(owner), *ttl, addresses).collect(),
+        Additional::Targets(set) => glue(set, rotation),
+    }
+}
+
+fn glue(set: &SrvSet<'_>, rotation: usize) -> Vec<Record> {
+    let mut seen = std::collections::HashSet::new();
+    rotated(set.records, rotation)
+        .filter(|srv| seen.insert(srv.target))
+        .filter_map(|srv| set.target(srv))
+        .flat_map(|(target, addresses)| {
+            let target = name(&target);
+            address_records(&target, set.ttl, addresses).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn address_records(owner: &Name, ttl: u32, addresses: &Addresses) -> impl Iterator<Item = Record> {
+    let v4 = addresses.v4.iter().map(|a| RData::A(A(*a)));
+    let v6 = addresses.v6.iter().map(|a| RData::AAAA(AAAA(*a)));
+    v4.chain(v6).map(move |data| Record::from_rdata(owner.clone(), ttl, data))
+}
+
+fn soa(data: &Soa<'_>) -> SOA {
+    // Configured times are far below 2^31.
+    let [refresh, retry, expire] = [data.refresh, data.retry, data.expire].map(u32::cast_signed);
+    SOA::new(name(&data.mname), name(&data.rname), data.serial, refresh, retry, expire, data.minimum)
+}
+
+/// A name from its pieces. They are valid by construction, except that together they may be longer than a name can be:
+/// such a name is nobody's, and the root stands in its place.
+fn name(parts: &NameParts<'_>) -> Name {
+    let wire = parts.0.concat();
+    Name::read(&mut BinDecoder::new(&wire)).unwrap_or_else(|_| Name::root())
+}
+
+pub(super) fn response_code(rcode: Rcode) -> ResponseCode {
+    (rcode as u16).into()
+}

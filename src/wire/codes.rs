@@ -1,0 +1,83 @@
+//! Numbers of the DNS: record types, classes, response codes, EDNS option codes.
+
+use std::fmt;
+
+/// A record type (RFC 1035 section 3.2.2 and successors).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RrType(pub u16);
+
+impl RrType {
+    pub const A: Self = Self(1);
+    pub const NS: Self = Self(2);
+    pub const CNAME: Self = Self(5);
+    pub const SOA: Self = Self(6);
+    pub const PTR: Self = Self(12);
+    pub const HINFO: Self = Self(13);
+    pub const TXT: Self = Self(16);
+    pub const AAAA: Self = Self(28);
+    pub const SRV: Self = Self(33);
+    pub const OPT: Self = Self(41);
+    pub const IXFR: Self = Self(251);
+    pub const AXFR: Self = Self(252);
+    pub const ANY: Self = Self(255);
+}
+
+impl fmt::Display for RrType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::A => "A",
+            Self::NS => "NS",
+            Self::CNAME => "CNAME",
+            Self::SOA => "SOA",
+            Self::PTR => "PTR",
+            Self::HINFO => "HINFO",
+            Self::TXT => "TXT",
+            Self::AAAA => "AAAA",
+            Self::SRV => "SRV",
+            Self::OPT => "OPT",
+            Self::IXFR => "IXFR",
+            Self::AXFR => "AXFR",
+            Self::ANY => "ANY",
+            // RFC 3597 section 5.
+            Self(other) => return write!(f, "TYPE{other}"),
+        })
+    }
+}
+
+impl fmt::Debug for RrType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A class (RFC 1035 section 3.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class(pub u16);
+
+impl Class {
+    pub const IN: Self = Self(1);
+    pub const CH: Self = Self(3);
+}
+
+/// The response codes that the server gives. Those above 15 need an OPT record (RFC 6891 section 6.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Rcode {
+    NoError = 0,
+    FormErr = 1,
+    ServFail = 2,
+    NxDomain = 3,
+    NotImp = 4,
+    Refused = 5,
+    BadVers = 16,
+}
+
+/// The EDNS options that the server reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum OptionCode {
+    /// edns-tcp-keepalive, RFC 7828.
+    TcpKeepalive = 11,
+    /// Extended DNS Error, RFC 8914.
+    ExtendedError = 15,
+}

@@ -1,0 +1,184 @@
+//! The program and its configuration, from outside: what it prints and how it exits.
+
+use std::{
+    io::Write,
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+use tempfile::NamedTempFile;
+
+/// Runs the program with these arguments and variables, and none of ours.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_headless-dns"))
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program runs")
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// What `check-config` says about a file of this text, with the file's name as FILE.
+fn complaint(text: &str) -> String {
+    let file = file(text);
+    let path = file.path().to_str().expect("UTF-8");
+    let output = run(&["check-config", "--config", path], &[]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(stdout(&output), "");
+    stderr(&output).replace(path, "FILE")
+}
+
+#[test]
+fn a_good_file_is_ok() {
+    let file = file("zones = ['k8s.example']\nreverse_zones = ['10.0.0.0/8']\nttl = 30\n");
+    let output = run(&["check-config", "--config", file.path().to_str().expect("UTF-8")], &[]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "OK\n"));
+}
+
+#[test]
+fn the_documented_file_is_ok() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/headless-dns.toml");
+    assert_eq!(stdout(&run(&["check-config", "--config", path], &[])), "OK\n");
+}
+
+#[test]
+fn the_effective_configuration_says_where_each_value_came_from() {
+    let file = file("ttl = 30\nnegative_ttl = 3\n");
+    let path = file.path().to_str().expect("UTF-8");
+    let variables = [("HEADLESS_DNS_NEGATIVE_TTL", "4"), ("HEADLESS_DNS_CONFIG", path)];
+    let printed = stdout(&run(&["check-config", "--print", "--zone", "k8s"], &variables));
+    for line in [
+        "zones = [\"k8s\"]  # --zone",
+        &format!("ttl = 30  # {path}:1"),
+        "negative_ttl = 4  # HEADLESS_DNS_NEGATIVE_TTL",
+        "admin = \"127.0.0.1:8053\"  # default",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}\nis not in\n{printed}");
+    }
+}
+
+#[test]
+fn every_problem_of_a_broken_file_is_told_at_once() {
+    assert_eq!(
+        complaint("zones = ['a..b']\nttl = 4000\nlisten = ['localhost:53']\nlog_format = 'xml'\nnegative_ttl = 'x'\n"),
+        "\
+error: the configuration is not valid
+  FILE:1: zones: found \"a..b\", allowed is a domain name of at most 253 characters: \
+   labels of 1 to 63 letters, digits, - (not at an end) or _
+  FILE:2: ttl: found 4000, allowed is a whole number from 0 to 3600
+  FILE:3: listen: found \"localhost:53\", allowed is ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"
+  FILE:4: log_format: found \"xml\", allowed is \"text\" or \"json\"
+  FILE:5: negative_ttl: found the string \"x\", allowed is a whole number without quotes
+"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_known_ones() {
+    let complaint = complaint("ttl = 5\nzone = 'cluster.local'\n");
+    assert!(
+        complaint.contains("FILE:2: found the unknown option zone, allowed are zones, reverse_zones, "),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn broken_toml_is_refused_with_the_line() {
+    let complaint = complaint("ttl = 5\nzones = [\n");
+    assert!(
+        complaint.contains("FILE:2: not valid TOML: ") || complaint.contains("FILE:3: not valid TOML: "),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn values_that_contradict_each_other_are_refused() {
+    let complaint = complaint("admin = '127.0.0.1:5300'\ntcp_max_connections = 10\n");
+    assert!(complaint.contains("FILE:1: admin: found 127.0.0.1:5300, which is taken by listen"), "{complaint}");
+    assert!(
+        complaint.contains("FILE:2: tcp_max_connections: with tcp_max_connections_per_client: found 256"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_bad_variable_and_a_bad_flag_are_named() {
+    let output = run(&["check-config", "--ttl", "-1"], &[("HEADLESS_DNS_EDNS_UDP_SIZE", "many")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stderr(&output),
+        "\
+error: the configuration is not valid
+  HEADLESS_DNS_EDNS_UDP_SIZE: found \"many\", allowed is a whole number
+  --ttl: found -1, allowed is a whole number from 0 to 3600
+"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let output = run(&["check-config", "--config", "/nonexistent/headless-dns.toml"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("/nonexistent/headless-dns.toml: the file cannot be read: No such file"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_variables_of_a_service_of_the_same_name_are_no_mistake() {
+    let variables = [("HEADLESS_DNS_SERVICE_HOST", "10.0.0.1"), ("HEADLESS_DNS_PORT", "udp://10.0.0.1:53")];
+    assert_eq!(run(&["check-config"], &variables).status.code(), Some(0));
+}
+
+#[test]
+fn help_teaches_with_questions_to_ask() {
+    let help = stdout(&run(&["--help"], &[]));
+    assert!(help.contains("dig @127.0.0.1 -p 5300 db-0.db.default.svc.cluster.local +short"), "{help}");
+    let help = stdout(&run(&["serve", "--help"], &[]));
+    assert!(help.contains("[env: HEADLESS_DNS_NEGATIVE_TTL] [default: 1]"), "{help}");
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let version = stdout(&run(&["--version"], &[]));
+    assert_eq!(version, concat!("headless-dns ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn no_subcommand_and_an_unknown_flag_are_usage_errors() {
+    for arguments in [&[][..], &["serve", "--no-such-flag"], &["export", "--admin", "off"]] {
+        assert_eq!(run(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_export_without_a_server_says_where_it_looked() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let output = run(&["export", "--admin", &address], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&format!("no server answers at the admin address {address}")), "{output:?}");
+}
+
+#[test]
+fn completions_are_printed() {
+    let output = run(&["completions", "bash"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).contains("--negative-ttl"));
+}

@@ -1,0 +1,144 @@
+//! What several tests share: a server over records made from manifests, and a client that asks it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headless_dns::authority::{Authority, Identity, Options};
+use headless_dns::cluster::{Scope, Watched, read_json};
+use headless_dns::index::Index;
+use headless_dns::metrics::Metrics;
+use headless_dns::name::Name;
+use headless_dns::server::{self, Responder, StreamLimits};
+use headless_dns::table::{TableWriter, table};
+use headless_dns::wire::WireOptions;
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{DNSClass, RecordType};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// No answer takes so long unless something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server on a free loopback port, stopped when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub index: Index,
+    pub writer: TableWriter,
+    pub metrics: Arc<Metrics>,
+    _stop: DropGuard,
+}
+
+/// The zones that the tests serve unless they say otherwise.
+pub fn options() -> Options {
+    Options {
+        zones: vec![Name::parse("cluster.local").expect("a name")],
+        reverse_zones: ["in-addr.arpa", "ip6.arpa"].map(|zone| Name::parse(zone).expect("a name")).to_vec(),
+        name_server: vec!["127.0.0.1".parse().expect("an address")],
+        hostmaster: None,
+        identity: Identity::default(),
+        ttl: 5,
+        negative_ttl: 1,
+    }
+}
+
+pub const LIMITS: StreamLimits =
+    StreamLimits { connections: 64, connections_per_client: 32, idle: Duration::from_secs(5) };
+
+impl Server {
+    /// A server that has heard of no object yet and is not synchronised.
+    pub fn start(options: Options, limits: StreamLimits) -> Self {
+        let (writer, reader) = table();
+        let metrics = Arc::new(Metrics::new());
+        let authority = Arc::new(Authority::new(options).expect("names that fit"));
+        let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+        let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
+        let bound = server::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).expect("a free port");
+        let address = bound.addresses()[0];
+        let stop = CancellationToken::new();
+        tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
+        Self { address, index: Index::default(), writer, metrics, _stop: stop.drop_guard() }
+    }
+
+    /// Applies manifests (several YAML documents) and publishes what follows. Panics at an object with a problem.
+    pub fn apply(&mut self, manifests: &str) {
+        for object in objects(manifests) {
+            let (watched, json) = object;
+            let (update, problems) = read_json(watched, Scope::All, &json).expect("JSON");
+            assert!(problems.is_empty(), "{problems:?}");
+            self.index.apply(update);
+        }
+        self.writer.publish(self.index.take_batch());
+    }
+
+    /// The answer to one query as [`ask`] gives it.
+    pub async fn ask(&self, name: &str, record_type: RecordType) -> Message {
+        exchange(self.address, &query(name, record_type), false).await.expect("an answer")
+    }
+}
+
+/// The watched objects of several YAML documents, as JSON.
+pub fn objects(manifests: &str) -> Vec<(Watched, Vec<u8>)> {
+    use serde::Deserialize;
+    serde_yaml_ng::Deserializer::from_str(manifests)
+        .map(|document| serde_json::Value::deserialize(document).expect("YAML"))
+        .filter(|object| !object.is_null())
+        .map(|object| {
+            let watched = match object["kind"].as_str() {
+                Some("Service") => Watched::Services,
+                Some("EndpointSlice") => Watched::EndpointSlices,
+                other => panic!("kind {other:?} is not watched"),
+            };
+            (watched, object.to_string().into_bytes())
+        })
+        .collect()
+}
+
+/// A query with EDNS, as `dig` sends it.
+pub fn query(name: &str, record_type: RecordType) -> Message {
+    let mut message = Message::new(0x1d, MessageType::Query, OpCode::Query);
+    let mut question = Query::query(hickory_proto::rr::Name::from_ascii(name).expect("a name"), record_type);
+    question.set_query_class(DNSClass::IN);
+    message.add_query(question);
+    let mut edns = Edns::new();
+    edns.set_max_payload(1232);
+    message.set_edns(edns);
+    message
+}
+
+/// Sends octets and waits for the answer's; none if none comes over TCP because the server closes the connection.
+pub async fn exchange_octets(server: SocketAddr, query: &[u8], tcp: bool) -> Option<Vec<u8>> {
+    timeout(PATIENCE, async {
+        if tcp {
+            let mut stream = TcpStream::connect(server).await.ok()?;
+            let length = u16::try_from(query.len()).ok()?;
+            stream.write_all(&[&length.to_be_bytes(), query].concat()).await.ok()?;
+            read_framed(&mut stream).await
+        } else {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.ok()?;
+            socket.send_to(query, server).await.ok()?;
+            let mut answer = vec![0; 65_535];
+            let (length, _) = socket.recv_from(&mut answer).await.ok()?;
+            answer.truncate(length);
+            Some(answer)
+        }
+    })
+    .await
+    .expect("an answer in time")
+}
+
+/// The next message of a stream; none at its end.
+pub async fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let length = stream.read_u16().await.ok()?;
+    let mut message = vec![0; usize::from(length)];
+    stream.read_exact(&mut message).await.ok()?;
+    Some(message)
+}
+
+/// Sends a message and reads the answer.
+pub async fn exchange(server: SocketAddr, query: &Message, tcp: bool) -> Option<Message> {
+    let answer = exchange_octets(server, &query.to_vec().expect("a message"), tcp).await?;
+    Some(Message::from_vec(&answer).expect("a message that can be read"))
+}

@@ -1,0 +1,6 @@
+//! The program from outside. One binary for all, because linking is what takes time.
+
+mod cases;
+mod common;
+mod layering;
+mod wire;

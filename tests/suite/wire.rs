@@ -1,0 +1,351 @@
+//! The rules of the wire: EDNS, sizes, truncation, rotation, streams, and what is no query at all.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::common::{LIMITS, PATIENCE, Server, exchange, exchange_octets, options, query, read_framed};
+use headless_dns::server::StreamLimits;
+use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
+use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// A headless Service `db/big` with endpoints `big-0`, `big-1` … on three ports.
+fn big(endpoints: usize) -> String {
+    let mut manifests = "kind: Service\nmetadata: {namespace: db, name: big}\nspec: {clusterIP: None}\n".to_owned();
+    for slice in 0..endpoints.div_ceil(100) {
+        manifests += &format!(
+            "---\nkind: EndpointSlice\nmetadata: {{namespace: db, name: big-{slice}, labels: {{kubernetes.io/service-name: big}}}}\n\
+             addressType: IPv4\nports: [{{name: peer, port: 7000}}]\nendpoints:\n"
+        );
+        for i in slice * 100..endpoints.min(slice * 100 + 100) {
+            let (high, low) = (i / 250, i % 250 + 1);
+            manifests += &format!("- {{addresses: [10.2.{high}.{low}], hostname: big-{i}}}\n");
+        }
+    }
+    manifests
+}
+
+async fn server_with(endpoints: usize) -> Server {
+    let mut server = Server::start(options(), LIMITS);
+    server.apply(&big(endpoints));
+    server.writer.set_synchronised();
+    server
+}
+
+const BARE: &str = "big.db.svc.cluster.local.";
+const PORT: &str = "_peer._tcp.big.db.svc.cluster.local.";
+
+fn with_payload(mut query: Message, size: Option<u16>) -> Message {
+    query.edns = size.map(|size| {
+        let mut edns = Edns::new();
+        edns.set_max_payload(size);
+        edns
+    });
+    query
+}
+
+/// W1.
+#[tokio::test]
+async fn an_opt_record_is_answered_by_one_and_only_then() {
+    let server = server_with(1).await;
+    let asked = exchange(server.address, &query(BARE, RecordType::A), false).await.unwrap();
+    let edns = asked.edns.expect("an OPT record");
+    assert_eq!((edns.max_payload(), edns.version(), edns.flags().dnssec_ok), (1232, 0, false));
+    let plain = exchange(server.address, &with_payload(query(BARE, RecordType::A), None), false).await.unwrap();
+    assert!(plain.edns.is_none());
+    let mut dnssec = query(BARE, RecordType::A);
+    dnssec.edns.as_mut().unwrap().set_dnssec_ok(true);
+    let answer = exchange(server.address, &dnssec, false).await.unwrap();
+    assert!(answer.edns.unwrap().flags().dnssec_ok, "DO is copied (RFC 3225)");
+}
+
+/// W1.
+#[tokio::test]
+async fn another_version_of_edns_is_badvers_and_unknown_options_are_ignored() {
+    let server = server_with(1).await;
+    let mut newer = query(BARE, RecordType::A);
+    newer.edns.as_mut().unwrap().set_version(1);
+    let answer = exchange(server.address, &newer, false).await.unwrap();
+    assert_eq!(u16::from(answer.metadata.response_code), 16, "BADVERS");
+    assert_eq!(answer.edns.expect("the code needs an OPT record").version(), 0);
+    assert!(answer.answers.is_empty());
+
+    let mut optioned = query(BARE, RecordType::A);
+    optioned.edns.as_mut().unwrap().options_mut().insert(EdnsOption::Unknown(65_001, vec![1, 2, 3]));
+    let answer = exchange(server.address, &optioned, false).await.unwrap();
+    assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    assert!(answer.edns.unwrap().option(EdnsCode::Unknown(65_001)).is_none());
+}
+
+/// W1.
+#[tokio::test]
+async fn two_opt_records_are_a_format_error() {
+    let server = server_with(1).await;
+    let mut octets = query(BARE, RecordType::A).to_vec().unwrap();
+    let opt = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    assert!(octets.ends_with(&opt), "the query ends with its OPT record");
+    octets.extend_from_slice(&opt);
+    octets[11] = 2;
+    let answer = exchange_octets(server.address, &octets, false).await.unwrap();
+    assert_eq!(answer[3] & 0x0f, 1, "FORMERR");
+}
+
+/// W2.
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_whole_records_up_to_the_limit_and_tc() {
+    let server = server_with(300).await;
+    for (asked, limit) in
+        [(None, 512), (Some(100), 512), (Some(512), 512), (Some(1000), 1000), (Some(1232), 1232), (Some(4096), 1232)]
+    {
+        for (name, record_type) in [(BARE, RecordType::A), (PORT, RecordType::SRV)] {
+            let octets = with_payload(query(name, record_type), asked).to_vec().unwrap();
+            let answer = exchange_octets(server.address, &octets, false).await.unwrap();
+            assert!(answer.len() <= limit, "{} octets for {asked:?}", answer.len());
+            let message = Message::from_vec(&answer).expect("whole records");
+            assert!(message.metadata.truncation, "{name} {asked:?}");
+            assert!(message.additionals.is_empty(), "additional records go before TC is set");
+            let record = if record_type == RecordType::A { 16 } else { 12 + 6 + 64 };
+            assert!(answer.len() + record > limit, "one more would have fitted: {} of {limit}", answer.len());
+            assert!(message.answers.iter().all(|answer| answer.record_type() == record_type));
+        }
+    }
+}
+
+/// W2, S12.
+#[tokio::test]
+async fn additional_records_are_left_out_without_tc_where_only_the_answer_fits() {
+    let server = server_with(18).await;
+    let answer = exchange(server.address, &query(PORT, RecordType::SRV), false).await.unwrap();
+    assert_eq!(answer.answers.len(), 18);
+    assert!(!answer.metadata.truncation);
+    assert!((1..18).contains(&answer.additionals.len()), "as many as fit: {}", answer.additionals.len());
+    let whole = exchange(server.address, &query(PORT, RecordType::SRV), true).await.unwrap();
+    assert_eq!((whole.answers.len(), whole.additionals.len()), (18, 18));
+}
+
+/// W2.
+#[tokio::test]
+async fn over_tcp_an_answer_has_up_to_65535_octets_and_tc_beyond() {
+    let server = server_with(300).await;
+    for record_type in [RecordType::A, RecordType::SRV] {
+        let answer =
+            exchange(server.address, &query(if record_type == RecordType::A { BARE } else { PORT }, record_type), true)
+                .await;
+        let answer = answer.unwrap();
+        assert_eq!((answer.answers.len(), answer.metadata.truncation), (300, false));
+    }
+    let server = server_with(5000).await;
+    let octets = exchange_octets(server.address, &query(BARE, RecordType::A).to_vec().unwrap(), true).await.unwrap();
+    let answer = Message::from_vec(&octets).unwrap();
+    assert!(answer.metadata.truncation);
+    assert!(octets.len() + 16 > 65_535 && answer.answers.len() > 4000, "{} records", answer.answers.len());
+}
+
+/// D6.
+#[tokio::test]
+async fn sets_rotate_from_answer_to_answer() {
+    let server = server_with(3).await;
+    for (name, record_type) in [(BARE, RecordType::A), (PORT, RecordType::SRV)] {
+        let mut firsts = BTreeSet::new();
+        let mut sets = BTreeSet::new();
+        for _ in 0..3 {
+            let answer = server.ask(name, record_type).await;
+            let mut records: Vec<_> = answer.answers.iter().map(|record| record.data.to_string()).collect();
+            firsts.insert(records[0].clone());
+            records.sort();
+            sets.insert(records);
+        }
+        assert_eq!((firsts.len(), sets.len()), (3, 1), "three starts of one set");
+    }
+}
+
+/// R8.
+#[tokio::test]
+async fn rd_and_cd_are_the_clients_and_ra_and_ad_are_not_set() {
+    let server = server_with(1).await;
+    for (rd, cd) in [(false, false), (true, true)] {
+        let mut asked = query(BARE, RecordType::A);
+        (asked.metadata.recursion_desired, asked.metadata.checking_disabled) = (rd, cd);
+        asked.metadata.authentic_data = true;
+        let metadata = exchange(server.address, &asked, false).await.unwrap().metadata;
+        assert_eq!((metadata.recursion_desired, metadata.checking_disabled), (rd, cd));
+        assert!(metadata.authoritative && !metadata.recursion_available && !metadata.authentic_data);
+    }
+}
+
+/// W3.
+#[tokio::test]
+async fn what_is_no_query_is_refused_or_dropped_and_the_next_query_is_answered() {
+    let server = server_with(1).await;
+    let good = query(BARE, RecordType::A).to_vec().unwrap();
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut octets = good.clone();
+        change(&mut octets);
+        octets
+    };
+    let refused = [
+        ("no question", with(&|octets| octets[5] = 0), 1),
+        ("65,535 questions", with(&|octets| octets[4..6].fill(0xff)), 1),
+        ("cut short", with(&|octets| octets.truncate(20)), 1),
+        ("a pointer to itself", with(&|octets| octets[12..14].copy_from_slice(&[0xc0, 12])), 1),
+        ("a label of a reserved kind", with(&|octets| octets[12] = 0x80), 1),
+        ("the opcode NOTIFY", with(&|octets| octets[2] |= 4 << 3), 4),
+        ("the opcode UPDATE", with(&|octets| octets[2] |= 5 << 3), 4),
+    ];
+    for (what, octets, rcode) in refused {
+        for tcp in [false, true] {
+            let answer = exchange_octets(server.address, &octets, tcp).await.unwrap();
+            assert_eq!(answer[..2], octets[..2], "{what}: the ID");
+            assert_eq!((answer[2] & 0x80, answer[3] & 0x0f), (0x80, rcode), "{what}");
+        }
+    }
+    for (what, octets) in
+        [("a response", with(&|octets| octets[2] |= 0x80)), ("half a header", good[..6].to_vec()), ("nothing", vec![])]
+    {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.send_to(&octets, server.address).await.unwrap();
+        // What is dropped leaves nothing to wait for: the answer to the next query comes first.
+        socket.send_to(&good, server.address).await.unwrap();
+        let mut answer = [0; 512];
+        let (length, _) = timeout(PATIENCE, socket.recv_from(&mut answer)).await.expect("an answer").unwrap();
+        let answer = Message::from_vec(&answer[..length]).unwrap();
+        assert_eq!(answer.metadata.op_code, OpCode::Query, "{what}");
+        assert_eq!(answer.answers.len(), 1, "{what}");
+    }
+}
+
+/// T1.
+#[tokio::test]
+async fn before_the_first_synchronisation_the_answer_is_servfail_and_says_why() {
+    let mut server = Server::start(options(), LIMITS);
+    server.apply(&big(1));
+    for name in [BARE, "nope.db.svc.cluster.local.", "cluster.local.", "10.in-addr.arpa."] {
+        let answer = server.ask(name, RecordType::A).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail, "{name}");
+        let edns = answer.edns.expect("an OPT record");
+        let Some(EdnsOption::Unknown(15, error)) = edns.option(EdnsCode::Unknown(15)) else { panic!("no EDE") };
+        assert_eq!(error[..2], [0, 14], "Not Ready");
+        assert!(!error[2..].is_empty(), "with a text");
+    }
+    let outside = server.ask("example.com.", RecordType::A).await;
+    assert_eq!(outside.metadata.response_code, ResponseCode::Refused, "what is not ours never will be");
+    server.writer.set_synchronised();
+    assert_eq!(server.ask(BARE, RecordType::A).await.answers.len(), 1);
+}
+
+fn framed(message: &Message) -> Vec<u8> {
+    let octets = message.to_vec().unwrap();
+    [&u16::try_from(octets.len()).unwrap().to_be_bytes(), &*octets].concat()
+}
+
+/// W5.
+#[tokio::test]
+async fn many_queries_on_one_connection_are_all_answered_in_whatever_pieces_they_come() {
+    let server = server_with(300).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut octets = Vec::new();
+    for id in 0..500 {
+        let mut asked = query(BARE, RecordType::A);
+        asked.metadata.id = id;
+        octets.extend(framed(&asked));
+    }
+    let (mut read, mut write) = stream.split();
+    let send = async {
+        for piece in octets.chunks(777) {
+            write.write_all(piece).await.unwrap();
+        }
+        // A client may close its half and still gets what it asked for (RFC 7766 section 6.2.4).
+        write.shutdown().await.unwrap();
+    };
+    let receive = async {
+        for id in 0..500 {
+            let mut answer = vec![0; usize::from(read.read_u16().await.unwrap())];
+            read.read_exact(&mut answer).await.unwrap();
+            let answer = Message::from_vec(&answer).unwrap();
+            assert_eq!((answer.metadata.id, answer.answers.len()), (id, 300));
+        }
+        assert_eq!(read.read(&mut [0]).await.unwrap(), 0, "the connection ends after the last answer");
+    };
+    timeout(PATIENCE, async { tokio::join!(send, receive) }).await.expect("all answers");
+}
+
+/// W5.
+#[tokio::test]
+async fn a_client_that_asks_is_told_how_long_a_connection_may_be_idle() {
+    let server = server_with(1).await;
+    let mut asked = query(BARE, RecordType::A);
+    asked.edns.as_mut().unwrap().options_mut().insert(EdnsOption::Unknown(11, vec![]));
+    let answer = exchange(server.address, &asked, true).await.unwrap();
+    assert_eq!(
+        answer.edns.unwrap().option(EdnsCode::Keepalive),
+        Some(&EdnsOption::Unknown(11, 50u16.to_be_bytes().to_vec()))
+    );
+    let over_udp = exchange(server.address, &asked, false).await.unwrap();
+    assert_eq!(over_udp.edns.unwrap().option(EdnsCode::Keepalive), None, "not over UDP (RFC 7828 section 3.2.1)");
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("an end in time"), Ok(0) | Err(_))
+}
+
+/// W5.
+#[tokio::test]
+async fn idle_and_dribbling_connections_are_closed_and_make_room() {
+    let limits = StreamLimits { connections: 4, connections_per_client: 2, idle: Duration::from_millis(200) };
+    let mut server = Server::start(options(), limits);
+    server.writer.set_synchronised();
+    server.apply(&big(1));
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let mut dribbling = TcpStream::connect(server.address).await.unwrap();
+    // Both have been accepted when the third is turned away.
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    assert!(is_closed(&mut third).await, "a client has two connections");
+    let query = framed(&query(BARE, RecordType::A));
+    for octet in &query {
+        // An octet now and then does not keep a connection: the whole query has to come in time.
+        if dribbling.write_all(&[*octet]).await.is_err() {
+            break;
+        }
+        if timeout(Duration::from_millis(20), dribbling.read(&mut [0; 1])).await.is_ok() {
+            break;
+        }
+    }
+    assert!(is_closed(&mut silent).await);
+    assert!(is_closed(&mut dribbling).await);
+    let mut next = TcpStream::connect(server.address).await.unwrap();
+    next.write_all(&query).await.unwrap();
+    assert!(timeout(PATIENCE, read_framed(&mut next)).await.expect("an answer").is_some());
+}
+
+/// W5.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_cut() {
+    let limits = StreamLimits { idle: Duration::from_millis(300), ..LIMITS };
+    let mut server = Server::start(options(), limits);
+    server.writer.set_synchronised();
+    server.apply(&big(4000));
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let query = framed(&query(BARE, RecordType::A));
+    // 64 kB for each query: the sockets' buffers are full long before the last.
+    let outcome = timeout(PATIENCE, async {
+        for _ in 0..100_000 {
+            stream.write_all(&query).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    assert!(outcome.await.expect("cut in time").is_err(), "the server went on answering");
+}
+
+#[tokio::test]
+async fn port_zero_is_one_free_port_for_both_protocols_and_ipv6_is_served() {
+    let bound = headless_dns::server::bind(&["127.0.0.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap()))
+        .unwrap();
+    assert!(bound.addresses().iter().all(|address| address.port() != 0));
+    let taken = bound.addresses()[0];
+    let error = headless_dns::server::bind(&[taken]).unwrap_err().to_string();
+    assert!(error.contains(&taken.to_string()) && error.contains("--listen"), "{error}");
+}
