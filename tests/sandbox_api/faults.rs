@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http_client::{End, soon};
 use crate::*;
@@ -140,6 +140,45 @@ async fn a_restore_takes_objects_and_versions_back_and_cuts_the_watches() {
     let again = http.post(CONFIG_MAPS, &config_map("lost")).await.body;
     assert_eq!(again["metadata"]["resourceVersion"], lost["metadata"]["resourceVersion"], "the same version again");
     assert_ne!(again["metadata"]["uid"], lost["metadata"]["uid"], "of another object");
+    sandbox.shutdown().await;
+}
+
+/// Waits until the StatefulSet `db` has so many Pods, all of them ready.
+async fn ready(sandbox: &Sandbox, replicas: usize) {
+    let mut latest = sandbox.store().subscribe();
+    let is_ready = |pod: &Value| {
+        let conditions = pod["status"]["conditions"].as_array();
+        conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+    };
+    loop {
+        latest.mark_unchanged();
+        let (_, pods) = sandbox.store().list(Kind::Pod, Some("default"));
+        if pods.len() == replicas && pods.iter().all(|pod| is_ready(pod)) {
+            return;
+        }
+        soon(latest.changed()).await.expect("the store is there");
+    }
+}
+
+#[tokio::test]
+async fn the_controllers_carry_on_after_a_restore_and_after_a_compaction() {
+    let sandbox = Sandbox::start(Options::default()).await.expect("a free port");
+    let http = Http::to(sandbox.address());
+    http.post(STATEFUL_SETS, &stateful_set("db")).await;
+    let scale = async |replicas: usize| {
+        let patch = json!({ "spec": { "replicas": replicas } });
+        let scaled = http.patch(&format!("{STATEFUL_SETS}/db/scale"), "merge-patch+json", &patch).await;
+        assert_eq!(scaled.code, StatusCode::OK);
+        ready(&sandbox, replicas).await;
+    };
+    ready(&sandbox, 3).await;
+    inject(&sandbox, Fault::Snapshot);
+    scale(5).await;
+    inject(&sandbox, Fault::Restore);
+    ready(&sandbox, 3).await;
+    scale(4).await;
+    inject(&sandbox, Fault::Compact);
+    scale(2).await;
     sandbox.shutdown().await;
 }
 
