@@ -8,7 +8,9 @@
 //! until it is told to end, with or without an API server.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +62,7 @@ impl App {
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let (cluster, cluster_url) = connect(&config).await?;
-        let sockets = server::bind(&config.listen)?;
+        let sockets = server::bind(&config.listen, workers(&config))?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
         let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
@@ -117,7 +119,7 @@ impl App {
 
         let ended = tokio::select! {
             () = stop.begun() => Ok(()),
-            ended = &mut mirror => Err(failure("the watch of the cluster", ended)),
+            ended = &mut mirror => Err(failure("the watch of the cluster", ended.map(Ok))),
             ended = &mut transports => Err(failure("answering", ended)),
         };
         // Whoever sends queries here learns of the end from the readiness page first, and is answered until then.
@@ -169,9 +171,10 @@ async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
 }
 
 /// Why a part that runs for ever came to an end.
-fn failure(part: &str, ended: Result<(), JoinError>) -> anyhow::Error {
+fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Error {
     match ended {
-        Ok(()) => anyhow!("{part} ended by itself"),
+        Ok(Ok(())) => anyhow!("{part} ended by itself"),
+        Ok(Err(error)) => anyhow!(error).context(format!("{part} failed")),
         Err(error) => anyhow!(error).context(format!("{part} failed")),
     }
 }
@@ -252,6 +255,14 @@ async fn keep_table(
                 "synchronised with the cluster"
             );
         }
+    }
+}
+
+/// One UDP worker for each core unless it is said otherwise.
+fn workers(config: &Config) -> usize {
+    match config.udp_workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
     }
 }
 

@@ -96,6 +96,9 @@ options! {
         /// Largest UDP answer, in bytes, to a client that asks with EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);
+        /// Threads that answer over UDP, each with a socket of its own on every address.
+        /// From 0 to 256. 0 is one for each core that the process may use.
+        udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
         /// Open TCP connections over all clients; a further one is closed at once.
         /// From 1 to 65536. Each costs a file descriptor and, while it is busy, up to 64 kB for a question and as much
         /// for an answer; 1024 of them are some 130 MB in the very worst case and hardly anything in the usual one.

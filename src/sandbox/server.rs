@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::api::{Api, DropConnection, namespaces, router};
-use super::controllers::{self, ServiceAddresses};
+use super::controllers;
 use super::faults::Faults;
 use super::manifests::{self, ManifestError};
 use super::store::Store;
@@ -43,6 +43,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether watches may begin with the present state (`sendInitialEvents`), as API servers since 1.32 do unasked.
     pub streaming_lists: bool,
+    /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
     /// How the controllers and the kubelet behave; without them, objects stay as they are written.
     pub controllers: Option<controllers::Options>,
@@ -103,10 +104,8 @@ impl Sandbox {
         let front = Front { router: router(Arc::clone(&api)), faults: api.faults.clone(), shutdown: shutdown.clone() };
         tasks.spawn(front.run(listener, address));
         // Everything that acts on the store by itself starts here.
-        tasks.spawn(namespaces::run(Arc::clone(&store), shutdown.clone()));
         if let Some(options) = controllers {
-            let addresses = Arc::new(ServiceAddresses::new(&options));
-            tasks.spawn(controllers::run(store, options, addresses, shutdown.clone()));
+            tasks.spawn(controllers::run(store, options, shutdown.clone()));
         }
         tasks.close();
         Ok(Self { address, api, shutdown, tasks })
@@ -117,6 +116,7 @@ impl Sandbox {
         self.address
     }
 
+    /// The objects, for whoever is in the same process.
     pub fn store(&self) -> &Arc<Store> {
         &self.api.store
     }

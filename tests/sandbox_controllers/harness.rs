@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headless_dns::sandbox::controllers::{Options, ServiceAddresses, mark_deleted, run};
+use headless_dns::sandbox::controllers::{Options, mark_deleted, run};
 use headless_dns::sandbox::kind::Kind;
 use headless_dns::sandbox::store::{Event, EventType, Object, Store};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a state may take to come about before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a state may take to come about before a test fails. Where a test runs on paused time, which moves on only while
+/// nothing else is to be done, a state that never comes fails it at once.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const NAMESPACE: &str = "default";
 
@@ -24,8 +25,7 @@ pub struct Sandbox {
 
 pub fn start(options: Options) -> Sandbox {
     let (store, shutdown) = (Arc::new(Store::default()), CancellationToken::new());
-    let addresses = Arc::new(ServiceAddresses::new(&options));
-    tokio::spawn(run(Arc::clone(&store), options, addresses, shutdown.clone()));
+    tokio::spawn(run(Arc::clone(&store), options, shutdown.clone()));
     Sandbox { store, _shutdown: shutdown.drop_guard() }
 }
 

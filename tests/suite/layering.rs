@@ -98,6 +98,13 @@ fn each_library_stays_in_its_room() {
 }
 
 #[test]
+fn one_file_says_unsafe() {
+    let files = modules().into_values().flatten();
+    let unsafe_files: Vec<_> = files.filter(|(_, code)| names(code, "unsafe ")).map(|(file, _)| file).collect();
+    assert_eq!(unsafe_files, [Path::new("server/sys.rs")]);
+}
+
+#[test]
 fn a_forbidden_path_is_found() {
     assert!(names("use crate::server::udp;", "crate::server"));
     assert!(names("let x = kube::Client::new();", "kube::"));
