@@ -38,8 +38,9 @@ pub(super) fn respond(
         out.extend_from_slice(&wire::screen::refusal(message, rcode));
         rcode as u16
     };
-    let Ok(request) = Request::from_bytes(message.to_vec(), client, protocol) else {
-        return refuse(Rcode::FormErr);
+    let request = match Request::from_bytes(message.to_vec(), client, protocol) {
+        Ok(request) if !is_compressed(&request.queries) => request,
+        _ => return refuse(Rcode::FormErr),
     };
     for query in request.queries.queries() {
         responder.count(query.query_type().into(), client, transport);
@@ -69,6 +70,16 @@ impl RequestHandler for Responder {
             ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
         })
     }
+}
+
+/// Whether the question's name is compressed. There is no name before it that it could point to, only the header: as part
+/// of the answer, which has another header, it would say something else.
+fn is_compressed(queries: &Queries) -> bool {
+    /// Octets of type and class after a name.
+    const TYPE_AND_CLASS: usize = 4;
+    let octets = queries.queries().iter().map(|query| query.original().name()).map(wire_name);
+    let octets = octets.map(|name| name.map_or(0, |name| name.as_wire().len() + TYPE_AND_CLASS));
+    octets.sum::<usize>() != queries.as_bytes().len()
 }
 
 /// The sections of a reply as hickory wants them.

@@ -2,4 +2,8 @@
 
 mod cases;
 mod common;
+mod histories;
+mod malformed;
+mod oracle;
+mod rebuild;
 mod wire;
