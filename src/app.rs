@@ -8,8 +8,11 @@
 //! until it is told to end, with or without an API server.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use kube::Client;
@@ -34,6 +37,8 @@ use crate::wire::WireOptions;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
+/// How long the transports may take to answer what had arrived when they were closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -57,7 +62,7 @@ impl App {
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let (cluster, cluster_url) = connect(&config).await?;
-        let sockets = server::bind(&config.listen)?;
+        let sockets = server::bind(&config.listen, workers(&config))?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
         let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
@@ -93,13 +98,13 @@ impl App {
         &self.readiness
     }
 
-    /// Serves until `shutdown`, and then lets open connections end for as long as is configured.
+    /// Serves until it is told to stop.
     ///
     /// # Errors
     /// A part of the server ended by itself, which none should.
-    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
         let Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness } = self;
-        let drain_timeout = config.drain_timeout;
+        let shutdown = CancellationToken::new();
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
             connections_per_client: config.tcp_max_connections_per_client,
@@ -113,14 +118,18 @@ impl App {
         let admin = tokio::spawn(serve_admin(admin, drained.clone()));
 
         let ended = tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = &mut mirror => Err(ended).map_err(|ended| failure("the watch of the cluster", ended)),
-            ended = &mut transports => Err(ended).map_err(|ended| failure("answering", ended)),
+            () = stop.begun() => Ok(()),
+            ended = &mut mirror => Err(failure("the watch of the cluster", ended.map(Ok))),
+            ended = &mut transports => Err(failure("answering", ended)),
         };
-        shutdown.cancel();
+        // Whoever sends queries here learns of the end from the readiness page first, and is answered until then.
         let _stopping = readiness.block("the server is stopping");
-        if !transports.is_finished() && timeout(drain_timeout, &mut transports).await.is_err() {
-            tracing::warn!("connections that are still open after {} s are cut", drain_timeout.as_secs());
+        if ended.is_ok() {
+            let _ = timeout(config.drain_timeout, stop.now.cancelled()).await;
+        }
+        shutdown.cancel();
+        if !transports.is_finished() && timeout(CLOSE_TIMEOUT, &mut transports).await.is_err() {
+            tracing::warn!("connections that were still open are cut");
             transports.abort();
         }
         mirror.abort();
@@ -128,6 +137,25 @@ impl App {
         // A panic there has been logged; the end of the process is no time to fail for it.
         let _ = admin.await;
         ended
+    }
+}
+
+/// How the process is told to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Go on answering for a while, no longer ready: what Kubernetes wants of a Pod that it takes away.
+    pub drain: CancellationToken,
+    /// Answer what has arrived and leave: what a person at a keyboard wants.
+    pub now: CancellationToken,
+}
+
+impl Stop {
+    /// Waits until either is said.
+    pub async fn begun(&self) {
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = self.now.cancelled() => {}
+        }
     }
 }
 
@@ -143,9 +171,10 @@ async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
 }
 
 /// Why a part that runs for ever came to an end.
-fn failure(part: &str, ended: Result<(), JoinError>) -> anyhow::Error {
+fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Error {
     match ended {
-        Ok(()) => anyhow!("{part} ended by itself"),
+        Ok(Ok(())) => anyhow!("{part} ended by itself"),
+        Ok(Err(error)) => anyhow!(error).context(format!("{part} failed")),
         Err(error) => anyhow!(error).context(format!("{part} failed")),
     }
 }
@@ -226,6 +255,14 @@ async fn keep_table(
                 "synchronised with the cluster"
             );
         }
+    }
+}
+
+/// One UDP worker for each core unless it is said otherwise.
+fn workers(config: &Config) -> usize {
+    match config.udp_workers {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
     }
 }
 

@@ -16,7 +16,7 @@ pub use flags::{ExportOptions, ServeOptions};
 #[cfg(feature = "sandbox")]
 pub use sandbox::{Sandbox, ServeSandbox};
 
-use crate::config::{ConfigError, Effective, documented_defaults};
+use crate::config::{ConfigError, Effective, Problem, documented_defaults};
 
 /// The process did what it was asked to.
 pub const EXIT_OK: u8 = 0;
@@ -150,6 +150,12 @@ impl Export {
             (key, vec![zone.clone()])
         });
         let effective = self.options.load(environment, asked.clone())?;
+        if effective.config.admin.is_none() && !self.from_cluster {
+            let message =
+                "found off, so there is no server to ask; allowed is ADDRESS:PORT, or --from-cluster beside it";
+            let problem = Problem::new(effective.origin("admin").clone(), "admin".to_owned(), message);
+            return Err(ConfigError { problems: vec![problem] });
+        }
         let zones = match asked {
             Some(("reverse_zones", _)) => &effective.config.reverse_zones,
             _ => &effective.config.zones,

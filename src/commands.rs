@@ -3,13 +3,12 @@
 #[cfg(feature = "sandbox")]
 mod sandbox;
 
-use anyhow::Context;
-use headless_dns::app::{self, App};
+use anyhow::{Context, bail};
+use headless_dns::app::{self, App, Stop};
 use headless_dns::cli::{Export, Serve};
 use headless_dns::config::Config;
 use headless_dns::{admin, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "sandbox")]
 pub use sandbox::sandbox;
@@ -28,7 +27,7 @@ pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
 
 /// Answers until a signal says to stop.
 async fn answer(config: Config) -> anyhow::Result<String> {
-    let stop = stop_signal()?;
+    let stop = stop_signals()?;
     let app = App::build(config).await?;
     announce(&app);
     app.run(stop).await?;
@@ -52,28 +51,35 @@ fn announce(app: &App) {
 pub async fn export(export: Export, config: Config, zone: String) -> anyhow::Result<String> {
     telemetry::init(&config.log_level, config.log_format)?;
     if export.from_cluster {
-        let stop = stop_signal()?;
-        let read = app::read_zone(config, &zone);
-        return stop.run_until_cancelled(read).await.context("stopped before the cluster was read")?;
+        let stop = stop_signals()?;
+        return tokio::select! {
+            file = app::read_zone(config, &zone) => file,
+            () = stop.begun() => bail!("stopped before the cluster was read"),
+        };
     }
-    let address = config.admin.context(
-        "the configuration has no admin address: name one with --admin, or read the cluster with --from-cluster",
-    )?;
+    // The command line has seen to it that there is one.
+    let address = config.admin.context("there is no admin address")?;
     Ok(admin::fetch_zone(address, &zone).await?)
 }
 
-/// Cancelled by SIGTERM, as Kubernetes sends it, and by SIGINT, as a keyboard does.
-fn stop_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
+/// SIGTERM, as Kubernetes sends it, drains; SIGINT, as a keyboard does, stops at once, as any second signal does.
+fn stop_signals() -> anyhow::Result<Stop> {
+    let stop = Stop::default();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn({
         let stop = stop.clone();
         async move {
             tokio::select! {
-                _ = terminate.recv() => {}
+                _ = terminate.recv() => {
+                    stop.drain.cancel();
+                    tokio::select! {
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
                 _ = interrupt.recv() => {}
             }
-            stop.cancel();
+            stop.now.cancel();
         }
     });
     Ok(stop)

@@ -96,6 +96,9 @@ options! {
         /// Largest UDP answer, in bytes, to a client that asks with EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);
+        /// Threads that answer over UDP, each with a socket of its own on every address.
+        /// From 0 to 256. 0 is one for each core that the process may use.
+        udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
         /// Open TCP connections over all clients; a further one is closed at once.
         /// From 1 to 65536. Each costs a file descriptor and, while it is busy, up to 64 kB for a question and as much
         /// for an answer; 1024 of them are some 130 MB in the very worst case and hardly anything in the usual one.
@@ -110,13 +113,9 @@ options! {
         /// From 1 to 120. RFC 7766 asks for a few seconds; 10 s lets resolvers reuse a connection between bursts.
         tcp_idle_timeout: Duration = 10, "--tcp-idle-timeout SECONDS",
             |value| parse::seconds(value, parse::TCP_IDLE_TIMEOUT);
-        /// Questions of one TCP connection that may be worked on at once; the next is read when one is answered.
-        /// From 1 to 1024. Resolvers pipeline a few dozen (RFC 7766 section 6.2.1.1).
-        tcp_max_in_flight: usize = 64, "--tcp-max-in-flight NUMBER",
-            |value| parse::integer(value, parse::TCP_IN_FLIGHT);
         /// Seconds that the server goes on answering, no longer ready, after it was told to stop.
-        /// From 0 to 300. Within them load balancers notice, and open TCP connections end. It must be well below the
-        /// Pod's `terminationGracePeriodSeconds`.
+        /// From 0 to 300. Within them load balancers notice. It must be well below the Pod's
+        /// `terminationGracePeriodSeconds`. Ctrl-C does not wait.
         drain_timeout: Duration = 5, "--drain-timeout SECONDS",
             |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
     }
@@ -125,8 +124,8 @@ options! {
         /// With names given, nothing cluster-wide is asked for, and a Role in each namespace is enough.
         namespaces: Vec<String> = [], "--namespace NAME", parse::namespaces;
         /// File with the address and credentials of the cluster.
-        /// Empty is the standard order: the files named by the variable KUBECONFIG, `~/.kube/config`, the Pod's own
-        /// service account. A relative path is relative to the working directory.
+        /// Empty is the Pod's own service account, and outside a Pod the files named by the variable KUBECONFIG, or
+        /// `~/.kube/config`. A relative path is relative to the working directory.
         kubeconfig: Option<PathBuf> = "", "--kubeconfig FILE", parse::path;
         /// Context of the kubeconfig to use. Empty is its current context.
         context: Option<String> = "", "--context NAME", parse::text;

@@ -18,7 +18,16 @@
 //! nothing from `index` down knows DNS messages. Who may use whom, leaves first:
 //! `name ← wire ← records ← table ← authority ← server ← app`, and `name, records, table, cluster ← index ← app`. A test
 //! holds the code to it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+// Nothing that a packet or an object can reach may end the process.
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::todo,
+    clippy::unimplemented
+)]
 
 pub mod admin;
 pub mod app;

@@ -12,6 +12,7 @@
 
 mod collect;
 mod labels;
+mod tally;
 
 use std::{
     sync::{
@@ -25,6 +26,7 @@ pub use collect::{Exporter, Format};
 pub use labels::{
     DropReason, Family, Label, QueryType, Rcode, RejectReason, Resource, Transport, WatchErrorReason, WatchEvent,
 };
+pub use tally::Tally;
 
 /// All counters. One for the process, shared behind an [`Arc`].
 #[derive(Debug)]
@@ -71,17 +73,6 @@ impl Metrics {
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
-    }
-
-    /// A question was understood well enough to be looked at.
-    pub fn request(&self, transport: Transport, family: Family, query_type: QueryType) {
-        increment(&self.requests[transport.index()][family.index()][query_type.index()]);
-    }
-
-    /// An answer with `rcode` left, `elapsed` after its question had come in.
-    pub fn response(&self, transport: Transport, rcode: Rcode, elapsed: Duration) {
-        increment(&self.responses[rcode.index()]);
-        self.durations[transport.index()].observe(elapsed);
     }
 
     /// A packet got no answer at all.
@@ -163,18 +154,36 @@ struct Histogram {
 }
 
 impl Histogram {
-    fn observe(&self, elapsed: Duration) {
+    /// Counts `times` observations that all took so long.
+    fn observe(&self, elapsed: Duration, times: u64) {
+        if times == 0 {
+            return;
+        }
         let nanoseconds = nanoseconds(elapsed);
         let microseconds_begun = nanoseconds.div_ceil(1_000).max(1);
         let bucket = microseconds_begun.next_power_of_two().trailing_zeros() as usize;
-        increment(&self.buckets[bucket.min(BOUNDED_BUCKETS)]);
-        self.sum_nanoseconds.fetch_add(nanoseconds, Relaxed);
+        self.buckets[bucket.min(BOUNDED_BUCKETS)].fetch_add(times, Relaxed);
+        self.sum_nanoseconds.fetch_add(nanoseconds.saturating_mul(times), Relaxed);
     }
 
     /// Upper bound of each bucket in seconds, with the number of observations in that bucket.
     fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = (0..BOUNDED_BUCKETS).map(|bucket| (1_u64 << bucket) as f64 / 1e6).chain([f64::INFINITY]);
         bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Relaxed))).collect()
+    }
+}
+
+/// Counters that a [`Tally`] is added to.
+trait TakeIn {
+    /// Adds `count` and leaves none of it.
+    fn take_in(&self, count: &mut u64);
+}
+
+impl TakeIn for AtomicU64 {
+    fn take_in(&self, count: &mut u64) {
+        if *count > 0 {
+            self.fetch_add(std::mem::take(count), Relaxed);
+        }
     }
 }
 

@@ -10,6 +10,10 @@ use crate::config::LogFormat;
 /// The variable that switches colours off in any program, see <https://no-color.org>.
 const NO_COLOR: &str = "NO_COLOR";
 
+/// kube complains at each attempt of what the watch of this program says once, with what to do about it. Directives of
+/// one's own for it come later and win.
+const QUIET: &str = "kube_runtime=error,kube_client=off";
+
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -25,7 +29,8 @@ pub enum TelemetryError {
 pub fn init(level: &str, format: LogFormat) -> Result<(), TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let filter = EnvFilter::try_new(level).map_err(|error| TelemetryError::Filter(level.to_owned(), error))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
+        .map_err(|error| TelemetryError::Filter(level.to_owned(), error))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => {

@@ -26,16 +26,16 @@ pub struct Access {
 /// Credentials that cannot be used; nothing was sent yet.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    #[error("the kubeconfig {} cannot be used: {source}; name another with --kubeconfig, or choose one of its contexts with --context", path.display())]
-    File { path: PathBuf, source: Box<KubeconfigError> },
+    #[error("the kubeconfig {} cannot be used: {problem}; name another with --kubeconfig, or choose one of its contexts with --context", path.display())]
+    File { path: PathBuf, problem: Box<KubeconfigError> },
     #[error(
         "no kubeconfig can be used: {0}; name one with --kubeconfig or KUBECONFIG, or try without a cluster: headless-dns serve --sandbox PATH"
     )]
     Default(Box<KubeconfigError>),
     #[error("the Pod's service account cannot be used: {0}; is automountServiceAccountToken off?")]
-    InCluster(#[from] kube::config::InClusterError),
+    InCluster(kube::config::InClusterError),
     #[error("no client can be made of the credentials: {0}")]
-    Client(#[from] Box<kube::Error>),
+    Client(Box<kube::Error>),
 }
 
 /// Makes a client; does not connect yet. Also gives the server's URL, for messages.
@@ -46,18 +46,20 @@ pub async fn connect(access: &Access) -> Result<(Client, String), AccessError> {
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
     let mut config = match &access.kubeconfig {
         Some(path) => {
-            let unusable = |source| AccessError::File { path: path.clone(), source: Box::new(source) };
+            let unusable = |problem| AccessError::File { path: path.clone(), problem: Box::new(problem) };
             let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?
         }
-        None if access.context.is_none() && std::env::var_os(IN_CLUSTER_VARIABLE).is_some() => Config::incluster()?,
-        None => Config::from_kubeconfig(&options).await.map_err(|source| AccessError::Default(Box::new(source)))?,
+        None if access.context.is_none() && std::env::var_os(IN_CLUSTER_VARIABLE).is_some() => {
+            Config::incluster().map_err(AccessError::InCluster)?
+        }
+        None => Config::from_kubeconfig(&options).await.map_err(|problem| AccessError::Default(Box::new(problem)))?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
     config.write_timeout = Some(WRITE_TIMEOUT);
     let url = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(Box::new)?;
+    let client = Client::try_from(config).map_err(|problem| AccessError::Client(Box::new(problem)))?;
     Ok((client, url))
 }

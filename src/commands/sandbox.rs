@@ -8,7 +8,7 @@ use headless_dns::config::{Config, LogFormat};
 use headless_dns::sandbox::{Options, Sandbox, controllers};
 use headless_dns::telemetry;
 
-use super::{answer, stop_signal};
+use super::{answer, stop_signals};
 
 /// `headless-dns serve --sandbox`: the sandbox takes the place of the cluster, reached over its kubeconfig as any other.
 pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String> {
@@ -21,7 +21,7 @@ pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String
 /// `headless-dns sandbox`
 pub async fn sandbox(command: cli::Sandbox) -> anyhow::Result<String> {
     telemetry::init(&command.log_level, LogFormat::Text)?;
-    let stop = stop_signal()?;
+    let stop = stop_signals()?;
     let controllers = controllers::Options {
         pod_start_delay: command.pod_start_delay,
         pod_stop_delay: command.pod_stop_delay,
@@ -29,7 +29,7 @@ pub async fn sandbox(command: cli::Sandbox) -> anyhow::Result<String> {
     };
     let options = Options { listen: command.listen, controllers: Some(controllers), ..Options::default() };
     let sandbox = Started::start(options, command.kubeconfig_out, &command.manifests).await?;
-    stop.cancelled().await;
+    stop.begun().await;
     sandbox.api.shutdown().await;
     tracing::info!("stopped");
     Ok(String::new())

@@ -23,8 +23,8 @@ pub const EDNS_UDP_SIZE: RangeInclusive<i64> = 512..=4096;
 pub const TCP_CONNECTIONS: RangeInclusive<i64> = 1..=65536;
 /// Bounds of the time a TCP connection may be idle, in seconds.
 pub const TCP_IDLE_TIMEOUT: RangeInclusive<i64> = 1..=120;
-/// Bounds of the number of questions in flight on one TCP connection.
-pub const TCP_IN_FLIGHT: RangeInclusive<i64> = 1..=1024;
+/// Bounds of the number of UDP workers; 0 is one a core.
+pub const UDP_WORKERS: RangeInclusive<i64> = 0..=256;
 /// Bounds of the time that stopping may take, in seconds.
 pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
 

@@ -134,8 +134,8 @@ fn all_problems_of_a_file_are_reported_at_once_with_their_lines() {
         [
             "FILE:1: ttl: found 4000, allowed is a whole number from 0 to 3600",
             "FILE:3: found the unknown option zone, allowed are zones, reverse_zones, ttl, negative_ttl, nameservers, \
-             hostmaster, chaos_version, chaos_id, listen, edns_udp_size, tcp_max_connections, \
-             tcp_max_connections_per_client, tcp_idle_timeout, tcp_max_in_flight, drain_timeout, namespaces, kubeconfig, \
+             hostmaster, chaos_version, chaos_id, listen, edns_udp_size, udp_workers, tcp_max_connections, \
+             tcp_max_connections_per_client, tcp_idle_timeout, drain_timeout, namespaces, kubeconfig, \
              context, admin, log_level, log_format",
             r#"FILE:4: negative_ttl: found the string "1", allowed is a whole number without quotes"#,
             r#"FILE:5: log_format: found "xml", allowed is "text" or "json""#,
@@ -292,7 +292,7 @@ fn other_values_are_held_to_what_they_are_for() {
         ("log_level = ''", "log_level: found"),
         ("tcp_idle_timeout = 0", "a whole number from 1 to 120"),
         ("tcp_idle_timeout = 1.5", "tcp_idle_timeout: found the number 1.5, allowed is a whole number without quotes"),
-        ("tcp_max_in_flight = 99999999999999999999", "tcp_max_in_flight: found the number 99999999999999999999"),
+        ("tcp_max_connections = 99999999999999999999", "tcp_max_connections: found the number 99999999999999999999"),
         ("[tcp]\nidle = 1", "found the unknown option tcp"),
         ("ttl = { seconds = 5 }", "ttl: found a table"),
     ] {

@@ -86,9 +86,12 @@ fn a_time_is_in_seconds_and_says_so() {
 #[test]
 fn what_is_counted_is_what_is_shown() {
     let metrics = Arc::new(Metrics::new());
-    metrics.request(Transport::Udp, Family::Ipv6, QueryType::from(33));
-    metrics.request(Transport::Udp, Family::Ipv6, QueryType::Srv);
-    metrics.response(Transport::Udp, Rcode::from(3), Duration::from_micros(3));
+    let mut tally = Tally::new(Transport::Udp);
+    tally.request(Family::Ipv6, QueryType::from(33));
+    tally.request(Family::Ipv6, QueryType::Srv);
+    tally.response(Rcode::from(3));
+    metrics.add(&mut tally, Duration::from_micros(3));
+    metrics.add(&mut tally, Duration::from_micros(3));
     metrics.watch_event(Resource::Services, WatchEvent::Relist);
     metrics.watch_error(Resource::EndpointSlices, WatchErrorReason::Forbidden);
     metrics.table(3, 9, 2);
@@ -116,7 +119,7 @@ fn what_is_counted_is_what_is_shown() {
 fn a_duration_falls_into_the_first_bucket_that_holds_it() {
     let bucket_of = |elapsed| {
         let histogram = Histogram::default();
-        histogram.observe(elapsed);
+        histogram.observe(elapsed, 1);
         histogram.buckets().iter().position(|(_, count)| *count == 1)
     };
     assert_eq!(bucket_of(Duration::ZERO), Some(0));

@@ -35,6 +35,7 @@ struct Names {
 }
 
 impl Kind {
+    /// Every kind, in order.
     pub const ALL: [Kind; 18] = [
         Kind::Namespace,
         Kind::ServiceAccount,
@@ -99,6 +100,7 @@ impl Kind {
         self.names().plural
     }
 
+    /// What kubectl takes for the plural, `sts`.
     pub const fn short_names(self) -> &'static [&'static str] {
         self.names().short
     }
@@ -108,6 +110,7 @@ impl Kind {
         self.names().group
     }
 
+    /// The version of the group, `v1`.
     pub const fn version(self) -> &'static str {
         self.names().version
     }
@@ -118,6 +121,7 @@ impl Kind {
         if names.group.is_empty() { names.version.to_owned() } else { format!("{}/{}", names.group, names.version) }
     }
 
+    /// Whether objects of this kind live in namespaces.
     pub const fn is_namespaced(self) -> bool {
         self.names().namespaced
     }

@@ -75,13 +75,7 @@ impl Manifest {
             false => "",
         };
         let name = metadata["name"].as_str().unwrap_or_default();
-        let mut object = self.object.clone();
-        if object["metadata"].is_object() && object["metadata"]["annotations"].is_null() {
-            object["metadata"]["annotations"] = json!({});
-        }
-        if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
-            annotations.insert(LAST_APPLIED.to_owned(), json!(format!("{}\n", self.object)));
-        }
+        let object = with_last_applied(self.object.clone(), namespace);
         let applied = match store.get(self.kind, namespace, name) {
             None => write::create(store, self.kind, namespace, object, mode),
             Some(_) => write::change(store, self.kind, namespace, name, None, mode, |_| Ok(object.clone())),
@@ -92,6 +86,20 @@ impl Manifest {
             why: error.to_string(),
         })
     }
+}
+
+/// Notes in the object what was applied, in the form in which kubectl would have.
+fn with_last_applied(mut object: Value, namespace: &str) -> Value {
+    let Some(metadata) = object["metadata"].as_object_mut() else { return object };
+    if !namespace.is_empty() {
+        metadata.insert("namespace".to_owned(), json!(namespace));
+    }
+    metadata.entry("annotations").or_insert_with(|| json!({}));
+    let applied = json!(format!("{object}\n"));
+    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+        annotations.insert(LAST_APPLIED.to_owned(), applied);
+    }
+    object
 }
 
 /// Reads files and folders: the files of a folder by name, and all objects in the order in which kinds depend on each
@@ -165,12 +173,14 @@ fn split(text: &str) -> Vec<(usize, &str)> {
 
 /// Reads one YAML document that starts on `first_line` of its file.
 fn yaml(first_line: usize, text: &str) -> Result<Value, String> {
-    let located = |error: serde_yaml_ng::Error| match error.location() {
-        Some(at) => format!("line {}, column {}: {error}", first_line + at.line() - 1, at.column()),
-        None => error.to_string(),
+    let read = || {
+        // Empty lines stand for those before it, so that an error names the line of the file.
+        let mut value: serde_yaml_ng::Value =
+            serde_yaml_ng::from_str(&["\n".repeat(first_line - 1).as_str(), text].concat())?;
+        value.apply_merge()?;
+        Ok(value)
     };
-    let mut value: serde_yaml_ng::Value = serde_yaml_ng::from_str(text).map_err(located)?;
-    value.apply_merge().map_err(located)?;
+    let value = read().map_err(|error: serde_yaml_ng::Error| error.to_string())?;
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 

@@ -9,7 +9,7 @@
 //! ```
 
 mod admit;
-pub mod api;
+mod api;
 pub mod controllers;
 pub mod faults;
 pub mod kind;
@@ -17,6 +17,7 @@ pub mod manifests;
 pub mod server;
 pub mod store;
 
+pub use api::status::ApiError;
 pub use server::{Options, Sandbox, StartError};
 
 /// The present time as Kubernetes writes it, RFC 3339 in UTC with whole seconds.

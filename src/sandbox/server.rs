@@ -43,6 +43,7 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether watches may begin with the present state (`sendInitialEvents`), as API servers since 1.32 do unasked.
     pub streaming_lists: bool,
+    /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
     /// How the controllers and the kubelet behave; without them, objects stay as they are written.
     pub controllers: Option<controllers::Options>,
@@ -117,6 +118,7 @@ impl Sandbox {
         self.address
     }
 
+    /// The objects, for whoever is in the same process.
     pub fn store(&self) -> &Arc<Store> {
         &self.api.store
     }

@@ -101,6 +101,7 @@ impl Default for Store {
 }
 
 impl Store {
+    /// The object of this name; the namespace of a cluster-wide kind is empty.
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
         self.lock().objects.get(&(kind, namespace.to_owned(), name.to_owned())).cloned()
     }
@@ -261,6 +262,7 @@ impl Store {
         self.latest.subscribe()
     }
 
+    /// The resourceVersion of the latest write.
     pub fn revision(&self) -> u64 {
         self.lock().revision
     }

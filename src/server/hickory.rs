@@ -3,37 +3,29 @@
 
 use std::net::SocketAddr;
 use std::slice;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
-use hickory_proto::op::{Edns, Header, HeaderCounts, Metadata};
+use hickory_proto::op::{Edns, Metadata};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, Record};
 use hickory_proto::serialize::binary::BinEncoder;
-use hickory_server::net::NetError;
-use hickory_server::net::runtime::{Time, TokioTime};
 use hickory_server::net::xfer::Protocol;
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::server::Request;
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder, Queries};
 
-use super::{Responder, convert};
+use super::convert;
+use super::responder::Batch;
 use crate::authority::{Answer, Ede};
 use crate::metrics::Transport;
 use crate::name::{MAX_NAME, NameBuf, NameError};
 use crate::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
 
 /// Appends the answer to one message to `out`; gives its response code.
-pub(super) fn respond(
-    responder: &Responder,
-    message: &[u8],
-    client: SocketAddr,
-    transport: Transport,
-    out: &mut Vec<u8>,
-) -> u16 {
-    let protocol = match transport {
+pub(super) fn respond(batch: &mut Batch<'_>, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> u16 {
+    let protocol = match batch.transport() {
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
     };
+<<<<<<< HEAD
     let mut refuse = |rcode: Rcode| {
         out.extend_from_slice(&wire::screen::refusal(message, rcode));
         rcode as u16
@@ -50,26 +42,31 @@ pub(super) fn respond(
     let info = responder.handle_request::<_, TokioTime>(&request, written.clone()).now_or_never();
     match (info, written.take()) {
         (Some(info), Some(octets)) => {
+=======
+    let written = Request::from_bytes(message.to_vec(), client, protocol).ok().map(|request| {
+        let reply = Reply::to(batch, &request);
+        let mut octets = Vec::new();
+        let written = reply.whole(&request.queries).destructive_emit(&mut encoder(&mut octets));
+        (written, octets)
+    });
+    let rcode = match written {
+        Some((Ok(info), octets)) => {
+>>>>>>> main
             out.extend_from_slice(&octets);
-            info.response_code.into()
+            return info.response_code.into();
         }
-        _ => refuse(Rcode::ServFail),
-    }
+        Some((Err(_), _)) => Rcode::ServFail,
+        None => Rcode::FormErr,
+    };
+    out.extend_from_slice(&wire::screen::refusal(message, rcode));
+    rcode as u16
 }
 
-#[async_trait::async_trait]
-impl RequestHandler for Responder {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut out: R) -> ResponseInfo {
-        let reply = Reply::to(self, request);
-        let response = reply.response(&request.queries, reply.answers.len(), reply.additionals.len());
-        let sent = out.send_response(response).await;
-        sent.unwrap_or_else(|error| {
-            tracing::debug!(%error, "an answer was not written");
-            let mut metadata = reply.metadata;
-            metadata.response_code = convert::response_code(Rcode::ServFail);
-            ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
-        })
-    }
+/// An encoder for messages of any transport: what must not be longer has been cut before.
+fn encoder(octets: &mut Vec<u8>) -> BinEncoder<'_> {
+    let mut encoder = BinEncoder::new(octets);
+    encoder.set_max_size(MAX_MESSAGE);
+    encoder
 }
 
 /// Whether the question's name is compressed. There is no name before it that it could point to, only the header: as part
@@ -93,7 +90,7 @@ struct Reply {
 
 impl Reply {
     /// The reply to a query that hickory could read, within the limit of its transport.
-    fn to(responder: &Responder, request: &Request) -> Self {
+    fn to(batch: &mut Batch<'_>, request: &Request) -> Self {
         let is_datagram = matches!(request.protocol(), Protocol::Udp);
         let edns = request.edns.as_ref().map(asked);
         let mut reply = Self {
@@ -101,7 +98,7 @@ impl Reply {
             answers: Vec::new(),
             authorities: Vec::new(),
             additionals: Vec::new(),
-            edns: edns.map(|edns| opt(&edns, responder.options(), is_datagram)),
+            edns: edns.map(|edns| opt(&edns, batch.options(), is_datagram)),
         };
         let [query] = request.queries.queries() else {
             reply.metadata.response_code = convert::response_code(Rcode::FormErr);
@@ -117,8 +114,11 @@ impl Reply {
             qtype: RrType(asked.query_type().into()),
             class: Class(asked.query_class().into()),
         };
-        responder.decide(&question, edns.as_ref(), |answer, rotation| reply.fill(answer, asked.name(), rotation));
-        reply.fit(&request.queries, usize::from(responder.options().limit(edns.as_ref(), is_datagram)));
+        batch.count(question.qtype.0, request.src());
+        let limit = batch.options().limit(edns.as_ref(), is_datagram);
+        let rotation = batch.rotate();
+        reply.fill(&batch.decide(&question, edns.as_ref()), asked.name(), rotation);
+        reply.fit(&request.queries, usize::from(limit));
         reply
     }
 
@@ -156,12 +156,15 @@ impl Reply {
     /// is if it is longer than any message.
     fn octets(&self, queries: &Queries, answers: usize, additionals: usize) -> usize {
         let mut octets = Vec::new();
-        let mut encoder = BinEncoder::new(&mut octets);
-        encoder.set_max_size(MAX_MESSAGE);
-        match self.response(queries, answers, additionals).destructive_emit(&mut encoder) {
+        match self.response(queries, answers, additionals).destructive_emit(&mut encoder(&mut octets)) {
             Ok(info) if !info.truncation => octets.len(),
             _ => usize::MAX,
         }
+    }
+
+    /// The message with all records that are left.
+    fn whole<'r>(&'r self, queries: &'r Queries) -> Response<'r> {
+        self.response(queries, self.answers.len(), self.additionals.len())
     }
 
     /// The message with the first so many of its answer and additional records.
@@ -223,36 +226,4 @@ fn wire_name(name: &Name) -> Result<NameBuf, NameError> {
     }
     wire.push(0);
     NameBuf::from_wire(&wire)
-}
-
-/// Takes a response as octets, for a socket that is not hickory's.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Option<Vec<u8>>>>);
-
-impl Written {
-    fn take(&self) -> Option<Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-#[async_trait::async_trait]
-impl ResponseHandler for Written {
-    async fn send_response<'a>(
-        &mut self,
-        response: MessageResponse<
-            '_,
-            'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-        >,
-    ) -> Result<ResponseInfo, NetError> {
-        let mut octets = Vec::new();
-        let mut encoder = BinEncoder::new(&mut octets);
-        encoder.set_max_size(MAX_MESSAGE);
-        let info = response.destructive_emit(&mut encoder)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(octets);
-        Ok(info)
-    }
 }

@@ -12,6 +12,7 @@ mod hickory;
 mod limits;
 mod responder;
 mod stream;
+mod sys;
 mod udp;
 
 use std::io;
@@ -19,17 +20,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use responder::Responder;
+pub use responder::{Batch, Responder, Worker};
 
 use crate::metrics::Metrics;
-
-/// Connections that may wait to be accepted, on each address.
-const BACKLOG: i32 = 1024;
 
 /// What is allowed to TCP clients.
 #[derive(Clone, Copy, Debug)]
@@ -71,18 +68,22 @@ fn advice(error: &io::Error, address: &SocketAddr) -> String {
 /// Sockets that are bound, and not answered on yet.
 #[derive(Debug)]
 pub struct Bound {
-    sockets: Vec<(UdpSocket, TcpListener)>,
+    sockets: Vec<(Vec<std::net::UdpSocket>, TcpListener)>,
     addresses: Vec<SocketAddr>,
 }
 
-/// Binds UDP and TCP on every address. Port 0 becomes a free port, the same for both.
+/// Binds UDP and TCP on every address, UDP once for each of `udp_workers`. Port 0 becomes a free port, the same for both.
+///
+/// Another process of the same user that binds so too shares the address, and takes over when this one goes.
 ///
 /// # Errors
 /// The first address that cannot be had.
-pub fn bind(listen: &[SocketAddr]) -> Result<Bound, BindError> {
+pub fn bind(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
     let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new() };
     for &wanted in listen {
-        let (udp, tcp, address) = bind_both(wanted)?;
+        let (udp, tcp, address) = bind_both(wanted, udp_workers)?;
+        let receive_buffer = udp.first().map(udp::receive_buffer).unwrap_or_default();
+        tracing::debug!(%address, workers = udp.len(), receive_buffer, "bound");
         bound.sockets.push((udp, tcp));
         bound.addresses.push(address);
     }
@@ -92,43 +93,22 @@ pub fn bind(listen: &[SocketAddr]) -> Result<Bound, BindError> {
 /// Tries for a port that is free for both protocols, where any will do.
 const PORT_TRIES: usize = 16;
 
-fn bind_both(wanted: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr), BindError> {
+fn bind_both(
+    wanted: SocketAddr,
+    udp_workers: usize,
+) -> Result<(Vec<std::net::UdpSocket>, TcpListener, SocketAddr), BindError> {
     let mut tries = if wanted.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        let failed = |protocol, address| move |source| BindError { address, protocol, source };
-        let tcp = bind_tcp(wanted).map_err(failed("TCP", wanted))?;
-        let address = tcp.local_addr().map_err(failed("TCP", wanted))?;
-        match bind_udp(address) {
+        let failed = |source| BindError { address: wanted, protocol: "TCP", source };
+        let tcp = stream::bind(wanted).map_err(failed)?;
+        let address = tcp.local_addr().map_err(failed)?;
+        match udp::bind(address, udp_workers) {
             Ok(udp) => return Ok((udp, tcp, address)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
             Err(source) => return Err(BindError { address, protocol: "UDP", source }),
         }
     }
-}
-
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // So that a restart does not wait for the connections of its predecessor to be forgotten.
-    socket.set_reuse_address(true)?;
-    prepare(&socket, address)?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    prepare(&socket, address)?;
-    UdpSocket::from_std(socket.into())
-}
-
-fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    if address.is_ipv6() {
-        // `[::]` and `0.0.0.0` are two addresses and may both be given.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())
 }
 
 impl Bound {
@@ -137,27 +117,33 @@ impl Bound {
         &self.addresses
     }
 
-    /// Answers until `shutdown`, and then until the open connections have ended or are cut by the caller.
+    /// Answers until `shutdown`, and then what has arrived by then; TCP connections end after the answers that are due.
+    ///
+    /// # Errors
+    /// A worker's thread cannot be had.
     pub async fn run(
         self,
         responder: Arc<Responder>,
         limits: StreamLimits,
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
-    ) {
+    ) -> io::Result<()> {
         let tasks = TaskTracker::new();
         let connections = Arc::new(limits::Connections::new(limits, metrics));
+        let mut workers = Vec::new();
         for (udp, tcp) in self.sockets {
-            tasks.spawn(udp::serve(udp, Arc::clone(&responder), shutdown.clone()));
-            tasks.spawn(stream::serve(
-                tcp,
-                Arc::clone(&responder),
-                Arc::clone(&connections),
-                tasks.clone(),
-                shutdown.clone(),
-            ));
+            for (i, socket) in udp.into_iter().enumerate() {
+                workers.push(udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?);
+            }
+            let (responder, connections) = (Arc::clone(&responder), Arc::clone(&connections));
+            tasks.spawn(stream::serve(tcp, responder, connections, tasks.clone(), shutdown.clone()));
         }
         tasks.close();
         tasks.wait().await;
+        for worker in workers {
+            // Closed without a word, which is the word.
+            let _ = worker.await;
+        }
+        Ok(())
     }
 }

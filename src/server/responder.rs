@@ -1,4 +1,4 @@
-//! What every transport calls: the octets of a message in, those of its answer out.
+//! What every transport calls: the octets of messages in, those of their answers out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::encode::{Encoding, encode};
 use super::hickory;
 use crate::authority::{Answer, Authority};
-use crate::metrics::{DropReason, Family, Metrics, QueryType, Transport};
-use crate::table::TableReader;
+use crate::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
+use crate::table::{Table, TableReader};
 use crate::wire::screen::{Screened, refusal, screen};
-use crate::wire::{EDNS_VERSION, Edns, HEADER, Question, Rcode, WireOptions, query};
+use crate::wire::{EDNS_VERSION, Edns, HEADER, Query, Question, Rcode, WireOptions, query};
 
 /// Answers messages. Shared by all transports.
 pub struct Responder {
@@ -19,74 +19,122 @@ pub struct Responder {
     table: TableReader,
     metrics: Arc<Metrics>,
     options: WireOptions,
+    /// Where the next worker begins to rotate.
+    workers: AtomicUsize,
+}
+
+/// What one worker or connection keeps from batch to batch.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    tally: Tally,
     /// Where the next answer begins in its RRsets.
-    rotation: AtomicUsize,
+    rotation: usize,
+}
+
+/// Messages that came in together: the table is pinned and the clock read once for all of them. Their counts are added
+/// when it is dropped, so that is done when the answers have left.
+pub struct Batch<'r> {
+    responder: &'r Responder,
+    worker: &'r mut Worker,
+    table: Table<'r>,
+    began: Instant,
 }
 
 impl Responder {
     pub fn new(authority: Arc<Authority>, table: TableReader, metrics: Arc<Metrics>, options: WireOptions) -> Self {
-        Self { authority, table, metrics, options, rotation: AtomicUsize::new(0) }
+        Self { authority, table, metrics, options, workers: AtomicUsize::new(0) }
     }
 
-    /// Appends the answer to `message` to `out`. False, and nothing is appended, if it deserves none.
-    pub fn respond(&self, message: &[u8], client: SocketAddr, transport: Transport, out: &mut Vec<u8>) -> bool {
-        let began = Instant::now();
-        let rcode = match screen(message) {
-            Screened::Drop => {
-                let is_short = message.len() < HEADER;
-                self.metrics.dropped(if is_short { DropReason::TooShort } else { DropReason::Response });
-                return false;
-            }
-            Screened::Refuse(rcode) => {
-                out.extend_from_slice(&refusal(message, rcode));
-                rcode as u16
-            }
-            Screened::Query => self.answer(message, client, transport, out),
-        };
-        self.metrics.response(transport, rcode.into(), began.elapsed());
-        true
+    /// What a worker or a connection of this transport keeps.
+    pub fn worker(&self, transport: Transport) -> Worker {
+        Worker { tally: Tally::new(transport), rotation: self.workers.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Answers a query; gives the response code.
-    fn answer(&self, message: &[u8], client: SocketAddr, transport: Transport, out: &mut Vec<u8>) -> u16 {
-        let Some(query) = query::parse(message) else {
-            return hickory::respond(self, message, client, transport, out);
-        };
-        self.count(query.qtype.0, client, transport);
-        let is_datagram = transport == Transport::Udp;
-        self.decide(&query.question(), query.edns.as_ref(), |answer, rotation| {
-            encode(&query, answer, &Encoding { options: &self.options, is_datagram, rotation }, out);
-            answer.rcode as u16
-        })
-    }
-
-    /// Decides the answer to a question and hands it to `write`, with the place at which its sets begin. What is written
-    /// may borrow from the table, which is pinned meanwhile.
-    pub(super) fn decide<T>(
-        &self,
-        question: &Question<'_>,
-        edns: Option<&Edns>,
-        write: impl FnOnce(&Answer<'_>, usize) -> T,
-    ) -> T {
-        // RFC 6891 section 6.1.3: a version that is not ours is told so, whatever else the query says.
-        if edns.is_some_and(|edns| edns.version != EDNS_VERSION) {
-            return write(&Answer::bare(Rcode::BadVers, None), 0);
-        }
-        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
-        let table = self.table.pin();
-        write(&self.authority.answer(&table, question), rotation)
-    }
-
-    /// Counts a question.
-    pub(super) fn count(&self, qtype: u16, client: SocketAddr, transport: Transport) {
-        self.metrics.request(transport, Family::from(client.ip()), QueryType::from(qtype));
+    /// Begins a batch with messages that have just come in.
+    pub fn batch<'r>(&'r self, worker: &'r mut Worker) -> Batch<'r> {
+        Batch { responder: self, worker, table: self.table.pin(), began: Instant::now() }
     }
 
     pub(super) fn options(&self) -> &WireOptions {
         &self.options
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// A batch of one message: appends its answer to `out`. False, and nothing is appended, if it deserves none.
+    pub fn respond(&self, message: &[u8], client: SocketAddr, transport: Transport, out: &mut Vec<u8>) -> bool {
+        self.batch(&mut self.worker(transport)).respond(message, client, out)
+    }
+}
+
+impl Batch<'_> {
+    /// Appends the answer to `message` to `out`. False, and nothing is appended, if it deserves none.
+    pub fn respond(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> bool {
+        let rcode = match screen(message) {
+            Screened::Query => match query::parse(message) {
+                Some(query) => self.answer(&query, client, out),
+                None => hickory::respond(self, message, client, out),
+            },
+            Screened::Refuse(rcode) => {
+                out.extend_from_slice(&refusal(message, rcode));
+                rcode as u16
+            }
+            Screened::Drop => {
+                let is_short = message.len() < HEADER;
+                self.dropped(if is_short { DropReason::TooShort } else { DropReason::Response });
+                return false;
+            }
+        };
+        self.worker.tally.response(rcode.into());
+        true
+    }
+
+    /// Answers a query that the fast parser read; gives the response code.
+    fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> u16 {
+        self.count(query.qtype.0, client);
+        let is_datagram = self.transport() == Transport::Udp;
+        let rotation = self.rotate();
+        let question = query.question();
+        let answer = self.decide(&question, query.edns.as_ref());
+        let encoding = Encoding { options: &self.responder.options, is_datagram, rotation };
+        encode(query, &answer, &encoding, out);
+        answer.rcode as u16
+    }
+
+    /// The place at which the sets of the next answer begin.
+    pub(super) fn rotate(&mut self) -> usize {
+        self.worker.rotation = self.worker.rotation.wrapping_add(1);
+        self.worker.rotation
+    }
+
+    /// The answer to a question.
+    pub(super) fn decide<'q>(&'q self, question: &Question<'q>, edns: Option<&Edns>) -> Answer<'q> {
+        // RFC 6891 section 6.1.3: a version that is not ours is told so, whatever else the query says.
+        if edns.is_some_and(|edns| edns.version != EDNS_VERSION) {
+            return Answer::bare(Rcode::BadVers, None);
+        }
+        self.responder.authority.answer(&self.table, question)
+    }
+
+    /// Counts a question.
+    pub(super) fn count(&mut self, qtype: u16, client: SocketAddr) {
+        self.worker.tally.request(Family::from(client.ip()), QueryType::from(qtype));
+    }
+
+    /// Counts a message without an answer, or an answer that did not leave.
+    pub(super) fn dropped(&mut self, reason: DropReason) {
+        self.worker.tally.dropped(reason);
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.worker.tally.transport()
+    }
+
+    pub(super) fn options(&self) -> &WireOptions {
+        &self.responder.options
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.responder.metrics.add(&mut self.worker.tally, self.began.elapsed());
     }
 }

@@ -3,28 +3,52 @@
 //! A connection may have many queries in flight: all that have arrived whole are answered, in order, and their answers
 //! leave together.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Responder;
 use super::limits::Connections;
+use super::{Batch, Responder};
 use crate::metrics::Transport;
-use crate::wire::MAX_MESSAGE;
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 /// Octets of a message's length.
 const LENGTH: usize = 2;
-/// First size of a connection's buffer; it grows to what the longest query so far needs.
+/// First size of a connection's buffer: ten queries.
 const FIRST_BUFFER: usize = 512;
+/// What a connection's buffers may keep, in octets.
+const LARGEST_BUFFER: usize = 16 * 1024;
 /// Answers are written when so many octets of them have gathered, so that a client cannot make them pile up.
 const WRITE_AT: usize = 64 * 1024;
 /// How long to wait when a connection cannot be accepted, for want of file descriptors above all.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listening socket.
+///
+/// # Errors
+/// Those of the system calls.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // So that a restart does not wait for the connections of its predecessor to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
 
 /// Accepts connections until `shutdown`; each is a task of `tasks`.
 pub(super) async fn serve(
@@ -66,10 +90,11 @@ async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     client: SocketAddr,
     responder: &Responder,
-    idle: std::time::Duration,
+    idle: Duration,
     shutdown: &CancellationToken,
 ) {
-    let mut queries: Vec<u8> = Vec::with_capacity(FIRST_BUFFER);
+    let mut worker = responder.worker(Transport::Tcp);
+    let mut queries = Vec::with_capacity(FIRST_BUFFER);
     let mut answers = Vec::new();
     // A whole query has to arrive before then: octets one by one do not put it off.
     let mut deadline = Instant::now() + idle;
@@ -81,55 +106,62 @@ async fn converse(
         };
         // RFC 7766 section 6.2.4: a client may have closed its half after its last query, which has been answered.
         let Ok(Ok(1..)) = read else { return };
-        let mut rest = &queries[..];
-        while let Some((query, after)) = split(rest) {
-            rest = after;
+        let was_full = queries.len() == queries.capacity();
+        loop {
+            let answered = answer(responder.batch(&mut worker), &queries, client, &mut answers);
+            if answered == 0 {
+                break;
+            }
+            queries.drain(..answered);
             deadline = Instant::now() + idle;
-            respond(responder, query, client, &mut answers);
-            if answers.len() >= WRITE_AT && !write(&mut stream, &mut answers, idle).await {
+            // Also where a client does not take its answers: they are waited for before more are made.
+            if !answers.is_empty() && !matches!(timeout(idle, stream.write_all(&answers)).await, Ok(Ok(()))) {
                 return;
             }
+            answers.clear();
         }
-        let done = queries.len() - rest.len();
-        queries.drain(..done);
-        if let Some(length) = queries.first_chunk::<LENGTH>() {
-            queries.reserve(LENGTH + usize::from(u16::from_be_bytes(*length)) - queries.len().min(LENGTH));
-        } else {
-            queries.reserve(FIRST_BUFFER);
-        }
-        if !write(&mut stream, &mut answers, idle).await {
-            return;
-        }
+        make_room(&mut queries, was_full);
+        // A large answer does not bind its memory for the rest of the connection.
+        answers.shrink_to(LARGEST_BUFFER);
     }
 }
 
-/// Appends the answer to a query, its length before it, to `answers`.
-fn respond(responder: &Responder, query: &[u8], client: SocketAddr, answers: &mut Vec<u8>) {
-    let start = answers.len();
-    answers.extend_from_slice(&[0; LENGTH]);
-    if responder.respond(query, client, Transport::Tcp, answers) {
-        // An answer has at most 65,535 octets: the encoders' limit.
-        let length = (answers.len() - start - LENGTH) as u16;
-        answers[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
-    } else {
-        answers.truncate(start);
+/// Answers the whole queries at the start of `queries`, until there are answers enough for one write; gives the octets
+/// that are done with.
+fn answer(mut batch: Batch<'_>, queries: &[u8], client: SocketAddr, answers: &mut Vec<u8>) -> usize {
+    let mut rest = queries;
+    while answers.len() < WRITE_AT
+        && let Some((query, after)) = split(rest)
+    {
+        rest = after;
+        let start = answers.len();
+        answers.extend_from_slice(&[0; LENGTH]);
+        if batch.respond(query, client, answers) {
+            // An answer has at most 65,535 octets: the encoders' limit.
+            let length = (answers.len() - start - LENGTH) as u16;
+            answers[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
+        } else {
+            answers.truncate(start);
+        }
     }
+    queries.len() - rest.len()
+}
+
+/// Makes room for what comes next: for the rest of a query that is not whole, and for more at once from a client that
+/// sends as much as there is room for. A connection that falls silent keeps little.
+fn make_room(queries: &mut Vec<u8>, was_full: bool) {
+    let wanted = match queries.first_chunk::<LENGTH>() {
+        Some(length) => LENGTH + usize::from(u16::from_be_bytes(*length)),
+        None => FIRST_BUFFER,
+    };
+    let wanted = if was_full { wanted.max(LARGEST_BUFFER.min(queries.capacity() * 4)) } else { wanted };
+    queries.shrink_to(LARGEST_BUFFER.max(wanted));
+    // Always for one octet more: to read into no room at all looks like the end of the stream.
+    queries.reserve(wanted.saturating_sub(queries.len()).max(1));
 }
 
 /// The first message of `octets` and what follows it; none while it is not whole.
 fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = octets.split_first_chunk::<LENGTH>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-}
-
-/// Writes all of `answers` and empties it; false if the client does not take them in time.
-async fn write(stream: &mut (impl AsyncWrite + Unpin), answers: &mut Vec<u8>, idle: std::time::Duration) -> bool {
-    if answers.is_empty() {
-        return true;
-    }
-    let written = timeout(idle, stream.write_all(answers)).await;
-    answers.clear();
-    // One large answer does not bind its memory for the rest of the connection.
-    answers.shrink_to(FIRST_BUFFER.max(usize::from(MAX_MESSAGE) / 16));
-    matches!(written, Ok(Ok(())))
 }

@@ -4,16 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use headless_dns::sandbox::controllers::{
-    MANAGED_BY_LABEL, MANAGER, Options, POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATION, mark_deleted,
+    MANAGED_BY_LABEL, MANAGER, Options, POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATION,
 };
 use headless_dns::sandbox::kind::Kind;
 use headless_dns::sandbox::store::{EventType, Object};
-use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::harness::{NAMESPACE, Sandbox, headless, is_ready, is_terminating, quick, start, stateful_set, text};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_gives() {
     let sandbox = start(Options { pod_stop_delay: Duration::from_secs(60), ..quick() });
     let service = sandbox.create(Kind::Service, headless("db", "db", json!([{"name": "pg", "port": 5432}])));
@@ -49,7 +48,7 @@ async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_g
     sandbox.until("the slices gone with their Service", |sandbox| sandbox.slices("db").is_empty().then_some(())).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn annotations_decide_readiness_address_and_start_delay() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("web", "web", json!([])));
@@ -72,7 +71,7 @@ async fn annotations_decide_readiness_address_and_start_delay() {
     sandbox.until_published("web", &["unready"]).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn hand_made_pods_and_slices_are_taken_as_they_are() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("web", "web", json!([])));
@@ -94,7 +93,7 @@ async fn hand_made_pods_and_slices_are_taken_as_they_are() {
     assert_eq!(sandbox.get(Kind::EndpointSlice, "web-by-hand"), Some(slice));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deployment_rolls_its_pods_over_and_reports_it() {
     let sandbox = start(quick());
     let deployment = json!({
@@ -159,30 +158,7 @@ async fn a_deployment_rolls_its_pods_over_and_reports_it() {
         .await;
 }
 
-#[tokio::test]
-async fn a_set_that_is_deleted_and_made_again_gets_pods_of_its_own() {
-    let sandbox = start(quick());
-    sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
-    sandbox.until_ready(&["db-0", "db-1"]).await;
-    sandbox.store.delete(Kind::StatefulSet, NAMESPACE, "db", None).expect("a set to delete");
-    let second = sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
-    sandbox
-        .until("Pods of the second set", |sandbox| {
-            let pods = sandbox.pods();
-            let is_its_own = |pod: &Object| pod["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"];
-            (pods.len() == 2 && pods.values().all(|pod| is_its_own(pod) && is_ready(pod))).then_some(())
-        })
-        .await;
-    sandbox
-        .until("the second set's own revision", |sandbox| {
-            let (_, revisions) = sandbox.store.list(Kind::ControllerRevision, Some(NAMESPACE));
-            let [revision] = &revisions[..] else { return None };
-            (revision["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"]).then_some(())
-        })
-        .await;
-}
-
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dual_stack_services_have_slices_of_both_families_and_addresses_of_both() {
     let sandbox = start(Options { dual_stack: true, ..quick() });
     let mut service = headless("db", "db", json!([]));
@@ -212,7 +188,7 @@ async fn dual_stack_services_have_slices_of_both_families_and_addresses_of_both(
     assert_eq!(addresses, [json!("10.96.0.1"), json!("fd00:10:96::1")]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_settled_cluster_is_quiet_and_a_change_costs_only_what_it_touches() {
     let sandbox = start(quick());
     for name in ["db", "web"] {
@@ -260,6 +236,24 @@ async fn a_settled_cluster_is_quiet_and_a_change_costs_only_what_it_touches() {
     assert_eq!(written, expected.map(|(kind, name)| (kind, name.to_owned())));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_taken_back_to_an_earlier_state_goes_on_from_there() {
+    let sandbox = start(quick());
+    sandbox.create(Kind::Service, headless("db", "db", json!([])));
+    sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
+    sandbox.until_published("db", &["db-0", "db-1"]).await;
+    let (backup, before) = (sandbox.store.snapshot(), sandbox.pods());
+    sandbox.edit(Kind::StatefulSet, "db", |set| set["spec"]["replicas"] = json!(0));
+    sandbox.until_ready(&[]).await;
+    sandbox.store.restore(&backup);
+    sandbox.until_published("db", &["db-0", "db-1"]).await;
+    assert_eq!(sandbox.ip("db-1").as_deref(), before["db-1"]["status"]["podIP"].as_str());
+    // The Pods that came back are the kubelet's again.
+    let unready = json!({READY_ANNOTATION: "false"});
+    sandbox.edit(Kind::Pod, "db-1", |pod| pod["metadata"]["annotations"] = unready.clone());
+    sandbox.until_published("db", &["db-0"]).await;
+}
+
 #[tokio::test]
 async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
     const REPLICAS: i64 = 5_000;
@@ -284,7 +278,7 @@ async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
     eprintln!("{REPLICAS} Pods ready and published after {:?}", begin.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_is_left_alone_and_its_neighbours_go_on() {
     let sandbox = start(quick());
     let broken = |name: &str| json!({"metadata": {"namespace": NAMESPACE, "name": name, "labels": 5}, "spec": {"replicas": "x"}});
@@ -310,82 +304,4 @@ async fn slices_lag_behind_the_pods_where_they_are_told_to() {
     let seen = tokio::time::Instant::now();
     sandbox.until_published("db", &["db-0"]).await;
     assert!(seen.elapsed() >= LAG, "{:?}", seen.elapsed());
-}
-
-#[tokio::test]
-async fn pods_left_behind_by_their_set_are_adopted_by_the_next_of_its_name() {
-    let sandbox = start(quick());
-    let first = sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
-    sandbox.until_ready(&["db-0", "db-1"]).await;
-    // What `kubectl delete --cascade=orphan` does.
-    sandbox.edit(Kind::StatefulSet, "db", |set| {
-        set["metadata"]["finalizers"] = json!(["orphan"]);
-        mark_deleted(Kind::StatefulSet, set, Timestamp::now());
-    });
-    sandbox.until("the set gone", |sandbox| sandbox.get(Kind::StatefulSet, "db").is_none().then_some(())).await;
-    let pods = sandbox.pods();
-    assert!(pods.values().all(|pod| !is_terminating(pod)));
-
-    let second = sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
-    assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
-    sandbox
-        .until("adoption", |sandbox| {
-            let adopted = |pod: &Object| pod["metadata"]["ownerReferences"][0]["uid"] == second["metadata"]["uid"];
-            sandbox.pods().values().all(adopted).then_some(())
-        })
-        .await;
-    let uids = |pods: &std::collections::BTreeMap<String, Object>| -> Vec<Value> {
-        pods.values().map(|pod| pod["metadata"]["uid"].clone()).collect()
-    };
-    assert_eq!(uids(&sandbox.pods()), uids(&pods));
-}
-
-#[tokio::test]
-async fn an_owner_that_is_deleted_in_the_foreground_goes_after_its_pods() {
-    let sandbox = start(quick());
-    sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
-    sandbox.until_ready(&["db-0", "db-1"]).await;
-    let since = sandbox.store.revision();
-    sandbox.edit(Kind::StatefulSet, "db", |set| {
-        set["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
-        mark_deleted(Kind::StatefulSet, set, Timestamp::now());
-    });
-    sandbox.until("the set gone", |sandbox| sandbox.get(Kind::StatefulSet, "db").is_none().then_some(())).await;
-    assert!(sandbox.pods().is_empty());
-    assert_eq!(sandbox.pod_history(since, EventType::Added), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn a_namespace_that_is_deleted_is_emptied_first() {
-    let sandbox = start(quick());
-    sandbox.store.create(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}})).expect("a namespace");
-    let phase = |sandbox: &Sandbox| Some(text(&sandbox.store.get(Kind::Namespace, "", NAMESPACE)?["status"]["phase"]));
-    sandbox.until("an active namespace", |sandbox| (phase(sandbox)? == "Active").then_some(())).await;
-    sandbox.create(Kind::Service, headless("db", "db", json!([])));
-    sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
-    sandbox.until_published("db", &["db-0", "db-1"]).await;
-    let mark = |namespace: &mut Value| mark_deleted(Kind::Namespace, namespace, Timestamp::now());
-    sandbox.store.modify(Kind::Namespace, "", NAMESPACE, mark).expect("a namespace to delete");
-    sandbox.until("the namespace gone", |sandbox| phase(sandbox).is_none().then_some(())).await;
-    for kind in Kind::ALL {
-        assert!(sandbox.store.list(kind, Some(NAMESPACE)).1.is_empty(), "{}", kind.plural());
-    }
-}
-
-#[tokio::test]
-async fn claims_go_with_their_ordinal_or_their_set_where_the_set_says_so() {
-    let sandbox = start(quick());
-    let mut set = stateful_set("db", "db", 2);
-    set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": {}}]);
-    set["spec"]["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Delete", "whenScaled": "Delete"});
-    sandbox.create(Kind::StatefulSet, set);
-    sandbox.until_ready(&["db-0", "db-1"]).await;
-    sandbox.edit(Kind::StatefulSet, "db", |set| set["spec"]["replicas"] = json!(1));
-    let is_gone = |name: &'static str| {
-        move |sandbox: &Sandbox| sandbox.get(Kind::PersistentVolumeClaim, name).is_none().then_some(())
-    };
-    sandbox.until("the claim of db-1 gone", is_gone("data-db-1")).await;
-    assert!(sandbox.get(Kind::PersistentVolumeClaim, "data-db-0").is_some());
-    sandbox.store.delete(Kind::StatefulSet, NAMESPACE, "db", None).expect("a set to delete");
-    sandbox.until("the claim of db-0 gone", is_gone("data-db-0")).await;
 }

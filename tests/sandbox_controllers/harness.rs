@@ -11,8 +11,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a state may take to come about before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a state may take to come about before a test fails. Where a test runs on paused time, which moves on only while
+/// nothing else is to be done, a state that never comes fails it at once.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const NAMESPACE: &str = "default";
 

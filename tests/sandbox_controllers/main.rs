@@ -2,6 +2,7 @@
 #![cfg(feature = "sandbox")]
 
 mod behaviour;
+mod cascades;
 mod harness;
 mod histories;
 mod walkthroughs;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Sandbox, headless, is_ready, quick, start, stateful_set, text};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn ordered_identity_each_pod_waits_for_its_predecessor_and_comes_back_under_its_name_with_a_new_address() {
     let sandbox = start(quick());
     sandbox.create(
@@ -51,7 +51,7 @@ async fn ordered_identity_each_pod_waits_for_its_predecessor_and_comes_back_unde
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_members_are_added_and_removed_one_by_one_and_their_claims_stay() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("redis", "redis", json!([{"port": 6379}])));
@@ -80,7 +80,7 @@ async fn all_members_are_added_and_removed_one_by_one_and_their_claims_stay() {
     assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "redis-data-redis-1");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_or_all_a_rolling_update_goes_from_the_highest_ordinal_down_and_stops_at_the_partition() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("db", "db", json!([{"name": "pg", "port": 5432}])));
@@ -135,7 +135,7 @@ async fn one_or_all_a_rolling_update_goes_from_the_highest_ordinal_down_and_stop
     sandbox.until_published("db", &names).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn quorum_names_need_no_ports_and_a_service_name_that_names_no_service_publishes_nothing() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("zk-hs", "zookeeper", json!([])));

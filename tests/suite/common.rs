@@ -27,7 +27,6 @@ pub struct Server {
     pub address: SocketAddr,
     pub index: Index,
     pub writer: TableWriter,
-    pub metrics: Arc<Metrics>,
     _stop: DropGuard,
 }
 
@@ -48,18 +47,23 @@ pub const LIMITS: StreamLimits =
     StreamLimits { connections: 64, connections_per_client: 32, idle: Duration::from_secs(5) };
 
 impl Server {
-    /// A server that has heard of no object yet and is not synchronised.
+    /// A server on loopback that has heard of no object yet and is not synchronised.
     pub fn start(options: Options, limits: StreamLimits) -> Self {
+        Self::listening(SocketAddr::from(([127, 0, 0, 1], 0)), options, limits)
+    }
+
+    /// The same on an address of choice.
+    pub fn listening(listen: SocketAddr, options: Options, limits: StreamLimits) -> Self {
         let (writer, reader) = table();
         let metrics = Arc::new(Metrics::new());
         let authority = Arc::new(Authority::new(options).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
-        let bound = server::bind(&[SocketAddr::from(([127, 0, 0, 1], 0))]).expect("a free port");
+        let bound = server::bind(&[listen], 1).expect("a free port");
         let address = bound.addresses()[0];
         let stop = CancellationToken::new();
         tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
-        Self { address, index: Index::default(), writer, metrics, _stop: stop.drop_guard() }
+        Self { address, index: Index::default(), writer, _stop: stop.drop_guard() }
     }
 
     /// Applies manifests (several YAML documents) and publishes what follows. Panics at an object with a problem.

@@ -3,6 +3,7 @@
 mod cases;
 mod common;
 mod histories;
+mod layering;
 mod malformed;
 mod oracle;
 mod rebuild;

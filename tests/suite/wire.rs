@@ -342,10 +342,32 @@ async fn a_client_that_does_not_read_its_answers_is_cut() {
 
 #[tokio::test]
 async fn port_zero_is_one_free_port_for_both_protocols_and_ipv6_is_served() {
-    let bound = headless_dns::server::bind(&["127.0.0.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap()))
-        .unwrap();
+    let addresses = ["127.0.0.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap());
+    let bound = headless_dns::server::bind(&addresses, 2).unwrap();
     assert!(bound.addresses().iter().all(|address| address.port() != 0));
-    let taken = bound.addresses()[0];
-    let error = headless_dns::server::bind(&[taken]).unwrap_err().to_string();
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let holder = std::net::TcpListener::bind(taken).unwrap();
+    let error = headless_dns::server::bind(&[taken], 1).unwrap_err().to_string();
     assert!(error.contains(&taken.to_string()) && error.contains("--listen"), "{error}");
+    drop(holder);
+}
+
+/// W6.
+#[tokio::test]
+async fn an_answer_leaves_from_the_address_that_the_query_came_to_on_a_wildcard_too() {
+    for (wildcard, asked) in [("0.0.0.0:0", "127.0.0.2"), ("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "::1")] {
+        let mut server = Server::listening(wildcard.parse().unwrap(), options(), LIMITS);
+        server.apply(&big(1));
+        server.writer.set_synchronised();
+        let asked = SocketAddr::new(asked.parse().unwrap(), server.address.port());
+        let socket =
+            tokio::net::UdpSocket::bind(if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).await.unwrap();
+        // A connected socket takes datagrams from this address alone, as resolvers do.
+        socket.connect(asked).await.unwrap();
+        socket.send(&query(BARE, RecordType::A).to_vec().unwrap()).await.unwrap();
+        let mut answer = [0; 512];
+        let length =
+            timeout(PATIENCE, socket.recv(&mut answer)).await.expect("an answer from where it was asked").unwrap();
+        assert_eq!(Message::from_vec(&answer[..length]).unwrap().answers.len(), 1);
+    }
 }

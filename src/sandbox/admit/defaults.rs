@@ -68,7 +68,10 @@ pub fn initial_status(kind: Kind, object: &mut Value) {
         Kind::Deployment => json!({}),
         _ => return,
     };
-    set(object, "status", status);
+    // Clients written in Go send an empty status along.
+    if object["status"].as_object().is_none_or(|given| given.is_empty()) {
+        object["status"] = status;
+    }
 }
 
 /// Keeps what was allocated when the object was made, and which a manifest does not know: a Service's addresses, a Pod's

@@ -205,3 +205,6 @@ fn replace(object: &mut Value, field: &str, value: Option<&Value>) {
         None => remove(object, field),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ fn is_label(text: &str) -> bool {
 
 /// A name that starts with `prefix` and that is not `taken`.
 pub fn generated(prefix: &str, taken: impl Fn(&str) -> bool) -> String {
-    let prefix = &prefix[..prefix.floor_char_boundary(LABEL_LIMIT - SUFFIX_LENGTH)];
+    let prefix: String = prefix.chars().take(LABEL_LIMIT - SUFFIX_LENGTH).collect();
     loop {
         let name = format!("{prefix}{}", suffix());
         if !taken(&name) {

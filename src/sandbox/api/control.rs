@@ -15,6 +15,8 @@
 //! curl -d '{"fault": "stall", "resource": "services", "missed": "skip"}' …
 //! curl -d '{"fault": "down", "milliseconds": 2000}' …
 //! ```
+//!
+//! `down` closes the connection that it came on with all the others, perhaps before its answer is written.
 
 use std::sync::Arc;
 

@@ -91,7 +91,8 @@ fn record_manager(object: &mut Value, manager: &str) {
         "fieldsType": "FieldsV1",
         "fieldsV1": {},
     });
-    let Some(metadata) = object["metadata"].as_object_mut() else { return };
+    // What is no object with metadata is refused by admission, with a better reason than could be given here.
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let managers = metadata.entry("managedFields").or_insert_with(|| json!([]));
     if let Some(list) = managers.as_array_mut()
         && !list.iter().any(|known| known["manager"] == manager && known["operation"] == "Apply")

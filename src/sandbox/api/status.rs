@@ -47,6 +47,7 @@ impl ApiError {
         error
     }
 
+    /// 404: there is no object of this name.
     pub fn not_found(kind: Kind, name: &str) -> Self {
         let message = format!("{} {name:?} not found", resource(kind));
         Self::new(StatusCode::NOT_FOUND, "NotFound", message, details(kind.plural(), kind, name))
@@ -58,11 +59,13 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "NotFound", message, json!({}))
     }
 
+    /// 409: there is an object of this name.
     pub fn already_exists(kind: Kind, name: &str) -> Self {
         let message = format!("{} {name:?} already exists", resource(kind));
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message, details(kind.plural(), kind, name))
     }
 
+    /// 409: the object is not, or no longer, the one that is meant.
     pub fn conflict(kind: Kind, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource(kind));
         Self::new(StatusCode::CONFLICT, "Conflict", message, details(kind.plural(), kind, name))
@@ -89,10 +92,12 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message, details)
     }
 
+    /// 400: the request cannot be understood.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message, json!({}))
     }
 
+    /// 403: this may not be done now.
     pub fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", resource(kind));
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message, details(kind.plural(), kind, name))
@@ -113,16 +118,19 @@ impl ApiError {
         error
     }
 
+    /// 405.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message, json!({}))
     }
 
+    /// 406: nothing that the client takes can be served.
     pub fn not_acceptable() -> Self {
         let message = "only the following media types are accepted: application/json";
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message, json!({}))
     }
 
+    /// 415: the body is in a form that is not read.
     pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {}",
@@ -131,15 +139,18 @@ impl ApiError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message, json!({}))
     }
 
+    /// 413.
     pub fn too_large_body(limit: usize) -> Self {
         let message = format!("Request entity too large: limit is {limit}");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message, json!({}))
     }
 
+    /// The HTTP status.
     pub fn code(&self) -> StatusCode {
         self.0.code
     }
 
+    /// What a person reads.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -203,12 +214,13 @@ fn details(called: &str, kind: Kind, name: &str) -> Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldError {
     /// `spec.ports[0].port`.
-    pub path: String,
-    pub problem: Problem,
+    path: String,
+    problem: Problem,
 }
 
+/// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Problem {
+enum Problem {
     Required(&'static str),
     Invalid { value: Value, detail: String },
     NotSupported { value: Value, supported: &'static [&'static str] },
@@ -217,22 +229,27 @@ pub enum Problem {
 }
 
 impl FieldError {
+    /// A field that must be set.
     pub fn required(path: impl Into<String>, detail: &'static str) -> Self {
         Self { path: path.into(), problem: Problem::Required(detail) }
     }
 
+    /// A field with a value that it cannot have.
     pub fn invalid(path: impl Into<String>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self { path: path.into(), problem: Problem::Invalid { value: value.into(), detail: detail.into() } }
     }
 
+    /// A field that may not be set, or not be changed.
     pub fn forbidden(path: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { path: path.into(), problem: Problem::Forbidden(detail.into()) }
     }
 
+    /// A value that is not one of an enumeration.
     pub fn not_supported(path: impl Into<String>, value: &Value, supported: &'static [&'static str]) -> Self {
         Self { path: path.into(), problem: Problem::NotSupported { value: value.clone(), supported } }
     }
 
+    /// A value that may be there only once.
     pub fn duplicate(path: impl Into<String>, value: impl Into<Value>) -> Self {
         Self { path: path.into(), problem: Problem::Duplicate(value.into()) }
     }

@@ -31,7 +31,7 @@ use super::request::{Params, Shape, Target, Verb};
 use super::selector::Filter;
 use super::status::{ApiError, FieldError};
 use super::table;
-use crate::sandbox::faults::{Cut, Missed, Site};
+use crate::sandbox::faults::{Cut, Site};
 use crate::sandbox::store::{Event, EventType, Object};
 
 /// Events taken from the log at a time, so that a watch from long ago does not hold the whole log in memory twice.
@@ -39,6 +39,9 @@ const BATCH: usize = 256;
 
 /// How long a watch lives without `timeoutSeconds`. The API server picks between half an hour and an hour.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// What an abrupt cut leaves the client with.
+const HALF_AN_EVENT: &[u8] = br#"{"type":"MODIFIED","object":{"kind":""#;
 
 /// The annotation of the bookmark that ends the initial events of a streaming list.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -99,6 +102,15 @@ impl Start {
     }
 }
 
+/// One event, framed.
+struct Chunk {
+    /// When it may be sent.
+    due: Instant,
+    /// The resourceVersion up to which the log was read for it.
+    revision: u64,
+    bytes: Bytes,
+}
+
 struct Watch {
     api: Arc<Api>,
     filter: Filter,
@@ -116,9 +128,10 @@ struct Watch {
     changes: Receiver<u64>,
     /// Faults injected up to this one are no news to this watch.
     faults_seen: u64,
-    stalled: Option<Missed>,
-    /// Events on their way, each with the time from which it may be sent.
-    outbox: VecDeque<(Instant, Bytes)>,
+    /// The resourceVersions that a stall has lost: after the first, up to and including the second.
+    lost: Vec<(u64, u64)>,
+    /// Events on their way.
+    outbox: VecDeque<Chunk>,
     /// Nothing follows what is in the outbox.
     ended: bool,
     /// The connection is broken off at the next poll.
@@ -137,7 +150,7 @@ impl Watch {
             latest: api.store.subscribe(),
             changes: api.faults.subscribe(),
             faults_seen: api.faults.latest(),
-            stalled: None,
+            lost: Vec::new(),
             outbox: VecDeque::new(),
             ended: false,
             broken: false,
@@ -183,37 +196,37 @@ impl Watch {
                 return Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)));
             }
             self.changes.mark_unchanged();
+            self.latest.mark_unchanged();
+            // Before the faults are looked at: what is read while a stall begins is then held back by it.
+            self.read_log();
             if let Some(cut) = self.take_faults() {
                 match cut {
                     Cut::Clean => return None,
                     Cut::Expired => self.fail(&ApiError::expired("too old resource version (injected fault)")),
                     Cut::Abrupt => {
                         self.broken = true;
-                        return Some(Ok(Bytes::from_static(br#"{"type":"MODIFIED","object":{"kind":""#)));
+                        return Some(Ok(Bytes::from_static(HALF_AN_EVENT)));
                     }
                 }
             }
-            if self.is_stalled() {
+            if self.api.faults.stalled(&self.site()) {
                 // The sender lives as long as the API that this watch holds.
                 let _ = self.changes.changed().await;
                 continue;
             }
-            self.latest.mark_unchanged();
-            self.read_log();
-            if let Some((due, _)) = self.outbox.front() {
-                if *due <= Instant::now() {
-                    return self.outbox.pop_front().map(|(_, chunk)| Ok(chunk));
+            match self.outbox.front() {
+                Some(first) if first.due <= Instant::now() => {
+                    return self.outbox.pop_front().map(|chunk| Ok(chunk.bytes));
                 }
-            } else if self.ended || Instant::now() >= self.deadline {
-                return None;
+                None if self.ended || Instant::now() >= self.deadline => return None,
+                _ => self.wait().await,
             }
-            self.wait().await;
         }
     }
 
     /// Returns when there may be something to send.
     async fn wait(&mut self) {
-        let due = self.outbox.front().map_or(self.deadline, |(due, _)| *due);
+        let due = self.outbox.front().map_or(self.deadline, |first| first.due);
         let bookmark = if self.bookmarks && !self.ended { self.next_bookmark } else { self.deadline };
         tokio::select! {
             _ = self.latest.changed(), if !self.ended => {}
@@ -234,17 +247,9 @@ impl Watch {
         for object in &news.malformed {
             self.push("ADDED", object);
         }
+        self.lost.extend(news.lost);
+        self.outbox.retain(|chunk| !is_lost(&self.lost, chunk.revision));
         news.cut
-    }
-
-    fn is_stalled(&mut self) -> bool {
-        let now = self.api.faults.stalled(&self.site());
-        if now.is_none() && self.stalled == Some(Missed::Skip) {
-            self.cursor = self.api.store.revision();
-            self.outbox.clear();
-        }
-        self.stalled = now;
-        now.is_some()
     }
 
     /// Moves a batch of events from the log to the outbox, if the outbox is empty.
@@ -255,11 +260,15 @@ impl Watch {
                 self.fail(&ApiError::expired(format!("too old resource version: {} ({oldest})", self.cursor)));
                 return;
             };
-            let Some(last) = events.last() else { return };
-            self.cursor = last.revision;
-            let kind = self.filter.kind();
-            for event in events.iter().filter(|event| event.kind == kind) {
-                if let Some((event_type, object)) = seen_through(&self.filter, event) {
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.cursor = event.revision;
+                if event.kind == self.filter.kind()
+                    && !is_lost(&self.lost, event.revision)
+                    && let Some((event_type, object)) = seen_through(&self.filter, &event)
+                {
                     self.push(event_type, &object);
                 }
             }
@@ -303,8 +312,13 @@ impl Watch {
 
     fn push_raw(&mut self, event: &Value) {
         let due = Instant::now() + self.api.faults.delay(&self.site());
-        self.outbox.push_back((due, Bytes::from(format!("{event}\n"))));
+        let bytes = Bytes::from(format!("{event}\n"));
+        self.outbox.push_back(Chunk { due, revision: self.cursor, bytes });
     }
+}
+
+fn is_lost(lost: &[(u64, u64)], revision: u64) -> bool {
+    lost.iter().any(|(from, to)| (from + 1..=*to).contains(&revision))
 }
 
 /// The event as a watch with this filter sees it: an object that starts to match appears, one that stops is gone.

@@ -4,7 +4,7 @@
 //! controllers; whoever is woken decides anew whether there is a reason to wait.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use indexmap::IndexSet;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub struct Queue {
     /// When each waiting key wakes. A timer that disagrees was superseded by an earlier one.
     wake_at: BTreeMap<Key, Instant>,
     /// Keys taken from the front of `ready` since it was last empty: an [`IndexSet`] is cheap to drain, not to shift.
-    batch: std::collections::VecDeque<Key>,
+    batch: VecDeque<Key>,
 }
 
 impl Queue {

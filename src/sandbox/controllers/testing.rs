@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::kubelet::{PLACED, SCHEDULED};
 use super::types::Pod;
 
 /// Decodes what a controller sees of an object.
@@ -46,7 +47,7 @@ impl PodBuilder {
     pub fn scheduled(self) -> Self {
         self.with(|pod| {
             pod["spec"]["nodeName"] = json!("node-a");
-            pod["status"]["conditions"] = json!([{"type": "PodScheduled", "status": "True"}]);
+            pod["status"]["conditions"] = json!([{"type": SCHEDULED, "status": "True", "reason": PLACED}]);
         })
     }
 

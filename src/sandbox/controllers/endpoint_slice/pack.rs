@@ -27,6 +27,8 @@ pub fn pack<'a>(
     labels: &BTreeMap<String, String>,
     max_endpoints: usize,
 ) -> Changes<'a> {
+    // A slice without room would never hold what is left.
+    let max_endpoints = max_endpoints.max(1);
     let mut changes = Changes::default();
     let is_wanted = |slice: &Object| desired.iter().any(|group| group.ports == list(&slice["ports"]));
     changes.delete = present.iter().copied().filter(|slice| !is_wanted(slice)).collect();

@@ -18,6 +18,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+#[cfg(test)]
+pub use self::status::{PLACED, SCHEDULED};
 use super::actions::{Action, Target};
 use super::addresses::Cursor;
 use super::options::Options;
@@ -37,7 +39,6 @@ pub const START_DELAY_ANNOTATION: &str = "sandbox.headless-dns.io/start-delay";
 /// What the kubelet remembers of a Pod beside what the Pod says of itself.
 #[derive(Clone, Copy, Debug)]
 struct Memory {
-    is_hand_made: bool,
     seen: Instant,
     /// When its deletion was first seen.
     deleted: Option<Instant>,
@@ -94,11 +95,8 @@ impl Kubelet {
 
     /// Notes a Pod as it now is, whoever changed it. Must be told of every change, in order.
     pub fn observe(&mut self, pod: &Pod, now: Instant) {
-        let memory = self.memories.entry(pod.metadata.uid.clone()).or_insert_with(|| Memory {
-            is_hand_made: pod.addresses().next().is_some() || !pod.status.conditions.is_empty(),
-            seen: now,
-            deleted: None,
-        });
+        let memory =
+            self.memories.entry(pod.metadata.uid.clone()).or_insert_with(|| Memory { seen: now, deleted: None });
         if pod.metadata.is_terminating() {
             memory.deleted.get_or_insert(now);
         }
@@ -131,12 +129,15 @@ impl Kubelet {
             Decision::Start => match self.addresses_for(pod) {
                 Some(addresses) => vec![Action::Merge(target, json!({"status": status::started(pod, &addresses)}))],
                 None => {
-                    tracing::warn!("Pod {} cannot start: every Pod address is taken", pod.metadata.name);
+                    tracing::warn!(
+                        "Pod {} cannot start: every Pod address is taken; delete Pods or give the sandbox a wider range",
+                        pod.metadata.name
+                    );
                     Vec::new()
                 }
             },
             Decision::SetReady(ready) => vec![Action::Merge(target, json!({"status": status::readiness(pod, ready)}))],
-            Decision::Stop if memory.is_hand_made || !pod.is_ready() => vec![Action::Remove(target)],
+            Decision::Stop if is_hand_made(pod) || !pod.is_ready() => vec![Action::Remove(target)],
             Decision::Stop => {
                 let stopped = json!({"status": status::readiness(pod, false)});
                 vec![Action::Merge(target.clone(), stopped), Action::Remove(target)]
@@ -193,11 +194,11 @@ fn decide(pod: &Pod, memory: &Memory, delays: Delays, now: Instant) -> Decision 
         return match () {
             () if now < end => Decision::WaitUntil(end),
             () if pod.metadata.finalizers.is_empty() => Decision::Stop,
-            () if pod.is_ready() && !memory.is_hand_made => Decision::SetReady(false),
+            () if pod.is_ready() && !is_hand_made(pod) => Decision::SetReady(false),
             () => Decision::Nothing,
         };
     }
-    if memory.is_hand_made || pod.is_finished() {
+    if is_hand_made(pod) || pod.is_finished() {
         return Decision::Nothing;
     }
     if pod.condition(status::SCHEDULED).is_none() {
@@ -209,6 +210,15 @@ fn decide(pod: &Pod, memory: &Memory, delays: Delays, now: Instant) -> Decision 
     }
     let wanted = wants_ready(pod);
     if pod.is_ready() == wanted { Decision::Nothing } else { Decision::SetReady(wanted) }
+}
+
+/// Whether somebody else wrote the Pod's status. Told from the Pod alone, so that one that comes back with a restored store is
+/// still the kubelet's.
+fn is_hand_made(pod: &Pod) -> bool {
+    let is_ours =
+        pod.condition(status::SCHEDULED).is_some_and(|placed| placed.reason.as_deref() == Some(status::PLACED));
+    let has_status = pod.addresses().next().is_some() || !pod.status.conditions.is_empty();
+    has_status && !is_ours
 }
 
 fn wants_ready(pod: &Pod) -> bool {
@@ -229,7 +239,7 @@ mod tests {
     fn decided(pod: PodBuilder, age: u64, deleted_for: Option<u64>) -> Decision {
         let now = Instant::now() + Duration::from_secs(60);
         let ago = |seconds| now - Duration::from_secs(seconds);
-        let memory = Memory { is_hand_made: false, seen: ago(age), deleted: deleted_for.map(ago) };
+        let memory = Memory { seen: ago(age), deleted: deleted_for.map(ago) };
         match decide(&pod.build(), &memory, DELAYS, now) {
             // Relative to `now`, so that a table can hold it.
             Decision::WaitUntil(instant) => Decision::WaitUntil(Instant::now() + (instant - now)),

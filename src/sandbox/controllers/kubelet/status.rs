@@ -11,9 +11,12 @@ use crate::sandbox::now;
 /// Condition that says a Pod has a node.
 pub const SCHEDULED: &str = "PodScheduled";
 
+/// Its reason, by which the kubelet knows the Pods whose status it keeps.
+pub const PLACED: &str = "PlacedBySandbox";
+
 /// The status of a Pod that has a node and whose containers are yet to start.
 pub fn bound(host: Option<IpAddr>, now: &str) -> Value {
-    let scheduled = json!([{"type": SCHEDULED, "status": "True", "lastTransitionTime": now}]);
+    let scheduled = json!([{"type": SCHEDULED, "status": "True", "reason": PLACED, "lastTransitionTime": now}]);
     let mut status = json!({"phase": "Pending", "startTime": now, "conditions": scheduled});
     if let Some(host) = host {
         status["hostIP"] = json!(host);
@@ -41,6 +44,9 @@ pub fn readiness(pod: &Pod, ready: bool) -> Value {
         let before = pod.condition(kind).filter(|before| before.status == status);
         let since = before.and_then(|before| before.last_transition_time.as_deref()).unwrap_or(&now);
         let mut condition = json!({"type": kind, "status": status, "lastTransitionTime": since});
+        if kind == SCHEDULED {
+            condition["reason"] = json!(PLACED);
+        }
         if !holds {
             condition["reason"] = json!("ContainersNotReady");
             condition["message"] = json!("the containers are not ready");

@@ -68,10 +68,9 @@ impl<'a> Claims<'a> {
         if !self.is_managed() {
             return Vec::new();
         }
-        let replicas = crew.replicas.iter().filter_map(|(_, pod)| pod.map(|pod| (pod, false)));
-        let condemned = crew.condemned.iter().map(|pod| (*pod, true));
         let mut actions = Vec::new();
-        for (pod, is_condemned) in replicas.chain(condemned) {
+        for (ordinal, pod) in &crew.by_ordinal {
+            let is_condemned = !crew.wanted.contains(ordinal);
             for template in &self.set.spec.volume_claim_templates {
                 let claim = claims.get(&claim_name(template, &pod.metadata.name));
                 actions.extend(claim.and_then(|claim| self.settle_one(claim, pod, is_condemned)));

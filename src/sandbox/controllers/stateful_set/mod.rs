@@ -12,6 +12,7 @@ mod revisions;
 mod status;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,20 +86,25 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
 
 /// The Pods of a set by the place they have in it.
 struct Crew<'a> {
-    /// One entry per wanted ordinal.
-    replicas: Vec<(i64, Option<&'a Pod>)>,
-    /// Pods beyond the wanted ordinals, highest first.
-    condemned: Vec<&'a Pod>,
+    wanted: Range<i64>,
+    by_ordinal: BTreeMap<i64, &'a Pod>,
 }
 
 impl<'a> Crew<'a> {
     fn muster(set: &StatefulSet, pods: &'a [Arc<Pod>]) -> Self {
-        let by_ordinal: BTreeMap<i64, &Pod> =
-            pods.iter().filter_map(|pod| Some((ordinal(set, &pod.metadata.name)?, &**pod))).collect();
-        let wanted = set.spec.ordinals();
-        let condemned = by_ordinal.iter().rev().filter(|(ordinal, _)| !wanted.contains(ordinal));
-        let condemned = condemned.map(|(_, pod)| *pod).collect();
-        Self { replicas: wanted.map(|ordinal| (ordinal, by_ordinal.get(&ordinal).copied())).collect(), condemned }
+        let by_ordinal = pods.iter().filter_map(|pod| Some((ordinal(set, &pod.metadata.name)?, &**pod)));
+        Self { wanted: set.spec.ordinals(), by_ordinal: by_ordinal.collect() }
+    }
+
+    /// The wanted ordinals from the given position on, with their Pods. Lazy: a set may ask for more than it ever gets.
+    fn replicas(&self, position: i64) -> impl DoubleEndedIterator<Item = (i64, Option<&'a Pod>)> {
+        let from = self.wanted.start.saturating_add(position);
+        (from..self.wanted.end).map(|ordinal| (ordinal, self.by_ordinal.get(&ordinal).copied()))
+    }
+
+    /// Pods beyond the wanted ordinals, lowest first.
+    fn condemned(&self) -> impl DoubleEndedIterator<Item = &'a Pod> {
+        self.by_ordinal.iter().filter(|(ordinal, _)| !self.wanted.contains(ordinal)).map(|(_, pod)| *pod)
     }
 }
 
@@ -108,7 +114,7 @@ fn steps(set: &StatefulSet, history: &History, crew: &Crew<'_>, now: Timestamp) 
     let is_available = |pod: &Pod| pod.is_available(set.spec.min_ready_seconds, now);
     let mut actions = Vec::new();
 
-    for &(ordinal, pod) in &crew.replicas {
+    for (ordinal, pod) in crew.replicas(0) {
         let blocks = match pod {
             // A Pod that ended is replaced whatever its exit code: evicted and forcibly stopped Pods look the same.
             Some(pod) if pod.is_finished() => {
@@ -127,8 +133,8 @@ fn steps(set: &StatefulSet, history: &History, crew: &Crew<'_>, now: Timestamp) 
     }
 
     // A condemned Pod that is broken blocks the removal of those below it, unless it is the first that is broken.
-    let first_unhealthy = crew.condemned.iter().rev().find(|pod| !is_healthy(pod)).map(|pod| &pod.metadata.uid);
-    for pod in &crew.condemned {
+    let first_unhealthy = crew.condemned().find(|pod| !is_healthy(pod)).map(|pod| &pod.metadata.uid);
+    for pod in crew.condemned().rev() {
         if is_ordered {
             let may_go = is_available(pod) || first_unhealthy == Some(&pod.metadata.uid);
             actions.extend(delete_unless_terminating(pod).filter(|_| may_go));
@@ -148,9 +154,8 @@ fn steps(set: &StatefulSet, history: &History, crew: &Crew<'_>, now: Timestamp) 
 
 /// The next Pod to replace in a rolling update: the highest ordinal that is out of date, once all above it are healthy.
 fn update_step(set: &StatefulSet, history: &History, crew: &Crew<'_>) -> Option<Action> {
-    let partition = usize::try_from(set.spec.partition()?).unwrap_or(usize::MAX);
-    for (_, pod) in crew.replicas.iter().skip(partition).rev() {
-        let pod = (*pod)?;
+    for (_, pod) in crew.replicas(set.spec.partition()?).rev() {
+        let pod = pod?;
         if revision_of(pod) != Some(&history.update.name) && !pod.metadata.is_terminating() {
             return Some(Action::Delete(Target::new(Kind::Pod, &pod.metadata)));
         }

@@ -107,6 +107,12 @@ fn parallel_pods_are_made_all_at_once_and_a_gap_is_filled_under_its_name() {
 }
 
 #[test]
+fn a_set_that_asks_for_more_than_can_be_gets_them_in_bursts() {
+    let endless = json!({"replicas": i32::MAX, "podManagementPolicy": "Parallel"});
+    assert_eq!(steps_of(endless, vec![]).len(), BURST_REPLICAS);
+}
+
+#[test]
 fn ordinals_begin_where_the_set_says_and_those_below_are_condemned() {
     let shifted = || json!({"ordinals": {"start": 5}, "podManagementPolicy": "Parallel"});
     assert_eq!(steps_of(shifted(), vec![]), ["create db-5 db:2", "create db-6 db:2", "create db-7 db:2"]);

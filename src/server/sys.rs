@@ -1,0 +1,239 @@
+//! The batched system calls of the UDP path, and the only file of the program that says `unsafe`.
+//!
+//! A [`Batch`] owns every buffer that the kernel is pointed at, for as long as it lives, at addresses that do not move:
+//! boxed slices that are never resized, and `Vec`s whose pointers are read anew before each call. Each call names pointers
+//! into them together with lengths taken from the same buffers, and none of them outlives the call.
+#![expect(unsafe_code, reason = "recvmmsg and sendmmsg are not in the standard library")]
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+/// Datagrams that are received and answered with one system call each way.
+pub(super) const BATCH: usize = 64;
+/// Octets that a datagram may have. A query is far shorter; what is longer arrives cut off and is a format error. Not a
+/// multiple of the page size, so that the heads of all slots do not compete for the same lines of the cache.
+const RECEIVE: usize = 2048 + 64;
+/// Octets for the control message that carries an address: `CMSG_SPACE` of the larger of the two.
+const CONTROL: usize = 64;
+
+/// Slots for datagrams and their answers, made once for a worker.
+pub(super) struct Batch {
+    datagrams: Box<[[u8; RECEIVE]]>,
+    /// The answers, to be filled between receiving and sending. An empty one is not sent.
+    pub answers: Box<[Vec<u8>]>,
+    peers: Box<[libc::sockaddr_storage]>,
+    controls: Box<[Control]>,
+    vectors: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+    /// Whether the address that a datagram came to is asked for, and its answer sent from there.
+    with_local_address: bool,
+}
+
+/// Room for one control message, aligned as its header wants.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+// SAFETY: the raw pointers in `vectors` and `headers` are written before each system call and used by it alone; between
+// calls nothing reads them. Everything else is owned.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    /// `answer` is the longest answer in octets, for which room is made at once.
+    pub fn new(answer: usize, with_local_address: bool) -> Self {
+        // SAFETY: these are plain C structures of integers and pointers, for which all zeros is a valid value.
+        let (peer, vector, header): (libc::sockaddr_storage, libc::iovec, libc::mmsghdr) =
+            unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        Self {
+            datagrams: vec![[0; RECEIVE]; BATCH].into(),
+            answers: (0..BATCH).map(|_| Vec::with_capacity(answer)).collect(),
+            peers: vec![peer; BATCH].into(),
+            controls: vec![Control([0; CONTROL]); BATCH].into(),
+            vectors: vec![vector; BATCH].into(),
+            headers: vec![header; BATCH].into(),
+            with_local_address,
+        }
+    }
+
+    /// Waits for a datagram and takes as many as are there, up to [`BATCH`]; gives their number.
+    ///
+    /// # Errors
+    /// Those of the socket; `WouldBlock` when its receive time-out has passed.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        for i in 0..BATCH {
+            self.vectors[i].iov_base = self.datagrams[i].as_mut_ptr().cast();
+            self.vectors[i].iov_len = RECEIVE;
+            let header = &mut self.headers[i].msg_hdr;
+            header.msg_name = ptr::from_mut(&mut self.peers[i]).cast();
+            header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_iov = ptr::from_mut(&mut self.vectors[i]);
+            header.msg_iovlen = 1;
+            header.msg_control = ptr::null_mut();
+            header.msg_controllen = 0;
+            header.msg_flags = 0;
+            if self.with_local_address {
+                header.msg_control = self.controls[i].0.as_mut_ptr().cast();
+                header.msg_controllen = CONTROL as _;
+            }
+        }
+        // SAFETY: `headers` has BATCH entries, and each points into buffers of this batch with their true lengths, which
+        // stay where they are until the call returns.
+        let received = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_WAITFORONE,
+                ptr::null_mut(),
+            )
+        };
+        usize::try_from(received).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// The datagram in a slot, where it came from, and room for its answer.
+    pub fn slot(&mut self, i: usize) -> (&[u8], SocketAddr, &mut Vec<u8>) {
+        let length = (self.headers[i].msg_len as usize).min(RECEIVE);
+        (&self.datagrams[i][..length], address(&self.peers[i]), &mut self.answers[i])
+    }
+
+    /// Sends the answers of the first `count` slots, those that are not empty, and empties them; gives the number that
+    /// could not be sent.
+    pub fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> usize {
+        let mut filled = 0;
+        for i in 0..count {
+            if self.answers[i].is_empty() {
+                continue;
+            }
+            self.vectors[i].iov_base = self.answers[i].as_mut_ptr().cast();
+            self.vectors[i].iov_len = self.answers[i].len();
+            // The name and the control message are as they were received: answers go back where the query came from,
+            // from where it went to.
+            let mut header = self.headers[i].msg_hdr;
+            if header.msg_controllen > 0 {
+                answer_from_there(&mut header);
+            }
+            self.headers[filled].msg_hdr = header;
+            filled += 1;
+        }
+        let mut sent = 0;
+        let mut failed = 0;
+        while sent + failed < filled {
+            let rest = &mut self.headers[sent + failed..filled];
+            // SAFETY: each header of `rest` points at an address, an iovec and a control buffer of this batch, and the
+            // iovec at the octets of an answer; none of them is touched until the call returns.
+            let result =
+                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0) };
+            match usize::try_from(result) {
+                // Fewer than all may go at once; the rest is tried again.
+                Ok(more @ 1..) => sent += more,
+                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                // The first of the rest cannot be sent: it is passed over, for it must not hold up the others.
+                _ => failed += 1,
+            }
+        }
+        self.answers[..count].iter_mut().for_each(Vec::clear);
+        failed
+    }
+}
+
+/// Turns the control message that told where a datagram came to into one that says where to answer from. `header` is one
+/// that [`Batch::receive`] has filled.
+fn answer_from_there(header: &mut libc::msghdr) {
+    // SAFETY: the kernel filled the first `msg_controllen` octets of the buffer to which `msg_control` points, one of the
+    // batch's, and the CMSG macros stay within that length. The structures read and written have no invalid values, and
+    // are accessed unaligned.
+    unsafe {
+        let control = libc::CMSG_FIRSTHDR(header);
+        let kind = if control.is_null() { (0, 0) } else { ((*control).cmsg_level, (*control).cmsg_type) };
+        header.msg_controllen = match kind {
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                let data = libc::CMSG_DATA(control).cast::<libc::in_pktinfo>();
+                let mut info = data.read_unaligned();
+                // The way back is the routing table's affair; the source address is ours.
+                info.ipi_ifindex = 0;
+                info.ipi_spec_dst = info.ipi_addr;
+                data.write_unaligned(info);
+                libc::CMSG_SPACE(size_of::<libc::in_pktinfo>() as u32) as _
+            }
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                let data = libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>();
+                let mut info = data.read_unaligned();
+                // A link-local address means nothing without its interface.
+                if !Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local() {
+                    info.ipi6_ifindex = 0;
+                }
+                data.write_unaligned(info);
+                libc::CMSG_SPACE(size_of::<libc::in6_pktinfo>() as u32) as _
+            }
+            _ => 0,
+        };
+    }
+}
+
+/// The address that the kernel wrote; an unspecified one of a family that is not IP, which no socket of ours has.
+fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
+    let pointer = ptr::from_ref(storage);
+    match i32::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: a sockaddr_storage is large enough and aligned for any address, and the family says which it is.
+            let address = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+            SocketAddrV4::new(ip, u16::from_be(address.sin_port)).into()
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { &*pointer.cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
+            SocketAddrV6::new(ip, u16::from_be(address.sin6_port), address.sin6_flowinfo, address.sin6_scope_id).into()
+        }
+        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    }
+}
+
+/// Makes the kernel say to which address each datagram came.
+///
+/// # Errors
+/// Those of `setsockopt`.
+pub(super) fn ask_for_local_address(socket: BorrowedFd<'_>, is_v6: bool) -> io::Result<()> {
+    if is_v6 {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1)
+    } else {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, &1)
+    }
+}
+
+/// Spreads datagrams evenly over the sockets that share an address: each goes to one of the first `sockets` at random,
+/// where the default is by the client's address, which gives a busy forwarder to one worker.
+///
+/// # Errors
+/// Those of `setsockopt`.
+pub(super) fn spread_evenly(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
+    /// Where a filter finds a random number (`SKF_AD_OFF + SKF_AD_RANDOM`).
+    const RANDOM: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
+    let instruction = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let mut program = [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, RANDOM),
+        instruction(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, sockets),
+        instruction(libc::BPF_RET | libc::BPF_A, 0),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
+}
+
+fn set_option<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Result<()> {
+    // SAFETY: the pointer and the length are those of `value`, which the kernel copies before the call returns; what a
+    // value itself points at (a filter's program) is borrowed by its owner for as long.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
