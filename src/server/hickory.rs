@@ -25,25 +25,8 @@ pub(super) fn respond(batch: &mut Batch<'_>, message: &[u8], client: SocketAddr,
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
     };
-<<<<<<< HEAD
-    let mut refuse = |rcode: Rcode| {
-        out.extend_from_slice(&wire::screen::refusal(message, rcode));
-        rcode as u16
-    };
-    let request = match Request::from_bytes(message.to_vec(), client, protocol) {
-        Ok(request) if !is_compressed(&request.queries) => request,
-        _ => return refuse(Rcode::FormErr),
-    };
-    for query in request.queries.queries() {
-        responder.count(query.query_type().into(), client, transport);
-    }
-    let written = Written::default();
-    // Nothing in the handler waits, so it is done the first time it is asked.
-    let info = responder.handle_request::<_, TokioTime>(&request, written.clone()).now_or_never();
-    match (info, written.take()) {
-        (Some(info), Some(octets)) => {
-=======
-    let written = Request::from_bytes(message.to_vec(), client, protocol).ok().map(|request| {
+    let request = Request::from_bytes(message.to_vec(), client, protocol).ok();
+    let written = request.filter(|request| !is_compressed(&request.queries)).map(|request| {
         let reply = Reply::to(batch, &request);
         let mut octets = Vec::new();
         let written = reply.whole(&request.queries).destructive_emit(&mut encoder(&mut octets));
@@ -51,7 +34,6 @@ pub(super) fn respond(batch: &mut Batch<'_>, message: &[u8], client: SocketAddr,
     });
     let rcode = match written {
         Some((Ok(info), octets)) => {
->>>>>>> main
             out.extend_from_slice(&octets);
             return info.response_code.into();
         }
