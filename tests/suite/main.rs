@@ -5,6 +5,10 @@ mod common;
 mod histories;
 mod layering;
 mod malformed;
+#[cfg(feature = "sandbox")]
+mod mirrored;
 mod oracle;
 mod rebuild;
+#[cfg(feature = "sandbox")]
+mod watch;
 mod wire;

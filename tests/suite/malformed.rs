@@ -142,6 +142,13 @@ enum Client {
     Tcp { stream: TcpStream, server: SocketAddr, left: usize },
 }
 
+async fn connect(server: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(server).await.unwrap();
+    // A query that follows one without an answer does not wait for the acknowledgement of that.
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
 impl Client {
     async fn udp(server: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -150,7 +157,7 @@ impl Client {
     }
 
     async fn tcp(server: SocketAddr) -> Self {
-        Self::Tcp { stream: TcpStream::connect(server).await.unwrap(), server, left: PER_CONNECTION }
+        Self::Tcp { stream: connect(server).await, server, left: PER_CONNECTION }
     }
 
     fn is_datagram(&self) -> bool {
@@ -164,7 +171,7 @@ impl Client {
             }
             Self::Tcp { stream, server, left } => {
                 if *left == 0 {
-                    (*stream, *left) = (TcpStream::connect(*server).await.unwrap(), PER_CONNECTION);
+                    (*stream, *left) = (connect(*server).await, PER_CONNECTION);
                 }
                 *left -= 1;
                 let length = u16::try_from(message.len()).unwrap().to_be_bytes();
