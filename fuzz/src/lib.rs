@@ -114,10 +114,17 @@ fn big() -> String {
 /// Every name of every Service, every reverse name, and those at the top of the zones.
 fn names(reader: &TableReader) -> Vec<Vec<u8>> {
     const ZONE: &[u8] = b"\x07cluster\x05local\x00";
-    let mut names: Vec<Vec<u8>> =
-        ["", "\x03svc", "\x02db\x03svc", "\x0bdns-version", "\x02ns\x03dns", "\x04nope\x02db\x03svc", "\x04_tcp\x02pg\x02db\x03svc"]
-            .map(|relative| [relative.as_bytes(), ZONE].concat())
-            .to_vec();
+    let mut names: Vec<Vec<u8>> = [
+        "",
+        "\x03svc",
+        "\x02db\x03svc",
+        "\x0bdns-version",
+        "\x02ns\x03dns",
+        "\x04nope\x02db\x03svc",
+        "\x04_tcp\x02pg\x02db\x03svc",
+    ]
+    .map(|relative| [relative.as_bytes(), ZONE].concat())
+    .to_vec();
     names.extend([b"\x00".to_vec(), b"\x07in-addr\x04arpa\x00".to_vec(), b"\x07version\x04bind\x00".to_vec()]);
     let table = reader.pin();
     for (key, records) in table.services() {

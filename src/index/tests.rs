@@ -152,7 +152,7 @@ fn an_endpoint_in_several_slices_counts_once_and_a_hostname_has_all_its_addresse
     let (a, b) = (slice("db/pg-a").of("db/pg"), slice("db/pg-b").of("db/pg"));
     cluster.slice(Change::Apply(a.host("pg-0", "10.0.0.1").host("", "10.0.0.9").port("sql", 5432)));
     cluster.slice(Change::Apply(b.host("pg-0", "10.0.0.1").host("pg-0", "10.0.0.2").port("sql", 5432)));
-    assert_eq!(cluster.hosts("db/pg"), ["10-0-0-9=10.0.0.9", "pg-0=10.0.0.1,10.0.0.2"]);
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2", "10-0-0-9=10.0.0.9"]);
     assert_eq!(cluster.records("db/pg").unwrap().all_srv.len(), 2, "one for each target");
     cluster.slice(Change::Delete(object("db/pg-a")));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2"], "the other slice still says so");
