@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::runtime::utils::Backoff;
@@ -18,6 +19,8 @@ use crate::metrics::{Metrics, Resource, WatchEvent};
 /// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
 /// unnoticed (kube gives up five seconds later).
 const WATCH_SECONDS: u32 = 50;
+/// The longest pause between two tries that a server may ask for. That of the backoff is the same.
+const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
 pub const WATCHED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
@@ -117,9 +120,8 @@ async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<
                 }
                 Err(error) => {
                     reporter.error(&error);
-                    if let Some(pause) = backoff.next() {
-                        tokio::time::sleep(pause).await;
-                    }
+                    let pause = backoff.next().unwrap_or_default().max(asked_pause(&error));
+                    tokio::time::sleep(pause).await;
                     if is_position_lost(&error) {
                         break;
                     }
@@ -127,6 +129,18 @@ async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<
             }
         }
     }
+}
+
+/// How long the server asks to be left alone (`Retry-After`), within reason.
+fn asked_pause(error: &watcher::Error) -> Duration {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        watcher::Error::WatchError(status) => status,
+        _ => return Duration::ZERO,
+    };
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    Duration::from_secs(seconds.into()).min(MAX_ASKED_PAUSE)
 }
 
 /// Whether the server refuses the streaming list that `config` asks for: before Kubernetes 1.27, and later where the

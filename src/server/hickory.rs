@@ -25,7 +25,8 @@ pub(super) fn respond(batch: &mut Batch<'_>, message: &[u8], client: SocketAddr,
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
     };
-    let written = Request::from_bytes(message.to_vec(), client, protocol).ok().map(|request| {
+    let request = Request::from_bytes(message.to_vec(), client, protocol).ok();
+    let written = request.filter(|request| !is_compressed(&request.queries)).map(|request| {
         let reply = Reply::to(batch, &request);
         let mut octets = Vec::new();
         let written = reply.whole(&request.queries).destructive_emit(&mut encoder(&mut octets));
@@ -48,6 +49,16 @@ fn encoder(octets: &mut Vec<u8>) -> BinEncoder<'_> {
     let mut encoder = BinEncoder::new(octets);
     encoder.set_max_size(MAX_MESSAGE);
     encoder
+}
+
+/// Whether the question's name is compressed. There is no name before it that it could point to, only the header: as part
+/// of the answer, which has another header, it would say something else.
+fn is_compressed(queries: &Queries) -> bool {
+    /// Octets of type and class after a name.
+    const TYPE_AND_CLASS: usize = 4;
+    let octets = queries.queries().iter().map(|query| query.original().name()).map(wire_name);
+    let octets = octets.map(|name| name.map_or(0, |name| name.as_wire().len() + TYPE_AND_CLASS));
+    octets.sum::<usize>() != queries.as_bytes().len()
 }
 
 /// The sections of a reply as hickory wants them.

@@ -7,11 +7,19 @@ mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
 mod forwarders;
+mod histories;
 mod layering;
+mod malformed;
+#[cfg(feature = "sandbox")]
+mod mirrored;
+mod oracle;
 mod peers;
 mod program;
+mod rebuild;
 #[cfg(feature = "sandbox")]
 mod startup;
 #[cfg(feature = "sandbox")]
 mod walkthroughs;
+#[cfg(feature = "sandbox")]
+mod watch;
 mod wire;
