@@ -9,6 +9,7 @@ mod deploy;
 mod forwarders;
 mod layering;
 mod peers;
+#[cfg(feature = "sandbox")]
 mod program;
 #[cfg(feature = "sandbox")]
 mod startup;
