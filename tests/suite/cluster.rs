@@ -176,6 +176,9 @@ impl Drop for Cluster {
         // The sandbox ends with the program.
         if env::var_os(KUBECONFIG).is_some() && !thread::panicking() {
             self.kubectl(&format!("delete -f {} --ignore-not-found", self.manifest));
+            for app in ["redis", "db"] {
+                self.kubectl(&format!("delete persistentvolumeclaims -l app={app}"));
+            }
         }
     }
 }

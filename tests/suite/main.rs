@@ -14,6 +14,7 @@ mod malformed;
 mod mirrored;
 mod oracle;
 mod peers;
+#[cfg(feature = "sandbox")]
 mod program;
 mod rebuild;
 #[cfg(feature = "sandbox")]

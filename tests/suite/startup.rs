@@ -203,7 +203,7 @@ async fn a_server_that_cannot_be_reached_is_waited_for_with_one_warning() {
     for resource in ["services", "endpointslices"] {
         until("a second attempt", || (failures(&program, resource, "unreachable") > 1).then_some(()));
     }
-    assert_eq!(warnings(&program), [warning.clone()]);
+    assert_eq!(warnings(&program).len(), 1);
 
     sandbox.faults().remove(down);
     program.until_synchronised();
