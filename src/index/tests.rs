@@ -135,9 +135,13 @@ fn a_service_and_its_slices_may_come_in_either_order_and_go_in_either_order() {
     for come in [[pg(), pods()], [pods(), pg()]] {
         for go in [[no_pg(), no_pods()], [no_pods(), no_pg()]] {
             let mut cluster = Cluster::new();
-            come.clone().into_iter().for_each(|update| drop(cluster.apply(update)));
+            for update in come.clone() {
+                cluster.apply(update);
+            }
             assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-            go.into_iter().for_each(|update| drop(cluster.apply(update)));
+            for update in go {
+                cluster.apply(update);
+            }
             assert_eq!(cluster.records("db/pg"), None);
             assert!(cluster.index.slices_of.is_empty() && cluster.index.service_objects.is_empty());
         }
