@@ -178,6 +178,8 @@ def histories():
     yield "malformed", "\n".join([f"E {dumps(wrong)}", "S []", "S null", 'E {"metadata":{}}', "S {}", "E 1e999", "<E", ">E"])
     odd = {**slice_, "endpoints": [{"addresses": []}, {"addresses": ["::ffff:10.0.0.1"]}, 7, {**endpoint, "hostname": "A_b"}],
            "ports": [{"port": 70000}, {"name": "", "port": 1}, {"name": "x" * 80, "port": 2}, {"protocol": "SCTP", "name": "s", "port": 3}]}
+    named = lambda name: "S " + dumps({"metadata": {"namespace": "db", "name": name}, "spec": {"clusterIP": "10.96.0.1"}})
+    yield "upper-case", "\n".join([named("pg"), named("PG"), "!", "s db/PG", "!", named("Pg"), "s db/pg"])
     yield "odd-parts", "\n".join([f"S {dumps(service)}", f"E {dumps(odd)}", "!", f"E {dumps(slice_)}"])
 
 

@@ -10,7 +10,8 @@ use std::thread;
 use headless_dns::admin::RecordsSource;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{
-    Change, Endpoint, ObjectKey, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, Update,
+    Change, Endpoint, ObjectKey, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, Update, Watched,
+    read_json,
 };
 use headless_dns::export::Records;
 use headless_dns::index::Index;
@@ -136,7 +137,7 @@ fn addresses() -> BTreeSet<IpAddr> {
 }
 
 fn port_owner(number: u8) -> Option<Box<[u8]>> {
-    let protocol = if number % 2 == 0 { Protocol::Tcp } else { Protocol::Udp };
+    let protocol = if number.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp };
     protocol.owner((number > 0).then_some("peer")).unwrap()
 }
 
@@ -314,6 +315,25 @@ fn an_interrupted_relist_loses_nothing_and_the_next_one_removes_what_is_gone() {
     assert_eq!(tell(&[relist(false)]), ["db/mix", "db/pg"]);
     assert_eq!(tell(&[relist(true)]), ["db/pg"]);
     assert!(reader.pin().reverse(address(1)).is_none(), "its reverse names go with it");
+}
+
+/// The DNS does not tell letters apart by case; no server of the API gives two such names, and one that did would not
+/// make one Service of them.
+#[test]
+fn a_service_whose_name_has_upper_case_letters_is_none() {
+    let json = |name: &str| {
+        format!(r#"{{"metadata": {{"namespace": "db", "name": "{name}"}}, "spec": {{"clusterIP": "10.96.0.1"}}}}"#)
+    };
+    let read = |name| read_json(Watched::Services, Scope::All, json(name).as_bytes()).unwrap();
+    let (mut writer, reader) = table();
+    let mut index = Index::default();
+    let (upper, problems) = read("PG");
+    assert_eq!(problems, ["metadata.name: \"PG\" has upper-case letters"]);
+    for update in [read("pg").0, upper, Update::Service(Scope::All, Change::Delete(ObjectKey::new("db", "PG")))] {
+        index.apply(update);
+        writer.publish(index.take_batch());
+        assert_eq!(reader.pin().size().services, 1);
+    }
 }
 
 /// Versions that are published while others read.
