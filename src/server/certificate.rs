@@ -177,3 +177,86 @@ impl CertificateFiles {
 fn octets(file: &Path) -> Result<Vec<u8>, CertificateError> {
     fs::read(file).map_err(|source| CertificateError::Read { file: file.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder {
+        _folder: tempfile::TempDir,
+        files: CertificateFiles,
+    }
+
+    fn folder() -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        let files = CertificateFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+        let folder = Folder { _folder: folder, files };
+        let (certificate, key) = pair();
+        folder.write(&certificate, &key);
+        folder
+    }
+
+    /// A certificate and its key.
+    fn pair() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    impl Folder {
+        fn write(&self, certificate: &str, key: &str) {
+            fs::write(&self.files.certificate, certificate).unwrap();
+            fs::write(&self.files.key, key).unwrap();
+        }
+
+        /// Why the files cannot be used, without the folder.
+        fn complaint(&self) -> String {
+            let error = Certificate::read(self.files.clone()).unwrap_err().to_string();
+            error.replace(&format!("{}/", self._folder.path().display()), "")
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_named_with_the_reason() {
+        let folder = folder();
+        let ((certificate, key), (_, other_key)) = (pair(), pair());
+        for (certificate, key, complaint) in [
+            ("", &*key, "tls.crt is not a PEM file with a certificate: "),
+            (&*key, &*key, "tls.crt is not a PEM file with a certificate: "),
+            (&*certificate, "", "tls.key is not a PEM file with a private key: "),
+            (&*certificate, &*certificate, "tls.key is not a PEM file with a private key: "),
+            (&*certificate, &*other_key, "the key in tls.key is not the one of the certificate in tls.crt"),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &*key, "tls.crt cannot be used: "),
+            (
+                &*certificate,
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                "tls.key cannot be used: ",
+            ),
+        ] {
+            folder.write(certificate, key);
+            let found = folder.complaint();
+            assert!(found.starts_with(complaint), "{found} instead of {complaint}");
+        }
+        fs::remove_file(&folder.files.key).unwrap();
+        folder.complaint().strip_prefix("cannot read tls.key: ").expect("a file that is not there");
+    }
+
+    #[test]
+    fn a_new_certificate_is_taken_over_and_a_broken_one_is_not_and_is_complained_of_once() {
+        let folder = folder();
+        let certificate = Certificate::read(folder.files.clone()).unwrap();
+        let in_use = || certificate.current.load().cert.clone();
+        let mut follower = Follower { certificate: Arc::clone(&certificate), trouble: None };
+        let first = in_use();
+        let (new, key) = pair();
+        folder.write(&new, "half a key");
+        follower = follower.look();
+        assert!(follower.trouble.as_ref().is_some_and(|trouble| !trouble.is_logged), "it may still be on its way");
+        follower = follower.look();
+        assert!(follower.trouble.as_ref().is_some_and(|trouble| trouble.is_logged));
+        assert_eq!(in_use(), first);
+        folder.write(&new, &key);
+        follower = follower.look();
+        assert!(follower.trouble.is_none());
+        assert_ne!(in_use(), first);
+    }
+}

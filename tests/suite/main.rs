@@ -2,5 +2,6 @@
 
 mod cases;
 mod common;
+mod encrypted;
 mod layering;
 mod wire;
