@@ -10,9 +10,9 @@ use crate::config::LogFormat;
 /// The variable that switches colours off in any program, see <https://no-color.org>.
 const NO_COLOR: &str = "NO_COLOR";
 
-/// kube complains at each attempt of what the watch of this program says once, with what to do about it. Directives of
-/// one's own for it come later and win.
-const QUIET: &str = "kube_runtime=error,kube_client=off";
+/// kube complains at each attempt of what the watch of this program says once, with what to do about it. hickory tells of
+/// every query, and warns of what any client can do to it. Directives of one's own for them come later and win.
+const QUIET: &str = "kube_runtime=error,kube_client=off,hickory_server=error";
 
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
