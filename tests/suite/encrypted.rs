@@ -306,9 +306,11 @@ async fn kdig_gets_answers_over_every_encrypted_transport() {
     ] {
         let address = at(&server, transport);
         let output = tokio::process::Command::new("kdig")
-            .args([&format!("@{}", address.ip()), "-p", &address.port().to_string(), how, "+short", NAME, "A"])
+            .args([&format!("@{}", address.ip()), "-p", &address.port().to_string()])
+            // Before the transport: as kdig reads its arguments, these ask for TLS, and the last one wins.
             .arg(format!("+tls-ca={}", secret.certificate().display()))
             .arg(format!("+tls-hostname={}", clients::HOST))
+            .args([how, "+short", NAME, "A"])
             .output();
         let output = timeout(PATIENCE, output).await.expect("in time").expect("kdig runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "10.1.0.10\n", "{how} over {}", transport.as_str());
