@@ -39,6 +39,9 @@ pub use responder::{Batch, Responder, Worker};
 
 use crate::metrics::{Metrics, Transport};
 
+/// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
+pub const QUIET: &str = "hickory_server=error";
+
 /// What is allowed to clients that connect.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {

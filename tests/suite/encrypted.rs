@@ -235,6 +235,14 @@ async fn an_https_connection_without_queries_is_closed_even_if_it_asks_for_other
 }
 
 #[tokio::test]
+async fn a_quic_connection_without_queries_is_closed() {
+    let (secret, server) = started(StreamLimits { idle: Duration::from_millis(300), ..LIMITS });
+    let (_endpoint, connection) = connect_quic(at(&server, Transport::Quic), &secret).await;
+    assert!(!ask_quic(&connection, &question().to_vec().unwrap()).await.is_empty());
+    timeout(PATIENCE, connection.closed()).await.expect("closed in time");
+}
+
+#[tokio::test]
 async fn an_http_request_that_is_no_query_is_told_what_is_wrong() {
     let (secret, server) = started(LIMITS);
     let mut https = connect_https(at(&server, Transport::Https), &secret).await;
