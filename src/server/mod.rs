@@ -4,7 +4,7 @@
 //! udp.rs     datagrams ──────┐                        ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
 //! stream.rs  TCP, tls.rs TLS ┼─▶ responder.rs: screen ┤
 //! https.rs   HTTPS ──────────┘                        └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
-//! quic.rs    QUIC ────────── hickory reads ──────────────────────────────────▲
+//! quic.rs    QUIC ─▶ hickory-server reads ─────────────────────▶ hickory.rs ─▶ authority ─▶ hickory.rs
 //! ```
 //!
 //! `accept.rs` and `limits.rs` stand before whatever runs over TCP, `certificate.rs` beside whatever is encrypted.
