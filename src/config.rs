@@ -129,7 +129,8 @@ options! {
         /// `/dns-query` makes the URL `https://<name>/dns-query`, which is what clients expect.
         https_path: String = "/dns-query", "--https-path PATH", parse::url_path;
         /// Addresses to answer on over QUIC (RFC 9250, usually port 853 of UDP). An empty list is off.
-        /// The number of connections over QUIC has no limit yet: open it to clients that are trusted.
+        /// The number of connections over QUIC has no limit yet, and one slow handshake delays the next: open it to
+        /// clients that are trusted. A connection ends after 99 answers, and its client opens another.
         quic_listen: Vec<SocketAddr> = [], "--quic-listen ADDRESS:PORT", parse::listen_if_any;
         /// File with the certificate of the encrypted transports and those of intermediate authorities, PEM.
         /// It and `tls_key` are required when one of those transports is on, and read again within seconds when they

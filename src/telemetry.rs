@@ -6,13 +6,14 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
 
 use crate::config::LogFormat;
+use crate::server;
 
 /// The variable that switches colours off in any program, see <https://no-color.org>.
 const NO_COLOR: &str = "NO_COLOR";
 
-/// kube complains at each attempt of what the watch of this program says once, with what to do about it. hickory tells of
-/// every query, and warns of what any client can do to it. Directives of one's own for them come later and win.
-const QUIET: &str = "kube_runtime=error,kube_client=off,hickory_server=error";
+/// kube complains at each attempt of what the watch of this program says once, with what to do about it. Directives of
+/// one's own for it come later and win.
+const QUIET: &str = "kube_runtime=error,kube_client=off";
 
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum TelemetryError {
 pub fn init(level: &str, format: LogFormat) -> Result<(), TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
+    let filter = EnvFilter::try_new(format!("{QUIET},{},{level}", server::QUIET))
         .map_err(|error| TelemetryError::Filter(level.to_owned(), error))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

@@ -4,7 +4,7 @@
 //! udp.rs     datagrams ──────┐                        ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
 //! stream.rs  TCP, tls.rs TLS ┼─▶ responder.rs: screen ┤
 //! https.rs   HTTPS ──────────┘                        └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
-//! quic.rs    QUIC ────────── hickory reads ──────────────────────────────────▲
+//! quic.rs    QUIC ─▶ hickory-server reads ─────────────────────▶ hickory.rs ─▶ authority ─▶ hickory.rs
 //! ```
 //!
 //! `accept.rs` and `limits.rs` stand before whatever runs over TCP, `certificate.rs` beside whatever is encrypted.
@@ -38,6 +38,9 @@ pub use encrypted::Encrypted;
 pub use responder::{Batch, Responder, Worker};
 
 use crate::metrics::{Metrics, Transport};
+
+/// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
+pub const QUIET: &str = "hickory_server=error";
 
 /// What is allowed to clients that connect.
 #[derive(Clone, Copy, Debug)]

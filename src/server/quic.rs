@@ -1,10 +1,15 @@
 //! DNS over QUIC (RFC 9250), on hickory-server's listener.
 //!
-//! What that listener bounds: a handshake (5 s), the wait for a query (our idle time-out), queries of a connection (100,
-//! one at a time), the streams and windows of a connection (quinn's defaults). What it does not, and leaves no place for us
-//! to bound: the number of connections, in all and per client. It finishes one handshake before it begins the next, so that
-//! clients which never finish theirs delay the others. It also reads a message before we see it, with memory reserved by
-//! its QDCOUNT for as long as that takes. Hence: for clients that are trusted.
+//! What that listener bounds: a handshake (5 s), the wait for a query (our idle time-out), queries of a connection (one at a
+//! time, 100 in all), the streams and windows of a connection (quinn's defaults). What it leaves no place for us to bound or
+//! to mend, as of hickory-server 0.26.3:
+//!
+//! - There may be any number of connections, in all and of one client.
+//! - It finishes one handshake before it begins the next: a client that never finishes delays the others by up to 5 s.
+//! - It ends a connection with its 100th answer unsent; the client has to ask again on another one.
+//! - It reads a message before we see it, with memory reserved by its QDCOUNT for as long as that takes.
+//!
+//! Hence: for clients that are trusted.
 
 use std::io;
 use std::net::SocketAddr;

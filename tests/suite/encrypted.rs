@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::common::{LIMITS, PATIENCE, Server, options, query, read_framed};
-use clients::{Secret, ask_quic, bare, connect, connect_https, connect_quic, get, post, send};
+use clients::{Secret, ask_quic, bare, connect, connect_https, connect_quic, endless_post, get, post, send};
 
 const NAME: &str = "pg-0.pg.db.svc.cluster.local.";
 const MANIFESTS: &str = "
@@ -184,32 +184,36 @@ async fn the_keepalive_option_is_answered_over_tls_and_not_over_https_and_is_an_
 }
 
 #[tokio::test]
-async fn silent_tls_clients_are_closed_in_time_and_count_from_the_first_packet() {
-    let limits = StreamLimits { connections_per_client: 2, idle: Duration::from_millis(300), ..LIMITS };
-    let (secret, server) = started(limits);
-    for transport in [Transport::Tls, Transport::Https] {
-        let address = at(&server, transport);
-        let mut silent = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+async fn a_connection_too_many_is_closed_at_once_before_any_handshake() {
+    /// Well below the time that is given to a handshake.
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let (_secret, server) = started(StreamLimits { connections_per_client: 2, ..LIMITS });
+    let (tls, https) = (at(&server, Transport::Tls), at(&server, Transport::Https));
+    let _silent = [TcpStream::connect(tls).await.unwrap(), TcpStream::connect(https).await.unwrap()];
+    for address in [tls, https, server.address] {
         let mut too_many = TcpStream::connect(address).await.unwrap();
-        let closed = timeout(PATIENCE, too_many.read_u8()).await.expect("closed in time");
-        closed.expect_err("a connection too many is closed");
-        for stream in &mut silent {
-            // Neither shakes hands; both make room.
-            while let Ok(1..) = timeout(PATIENCE, stream.read(&mut [0; 64])).await.expect("closed in time") {}
-        }
+        let closed = timeout(AT_ONCE, too_many.read_u8()).await.expect("closed at once");
+        closed.expect_err("no octet comes from a server that does not serve");
+    }
+}
+
+#[tokio::test]
+async fn silent_tls_clients_are_closed_in_time() {
+    let (secret, server) = started(StreamLimits { idle: Duration::from_millis(300), ..LIMITS });
+    for transport in [Transport::Tls, Transport::Https] {
+        let mut silent = TcpStream::connect(at(&server, transport)).await.unwrap();
+        let until_closed = async { while let Ok(1..) = silent.read(&mut [0; 64]).await {} };
+        timeout(PATIENCE, until_closed).await.expect("closed in time");
     }
     // One that has asked is closed after a while too, with an end that is announced.
-    let mut tls = connect_when_there_is_room(at(&server, Transport::Tls), &secret).await;
+    let mut tls = connect(at(&server, Transport::Tls), secret.client(DOT)).await.unwrap();
     tls.write_all(&framed(&question().to_vec().unwrap())).await.unwrap();
     read_framed(&mut tls).await.expect("an answer");
     assert_eq!(timeout(PATIENCE, tls.read(&mut [0; 1])).await.expect("in time").expect("an announced end"), 0);
 }
 
-/// A connection to a server that may not have counted an earlier one out yet.
-async fn connect_when_there_is_room(
-    address: SocketAddr,
-    secret: &Secret,
-) -> tokio_rustls::client::TlsStream<TcpStream> {
+/// A connection to a server that may not have seen its new certificate yet.
+async fn connect_once_renewed(address: SocketAddr, secret: &Secret) -> tokio_rustls::client::TlsStream<TcpStream> {
     timeout(PATIENCE, async {
         loop {
             if let Ok(stream) = connect(address, secret.client(DOT)).await {
@@ -218,7 +222,7 @@ async fn connect_when_there_is_room(
         }
     })
     .await
-    .expect("room in time")
+    .expect("the new certificate in time")
 }
 
 #[tokio::test]
@@ -232,6 +236,27 @@ async fn an_https_connection_without_queries_is_closed_even_if_it_asks_for_other
         }
     };
     timeout(PATIENCE, closed).await.expect("closed in time");
+}
+
+#[tokio::test]
+async fn an_https_client_that_does_not_go_on_is_not_waited_for() {
+    let (secret, server) = started(StreamLimits { idle: Duration::from_millis(300), ..LIMITS });
+    // After the handshake of TLS, nothing of HTTP.
+    let mut mute = connect(at(&server, Transport::Https), secret.client(Some(b"h2"))).await.unwrap();
+    let until_closed = async { while let Ok(1..) = mute.read(&mut [0; 64]).await {} };
+    timeout(PATIENCE, until_closed).await.expect("closed in time");
+    // A request without its body.
+    let mut https = connect_https(at(&server, Transport::Https), &secret).await;
+    let answer = timeout(PATIENCE, send(&mut https, endless_post())).await.expect("in time");
+    assert_eq!(answer.0, StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_quic_connection_without_queries_is_closed() {
+    let (secret, server) = started(StreamLimits { idle: Duration::from_millis(300), ..LIMITS });
+    let (_endpoint, connection) = connect_quic(at(&server, Transport::Quic), &secret).await;
+    assert!(!ask_quic(&connection, &question().to_vec().unwrap()).await.is_empty());
+    timeout(PATIENCE, connection.closed()).await.expect("closed in time");
 }
 
 #[tokio::test]
@@ -263,7 +288,7 @@ async fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on()
     let (_endpoint, quic_before) = connect_quic(at(&server, Transport::Quic), &secret).await;
     secret.renew();
     // Trusts the new certificate alone.
-    let mut after = connect_when_there_is_room(address, &secret).await;
+    let mut after = connect_once_renewed(address, &secret).await;
     connect_https(at(&server, Transport::Https), &secret).await;
     connect_quic(at(&server, Transport::Quic), &secret).await;
     let octets = question().to_vec().unwrap();
@@ -306,9 +331,11 @@ async fn kdig_gets_answers_over_every_encrypted_transport() {
     ] {
         let address = at(&server, transport);
         let output = tokio::process::Command::new("kdig")
-            .args([&format!("@{}", address.ip()), "-p", &address.port().to_string(), how, "+short", NAME, "A"])
+            .args([&format!("@{}", address.ip()), "-p", &address.port().to_string()])
+            // Before the transport: as kdig reads its arguments, these ask for TLS, and the last one wins.
             .arg(format!("+tls-ca={}", secret.certificate().display()))
             .arg(format!("+tls-hostname={}", clients::HOST))
+            .args([how, "+short", NAME, "A"])
             .output();
         let output = timeout(PATIENCE, output).await.expect("in time").expect("kdig runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "10.1.0.10\n", "{how} over {}", transport.as_str());

@@ -1,11 +1,13 @@
 //! Clients of the encrypted transports that can be made to misbehave, and certificates for them to trust.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -16,6 +18,9 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// What a request carries.
+pub type Body = BoxBody<Bytes, Infallible>;
 
 /// The name that all certificates here are for.
 pub const HOST: &str = "localhost";
@@ -87,7 +92,7 @@ pub async fn connect(server: SocketAddr, config: ClientConfig) -> std::io::Resul
 }
 
 /// An HTTP/2 connection.
-pub async fn connect_https(server: SocketAddr, secret: &Secret) -> SendRequest<Full<Bytes>> {
+pub async fn connect_https(server: SocketAddr, secret: &Secret) -> SendRequest<Body> {
     let stream = connect(server, secret.client(Some(b"h2"))).await.expect("a connection");
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
     let (sender, connection) = handshake.await.expect("HTTP/2");
@@ -96,24 +101,31 @@ pub async fn connect_https(server: SocketAddr, secret: &Secret) -> SendRequest<F
 }
 
 /// A POST of `body` to the path where queries are answered.
-pub fn post(body: Vec<u8>) -> Request<Full<Bytes>> {
+pub fn post(body: Vec<u8>) -> Request<Body> {
     let request = Request::post(format!("https://{HOST}/dns-query")).header("content-type", "application/dns-message");
-    request.body(Full::from(body)).expect("a request")
+    request.body(Full::from(body).boxed()).expect("a request")
+}
+
+/// A POST whose body never comes.
+pub fn endless_post() -> Request<Body> {
+    let mut request = post(Vec::new());
+    *request.body_mut() = StreamBody::new(futures::stream::pending()).boxed();
+    request
 }
 
 /// A request without a body.
-pub fn bare(method: Method, path_and_query: &str) -> Request<Full<Bytes>> {
+pub fn bare(method: Method, path_and_query: &str) -> Request<Body> {
     let request = Request::builder().method(method).uri(format!("https://{HOST}{path_and_query}"));
-    request.body(Full::default()).expect("a request")
+    request.body(Full::default().boxed()).expect("a request")
 }
 
 /// The GET that asks `query`.
-pub fn get(query: &[u8]) -> Request<Full<Bytes>> {
+pub fn get(query: &[u8]) -> Request<Body> {
     bare(Method::GET, &format!("/dns-query?x=y&dns={}", data_encoding::BASE64URL_NOPAD.encode(query)))
 }
 
 /// The status and the body that come back.
-pub async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> (StatusCode, Vec<u8>) {
+pub async fn send(sender: &mut SendRequest<Body>, request: Request<Body>) -> (StatusCode, Vec<u8>) {
     let response = sender.send_request(request).await.expect("a response");
     let status = response.status();
     (status, response.into_body().collect().await.expect("a body").to_bytes().into())
