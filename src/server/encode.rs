@@ -11,7 +11,7 @@ use crate::records::{Addresses, Srv, SrvTarget};
 use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, Rcode, RrType, WireOptions};
 
 /// How an answer is to be written.
-pub(super) struct Encoding<'a> {
+pub struct Encoding<'a> {
     pub options: &'a WireOptions,
     pub is_datagram: bool,
     /// The record of each RRset that comes first, modulo their number.
@@ -20,7 +20,7 @@ pub(super) struct Encoding<'a> {
 
 /// Appends the message that answers `query` to `out`, within the limit of its transport. What does not fit is left out:
 /// additional records without a word (RFC 2181 section 9), others with TC set.
-pub(super) fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
+pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
     let ede = answer.ede.filter(|_| query.edns.is_some());
     let keepalive = query.edns.is_some_and(|edns| edns.wants_keepalive && !encoding.is_datagram);
     let limit = usize::from(encoding.options.limit(query.edns.as_ref(), encoding.is_datagram));

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use encode::{Encoding, encode};
 pub use responder::{Batch, Responder, Worker};
 
 use crate::metrics::Metrics;

@@ -2,5 +2,6 @@
 
 mod cases;
 mod common;
+mod fixture;
 mod layering;
 mod wire;
