@@ -30,7 +30,7 @@ pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, o
     out.extend_from_slice(query.question);
     let mut message =
         Message { end: start + limit - reserved, question: query.name.as_wire(), rotation: encoding.rotation, out };
-    let answers: Counted = answer.answer.iter().map(|rrset| message.rrset(rrset)).sum();
+    let answers: Counted = answer.answer().map(|rrset| message.rrset(&rrset)).sum();
     let authorities: Counted = answer.authority.iter().map(|rrset| message.rrset(rrset)).sum();
     let is_truncated = answers.cut || authorities.cut;
     let additionals = if is_truncated { 0 } else { message.additional(&answer.additional) };
@@ -158,7 +158,7 @@ impl Message<'_> {
                 let name = |owner| NameParts([owner, svc, zone, &[]]);
                 rotated(owners, self.rotation).for_each(|owner| write(self, &|m| m.name(&name(owner))));
             }
-            Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&name)),
+            Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&NameParts::whole(name))),
             Data::Soa(soa) => write(self, &|m| m.soa(&soa)),
             Data::Txt(text) => write(self, &|m| m.character_string(text)),
             Data::Hinfo(cpu, os) => write(self, &|m| {
@@ -173,7 +173,9 @@ impl Message<'_> {
     fn additional(&mut self, additional: &Additional<'_>) -> u16 {
         match additional {
             Additional::None => 0,
-            Additional::NameServer { owner, ttl, addresses } => self.addresses(owner, *ttl, addresses).records,
+            Additional::NameServer { owner, ttl, addresses } => {
+                self.addresses(&NameParts::whole(owner), *ttl, addresses).records
+            }
             Additional::Targets(set) => self.targets(set),
         }
     }
@@ -215,19 +217,16 @@ impl Message<'_> {
             Owner::Question => self.put(&(POINTER | QUESTION_OFFSET as u16).to_be_bytes()),
             Owner::Name(name) => self.name(name),
         }
-        self.put(&rr_type.0.to_be_bytes());
-        self.put(&class.0.to_be_bytes());
-        self.put(&ttl.to_be_bytes());
-        let length = self.out.len();
-        self.put(&[0, 0]);
+        self.put(&record_fixed(rr_type, class, ttl));
+        let begin = self.out.len();
         data(self);
-        let octets = self.out.len() - length - 2;
         if self.out.len() > self.end {
             self.out.truncate(before);
             return false;
         }
         // What fits into a message is no longer than one.
-        self.out[length..length + 2].copy_from_slice(&(octets as u16).to_be_bytes());
+        let length = (self.out.len() - begin) as u16;
+        self.out[begin - RDLENGTH..begin].copy_from_slice(&length.to_be_bytes());
         true
     }
 
@@ -282,8 +281,8 @@ impl Message<'_> {
     }
 
     fn soa(&mut self, soa: &Soa<'_>) {
-        self.name(&soa.mname);
-        self.name(&soa.rname);
+        self.name(&NameParts::whole(soa.mname));
+        self.name(&NameParts::whole(soa.rname));
         for field in [soa.serial, soa.refresh, soa.retry, soa.expire, soa.minimum] {
             self.put(&field.to_be_bytes());
         }
@@ -294,6 +293,17 @@ impl Message<'_> {
         self.put(&[text.len() as u8]);
         self.put(text);
     }
+}
+
+/// Octets of the length of a record's data.
+const RDLENGTH: usize = 2;
+/// Octets of a record between its owner and its data (RFC 1035 section 4.1.3).
+const RECORD_FIXED: usize = 8 + RDLENGTH;
+
+/// Type, class, TTL, and a length of zero: at once, because a record is written for each endpoint of a Service.
+fn record_fixed(rr_type: RrType, class: Class, ttl: u32) -> [u8; RECORD_FIXED] {
+    let ([t0, t1], [c0, c1], [s0, s1, s2, s3]) = (rr_type.0.to_be_bytes(), class.0.to_be_bytes(), ttl.to_be_bytes());
+    [t0, t1, c0, c1, s0, s1, s2, s3, 0, 0]
 }
 
 /// All items, beginning with the one at `rotation` (modulo their number).

@@ -126,14 +126,14 @@ impl Candidate for Dash {
 }
 
 /// One measurement: millions of look-ups a second of all readers together, publications a second in thousands,
-/// nanoseconds of a batch at 50 %, 99 %, 99.9 % and at the slowest.
-type Figures = [f64; 6];
+/// nanoseconds of a batch at 50 %, 99 %, 99.9 % and at the slowest, and how often a reader was put to sleep by a lock.
+type Figures = [f64; 7];
 
 fn measure<C: Candidate>(keys: &[Key], readers: usize, with_writer: bool) -> Figures {
     let map = C::new();
     keys.iter().for_each(|key| map.publish(key.clone(), Records::of(0)));
     let (stop, published) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let mut batches: Vec<u32> = thread::scope(|scope| {
+    let (mut batches, sleeps) = thread::scope(|scope| {
         if with_writer {
             scope.spawn(|| {
                 for (version, key) in keys.iter().cycle().enumerate() {
@@ -146,7 +146,8 @@ fn measure<C: Candidate>(keys: &[Key], readers: usize, with_writer: bool) -> Fig
             });
         }
         let read = |first: usize| {
-            let mut batches = Vec::with_capacity(MOST_BATCHES);
+            let mut batches = Vec::<u32>::with_capacity(MOST_BATCHES);
+            let before = sleeps();
             // A stride that shares no factor with the number of keys, so that the order is not that of memory.
             let mut places = (first..).step_by(7_919).map(|place| &keys[place % keys.len()]);
             let began = Instant::now();
@@ -157,12 +158,13 @@ fn measure<C: Candidate>(keys: &[Key], readers: usize, with_writer: bool) -> Fig
                 batches.push((done - now).as_nanos() as u32);
                 now = done;
             }
-            batches
+            (batches, sleeps() - before)
         };
         let readers: Vec<_> = (0..readers).map(|reader| scope.spawn(move || read(reader * 17))).collect();
-        let batches = readers.into_iter().flat_map(|reader| reader.join().expect("a reader")).collect();
+        let (batches, sleeps): (Vec<_>, Vec<_>) =
+            readers.into_iter().map(|reader| reader.join().expect("a reader")).unzip();
         stop.store(true, Ordering::Relaxed);
-        batches
+        (batches.concat(), sleeps.into_iter().sum::<u32>())
     });
     batches.sort_unstable();
     let at = |share: f64| f64::from(batches[((batches.len() - 1) as f64 * share) as usize]);
@@ -174,7 +176,16 @@ fn measure<C: Candidate>(keys: &[Key], readers: usize, with_writer: bool) -> Fig
         at(0.99),
         at(0.999),
         at(1.0),
+        f64::from(sleeps),
     ]
+}
+
+/// How often this thread has gone to sleep of its own accord. A reader does nothing that could put it to sleep but wait
+/// for a lock; that the machine is busy with others does not count.
+fn sleeps() -> u32 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("the thread's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).expect("a number")
 }
 
 fn main() {
@@ -183,7 +194,7 @@ fn main() {
     let candidates: [(&str, fn(&[Key], usize, bool) -> Figures); 3] =
         [(Papaya::NAME, measure::<Papaya>), (Snapshots::NAME, measure::<Snapshots>), (Dash::NAME, measure::<Dash>)];
     println!("{SERVICES} Services, batches of {BATCH} look-ups, medians of {ROUNDS} rounds of {TIME:?}");
-    println!("readers  writer  map        look-ups M/s  writes k/s   p50 ns   p99 ns  p99.9 ns     max ns");
+    println!("readers  writer  map        look-ups M/s  writes k/s   p50 ns   p99 ns  p99.9 ns     max ns  sleeps");
     for (readers, with_writer) in [(1, false), (1, true), (2, false), (2, true)] {
         let mut rounds = [const { Vec::new() }; 3];
         for _ in 0..ROUNDS {
@@ -192,14 +203,14 @@ fn main() {
             }
         }
         for ((name, _), rounds) in candidates.iter().zip(&rounds) {
-            let [reads, writes, p50, p99, p999, max]: Figures = std::array::from_fn(|figure| {
+            let [reads, writes, p50, p99, p999, max, sleeps]: Figures = std::array::from_fn(|figure| {
                 let mut figures: Vec<_> = rounds.iter().map(|round| round[figure]).collect();
                 figures.sort_unstable_by(f64::total_cmp);
                 figures[figures.len() / 2]
             });
             let writer = if with_writer { "yes" } else { "no" };
             println!(
-                "{readers:>7}  {writer:<6}  {name:<9} {reads:>13.1} {writes:>11.0} {p50:>8.0} {p99:>8.0} {p999:>9.0} {max:>10.0}"
+                "{readers:>7}  {writer:<6}  {name:<9} {reads:>13.1} {writes:>11.0} {p50:>8.0} {p99:>8.0} {p999:>9.0} {max:>10.0} {sleeps:>7.0}"
             );
         }
     }
