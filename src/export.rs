@@ -35,8 +35,7 @@ impl Records {
         for qtype in TYPES {
             let question = Question { name, qtype, class: Class::IN };
             let answer = self.authority.answer(table, &question);
-            let own =
-                answer.answer.iter().filter(|rrset| rrset.owner == Owner::Question && rrset.data.rr_type() == qtype);
+            let own = answer.answer().filter(|rrset| rrset.owner == Owner::Question && rrset.data.rr_type() == qtype);
             for rrset in own {
                 let record_type = qtype.to_string();
                 let view = |data| RecordView { record_type: record_type.clone(), ttl: rrset.ttl, data };
@@ -135,16 +134,10 @@ fn texts(data: &Data<'_>) -> Vec<String> {
         Data::Ptr { owners, suffix } => {
             owners.iter().map(|owner| Absolute(&[owner, suffix.0[0], suffix.0[1]].concat()).to_string()).collect()
         }
-        Data::Cname(target) | Data::Ns(target) => vec![Absolute(&target.0.concat()).to_string()],
+        Data::Cname(target) | Data::Ns(target) => vec![target.to_string()],
         Data::Soa(soa) => vec![format!(
             "{} {} {} {} {} {} {}",
-            Absolute(&soa.mname.0.concat()),
-            Absolute(&soa.rname.0.concat()),
-            soa.serial,
-            soa.refresh,
-            soa.retry,
-            soa.expire,
-            soa.minimum
+            soa.mname, soa.rname, soa.serial, soa.refresh, soa.retry, soa.expire, soa.minimum
         )],
         Data::Txt(text) => vec![format!("\"{}\"", String::from_utf8_lossy(text))],
         Data::Hinfo(cpu, os) => {

@@ -32,13 +32,18 @@ pub type ReverseOwner = Box<[u8]>;
 pub fn table() -> (TableWriter, TableReader) {
     let shared = Arc::new(Shared::default());
     (
-        TableWriter { shared: Arc::clone(&shared), namespaces: PrivateMap::default(), prefixes: PrivateMap::default() },
+        TableWriter {
+            shared: Arc::clone(&shared),
+            namespaces: PrivateMap::default(),
+            prefixes: PrivateMap::default(),
+            replaced: Vec::new(),
+        },
         TableReader { shared },
     )
 }
 
 struct Shared {
-    services: HashMap<ServiceKey, ServiceRecords, RandomState>,
+    services: HashMap<ServiceKey, Arc<ServiceRecords>, RandomState>,
     namespaces: HashMap<Box<[u8]>, (), RandomState>,
     reverse: HashMap<IpAddr, Box<[ReverseOwner]>, RandomState>,
     /// The names above the reverse names that exist.
@@ -87,6 +92,10 @@ pub struct TableWriter {
     namespaces: PrivateMap<Box<[u8]>, usize, RandomState>,
     /// Addresses below each name of the reverse trees.
     prefixes: PrivateMap<Prefix, usize, RandomState>,
+    /// Records that no longer stand in the table, until the last reader has let go of them. The map leaves it to that
+    /// reader to free what was replaced: a thousand boxes for a Service of as many endpoints, while queries wait. With
+    /// another owner here the reader only counts down, and the writer frees.
+    replaced: Vec<Arc<ServiceRecords>>,
 }
 
 impl TableWriter {
@@ -95,13 +104,16 @@ impl TableWriter {
     pub fn publish(&mut self, batch: Batch) -> usize {
         let shared = Arc::clone(&self.shared);
         let guard = shared.services.guard();
+        self.replaced.retain(|records| Arc::strong_count(records) > 1);
         let mut changed = 0;
         for (key, new) in batch {
-            let old = shared.services.get(&key, &guard);
+            let standing = shared.services.get(&key, &guard);
+            let old = standing.map(|records| &**records);
             if old == new.as_ref() {
                 continue;
             }
             changed += 1;
+            self.replaced.extend(standing.cloned());
             let fresh = new.as_ref().map(reverse_of(&key)).unwrap_or_default();
             let stale = old.map(reverse_of(&key)).unwrap_or_default();
             let endpoints = |records: Option<&ServiceRecords>| records.map_or(0, |records| records.hosts.len());
@@ -116,7 +128,7 @@ impl TableWriter {
             }
             match new {
                 Some(records) => {
-                    shared.services.insert(key.clone(), records, &guard);
+                    shared.services.insert(key.clone(), Arc::new(records), &guard);
                 }
                 None => {
                     shared.services.remove(&key, &guard);
@@ -236,7 +248,7 @@ pub struct Table<'t> {
 impl Table<'_> {
     /// The records of a Service, by the two labels `name.namespace` in wire form.
     pub fn service(&self, key: &[u8]) -> Option<&ServiceRecords> {
-        self.shared.services.get(key, &self.guard)
+        self.shared.services.get(key, &self.guard).map(|records| &**records)
     }
 
     /// Whether the namespace, one label in wire form, holds a Service.
@@ -266,7 +278,8 @@ impl Table<'_> {
 
     /// All Services, by namespace and name.
     pub fn services(&self) -> Vec<(&ServiceKey, &ServiceRecords)> {
-        let mut services: Vec<_> = self.shared.services.iter(&self.guard).collect();
+        let services = self.shared.services.iter(&self.guard);
+        let mut services: Vec<_> = services.map(|(key, records)| (key, &**records)).collect();
         services.sort_unstable_by_key(|(key, _)| (key.namespace().get(1..), key.name().get(1..)));
         services
     }

@@ -18,8 +18,9 @@ pub struct Answer<'t> {
     pub rcode: Rcode,
     /// The AA bit: the answer comes from a zone of ours.
     pub authoritative: bool,
-    /// The RRsets of the answer section: aliases, then what the last of them leads to.
-    pub answer: ArrayVec<Rrset<'t>, { ALIAS_LIMIT + 1 }>,
+    pub aliases: Aliases<'t>,
+    /// What the question's name owns of the wanted type, or the name that the last alias leads to.
+    pub records: Option<Rrset<'t>>,
     /// The SOA record of a negative answer (RFC 2308 section 3).
     pub authority: Option<Rrset<'t>>,
     pub additional: Additional<'t>,
@@ -27,17 +28,45 @@ pub struct Answer<'t> {
     pub ede: Option<Ede>,
 }
 
-impl Answer<'_> {
+impl<'t> Answer<'t> {
     /// An answer without records and without authority.
     pub fn bare(rcode: Rcode, ede: Option<Ede>) -> Self {
         Self {
             rcode,
             authoritative: false,
-            answer: ArrayVec::new(),
+            aliases: Aliases::default(),
+            records: None,
             authority: None,
             additional: Additional::None,
             ede,
         }
+    }
+
+    /// The RRsets of the answer section: aliases, then what the last of them leads to.
+    pub fn answer(&self) -> impl Iterator<Item = Rrset<'t>> {
+        self.aliases.rrsets().chain(self.records)
+    }
+}
+
+/// A chain of aliases that begins at the question's name: the target of each owns the next. Kept as names, because an
+/// [`Answer`] is moved about for every query and most have none.
+#[derive(Clone, Debug, Default)]
+pub struct Aliases<'t> {
+    pub targets: ArrayVec<&'t Name, ALIAS_LIMIT>,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+impl<'t> Aliases<'t> {
+    fn rrsets(&self) -> impl Iterator<Item = Rrset<'t>> {
+        let next = self.targets.iter().map(|target| Owner::Name(NameParts::whole(target)));
+        let alias = |(owner, target): (Owner<'t>, &&'t Name)| Rrset {
+            owner,
+            class: Class::IN,
+            ttl: self.ttl,
+            data: Data::Cname(target),
+        };
+        std::iter::once(Owner::Question).chain(next).zip(&self.targets).map(alias)
     }
 }
 
@@ -101,8 +130,8 @@ pub enum Data<'t> {
         owners: &'t [ReverseOwner],
         suffix: Suffix<'t>,
     },
-    Cname(NameParts<'t>),
-    Ns(NameParts<'t>),
+    Cname(&'t Name),
+    Ns(&'t Name),
     Soa(Soa<'t>),
     /// One character-string, without its length octet.
     Txt(&'t [u8]),
@@ -175,7 +204,7 @@ pub enum Additional<'t> {
     Targets(SrvSet<'t>),
     /// The addresses of the zone's name server.
     NameServer {
-        owner: NameParts<'t>,
+        owner: &'t Name,
         ttl: u32,
         addresses: &'t Addresses,
     },
@@ -184,8 +213,8 @@ pub enum Additional<'t> {
 /// SOA record data (RFC 1035 section 3.3.13). Times are in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Soa<'t> {
-    pub mname: NameParts<'t>,
-    pub rname: NameParts<'t>,
+    pub mname: &'t Name,
+    pub rname: &'t Name,
     pub serial: u32,
     pub refresh: u32,
     pub retry: u32,

@@ -13,7 +13,8 @@ mod owner;
 mod zone;
 
 pub use answer::{
-    ALIAS_LIMIT, Additional, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
+    ALIAS_LIMIT, Additional, Aliases, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa,
+    SrvSet, Suffix,
 };
 pub use zone::{Identity, Options, Zone};
 
@@ -96,13 +97,14 @@ impl Authority {
     ) -> Answer<'t> {
         let qtype = question.qtype;
         let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
+        answer.aliases.ttl = self.ttl;
         let (mut zone, mut node, mut owner) = (zone, node, Owner::Question);
         while let Node::Alias(target) = node {
-            let next = Owner::Name(NameParts::whole(target));
-            answer.answer.push(self.rrset(owner, Data::Cname(NameParts::whole(target))));
+            // A target that has been an owner closes a loop.
+            let is_loop = target.as_wire() == question.name || answer.aliases.targets.contains(&target);
+            answer.aliases.targets.push(target);
             // An alias is the whole answer to a question for it, and to ANY (RFC 8482 section 4.2).
-            let is_whole = matches!(qtype, RrType::CNAME | RrType::ANY) || answer.answer.len() == ALIAS_LIMIT;
-            let is_loop = target.as_wire() == question.name || answer.answer.iter().any(|rrset| rrset.owner == next);
+            let is_whole = matches!(qtype, RrType::CNAME | RrType::ANY) || answer.aliases.targets.is_full();
             if is_whole || is_loop {
                 return answer;
             }
@@ -110,11 +112,11 @@ impl Authority {
                 Some(found) => (zone, node) = found,
                 None => return answer,
             }
-            owner = next;
+            owner = Owner::Name(NameParts::whole(target));
         }
         match self.records(table, zone, node, qtype) {
             Some(data) => {
-                answer.answer.push(self.rrset(owner, data));
+                answer.records = Some(self.rrset(owner, data));
                 answer.additional = self.additional(zone, data);
             }
             None => {
@@ -225,7 +227,7 @@ impl Authority {
                 return (!owns_nothing).then_some(Data::Hinfo(ANY_CPU, b""));
             }
             (Node::Apex, RrType::SOA) => Data::Soa(zone.soa(table.serial(), self.negative_ttl)),
-            (Node::Apex, RrType::NS) => Data::Ns(NameParts::whole(&zone.name_server)),
+            (Node::Apex, RrType::NS) => Data::Ns(&zone.name_server),
             (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::A) => Data::A(&addresses.v4),
             (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::AAAA) => Data::Aaaa(&addresses.v6),
             (Node::Srv(srv) | Node::Service { srv, .. }, RrType::SRV) => Data::Srv(srv),
@@ -251,7 +253,8 @@ impl Authority {
         match self.identity.text(question.name) {
             Some(text) if matches!(question.qtype, RrType::TXT | RrType::ANY) => {
                 let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
-                answer.answer.push(Rrset { owner: Owner::Question, class: Class::CH, ttl: 0, data: Data::Txt(text) });
+                answer.records =
+                    Some(Rrset { owner: Owner::Question, class: Class::CH, ttl: 0, data: Data::Txt(text) });
                 answer
             }
             _ => Answer::bare(Rcode::Refused, None),

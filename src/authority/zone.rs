@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Authority, NameParts, Soa};
+use super::{Authority, Soa};
 use crate::name::{Name, NameError};
 
 /// Times of the SOA record that only secondary servers look at (RFC 1912 section 2.2), seconds.
@@ -29,8 +29,8 @@ impl Zone {
 
     pub(super) fn soa(&self, serial: u32, minimum: u32) -> Soa<'_> {
         Soa {
-            mname: NameParts::whole(&self.name_server),
-            rname: NameParts::whole(&self.hostmaster),
+            mname: &self.name_server,
+            rname: &self.hostmaster,
             serial,
             refresh: REFRESH,
             retry: RETRY,

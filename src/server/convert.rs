@@ -34,8 +34,8 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: usize) -> Ve
         Data::Ptr { owners, suffix } => rotated(owners, rotation)
             .map(|owner| record(RData::PTR(PTR(name(&NameParts([&**owner, suffix.0[0], suffix.0[1], &[]]))))))
             .collect(),
-        Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&target))))],
-        Data::Ns(server) => vec![record(RData::NS(NS(name(&server))))],
+        Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&NameParts::whole(target)))))],
+        Data::Ns(server) => vec![record(RData::NS(NS(name(&NameParts::whole(server)))))],
         Data::Soa(data) => vec![record(RData::SOA(soa(&data)))],
         Data::Txt(text) => vec![record(RData::TXT(TXT::from_bytes(vec![text])))],
         Data::Hinfo(cpu, os) => vec![record(RData::HINFO(HINFO::from_bytes(cpu.into(), os.into())))],
@@ -46,7 +46,9 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: usize) -> Ve
 pub(super) fn additional(additional: &Additional<'_>, rotation: usize) -> Vec<Record> {
     match additional {
         Additional::None => Vec::new(),
-        Additional::NameServer { owner, ttl, addresses } => address_records(&name(owner), *ttl, addresses).collect(),
+        Additional::NameServer { owner, ttl, addresses } => {
+            address_records(&name(&NameParts::whole(owner)), *ttl, addresses).collect()
+        }
         Additional::Targets(set) => glue(set, rotation),
     }
 }
@@ -72,7 +74,8 @@ fn address_records(owner: &Name, ttl: u32, addresses: &Addresses) -> impl Iterat
 fn soa(data: &Soa<'_>) -> SOA {
     // Configured times are far below 2^31.
     let [refresh, retry, expire] = [data.refresh, data.retry, data.expire].map(u32::cast_signed);
-    SOA::new(name(&data.mname), name(&data.rname), data.serial, refresh, retry, expire, data.minimum)
+    let [mname, rname] = [data.mname, data.rname].map(|it| name(&NameParts::whole(it)));
+    SOA::new(mname, rname, data.serial, refresh, retry, expire, data.minimum)
 }
 
 /// A name from its pieces. They are valid by construction, except that together they may be longer than a name can be:

@@ -12,7 +12,7 @@ use crate::records::{Addresses, Srv, SrvTarget};
 use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, Rcode, RrType, WireOptions};
 
 /// How an answer is to be written.
-pub(super) struct Encoding<'a> {
+pub struct Encoding<'a> {
     pub options: &'a WireOptions,
     pub transport: Transport,
     /// The record of each RRset that comes first, modulo their number.
@@ -21,7 +21,7 @@ pub(super) struct Encoding<'a> {
 
 /// Appends the message that answers `query` to `out`, within the limit of its transport. What does not fit is left out:
 /// additional records without a word (RFC 2181 section 9), others with TC set.
-pub(super) fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
+pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
     let ede = answer.ede.filter(|_| query.edns.is_some());
     let keepalive = query.edns.is_some_and(|edns| edns.wants_keepalive && encoding.transport.has_keepalive());
     let limit = usize::from(encoding.options.limit(query.edns.as_ref(), encoding.transport.is_datagram()));
@@ -31,7 +31,7 @@ pub(super) fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding
     out.extend_from_slice(query.question);
     let mut message =
         Message { end: start + limit - reserved, question: query.name.as_wire(), rotation: encoding.rotation, out };
-    let answers: Counted = answer.answer.iter().map(|rrset| message.rrset(rrset)).sum();
+    let answers: Counted = answer.answer().map(|rrset| message.rrset(&rrset)).sum();
     let authorities: Counted = answer.authority.iter().map(|rrset| message.rrset(rrset)).sum();
     let is_truncated = answers.cut || authorities.cut;
     let additionals = if is_truncated { 0 } else { message.additional(&answer.additional) };
@@ -159,7 +159,7 @@ impl Message<'_> {
                 let name = |owner| NameParts([owner, svc, zone, &[]]);
                 rotated(owners, self.rotation).for_each(|owner| write(self, &|m| m.name(&name(owner))));
             }
-            Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&name)),
+            Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&NameParts::whole(name))),
             Data::Soa(soa) => write(self, &|m| m.soa(&soa)),
             Data::Txt(text) => write(self, &|m| m.character_string(text)),
             Data::Hinfo(cpu, os) => write(self, &|m| {
@@ -174,7 +174,9 @@ impl Message<'_> {
     fn additional(&mut self, additional: &Additional<'_>) -> u16 {
         match additional {
             Additional::None => 0,
-            Additional::NameServer { owner, ttl, addresses } => self.addresses(owner, *ttl, addresses).records,
+            Additional::NameServer { owner, ttl, addresses } => {
+                self.addresses(&NameParts::whole(owner), *ttl, addresses).records
+            }
             Additional::Targets(set) => self.targets(set),
         }
     }
@@ -216,19 +218,16 @@ impl Message<'_> {
             Owner::Question => self.put(&(POINTER | QUESTION_OFFSET as u16).to_be_bytes()),
             Owner::Name(name) => self.name(name),
         }
-        self.put(&rr_type.0.to_be_bytes());
-        self.put(&class.0.to_be_bytes());
-        self.put(&ttl.to_be_bytes());
-        let length = self.out.len();
-        self.put(&[0, 0]);
+        self.put(&record_fixed(rr_type, class, ttl));
+        let begin = self.out.len();
         data(self);
-        let octets = self.out.len() - length - 2;
         if self.out.len() > self.end {
             self.out.truncate(before);
             return false;
         }
         // What fits into a message is no longer than one.
-        self.out[length..length + 2].copy_from_slice(&(octets as u16).to_be_bytes());
+        let length = (self.out.len() - begin) as u16;
+        self.out[begin - RDLENGTH..begin].copy_from_slice(&length.to_be_bytes());
         true
     }
 
@@ -283,8 +282,8 @@ impl Message<'_> {
     }
 
     fn soa(&mut self, soa: &Soa<'_>) {
-        self.name(&soa.mname);
-        self.name(&soa.rname);
+        self.name(&NameParts::whole(soa.mname));
+        self.name(&NameParts::whole(soa.rname));
         for field in [soa.serial, soa.refresh, soa.retry, soa.expire, soa.minimum] {
             self.put(&field.to_be_bytes());
         }
@@ -295,6 +294,17 @@ impl Message<'_> {
         self.put(&[text.len() as u8]);
         self.put(text);
     }
+}
+
+/// Octets of the length of a record's data.
+const RDLENGTH: usize = 2;
+/// Octets of a record between its owner and its data (RFC 1035 section 4.1.3).
+const RECORD_FIXED: usize = 8 + RDLENGTH;
+
+/// Type, class, TTL, and a length of zero: at once, because a record is written for each endpoint of a Service.
+fn record_fixed(rr_type: RrType, class: Class, ttl: u32) -> [u8; RECORD_FIXED] {
+    let ([t0, t1], [c0, c1], [s0, s1, s2, s3]) = (rr_type.0.to_be_bytes(), class.0.to_be_bytes(), ttl.to_be_bytes());
+    [t0, t1, c0, c1, s0, s1, s2, s3, 0, 0]
 }
 
 /// All items, beginning with the one at `rotation` (modulo their number).

@@ -115,9 +115,9 @@ impl Reply {
     fn fill(&mut self, answer: &Answer<'_>, question: &Name, rotation: usize) {
         self.metadata.response_code = convert::response_code(answer.rcode);
         self.metadata.authoritative = answer.authoritative;
-        let records = |rrset| convert::records(rrset, question, rotation);
-        self.answers = answer.answer.iter().flat_map(records).collect();
-        self.authorities = answer.authority.iter().flat_map(records).collect();
+        let records = |rrset| convert::records(&rrset, question, rotation);
+        self.answers = answer.answer().flat_map(records).collect();
+        self.authorities = answer.authority.into_iter().flat_map(records).collect();
         self.additionals = convert::additional(&answer.additional, rotation);
         if let (Some(edns), Some(Ede { code, text })) = (&mut self.edns, &answer.ede) {
             let error = [&code.to_be_bytes(), text.as_bytes()].concat();

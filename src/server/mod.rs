@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
+pub use encode::{Encoding, encode};
 pub use encrypted::Encrypted;
 pub use responder::{Batch, Responder, Worker};
 

@@ -28,6 +28,9 @@ pub(super) struct Batch {
     controls: Box<[Control]>,
     vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
+    /// The slots from the first on that the last datagrams and answers took, to be pointed at their buffers anew. The others
+    /// still are, which spares a batch of few the work for one of many.
+    used: usize,
     /// Whether the address that a datagram came to is asked for, and its answer sent from there.
     with_local_address: bool,
 }
@@ -37,8 +40,8 @@ pub(super) struct Batch {
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-// SAFETY: the raw pointers in `vectors` and `headers` are written before each system call and used by it alone; between
-// calls nothing reads them. Everything else is owned.
+// SAFETY: the raw pointers in `vectors` and `headers` lead into buffers that this batch owns, are written before a system
+// call uses them and used by those alone; between calls nothing reads them. Everything else is owned.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -54,6 +57,7 @@ impl Batch {
             controls: vec![Control([0; CONTROL]); BATCH].into(),
             vectors: vec![vector; BATCH].into(),
             headers: vec![header; BATCH].into(),
+            used: BATCH,
             with_local_address,
         }
     }
@@ -63,7 +67,7 @@ impl Batch {
     /// # Errors
     /// Those of the socket; `WouldBlock` when its receive time-out has passed.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        for i in 0..BATCH {
+        for i in 0..self.used {
             self.vectors[i].iov_base = self.datagrams[i].as_mut_ptr().cast();
             self.vectors[i].iov_len = RECEIVE;
             let header = &mut self.headers[i].msg_hdr;
@@ -79,8 +83,8 @@ impl Batch {
                 header.msg_controllen = CONTROL as _;
             }
         }
-        // SAFETY: `headers` has BATCH entries, and each points into buffers of this batch with their true lengths, which
-        // stay where they are until the call returns.
+        // SAFETY: `headers` has BATCH entries, and each points into buffers of this batch with their true lengths, now or
+        // since an earlier call that did not touch it; they stay where they are until the call returns.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -90,7 +94,8 @@ impl Batch {
                 ptr::null_mut(),
             )
         };
-        usize::try_from(received).map_err(|_| io::Error::last_os_error())
+        self.used = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        Ok(self.used)
     }
 
     /// The datagram in a slot, where it came from, and room for its answer.

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::str::FromStr;
 
-use crate::common::{self, LIMITS, Server, exchange, options};
+use crate::common::{LIMITS, Server, exchange, options};
+use crate::fixture::asked;
 use headless_dns::name::Name;
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{DNSClass, Record, RecordType};
+use hickory_proto::rr::{Record, RecordType};
 use serde::Deserialize;
 
 /// One file: a cluster and what is asked about it.
@@ -97,12 +97,6 @@ fn check(asked: &Asked, answer: &Message, primary: &str, transport: &str) {
     );
 }
 
-/// A type by its name, or as RFC 3597 writes it, `TYPE251`.
-fn record_type_of(text: &str) -> RecordType {
-    let number = text.strip_prefix("TYPE").map(|number| number.parse::<u16>().expect("a number"));
-    number.map_or_else(|| RecordType::from_str(text).expect("a type"), RecordType::from)
-}
-
 async fn run(path: &std::path::Path, seen: &mut BTreeMap<String, usize>) {
     let case: Case = serde_yaml_ng::from_str(&fs::read_to_string(path).expect("a case file"))
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -115,20 +109,13 @@ async fn run(path: &std::path::Path, seen: &mut BTreeMap<String, usize>) {
     let mut server = Server::start(options, LIMITS);
     server.apply(&case.objects);
     server.writer.set_synchronised();
-    for asked in &case.questions {
-        let words: Vec<_> = asked.ask.split(' ').collect();
-        let (name, class, record_type) = match words[..] {
-            [name, record_type] => (name, "IN", record_type),
-            [name, class, record_type] => (name, class, record_type),
-            _ => panic!("{}: not a question", asked.ask),
-        };
-        let mut query = common::query(name, record_type_of(record_type));
-        query.queries[0].set_query_class(DNSClass::from_str(class).expect("a class"));
+    for question in &case.questions {
+        let query = asked(&question.ask);
         for (tcp, transport) in [(false, "UDP"), (true, "TCP")] {
             let answer = exchange(server.address, &query, tcp).await.expect("an answer");
-            check(asked, &answer, &primary, transport);
+            check(question, &answer, &primary, transport);
         }
-        for rule in &asked.rules {
+        for rule in &question.rules {
             *seen.entry(rule.clone()).or_default() += 1;
         }
     }

@@ -4,21 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headless_dns::authority::{Authority, Identity, Options};
-use headless_dns::cluster::{Scope, Watched, read_json};
+use headless_dns::authority::{Authority, Options};
+use headless_dns::cluster::{Scope, read_json};
 use headless_dns::index::Index;
 use headless_dns::metrics::{Metrics, Transport};
-use headless_dns::name::Name;
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
 use headless_dns::table::{TableWriter, table};
 use headless_dns::wire::WireOptions;
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
-use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use crate::fixture::{objects, options, query};
 
 /// No answer takes so long unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,19 +35,6 @@ pub struct Server {
     pub running: JoinHandle<std::io::Result<()>>,
     pub metrics: Arc<Metrics>,
     stop: DropGuard,
-}
-
-/// The zones that the tests serve unless they say otherwise.
-pub fn options() -> Options {
-    Options {
-        zones: vec![Name::parse("cluster.local").expect("a name")],
-        reverse_zones: ["in-addr.arpa", "ip6.arpa"].map(|zone| Name::parse(zone).expect("a name")).to_vec(),
-        name_server: vec!["127.0.0.1".parse().expect("an address")],
-        hostmaster: None,
-        identity: Identity::default(),
-        ttl: 5,
-        negative_ttl: 1,
-    }
 }
 
 pub const LIMITS: StreamLimits =
@@ -97,35 +85,6 @@ impl Server {
     pub async fn ask(&self, name: &str, record_type: RecordType) -> Message {
         exchange(self.address, &query(name, record_type), false).await.expect("an answer")
     }
-}
-
-/// The watched objects of several YAML documents, as JSON.
-pub fn objects(manifests: &str) -> Vec<(Watched, Vec<u8>)> {
-    use serde::Deserialize;
-    serde_yaml_ng::Deserializer::from_str(manifests)
-        .map(|document| serde_json::Value::deserialize(document).expect("YAML"))
-        .filter(|object| !object.is_null())
-        .map(|object| {
-            let watched = match object["kind"].as_str() {
-                Some("Service") => Watched::Services,
-                Some("EndpointSlice") => Watched::EndpointSlices,
-                other => panic!("kind {other:?} is not watched"),
-            };
-            (watched, object.to_string().into_bytes())
-        })
-        .collect()
-}
-
-/// A query with EDNS, as `dig` sends it.
-pub fn query(name: &str, record_type: RecordType) -> Message {
-    let mut message = Message::new(0x1d, MessageType::Query, OpCode::Query);
-    let mut question = Query::query(hickory_proto::rr::Name::from_ascii(name).expect("a name"), record_type);
-    question.set_query_class(DNSClass::IN);
-    message.add_query(question);
-    let mut edns = Edns::new();
-    edns.set_max_payload(1232);
-    message.set_edns(edns);
-    message
 }
 
 /// Sends octets and waits for the answer's; none if none comes over TCP because the server closes the connection.

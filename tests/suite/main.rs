@@ -7,6 +7,7 @@ mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
 mod encrypted;
+mod fixture;
 mod forwarders;
 mod histories;
 mod layering;

@@ -1,0 +1,138 @@
+//! A query costs no allocation: the case table, asked over UDP in a process that counts every allocation it makes. A binary
+//! of its own, so that nothing else in it allocates meanwhile.
+
+#[path = "suite/fixture.rs"]
+mod fixture;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use headless_dns::authority::Authority;
+use headless_dns::cluster::{Scope, read_json};
+use headless_dns::index::Index;
+use headless_dns::metrics::Metrics;
+use headless_dns::name::Name;
+use headless_dns::server::{self, Responder, StreamLimits};
+use headless_dns::table::table;
+use headless_dns::wire::WireOptions;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+/// The system's allocator with a counter in front.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: what the caller promises holds for the system's allocator too.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above; the block came from there.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A file of the case table, as far as it is asked here.
+#[derive(Deserialize)]
+struct Case {
+    objects: String,
+    #[serde(default)]
+    zones: Vec<String>,
+    #[serde(default)]
+    chaos_id: Option<String>,
+    questions: Vec<Asked>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    ask: String,
+}
+
+/// No answer takes so long unless something is broken.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LIMITS: StreamLimits = StreamLimits { connections: 1, connections_per_client: 1, idle: PATIENCE };
+
+/// The queries of a file as octets, each with and without an OPT record.
+fn queries(case: &Case) -> Vec<Vec<u8>> {
+    let octets = |asked: &Asked| {
+        let with_edns = fixture::asked(&asked.ask);
+        let mut plain = with_edns.clone();
+        plain.edns = None;
+        [with_edns, plain].map(|message| message.to_vec().expect("a message"))
+    };
+    case.questions.iter().flat_map(octets).collect()
+}
+
+/// Asks all queries one after the other; gives the octets of the answers.
+fn ask(client: &UdpSocket, queries: &[Vec<u8>]) -> usize {
+    let mut answer = [0; 2048];
+    let ask = |query: &Vec<u8>| {
+        client.send(query).expect("a server");
+        client.recv(&mut answer).expect("an answer in time")
+    };
+    queries.iter().map(ask).sum()
+}
+
+async fn allocations_of(path: &Path) -> usize {
+    let case: Case = serde_yaml_ng::from_str(&fs::read_to_string(path).expect("a file")).expect("a case file");
+    let mut options = fixture::options();
+    if !case.zones.is_empty() {
+        options.zones = case.zones.iter().map(|zone| Name::parse(zone).expect("a zone")).collect();
+    }
+    options.identity.id.clone_from(&case.chaos_id);
+    let (mut writer, reader) = table();
+    let mut index = Index::default();
+    for (watched, json) in fixture::objects(&case.objects) {
+        index.apply(read_json(watched, Scope::All, &json).expect("JSON").0);
+    }
+    writer.publish(index.take_batch());
+    writer.set_synchronised();
+
+    let metrics = Arc::new(Metrics::new());
+    let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+    let authority = Arc::new(Authority::new(options).expect("names that fit"));
+    let responder = Arc::new(Responder::new(authority, reader, Arc::clone(&metrics), wire));
+    let bound = server::bind(&[([127, 0, 0, 1], 0).into()], 1).expect("a free port");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    client.connect(bound.addresses()[0]).expect("a server");
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(bound.run(responder, LIMITS, metrics, stop.clone()));
+
+    let queries = queries(&case);
+    let allocations = tokio::task::spawn_blocking(move || {
+        // What is made once is made now.
+        let first = ask(&client, &queries);
+        let before = ALLOCATIONS.load(Ordering::SeqCst);
+        let again = ask(&client, &queries);
+        let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
+        assert_eq!(first, again, "the same questions have answers of the same length");
+        allocations
+    });
+    let allocations = allocations.await.expect("answers");
+    stop.cancel();
+    server.await.expect("a server that ends").expect("threads");
+    allocations
+}
+
+#[tokio::test]
+async fn no_question_of_the_case_table_costs_an_allocation_over_udp() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    for file in fs::read_dir(folder).expect("the cases") {
+        let path = file.expect("a file").path();
+        assert_eq!(allocations_of(&path).await, 0, "allocations while the questions of {} were asked", path.display());
+    }
+}

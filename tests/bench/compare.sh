@@ -1,0 +1,256 @@
+#!/usr/bin/env bash
+# What a query costs, beside other servers: the floor (floor.rs), headless-dns, Knot and NSD answer the same records, one after
+# the other, each on core 0 with one worker; dnsperf asks on core 1. Machines are shared and drift, so rounds are interleaved,
+# medians shown, and only the ratios within one run mean anything.
+#
+#   tests/bench/compare.sh [--rounds 5] [--seconds 8] [--servers floor,headless-dns,knot,nsd] [--workloads udp/main/mix,…]
+#                          [--results FILE.tsv] [--svg [FILE.svg]]
+#
+# A workload is TRANSPORT/CLUSTER/QUERIES: the clusters and queries that zone.rs writes. CPU is user and system time of all
+# threads and processes of a server for each answered query. Latency is that of a run of its own at a rate that all can serve.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+rounds=5
+seconds=8
+servers=floor,headless-dns,knot,nsd
+workloads=udp/main/mix,udp/main/ordinal,udp/main/endpoints-10,udp/main/endpoints-1000,udp/main/endpoints-5000
+workloads+=,udp/services-100/ordinal,udp/services-10000/ordinal,tcp/main/mix,tcp/main/ordinal
+results=
+svg=
+while (($#)); do
+  case $1 in
+    --rounds) rounds=$2; shift 2 ;;
+    --seconds) seconds=$2; shift 2 ;;
+    --servers) servers=$2; shift 2 ;;
+    --workloads) workloads=$2; shift 2 ;;
+    --results) results=$2; shift 2 ;;
+    --svg)
+      svg=tests/bench/compare.svg
+      if [[ ${2:-} == *.svg ]]; then svg=$2; shift; fi
+      shift
+      ;;
+    *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
+  esac
+done
+IFS=, read -ra servers <<<"$servers"
+IFS=, read -ra workloads <<<"$workloads"
+
+# Queries a second at which latency is measured, for how many seconds, and after how many of them nobody is cold any more.
+latency_rate=20000
+latency_seconds=3
+warm_up_seconds=1
+# Seconds that a server may take until it answers: the sandbox reads the largest cluster's manifests.
+patience=120
+
+work=$(mktemp -d)
+declare -A running=()
+stop() {
+  unset "running[$1]"
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+cleanup() {
+  local pid
+  for pid in "${!running[@]}"; do stop "$pid"; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+say() { printf '%s\n' "$*" >&2; }
+
+command -v dnsperf >/dev/null || { say "dnsperf is missing: apt-get install dnsperf"; exit 1; }
+
+# Two commands: built together, the server would get what only tests ask of its dependencies.
+cargo build --release --locked --quiet --bin headless-dns
+cargo build --release --locked --quiet --bench floor --bench zone
+target=${CARGO_TARGET_DIR:-target}/release
+# The newest build of a bench, whose file has a hash in its name.
+bench() { find "$target/deps" -maxdepth 1 -name "$1-*" -type f -executable -printf '%T@ %p\n' | sort -rn | sed -n '1s/^[^ ]* //p'; }
+"$(bench zone)" "$work"
+
+free_port() {
+  local port
+  while
+    port=$((20000 + RANDOM % 10000))
+    grep -q "$(printf ':%04X ' "$port")" /proc/net/udp /proc/net/tcp
+  do :; done
+  echo "$port"
+}
+
+# start NAME COMMAND...: on core 0, its output in NAME.log.
+start() {
+  local name=$1
+  shift
+  taskset -c 0 "$@" >"$work/$name.log" 2>&1 &
+  server_pid=$!
+  running[$server_pid]=1
+}
+
+# Waits until the last name of a cluster is answered.
+await() {
+  local name=$1 cluster=$2 port=$3 deadline=$((SECONDS + patience))
+  tail -n 1 "$work/$cluster/ordinal.queries" >"$work/probe"
+  until dnsperf -s 127.0.0.1 -p "$port" -d "$work/probe" -n 1 -t 1 2>/dev/null | grep -q 'NOERROR 1 '; do
+    if ((SECONDS > deadline)) || ! kill -0 "$server_pid" 2>/dev/null; then
+      say "$name does not answer for $cluster:"
+      tail -n 5 "$work/$name-$cluster.log" >&2
+      exit 1
+    fi
+    sleep 0.2
+  done
+}
+
+declare -A port_of pid_of
+start_server() {
+  local name=$1 cluster=$2 folder=$work/$1-$2 port
+  mkdir "$folder"
+  port=$(free_port)
+  case $name in
+    floor) start "$name-$cluster" "$(bench floor)" "127.0.0.1:$port" ;;
+    headless-dns)
+      start "$name-$cluster" "$target/headless-dns" serve --sandbox "$work/$cluster/manifests.yaml" --udp-workers 1 \
+        --listen "127.0.0.1:$port" --admin 127.0.0.1:0 --log-level warn
+      ;;
+    knot)
+      cat >"$folder/knot.conf" <<CONF
+server:
+  listen: 127.0.0.1@$port
+  rundir: $folder
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+database:
+  storage: $folder
+log:
+  - target: stderr
+    any: warning
+zone:
+  - domain: cluster.local
+    file: $work/$cluster/zone
+CONF
+      start "$name-$cluster" knotd --config "$folder/knot.conf"
+      ;;
+    nsd)
+      cat >"$folder/nsd.conf" <<CONF
+server:
+  ip-address: 127.0.0.1@$port
+  server-count: 1
+  tcp-count: 100
+  do-ip6: no
+  username: ""
+  chroot: ""
+  zonesdir: $folder
+  database: ""
+  pidfile: $folder/nsd.pid
+  zonelistfile: $folder/zone.list
+  xfrdfile: ""
+  xfrdir: $folder
+  rrl-ratelimit: 0
+remote-control:
+  control-enable: no
+zone:
+  name: cluster.local
+  zonefile: $work/$cluster/zone
+CONF
+      start "$name-$cluster" nsd -d -c "$folder/nsd.conf"
+      ;;
+    *) say "no such server: $name"; exit 2 ;;
+  esac
+  port_of[$name/$cluster]=$port
+  pid_of[$name/$cluster]=$server_pid
+  await "$name" "$cluster" "$port"
+}
+
+# The zone file of a cluster, from a headless-dns of its own.
+export_zone() {
+  local cluster=$1 port admin
+  port=$(free_port) admin=$(free_port)
+  "$target/headless-dns" serve --sandbox "$work/$cluster/manifests.yaml" --listen "127.0.0.1:$port" \
+    --admin "127.0.0.1:$admin" --log-level warn >"$work/export-$cluster.log" 2>&1 &
+  server_pid=$!
+  running[$server_pid]=1
+  await export "$cluster" "$port"
+  "$target/headless-dns" export --admin "127.0.0.1:$admin" >"$work/$cluster/zone"
+  stop "$server_pid"
+}
+
+# The processes of a server: NSD has several.
+tree() {
+  local pid
+  echo "$1"
+  for pid in $(pgrep -P "$1" || true); do tree "$pid"; done
+}
+
+# Clock ticks that a server has spent so far; its resident memory in KiB, what processes share counted once.
+cpu_ticks() { tree "$1" | sed 's|.*|/proc/&/stat|' | xargs cat | sed 's/.*) //' | awk '{ ticks += $12 + $13 } END { print ticks }'; }
+resident() { tree "$1" | sed 's|.*|/proc/&/smaps_rollup|' | xargs cat | awk '/^Pss:/ { kib += $2 } END { print kib }'; }
+
+load() {
+  local transport=$1
+  shift
+  if [[ $transport == tcp ]]; then set -- "$@" -m tcp -c 20 -q 200; else set -- "$@" -c 8 -q 100; fi
+  taskset -c 1 dnsperf -s 127.0.0.1 -T 1 "$@" 2>&1
+}
+
+# The 99th percentile of the latencies in the output of `dnsperf -v`, in microseconds.
+p99() {
+  awk '$1 == ">" { print $NF }' | sort -n | awk '{ at[NR] = $1 } END { if (NR) printf "%.0f\n", at[int((NR - 1) * 0.99) + 1] * 1e6 }'
+}
+
+# One run of one workload on one server: a line of the results.
+measure() {
+  local name=$1 transport=$2 cluster=$3 queries=$4 file=$work/$3/$4.queries
+  local pid=${pid_of[$name/$cluster]} port=${port_of[$name/$cluster]} before after answered qps latency
+  load "$transport" -p "$port" -d "$file" -l "$warm_up_seconds" >/dev/null
+  before=$(cpu_ticks "$pid")
+  load "$transport" -p "$port" -d "$file" -l "$seconds" >"$work/run"
+  after=$(cpu_ticks "$pid")
+  answered=$(awk '/Queries completed:/ { print $3 }' "$work/run")
+  qps=$(awk '/Queries per second:/ { print $4 }' "$work/run")
+  if [[ ${answered:-0} == 0 ]]; then say "$name answered nothing of $transport/$cluster/$queries"; exit 1; fi
+  load "$transport" -p "$port" -d "$file" -l "$latency_seconds" -Q "$latency_rate" -v >"$work/run"
+  latency=$(p99 <"$work/run")
+  printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$transport/$cluster/$queries" "$name" "$qps" \
+    "$(awk -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$answered" 'BEGIN { print ticks / hz / n * 1e6 }')" \
+    "$latency" "$(resident "$pid")"
+}
+
+present=()
+for server in "${servers[@]}"; do
+  case $server in knot) program=knotd ;; nsd) program=nsd ;; *) program=true ;; esac
+  if command -v "$program" >/dev/null; then present+=("$server"); else say "$server is left out: $program is not installed"; fi
+done
+
+results=${results:-$work/results.tsv}
+: >"$results"
+current=
+# Clusters one after the other: the servers of one at most stand in memory.
+for workload in "${workloads[@]}"; do
+  IFS=/ read -r _ cluster _ <<<"$workload"
+  [[ $current == *" $cluster "* ]] && continue
+  current+=" $cluster "
+  say "$cluster: starting ${present[*]}"
+  export_zone "$cluster"
+  for server in "${present[@]}"; do start_server "$server" "$cluster"; done
+  for ((round = 1; round <= rounds; round++)); do
+    for one in "${workloads[@]}"; do
+      IFS=/ read -r transport its_cluster queries <<<"$one"
+      [[ $its_cluster == "$cluster" ]] || continue
+      for server in "${present[@]}"; do
+        # The floor answers datagrams alone.
+        [[ $server/$transport == floor/tcp ]] && continue
+        measure "$server" "$transport" "$cluster" "$queries" >>"$results"
+      done
+    done
+    say "$cluster: round $round of $rounds"
+  done
+  for server in "${present[@]}"; do stop "${pid_of[$server/$cluster]}"; done
+done
+
+awk -f tests/bench/medians.awk -f tests/bench/table.awk "$results"
+if [[ -n $svg ]]; then
+  awk -f tests/bench/medians.awk -f tests/bench/plot.awk "$results" >"$svg"
+  say "chart: $svg"
+fi

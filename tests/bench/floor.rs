@@ -1,0 +1,83 @@
+//! The floor: the least program that could answer DNS over UDP at all, as a measure for those that do more.
+//!
+//! One thread receives up to 64 queries, makes each a response with one and the same A record, and sends them: two system
+//! calls a batch, nothing looked up, nothing checked but that there is a header. What a server costs above this is its own.
+//!
+//! ```text
+//! floor ADDRESS:PORT
+//! ```
+
+use std::io;
+use std::mem;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::ptr;
+
+/// Datagrams for one system call.
+const BATCH: usize = 64;
+/// Octets for a query and the record behind it.
+const SLOT: usize = 2048 + 64;
+/// Octets of a message header (RFC 1035 section 4.1.1).
+const HEADER: usize = 12;
+/// QR and AA.
+const RESPONSE: u8 = 0x84;
+/// The question's name, A, IN, 5 seconds, four octets: 10.0.0.1.
+const RECORD: [u8; 16] = [0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, 1];
+/// Octets that may wait, as many as the server asks for.
+const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
+
+fn main() -> io::Result<()> {
+    let address = std::env::args().nth(1).ok_or_else(|| io::Error::other("usage: floor ADDRESS:PORT"))?;
+    let socket = UdpSocket::bind(address)?;
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+    let mut slots = vec![[0_u8; SLOT]; BATCH];
+    // SAFETY: plain C structures of integers and pointers, for which all zeros is a valid value.
+    let (mut peers, mut vectors, mut headers): (
+        [libc::sockaddr_storage; BATCH],
+        [libc::iovec; BATCH],
+        [libc::mmsghdr; BATCH],
+    ) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+    let peers: *mut libc::sockaddr_storage = peers.as_mut_ptr();
+    for i in 0..BATCH {
+        vectors[i].iov_base = slots[i].as_mut_ptr().cast();
+        // SAFETY: `i` is below the length of `peers`.
+        headers[i].msg_hdr.msg_name = unsafe { peers.add(i) }.cast();
+        headers[i].msg_hdr.msg_iov = ptr::from_mut(&mut vectors[i]);
+        headers[i].msg_hdr.msg_iovlen = 1;
+    }
+    loop {
+        for i in 0..BATCH {
+            vectors[i].iov_len = SLOT - RECORD.len();
+            headers[i].msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        }
+        // SAFETY: every header points into `peers`, `vectors` and `slots`, which live as long as the loop and do not move.
+        let received = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_WAITFORONE,
+                ptr::null_mut(),
+            )
+        };
+        let Ok(received) = usize::try_from(received) else { continue };
+        for i in 0..received {
+            let length = headers[i].msg_len as usize;
+            if length < HEADER {
+                continue;
+            }
+            slots[i][2] |= RESPONSE;
+            slots[i][7] = 1;
+            slots[i][length..length + RECORD.len()].copy_from_slice(&RECORD);
+            vectors[i].iov_len = length + RECORD.len();
+        }
+        let mut sent = 0;
+        while sent < received {
+            let rest = &mut headers[sent..received];
+            // SAFETY: as above; each length is that of a query and the record, which fit their slot.
+            let more = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0) };
+            // What cannot be sent is passed over.
+            sent += usize::try_from(more).unwrap_or(1).max(1);
+        }
+    }
+}
