@@ -8,6 +8,7 @@ mod malformed;
 #[cfg(feature = "sandbox")]
 mod mirrored;
 mod oracle;
+mod readers;
 mod rebuild;
 #[cfg(feature = "sandbox")]
 mod watch;
