@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 
 use super::incoming::{Incoming, Kind};
-use super::report::Reporter;
+use super::report::{Outage, Reporter};
 use super::{Change, Scope, Service, Slice, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
@@ -79,28 +79,23 @@ pub async fn follow_all(
     updates: mpsc::Sender<Update>,
     metrics: &Arc<Metrics>,
 ) {
+    let outage = Outage::default();
     let follows = scopes.iter().map(|scope| async {
+        let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
         tokio::join!(
-            follow::<Service>(&client, url, scope, &updates, metrics),
-            follow::<Slice>(&client, url, scope, &updates, metrics),
+            follow::<Service>(&client, scope, &updates, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, &updates, reporter(Slice::WATCHED)),
         )
     });
     futures::future::join_all(follows).await;
 }
 
 /// Follows one kind in one scope.
-async fn follow<K: Kind>(
-    client: &Client,
-    url: &str,
-    scope: &Scope,
-    updates: &mpsc::Sender<Update>,
-    metrics: &Arc<Metrics>,
-) {
+async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<Update>, mut reporter: Reporter<'_>) {
     let api: Api<Incoming<K>> = match scope {
         Scope::All => Api::all(client.clone()),
         Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
     };
-    let mut reporter = Reporter::new(K::WATCHED, scope, url, metrics);
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
     let mut backoff = watcher::DefaultBackoff::default();
     // Each turn of the outer loop begins with a list.

@@ -27,6 +27,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub index: Index,
     pub writer: TableWriter,
+    pub metrics: Arc<Metrics>,
     _stop: DropGuard,
 }
 
@@ -63,7 +64,7 @@ impl Server {
         let address = bound.addresses()[0];
         let stop = CancellationToken::new();
         tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
-        Self { address, index: Index::default(), writer, _stop: stop.drop_guard() }
+        Self { address, index: Index::default(), writer, metrics, _stop: stop.drop_guard() }
     }
 
     /// Applies manifests (several YAML documents) and publishes what follows. Panics at an object with a problem.

@@ -23,7 +23,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::common::options;
 use crate::rebuild::{Model, compare};
 
-const HISTORIES: u32 = 3000;
+const HISTORIES: u32 = 2000;
 /// Steps in the longest history.
 const STEPS: usize = 40;
 

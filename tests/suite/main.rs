@@ -1,15 +1,27 @@
 //! The program from outside. One binary for all, because linking is what takes time.
 
 mod cases;
+#[cfg(feature = "sandbox")]
+mod cluster;
 mod common;
+#[cfg(feature = "sandbox")]
+mod deploy;
+mod forwarders;
 mod histories;
 mod layering;
 mod malformed;
 #[cfg(feature = "sandbox")]
 mod mirrored;
 mod oracle;
+mod peers;
+#[cfg(feature = "sandbox")]
+mod program;
 mod readers;
 mod rebuild;
+#[cfg(feature = "sandbox")]
+mod startup;
+#[cfg(feature = "sandbox")]
+mod walkthroughs;
 #[cfg(feature = "sandbox")]
 mod watch;
 mod wire;

@@ -19,7 +19,7 @@ use hickory_proto::rr::{RData, RecordType};
 use crate::common::{objects, options, query};
 
 /// Versions that are published while others read.
-const VERSIONS: u16 = 3000;
+const VERSIONS: u16 = 1000;
 const ENDPOINTS: u8 = 7;
 const READERS: usize = 2;
 

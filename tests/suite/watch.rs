@@ -269,7 +269,7 @@ async fn a_server_that_goes_down_and_comes_back_is_found_again() {
     assert!(mirrored.readiness.is_ready(), "and it stays ready");
     mirrored.sandbox.faults().remove(down);
     mirrored.converge("after the server is back").await;
-    assert_eq!(mirrored.warnings().len(), 2, "one for each watch: {:#?}", mirrored.warnings());
+    assert_eq!(mirrored.warnings().len(), 1, "one for all watches: {:#?}", mirrored.warnings());
 }
 
 #[tokio::test]
