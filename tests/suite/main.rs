@@ -11,6 +11,8 @@ mod histories;
 mod layering;
 mod malformed;
 #[cfg(feature = "sandbox")]
+mod memory;
+#[cfg(feature = "sandbox")]
 mod mirrored;
 mod oracle;
 mod peers;
