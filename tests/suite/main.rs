@@ -6,6 +6,7 @@ mod cluster;
 mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
+mod encrypted;
 mod forwarders;
 mod histories;
 mod layering;
