@@ -13,11 +13,14 @@ mod histories;
 mod layering;
 mod malformed;
 #[cfg(feature = "sandbox")]
+mod memory;
+#[cfg(feature = "sandbox")]
 mod mirrored;
 mod oracle;
 mod peers;
 #[cfg(feature = "sandbox")]
 mod program;
+mod readers;
 mod rebuild;
 #[cfg(feature = "sandbox")]
 mod startup;

@@ -168,6 +168,11 @@ impl Running {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
         output_of(bounded("sh").args(["-c", "kill -s $0 $1", name, &self.child.id().to_string()]));

@@ -59,6 +59,11 @@ impl Program {
         get(self.admin, path)
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Sends a signal, `TERM` or `INT`.
     pub fn signal(&self, name: &str) {
         self.running.signal(name);
