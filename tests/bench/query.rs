@@ -15,7 +15,6 @@ use divan::counter::ItemsCount;
 use headless_dns::authority::{Authority, Identity, Options};
 use headless_dns::cluster::{Scope, Watched, read_json};
 use headless_dns::index::Index;
-use headless_dns::metrics::Transport;
 use headless_dns::metrics::{Metrics, Transport};
 use headless_dns::name::Name;
 use headless_dns::server::{self, Encoding, Responder};
