@@ -11,6 +11,7 @@ want kubectl kubernetes-client
 want dig bind9-dnsutils
 want nslookup bind9-dnsutils
 want drill ldnsutils
+want kdig knot-dnsutils
 want dnsperf dnsperf
 want unbound unbound
 want dnsmasq dnsmasq-base

@@ -3,7 +3,6 @@
 mod clients;
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use headless_dns::metrics::{Label, Transport};
@@ -17,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::common::{LIMITS, PATIENCE, Server, options, query, read_framed};
+use crate::peers;
 use clients::{Secret, ask_quic, bare, connect, connect_https, connect_quic, endless_post, get, post, send};
 
 const NAME: &str = "pg-0.pg.db.svc.cluster.local.";
@@ -318,8 +318,7 @@ async fn a_stop_ends_connections_with_an_announced_end_after_their_answers() {
 
 #[tokio::test]
 async fn kdig_gets_answers_over_every_encrypted_transport() {
-    if Command::new("kdig").arg("--version").output().is_err() {
-        println!("skipped: there is no kdig (Debian's knot-dnsutils)");
+    if peers::missing(&["kdig"]) {
         return;
     }
     let (secret, server) = started(LIMITS);
