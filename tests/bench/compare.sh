@@ -121,6 +121,8 @@ server:
   udp-workers: 1
   tcp-workers: 1
   background-workers: 1
+  # Half a second by default: on a machine that has other things to do, clients would be cut that do nothing wrong.
+  tcp-io-timeout: 10000
 database:
   storage: $folder
 log:

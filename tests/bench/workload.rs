@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 /// The zone that everything stands in.
 pub const ZONE: &str = "cluster.local";
-/// Where the Services are.
-const NAMESPACE: &str = "bench";
+/// Where the Services are: the namespace that is there already.
+const NAMESPACE: &str = "default";
 /// Endpoints in a slice, as the controller of Kubernetes cuts them.
 const SLICE: usize = 100;
 /// Endpoints of the smallest Service: the fewest members that can elect one of them.
