@@ -2,8 +2,8 @@
 # Runs each fuzz target for so many seconds: fuzz/run.sh [SECONDS] [TARGET...]. Ends with an error at the first finding,
 # which stands in fuzz/artifacts then.
 #
-# A stable toolchain and a C++ compiler (Debian: g++) are enough: nothing that the targets reach is `unsafe`, so a
-# sanitizer would find nothing, and RUSTC_BOOTSTRAP opens what the tool's other flags still call unstable.
+# A stable toolchain and a C++ compiler (Debian: g++) are enough. Sanitizers want a nightly one and are off: none of our
+# code that the targets reach is `unsafe`. RUSTC_BOOTSTRAP opens what the tool's other flags still call unstable.
 set -eu
 seconds=${1:-60}
 [ $# -eq 0 ] || shift

@@ -14,7 +14,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -206,12 +206,15 @@ pub fn mirror(
         })
         .collect();
     async move {
-        // The index works on a thread of its own choosing, beside the watches that feed it.
+        // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
         let index = AbortOnDropHandle::new(tokio::spawn(keep_table(incoming, writer, pending, Arc::clone(&metrics))));
-        cluster::follow_all(cluster, &url, &scopes, updates, &metrics).await;
-        // Reached only when the index is gone.
-        if let Err(error) = index.await {
-            tracing::error!(%error, "the index failed");
+        tokio::select! {
+            ended = index => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the index failed");
+                }
+            }
+            () = cluster::follow_all(cluster, &url, &scopes, updates, &metrics) => {}
         }
     }
 }
@@ -224,11 +227,15 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (cluster, url) = connect(&config).await?;
     let (writer, reader) = table();
     let readiness = Readiness::new();
-    let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader);
+    let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
     let mirror = mirror(cluster, url, Scope::of(&config.namespaces), writer, &readiness, Arc::default());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
-        () = readiness.wait_ready() => records.zone_file(zone).with_context(|| format!("{zone} is not served")),
+        () = readiness.wait_ready() => {
+            // Latches fall when their task does, too.
+            ensure!(reader.pin().is_synchronised(), "the watch of the cluster failed");
+            records.zone_file(zone).with_context(|| format!("{zone} is not served"))
+        }
     }
 }
 

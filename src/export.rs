@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::admin::{NameView, RecordView, RecordsQuery, RecordsSource, ServiceKind as KindView, ServiceView};
 use crate::authority::{Authority, Data, NameParts, Owner, SRV_PRIORITY, SRV_WEIGHT};
-use crate::name::{self, Labels, strip_suffix};
+use crate::name::{self, strip_suffix};
 use crate::records::{ServiceKey, ServiceKind, ServiceRecords};
 use crate::reverse;
 use crate::table::{Table, TableReader};
@@ -117,7 +117,7 @@ impl RecordsSource for Records {
 fn names_of(key: &ServiceKey, service: &ServiceRecords, apex: &[u8]) -> Vec<Vec<u8>> {
     let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc", apex].concat();
     let labels = service.hosts.keys().map(name::Label::as_wire).chain(service.srv.keys().map(|owner| &**owner));
-    std::iter::once(below(b"")).chain(labels.map(below)).collect()
+    std::iter::once(below(b"")).chain(labels.map(below)).filter(|name| name.len() <= name::MAX_NAME).collect()
 }
 
 /// The data of each record of an RRset in presentation form.
@@ -131,8 +131,9 @@ fn texts(data: &Data<'_>) -> Vec<String> {
             };
             set.records.iter().filter_map(|srv| Some((srv.port, set.target(srv)?.0))).map(text).collect()
         }
-        Data::Ptr { owners, suffix } => {
-            owners.iter().map(|owner| Absolute(&[owner, suffix.0[0], suffix.0[1]].concat()).to_string()).collect()
+        Data::Ptr(set) => {
+            let targets = set.owners.iter().filter_map(|owner| set.target(owner));
+            targets.map(|target| Absolute(&target.0.concat()).to_string()).collect()
         }
         Data::Cname(target) | Data::Ns(target) => vec![target.to_string()],
         Data::Soa(soa) => vec![format!(
@@ -161,6 +162,6 @@ struct Label<'a>(&'a [u8]);
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name::write_relative(f, Labels(self.0).0)
+        name::write_relative(f, self.0)
     }
 }

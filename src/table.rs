@@ -60,8 +60,8 @@ impl Default for Shared {
             HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build()
         }
         let collector = Arc::new(Collector::new());
-        // Serials follow the clock from start to start, so that a restart does not go back (RFC 1982 arithmetic makes the
-        // truncation sound).
+        // Serials begin at the clock, so that a restart does not go back, unless records changed more than once a second all
+        // the time before (RFC 1982 arithmetic makes the truncation sound).
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             services: map(&collector),

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
-use crate::name::Name;
+use crate::name::{MAX_NAME, Name};
 use crate::records::{Addresses, ServiceRecords, Srv};
 use crate::table::ReverseOwner;
 use crate::wire::{Class, Rcode, RrType};
@@ -99,6 +99,11 @@ impl<'t> NameParts<'t> {
     pub fn wire_len(&self) -> usize {
         self.0.iter().map(|part| part.len()).sum()
     }
+
+    /// The name, unless its pieces make one longer than a name can be: below a long zone, long labels have none.
+    fn if_it_fits(self) -> Option<Self> {
+        (self.wire_len() <= MAX_NAME).then_some(self)
+    }
 }
 
 /// Whose records an RRset's are.
@@ -125,11 +130,7 @@ pub enum Data<'t> {
     A(&'t [Ipv4Addr]),
     Aaaa(&'t [Ipv6Addr]),
     Srv(SrvSet<'t>),
-    /// Each owner, then the suffix.
-    Ptr {
-        owners: &'t [ReverseOwner],
-        suffix: Suffix<'t>,
-    },
+    Ptr(PtrSet<'t>),
     Cname(&'t Name),
     Ns(&'t Name),
     Soa(Soa<'t>),
@@ -146,7 +147,7 @@ impl Data<'_> {
             Data::A(addresses) => addresses.len(),
             Data::Aaaa(addresses) => addresses.len(),
             Data::Srv(set) => set.records.len(),
-            Data::Ptr { owners, .. } => owners.len(),
+            Data::Ptr(set) => set.owners.len(),
             Data::Cname(_) | Data::Ns(_) | Data::Soa(_) | Data::Txt(_) | Data::Hinfo(..) => 1,
         }
     }
@@ -156,7 +157,7 @@ impl Data<'_> {
             Data::A(_) => RrType::A,
             Data::Aaaa(_) => RrType::AAAA,
             Data::Srv(_) => RrType::SRV,
-            Data::Ptr { .. } => RrType::PTR,
+            Data::Ptr(_) => RrType::PTR,
             Data::Cname(_) => RrType::CNAME,
             Data::Ns(_) => RrType::NS,
             Data::Soa(_) => RrType::SOA,
@@ -169,6 +170,20 @@ impl Data<'_> {
 /// What follows `service.namespace` in a name: the label `svc`, then the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suffix<'t>(pub [&'t [u8]; 2]);
+
+/// Names that an address leads back to.
+#[derive(Clone, Copy, Debug)]
+pub struct PtrSet<'t> {
+    pub owners: &'t [ReverseOwner],
+    pub suffix: Suffix<'t>,
+}
+
+impl<'t> PtrSet<'t> {
+    /// The name of one of the owners; none, and so no record, if it can have no name in this zone.
+    pub fn target(&self, owner: &'t ReverseOwner) -> Option<NameParts<'t>> {
+        NameParts([owner, self.suffix.0[0], self.suffix.0[1], &[]]).if_it_fits()
+    }
+}
 
 /// SRV records with the Service that their targets belong to.
 #[derive(Clone, Copy, Debug)]
@@ -189,10 +204,10 @@ pub const SRV_PRIORITY: u16 = 0;
 pub const SRV_WEIGHT: u16 = 100;
 
 impl<'t> SrvSet<'t> {
-    /// The target's name and its addresses.
+    /// The target's name and its addresses; none, and so no record, if it can have no name in this zone.
     pub fn target(&self, srv: &Srv) -> Option<(NameParts<'t>, &'t Addresses)> {
         let (label, addresses) = self.service.target(srv.target)?;
-        Some((NameParts([label, self.key, self.suffix.0[0], self.suffix.0[1]]), addresses))
+        Some((NameParts([label, self.key, self.suffix.0[0], self.suffix.0[1]]).if_it_fits()?, addresses))
     }
 }
 

@@ -13,8 +13,8 @@ mod owner;
 mod zone;
 
 pub use answer::{
-    ALIAS_LIMIT, Additional, Aliases, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa,
-    SrvSet, Suffix,
+    ALIAS_LIMIT, Additional, Aliases, Answer, Data, Ede, NameParts, Owner, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT,
+    Soa, SrvSet, Suffix,
 };
 pub use zone::{Identity, Options, Zone};
 
@@ -59,7 +59,7 @@ enum Node<'t> {
     Srv(SrvSet<'t>),
     Alias(&'t Name),
     Text(&'static [u8]),
-    Ptr(Data<'t>),
+    Ptr(PtrSet<'t>),
 }
 
 impl Authority {
@@ -203,9 +203,7 @@ impl Authority {
     fn reverse<'t>(&'t self, table: &'t Table<'_>, name: &[u8]) -> Node<'t> {
         match ReverseName::parse(name) {
             Some(ReverseName::Address(address)) => match (table.reverse(address), self.zones.first()) {
-                (Some(owners), Some(zone)) => {
-                    Node::Ptr(Data::Ptr { owners, suffix: Suffix([SVC, zone.apex.as_wire()]) })
-                }
+                (Some(owners), Some(zone)) => Node::Ptr(PtrSet { owners, suffix: Suffix([SVC, zone.apex.as_wire()]) }),
                 _ => Node::Absent,
             },
             Some(ReverseName::Prefix(prefix)) if table.has_reverse_below(prefix) => Node::Empty,
@@ -232,7 +230,7 @@ impl Authority {
             (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::AAAA) => Data::Aaaa(&addresses.v6),
             (Node::Srv(srv) | Node::Service { srv, .. }, RrType::SRV) => Data::Srv(srv),
             (Node::Text(text), RrType::TXT) => Data::Txt(text),
-            (Node::Ptr(data), RrType::PTR) => data,
+            (Node::Ptr(set), RrType::PTR) => Data::Ptr(set),
             _ => return None,
         };
         (found.count() > 0).then_some(found)

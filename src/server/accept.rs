@@ -35,7 +35,6 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // So that a restart does not wait for the connections of its predecessor to be forgotten.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -45,27 +44,35 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until `shutdown`; what `converse` makes of each is a task of `tasks`.
+/// Accepts connections until `shutdown`, and then those that had come by then; what `converse` makes of each is a task of
+/// `tasks`.
+///
+/// # Errors
+/// None: what goes wrong concerns one connection. So that it can stand beside others that have some.
 pub(super) async fn serve<C: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     converse: impl Fn(Accepted) -> C,
     connections: Arc<Connections>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
-) {
+) -> io::Result<()> {
+    let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => return Ok(()),
         };
-        let (stream, client) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a TCP connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+        // Said once, not twenty times a second for as long as it lasts.
+        if let Err(error) = &accepted
+            && !is_failing
+        {
+            tracing::warn!(%error, "TCP connections cannot be accepted; trying again");
+        }
+        is_failing = accepted.is_err();
+        let Ok((stream, client)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
         };
         // A client that is one too many sees its connection closed at once, and may turn to another server.
         let Some(permit) = connections.admit(client.ip()) else { continue };

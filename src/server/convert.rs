@@ -10,8 +10,8 @@ use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, 
 use crate::records::Addresses;
 use crate::wire::Rcode;
 
-/// The records of an RRset, the one at `rotation` first. `question` is the name as it was asked.
-pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: usize) -> Vec<Record> {
+/// The records of an RRset, the one that stands at `rotation` on their circle first. `question` is the name as it was asked.
+pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: u64) -> Vec<Record> {
     let owner = match &rrset.owner {
         Owner::Question => question.clone(),
         Owner::Name(parts) => name(parts),
@@ -31,8 +31,8 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: usize) -> Ve
                 Some(record(RData::SRV(SRV::new(SRV_PRIORITY, SRV_WEIGHT, srv.port, name(&target)))))
             })
             .collect(),
-        Data::Ptr { owners, suffix } => rotated(owners, rotation)
-            .map(|owner| record(RData::PTR(PTR(name(&NameParts([&**owner, suffix.0[0], suffix.0[1], &[]]))))))
+        Data::Ptr(set) => rotated(set.owners, rotation)
+            .filter_map(|owner| Some(record(RData::PTR(PTR(name(&set.target(owner)?))))))
             .collect(),
         Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&NameParts::whole(target)))))],
         Data::Ns(server) => vec![record(RData::NS(NS(name(&NameParts::whole(server)))))],
@@ -43,7 +43,7 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: usize) -> Ve
 }
 
 /// The records of the additional section, those of the first answer's target first.
-pub(super) fn additional(additional: &Additional<'_>, rotation: usize) -> Vec<Record> {
+pub(super) fn additional(additional: &Additional<'_>, rotation: u64) -> Vec<Record> {
     match additional {
         Additional::None => Vec::new(),
         Additional::NameServer { owner, ttl, addresses } => {
@@ -53,7 +53,7 @@ pub(super) fn additional(additional: &Additional<'_>, rotation: usize) -> Vec<Re
     }
 }
 
-fn glue(set: &SrvSet<'_>, rotation: usize) -> Vec<Record> {
+fn glue(set: &SrvSet<'_>, rotation: u64) -> Vec<Record> {
     let mut seen = std::collections::HashSet::new();
     rotated(set.records, rotation)
         .filter(|srv| seen.insert(srv.target))
@@ -78,8 +78,7 @@ fn soa(data: &Soa<'_>) -> SOA {
     SOA::new(mname, rname, data.serial, refresh, retry, expire, data.minimum)
 }
 
-/// A name from its pieces. They are valid by construction, except that together they may be longer than a name can be:
-/// such a name is nobody's, and the root stands in its place.
+/// A name from its pieces, which make a valid one by construction; the root, if they did not.
 fn name(parts: &NameParts<'_>) -> Name {
     let wire = parts.0.concat();
     Name::read(&mut BinDecoder::new(&wire)).unwrap_or_else(|_| Name::root())

@@ -3,20 +3,19 @@
 //! Names are compressed against the question alone: that is where nearly all of them end, and it keeps the letters that
 //! the client used. The targets of SRV records are not compressed (RFC 2782).
 
-use crate::authority::{
-    Additional, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
-};
+use crate::authority::{Additional, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
 use crate::metrics::Transport;
 use crate::name::Labels;
-use crate::records::{Addresses, Srv, SrvTarget};
+use crate::records::{Addresses, SrvTarget};
+use crate::wire::codes::{AA, CD, DO, OPT_FIXED, QR, RD, TC};
 use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, Rcode, RrType, WireOptions};
 
 /// How an answer is to be written.
 pub struct Encoding<'a> {
     pub options: &'a WireOptions,
     pub transport: Transport,
-    /// The record of each RRset that comes first, modulo their number.
-    pub rotation: usize,
+    /// Where on its circle each RRset begins, a fraction of 2^64.
+    pub rotation: u64,
 }
 
 /// Appends the message that answers `query` to `out`, within the limit of its transport. What does not fit is left out:
@@ -43,12 +42,6 @@ pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, o
     out[start..start + HEADER].copy_from_slice(&header);
 }
 
-const QR: u8 = 0x80;
-const AA: u8 = 0x04;
-const TC: u8 = 0x02;
-const RD: u8 = 0x01;
-const CD: u8 = 0x10;
-
 fn header(query: &Query<'_>, answer: &Answer<'_>, is_truncated: bool, counts: [u16; 3]) -> [u8; HEADER] {
     let [id_high, id_low, flags, more_flags] = query.header;
     let aa = if answer.authoritative { AA } else { 0 };
@@ -70,8 +63,6 @@ fn header(query: &Query<'_>, answer: &Answer<'_>, is_truncated: bool, counts: [u
     ]
 }
 
-/// Octets of an OPT record without options: owner, type, class, TTL, length (RFC 6891 section 6.1.2).
-const OPT_FIXED: usize = 11;
 /// Octets of an option's code and length.
 const OPTION_HEAD: usize = 4;
 
@@ -82,7 +73,7 @@ fn opt_length(ede: Option<Ede>, keepalive: bool) -> usize {
 
 fn write_opt(out: &mut Vec<u8>, asked: &Edns, rcode: Rcode, options: &WireOptions, keepalive: bool, ede: Option<Ede>) {
     // RFC 3225 section 3: "The DO bit of the query MUST be copied in the response."
-    let flags = if asked.dnssec_ok { 0x80 } else { 0 };
+    let flags = if asked.dnssec_ok { DO } else { 0 };
     let length = (opt_length(ede, keepalive) - OPT_FIXED) as u16;
     out.push(0);
     out.extend_from_slice(&RrType::OPT.0.to_be_bytes());
@@ -126,7 +117,7 @@ struct Message<'m> {
     end: usize,
     /// The question's name, lower-cased.
     question: &'m [u8],
-    rotation: usize,
+    rotation: u64,
 }
 
 /// Where the question's name stands in a message.
@@ -154,11 +145,12 @@ impl Message<'_> {
             Data::Aaaa(addresses) => {
                 rotated(addresses, self.rotation).for_each(|a| write(self, &|m| m.put(&a.octets())));
             }
-            Data::Srv(set) => rotated(set.records, self.rotation).for_each(|srv| write(self, &|m| m.srv(&set, srv))),
-            Data::Ptr { owners, suffix: Suffix([svc, zone]) } => {
-                let name = |owner| NameParts([owner, svc, zone, &[]]);
-                rotated(owners, self.rotation).for_each(|owner| write(self, &|m| m.name(&name(owner))));
-            }
+            Data::Srv(set) => rotated(set.records, self.rotation)
+                .filter_map(|srv| Some((srv.port, set.target(srv)?.0)))
+                .for_each(|(port, target)| write(self, &|m| m.srv(port, &target))),
+            Data::Ptr(set) => rotated(set.owners, self.rotation)
+                .filter_map(|owner| set.target(owner))
+                .for_each(|target| write(self, &|m| m.name(&target))),
             Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&NameParts::whole(name))),
             Data::Soa(soa) => write(self, &|m| m.soa(&soa)),
             Data::Txt(text) => write(self, &|m| m.character_string(text)),
@@ -272,13 +264,11 @@ impl Message<'_> {
         (labels.0.len() == length).then_some(offset)
     }
 
-    fn srv(&mut self, set: &SrvSet<'_>, srv: &Srv) {
-        for field in [SRV_PRIORITY, SRV_WEIGHT, srv.port] {
+    fn srv(&mut self, port: u16, target: &NameParts<'_>) {
+        for field in [SRV_PRIORITY, SRV_WEIGHT, port] {
             self.put(&field.to_be_bytes());
         }
-        if let Some((target, _)) = set.target(srv) {
-            target.0.iter().for_each(|part| self.put(part));
-        }
+        target.0.iter().for_each(|part| self.put(part));
     }
 
     fn soa(&mut self, soa: &Soa<'_>) {
@@ -307,8 +297,10 @@ fn record_fixed(rr_type: RrType, class: Class, ttl: u32) -> [u8; RECORD_FIXED] {
     [t0, t1, c0, c1, s0, s1, s2, s3, 0, 0]
 }
 
-/// All items, beginning with the one at `rotation` (modulo their number).
-pub(super) fn rotated<T>(items: &[T], rotation: usize) -> impl Iterator<Item = &T> {
-    let (before, from) = items.split_at(rotation.checked_rem(items.len()).unwrap_or(0));
+/// All items, beginning with the one that stands at `rotation`, a fraction of 2^64, on their circle.
+pub(super) fn rotated<T>(items: &[T], rotation: u64) -> impl Iterator<Item = &T> {
+    // The product has the place in its high half, always below the number of items.
+    let first = (u128::from(rotation) * items.len() as u128) >> u64::BITS;
+    let (before, from) = items.split_at(first as usize);
     from.iter().chain(before)
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,7 +75,7 @@ impl Bound {
         &self.addresses
     }
 
-    /// Answers as tasks of `tasks` until `shutdown`. Gives the one that may end by itself.
+    /// Answers until `shutdown`: what listens is one of `parts`, each conversation a task of `tasks`.
     ///
     /// # Errors
     /// TLS cannot be had.
@@ -83,28 +83,28 @@ impl Bound {
         self,
         responder: &Arc<Responder>,
         connections: &Arc<Connections>,
+        parts: &mut JoinSet<io::Result<()>>,
         tasks: &TaskTracker,
         shutdown: &CancellationToken,
-    ) -> io::Result<Option<JoinHandle<io::Result<()>>>> {
+    ) -> io::Result<()> {
         let acceptor = self.certificate.acceptor(tls::ALPN).map_err(io::Error::other)?;
         for listener in self.tls {
             let (acceptor, responder) = (acceptor.clone(), Arc::clone(responder));
             let converse = move |accepted| tls::serve(accepted, acceptor.clone(), Arc::clone(&responder));
-            tasks.spawn(accept::serve(listener, converse, Arc::clone(connections), tasks.clone(), shutdown.clone()));
+            parts.spawn(accept::serve(listener, converse, Arc::clone(connections), tasks.clone(), shutdown.clone()));
         }
         let acceptor = self.certificate.acceptor(https::ALPN).map_err(io::Error::other)?;
         let https = Arc::new(Https { acceptor, path: self.https_path, responder: Arc::clone(responder) });
         for listener in self.https {
             let https = Arc::clone(&https);
             let converse = move |accepted| Arc::clone(&https).serve(accepted);
-            tasks.spawn(accept::serve(listener, converse, Arc::clone(connections), tasks.clone(), shutdown.clone()));
+            parts.spawn(accept::serve(listener, converse, Arc::clone(connections), tasks.clone(), shutdown.clone()));
         }
         tasks.spawn(Arc::clone(&self.certificate).follow(shutdown.clone()));
-        if self.quic.is_empty() {
-            return Ok(None);
+        if !self.quic.is_empty() {
+            let (responder, idle) = (Arc::clone(responder), connections.idle());
+            parts.spawn(quic::serve(self.quic, self.certificate, responder, idle, shutdown.clone()));
         }
-        let quic =
-            quic::serve(self.quic, self.certificate, Arc::clone(responder), connections.idle(), shutdown.clone());
-        Ok(Some(tasks.spawn(quic)))
+        Ok(())
     }
 }

@@ -17,6 +17,7 @@ use super::responder::Batch;
 use crate::authority::{Answer, Ede};
 use crate::metrics::Transport;
 use crate::name::{MAX_NAME, NameBuf, NameError};
+use crate::wire::codes::TYPE_AND_CLASS;
 use crate::wire::screen::{Screened, screen};
 use crate::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
 
@@ -53,8 +54,6 @@ fn encoder(octets: &mut Vec<u8>) -> BinEncoder<'_> {
 /// Whether the question's name is compressed. There is no name before it that it could point to, only the header: as part
 /// of the answer, which has another header, it would say something else.
 fn is_compressed(queries: &Queries) -> bool {
-    /// Octets of type and class after a name.
-    const TYPE_AND_CLASS: usize = 4;
     let octets = queries.queries().iter().map(|query| query.original().name()).map(wire_name);
     let octets = octets.map(|name| name.map_or(0, |name| name.as_wire().len() + TYPE_AND_CLASS));
     octets.sum::<usize>() != queries.as_bytes().len()
@@ -112,7 +111,7 @@ impl Reply {
         Self { metadata, answers: Vec::new(), authorities: Vec::new(), additionals: Vec::new(), edns: None }
     }
 
-    fn fill(&mut self, answer: &Answer<'_>, question: &Name, rotation: usize) {
+    fn fill(&mut self, answer: &Answer<'_>, question: &Name, rotation: u64) {
         self.metadata.response_code = convert::response_code(answer.rcode);
         self.metadata.authoritative = answer.authoritative;
         let records = |rrset| convert::records(&rrset, question, rotation);

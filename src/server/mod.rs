@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,8 +93,6 @@ pub struct Bound {
 
 /// Binds UDP and TCP on every address, UDP once for each of `udp_workers`. Port 0 becomes a free port, the same for both.
 ///
-/// Another process of the same user that binds so too shares the address, and takes over when this one goes.
-///
 /// # Errors
 /// The first address that cannot be had.
 pub fn bind(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
@@ -151,10 +150,10 @@ impl Bound {
         self.encrypted.as_ref().map_or(&[], encrypted::Bound::addresses)
     }
 
-    /// Answers until `shutdown`, and then what has arrived by then; TCP connections end after the answers that are due.
+    /// Answers until `shutdown`, and then what has arrived by then; connections end after the answers that are due.
     ///
     /// # Errors
-    /// A worker's thread cannot be had, TLS cannot, or the listener for QUIC ended by itself.
+    /// A worker's thread cannot be had, TLS cannot, or one of the parts ended by itself, which none should.
     pub async fn run(
         self,
         responder: Arc<Responder>,
@@ -162,31 +161,30 @@ impl Bound {
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        let tasks = TaskTracker::new();
+        let (mut parts, tasks) = (JoinSet::new(), TaskTracker::new());
         let connections = Arc::new(limits::Connections::new(limits, metrics));
-        let mut workers = Vec::new();
         for (udp, tcp) in self.sockets {
             for (i, socket) in udp.into_iter().enumerate() {
-                workers.push(udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?);
+                let ended = udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?;
+                // A worker that panics sends nothing.
+                parts.spawn(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a UDP worker failed"))) });
             }
             let responder = Arc::clone(&responder);
             let converse = move |accepted| stream::serve(accepted, Arc::clone(&responder));
             let connections = Arc::clone(&connections);
-            tasks.spawn(accept::serve(tcp, converse, connections, tasks.clone(), shutdown.clone()));
+            parts.spawn(accept::serve(tcp, converse, connections, tasks.clone(), shutdown.clone()));
         }
-        let quic = match self.encrypted {
-            Some(encrypted) => encrypted.serve(&responder, &connections, &tasks, &shutdown)?,
-            None => None,
-        };
+        if let Some(encrypted) = self.encrypted {
+            encrypted.serve(&responder, &connections, &mut parts, &tasks, &shutdown)?;
+        }
+        while let Some(ended) = parts.join_next().await {
+            ended??;
+            if !shutdown.is_cancelled() {
+                return Err(io::Error::other("a part of the server ended by itself"));
+            }
+        }
         tasks.close();
-        if let Some(quic) = quic {
-            quic.await??;
-        }
         tasks.wait().await;
-        for worker in workers {
-            // Closed without a word, which is the word.
-            let _ = worker.await;
-        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::encode::{Encoding, encode};
@@ -13,6 +13,9 @@ use crate::table::{Table, TableReader};
 use crate::wire::screen::{Screened, refusal, screen};
 use crate::wire::{EDNS_VERSION, Edns, HEADER, Query, Question, Rcode, WireOptions, query};
 
+/// The golden ratio's fraction of 2^64: steps of it come near no place twice for as long as is possible.
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Answers messages. Shared by all transports.
 pub struct Responder {
     authority: Arc<Authority>,
@@ -20,7 +23,7 @@ pub struct Responder {
     metrics: Arc<Metrics>,
     options: WireOptions,
     /// Where the next worker begins to rotate.
-    workers: AtomicUsize,
+    workers: AtomicU64,
 }
 
 /// What one worker or connection keeps from batch to batch.
@@ -28,7 +31,7 @@ pub struct Responder {
 pub struct Worker {
     tally: Tally,
     /// Where the next answer begins in its RRsets.
-    rotation: usize,
+    rotation: u64,
 }
 
 /// Messages that came in together: the table is pinned and the clock read once for all of them. Their counts are added
@@ -42,12 +45,12 @@ pub struct Batch<'r> {
 
 impl Responder {
     pub fn new(authority: Arc<Authority>, table: TableReader, metrics: Arc<Metrics>, options: WireOptions) -> Self {
-        Self { authority, table, metrics, options, workers: AtomicUsize::new(0) }
+        Self { authority, table, metrics, options, workers: AtomicU64::new(0) }
     }
 
     /// What a worker or a connection of this transport keeps.
     pub fn worker(&self, transport: Transport) -> Worker {
-        Worker { tally: Tally::new(transport), rotation: self.workers.fetch_add(1, Ordering::Relaxed) }
+        Worker { tally: Tally::new(transport), rotation: self.workers.fetch_add(GOLDEN_RATIO, Ordering::Relaxed) }
     }
 
     /// Begins a batch with messages that have just come in.
@@ -98,9 +101,10 @@ impl Batch<'_> {
         answer.rcode as u16
     }
 
-    /// The place at which the sets of the next answer begin.
-    pub(super) fn rotate(&mut self) -> usize {
-        self.worker.rotation = self.worker.rotation.wrapping_add(1);
+    /// Where on its circle each set of the next answer begins. The places of any run of answers are spread evenly, and so
+    /// are those of every second answer: a client that asks for A and AAAA in turn sees all of both sets.
+    pub(super) fn rotate(&mut self) -> u64 {
+        self.worker.rotation = self.worker.rotation.wrapping_add(GOLDEN_RATIO);
         self.worker.rotation
     }
 

@@ -40,10 +40,6 @@ pub(super) struct Batch {
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-// SAFETY: the raw pointers in `vectors` and `headers` lead into buffers that this batch owns, are written before a system
-// call uses them and used by those alone; between calls nothing reads them. Everything else is owned.
-unsafe impl Send for Batch {}
-
 impl Batch {
     /// `answer` is the longest answer in octets, for which room is made at once.
     pub fn new(answer: usize, with_local_address: bool) -> Self {

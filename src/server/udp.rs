@@ -61,22 +61,22 @@ pub(super) fn receive_buffer(socket: &UdpSocket) -> usize {
     SockRef::from(socket).recv_buffer_size().unwrap_or_default()
 }
 
-/// Answers on one socket until `shutdown`, and then what has arrived. Done when the returned channel closes.
+/// Answers on one socket until `shutdown`, and then what has arrived. How it ended comes over the returned channel.
 pub(super) fn spawn(
     socket: UdpSocket,
     responder: Arc<Responder>,
     shutdown: CancellationToken,
     name: String,
-) -> io::Result<oneshot::Receiver<()>> {
+) -> io::Result<oneshot::Receiver<io::Result<()>>> {
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name(name).spawn(move || {
-        work(&socket, &responder, &shutdown);
-        drop(done);
+        // Whoever waited may have gone.
+        let _ = done.send(work(&socket, &responder, &shutdown));
     })?;
     Ok(ended)
 }
 
-fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken) {
+fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken) -> io::Result<()> {
     let is_wildcard = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
     let mut batch = Batch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
     let mut worker = responder.worker(Transport::Udp);
@@ -88,12 +88,26 @@ fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken)
         }
         match batch.receive(socket.as_fd()) {
             Ok(count) => handle(&mut batch, count, socket, responder, &mut worker),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_leaving => return,
-            // The time-out, a signal, or news of an earlier answer that could not be delivered (ICMP): the next datagram
-            // has nothing to do with it.
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_leaving => return Ok(()),
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether the next datagram has nothing to do with an error: the time-out, a signal, or news of an earlier answer that
+/// could not be delivered (ICMP).
+fn passes(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
 }
 
 /// Answers the first `count` datagrams of the batch.
@@ -108,8 +122,8 @@ fn handle(batch: &mut Batch, count: usize, socket: &UdpSocket, responder: &Respo
     }
 }
 
-/// Takes the socket out of the group that shares its address, so that what comes from now on goes to another process that
-/// has it; what has arrived can still be received. A connected socket hears its peer alone, and this one's peer is nobody.
+/// Lets nothing more come in, so that what has arrived can be answered to an end. A connected socket hears its peer alone,
+/// and this one's peer is nobody.
 fn leave(socket: &UdpSocket) {
     let nobody: SocketAddr = match socket.local_addr() {
         Ok(SocketAddr::V6(_)) => (Ipv6Addr::LOCALHOST, DISCARD_PORT).into(),

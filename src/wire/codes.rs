@@ -1,4 +1,4 @@
-//! Numbers of the DNS: record types, classes, response codes, EDNS option codes.
+//! Numbers of the DNS: record types, classes, response codes, EDNS option codes, bits and lengths.
 
 use std::fmt;
 
@@ -81,3 +81,19 @@ pub enum OptionCode {
     /// Extended DNS Error, RFC 8914.
     ExtendedError = 15,
 }
+
+/// Bits of a header's third octet (RFC 1035 section 4.1.1).
+pub const QR: u8 = 0x80;
+pub const OPCODE: u8 = 0x78;
+pub const AA: u8 = 0x04;
+pub const TC: u8 = 0x02;
+pub const RD: u8 = 0x01;
+/// A bit of a header's fourth octet (RFC 4035 section 3.2.2).
+pub const CD: u8 = 0x10;
+/// The DO bit, in the third of the four octets that are an OPT record's TTL (RFC 6891 section 6.1.4).
+pub const DO: u8 = 0x80;
+
+/// Octets of type and class after a question's name.
+pub const TYPE_AND_CLASS: usize = 4;
+/// Octets of an OPT record before its options, the root owner included (RFC 6891 section 6.1.2).
+pub const OPT_FIXED: usize = 11;

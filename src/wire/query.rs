@@ -1,6 +1,7 @@
 //! The fast parser: queries as nearly all clients send them, read without allocating. Anything else is declined, not
 //! judged: hickory's parser, which knows the whole protocol, has the say about it.
 
+use super::codes::{DO, OPT_FIXED, TYPE_AND_CLASS};
 use super::{Class, Edns, HEADER, OptionCode, Question, RrType};
 use crate::name::{Labels, MAX_NAME, NameBuf};
 
@@ -23,12 +24,6 @@ impl Query<'_> {
     }
 }
 
-/// Octets of type and class after a question's name.
-const TYPE_AND_CLASS: usize = 4;
-/// Octets of an OPT record before its options (RFC 6891 section 6.1.2), the root owner included.
-const OPT_FIXED: usize = 11;
-/// The DO bit, in the third of the four octets that are an OPT record's TTL (RFC 6891 section 6.1.4).
-const DO: u8 = 0x80;
 /// Options that hickory reads and can find fault with: NSID (RFC 5001) and client subnet (RFC 7871).
 const JUDGED_OPTIONS: [u16; 2] = [3, 8];
 

@@ -1,5 +1,6 @@
 //! The checks on a message's header, made before a parser sees it and before anything is allocated by its counts.
 
+use super::codes::{CD, OPCODE, QR, RD};
 use super::{HEADER, Rcode};
 
 /// What to do with the octets of a message.
@@ -44,11 +45,6 @@ pub fn refusal(message: &[u8], rcode: Rcode) -> [u8; HEADER] {
     header[3] = header[3] & CD | rcode as u8 & 0x0f;
     header
 }
-
-const QR: u8 = 0x80;
-const OPCODE: u8 = 0x78;
-const RD: u8 = 0x01;
-const CD: u8 = 0x10;
 
 #[cfg(test)]
 mod tests {
