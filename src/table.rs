@@ -16,7 +16,7 @@
 //! | `dashmap`          | 0.8–0.9                   | 9–11         | the writer, by a shard's lock             |
 //!
 //! `dashmap` is the fastest until its writer is taken off its core inside a lock: then every query for that shard waits as
-//! long as the scheduler likes. A tenth of a look-up is no price for a tail that the writer has no part in.
+//! long as the scheduler likes. A fifth of a look-up is no price for a tail that the writer has no part in.
 
 use std::collections::HashMap as PrivateMap;
 use std::net::IpAddr;
