@@ -28,10 +28,10 @@ use crate::cluster::{self, Access, AccessError, Scope, Update, WATCHED, Watched}
 use crate::config::Config;
 use crate::export::Records;
 use crate::index::Index;
-use crate::metrics::{Exporter, Metrics};
+use crate::metrics::{Exporter, Metrics, Transport};
 use crate::name::Name;
 use crate::readiness::{Latch, Readiness};
-use crate::server::{self, Responder, StreamLimits};
+use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
 use crate::table::{TableWriter, table};
 use crate::wire::WireOptions;
 
@@ -62,7 +62,10 @@ impl App {
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let (cluster, cluster_url) = connect(&config).await?;
-        let sockets = server::bind(&config.listen, workers(&config))?;
+        let mut sockets = server::bind(&config.listen, workers(&config))?;
+        if let Some(encrypted) = encrypted(&config)? {
+            sockets.bind_encrypted(&encrypted)?;
+        }
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
         let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
@@ -87,6 +90,11 @@ impl App {
     /// The addresses that are answered on, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.sockets.addresses()
+    }
+
+    /// The addresses that are answered on encrypted, with the transport of each.
+    pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
+        self.sockets.encrypted_addresses()
     }
 
     /// Where the admin pages are, if there are any.
@@ -264,6 +272,18 @@ fn workers(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         workers => workers,
     }
+}
+
+/// What is served encrypted, if anything is; the certificate is read.
+fn encrypted(config: &Config) -> Result<Option<Encrypted>, CertificateError> {
+    // The configuration has both files where one of the lists is not empty.
+    let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else { return Ok(None) };
+    let (tls, https, quic) = (config.tls_listen.clone(), config.https_listen.clone(), config.quic_listen.clone());
+    if tls.is_empty() && https.is_empty() && quic.is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::read(CertificateFiles { certificate, key })?;
+    Ok(Some(Encrypted { certificate, tls, https, https_path: config.https_path.clone(), quic }))
 }
 
 /// What the authority serves, by the configuration and the addresses that were bound.

@@ -14,7 +14,7 @@ use clap_complete::Shell;
 
 pub use flags::{ExportOptions, ServeOptions};
 #[cfg(feature = "sandbox")]
-pub use sandbox::{Sandbox, ServeSandbox};
+pub use sandbox::{POD_DELAY, Sandbox, ServeSandbox};
 
 use crate::config::{ConfigError, Effective, Problem, documented_defaults};
 
@@ -181,12 +181,15 @@ impl Completions {
     }
 }
 
-/// An error and what caused it, as one message for the terminal.
+/// An error and what caused it, as one message for the terminal. What the message says already is not said again.
 pub fn render_error(error: &dyn std::error::Error) -> String {
     let mut message = format!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        message += &format!(": {error}");
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message += &format!(": {text}");
+        }
         cause = error.source();
     }
     message

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use headless_dns::app::{self, App, Stop};
 use headless_dns::cli::{Export, Serve};
 use headless_dns::config::Config;
+use headless_dns::metrics::Label;
 use headless_dns::{admin, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,6 +46,9 @@ fn announce(app: &App) {
         admin,
         "answering over UDP and TCP"
     );
+    for (transport, address) in app.encrypted_addresses() {
+        tracing::info!(%address, "answering over {}", transport.as_str().to_ascii_uppercase());
+    }
 }
 
 /// `headless-dns export`

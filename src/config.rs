@@ -119,6 +119,26 @@ options! {
         drain_timeout: Duration = 5, "--drain-timeout SECONDS",
             |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
     }
+    "Encrypted transports" {
+        /// Addresses to answer on over TLS (RFC 7858, usually port 853). An empty list is off.
+        /// The limits and the time-out of TCP connections hold here and for HTTPS too.
+        tls_listen: Vec<SocketAddr> = [], "--tls-listen ADDRESS:PORT", parse::listen_if_any;
+        /// Addresses to answer on over HTTPS (RFC 8484, HTTP/2, usually port 443). An empty list is off.
+        https_listen: Vec<SocketAddr> = [], "--https-listen ADDRESS:PORT", parse::listen_if_any;
+        /// Path at which HTTPS answers.
+        /// `/dns-query` makes the URL `https://<name>/dns-query`, which is what clients expect.
+        https_path: String = "/dns-query", "--https-path PATH", parse::url_path;
+        /// Addresses to answer on over QUIC (RFC 9250, usually port 853 of UDP). An empty list is off.
+        /// The number of connections over QUIC has no limit yet, and one slow handshake delays the next: open it to
+        /// clients that are trusted. A connection ends after 99 answers, and its client opens another.
+        quic_listen: Vec<SocketAddr> = [], "--quic-listen ADDRESS:PORT", parse::listen_if_any;
+        /// File with the certificate of the encrypted transports and those of intermediate authorities, PEM.
+        /// It and `tls_key` are required when one of those transports is on, and read again within seconds when they
+        /// change, as a mounted Secret does. Files that are not good leave the certificate before them in use.
+        tls_cert: Option<PathBuf> = "", "--tls-cert FILE", parse::path;
+        /// File with the private key of `tls_cert`, PEM.
+        tls_key: Option<PathBuf> = "", "--tls-key FILE", parse::path;
+    }
     "Cluster" {
         /// Namespaces to watch. An empty list watches all of them.
         /// With names given, nothing cluster-wide is asked for, and a Role in each namespace is enough.

@@ -11,7 +11,7 @@
 //!                                    ▲ pin
 //!                                authority/  question in, answer out, as data: rcode, sections, why
 //!                                    ▲
-//!                                server/     UDP and TCP; hickory reads and writes the messages
+//!                                server/     UDP, TCP, TLS, HTTPS, QUIC: octets in, octets out
 //! ```
 //!
 //! A query never waits for the watch, and the watch never waits for a query. Nothing from `authority` up knows Kubernetes;

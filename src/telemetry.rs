@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, filter::ParseError, util::TryInitError};
 
 use crate::config::LogFormat;
+use crate::server;
 
 /// The variable that switches colours off in any program, see <https://no-color.org>.
 const NO_COLOR: &str = "NO_COLOR";
@@ -29,7 +30,7 @@ pub enum TelemetryError {
 pub fn init(level: &str, format: LogFormat) -> Result<(), TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt;
 
-    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
+    let filter = EnvFilter::try_new(format!("{QUIET},{},{level}", server::QUIET))
         .map_err(|error| TelemetryError::Filter(level.to_owned(), error))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {

@@ -182,3 +182,23 @@ fn completions_are_printed() {
     assert_eq!(output.status.code(), Some(0));
     assert!(stdout(&output).contains("--negative-ttl"));
 }
+
+#[test]
+fn a_certificate_that_cannot_be_read_ends_the_start_with_the_file_and_the_reason() {
+    let kubeconfig = file(
+        "{clusters: [{name: x, cluster: {server: 'http://127.0.0.1:1'}}], contexts: [{name: x, context: {cluster: x, \
+         user: x}}], users: [{name: x, user: {}}], current-context: x}",
+    );
+    let not_pem = file("not PEM");
+    let [kubeconfig, not_pem] = [&kubeconfig, &not_pem].map(|file| file.path().to_str().expect("UTF-8"));
+    for (certificate, complaint) in [
+        ("/nowhere/tls.crt", "cannot read /nowhere/tls.crt: No such file or directory".to_owned()),
+        (not_pem, format!("{not_pem} is not a PEM file with a certificate: ")),
+    ] {
+        let mut arguments = vec!["serve", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", "--admin", "off"];
+        arguments.extend(["--tls-listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", not_pem]);
+        let output = run(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(stderr(&output).contains(&complaint), "{output:?}");
+    }
+}

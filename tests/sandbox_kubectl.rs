@@ -205,7 +205,7 @@ async fn objects_are_changed_in_every_way() {
 
 #[tokio::test]
 async fn the_generators_of_create_work() {
-    let Some(desk) = Desk::set_up().await else { return };
+    let Some(desk) = Desk::set_up_with(Options::default()).await else { return };
     for line in [
         "create namespace team",
         "create -n team configmap c --from-literal=a=b",

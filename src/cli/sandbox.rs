@@ -1,6 +1,6 @@
 //! The part of the command line that is about the built-in Kubernetes API.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueHint};
 
@@ -9,9 +9,10 @@ use crate::config::{ConfigError, Effective, Origin, Problem};
 /// The address at which the sandbox's API listens unless told otherwise: a free port each time, named in its
 /// kubeconfig.
 const LISTEN: &str = "127.0.0.1:0";
-/// Milliseconds that a Pod of the sandbox takes to become Ready, and to stop: long enough to watch, short enough to
-/// wait for.
-const POD_DELAY: &str = "300";
+/// Milliseconds that a Pod of the sandbox takes to become Ready, and to stop: long enough to watch, short enough to wait
+/// for. `kubectl delete pod` looks at the Pod twice before it waits, and where it finds the next Pod of the name the second
+/// time, it waits for ever.
+pub const POD_DELAY: u64 = 300;
 
 /// The flags of `serve` for the sandbox.
 #[derive(Args, Debug)]
@@ -67,11 +68,11 @@ pub struct Sandbox {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kubeconfig_out: Option<PathBuf>,
     /// Time from a Pod's creation to its being Ready
-    #[arg(long, value_name = "MILLISECONDS", default_value = POD_DELAY, value_parser = milliseconds)]
-    pub pod_start_delay: Duration,
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = POD_DELAY)]
+    pub pod_start_delay: u64,
     /// Time that a Pod takes to stop
-    #[arg(long, value_name = "MILLISECONDS", default_value = POD_DELAY, value_parser = milliseconds)]
-    pub pod_stop_delay: Duration,
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = POD_DELAY)]
+    pub pod_stop_delay: u64,
     /// What is logged: a level, or directives such as `info,headless_dns::sandbox=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
@@ -89,9 +90,4 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         Ok(address) if address.ip().is_loopback() => Ok(address),
         _ => Err("allowed is a loopback address with a port, such as 127.0.0.1:6443".to_owned()),
     }
-}
-
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    let milliseconds = text.parse().map_err(|_| "allowed is a whole number of milliseconds".to_owned())?;
-    Ok(Duration::from_millis(milliseconds))
 }

@@ -59,6 +59,9 @@ pub async fn connect(access: &Access) -> Result<(Client, String), AccessError> {
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
     config.write_timeout = Some(WRITE_TIMEOUT);
+    // The client would try 429, 503 and 504 again by itself, up to fifteen times over minutes and without a word: the watch
+    // has a pace of its own, says what is wrong, and lists anew where trying again is no use.
+    config.default_retry = false;
     let url = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|problem| AccessError::Client(Box::new(problem)))?;
     Ok((client, url))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::incoming::{Kind, Raw, RawMetadata};
 use super::service::Protocol;
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Update, Watched};
+use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
 use crate::name::Label;
 use crate::records::ServiceKey;
 
@@ -92,10 +92,8 @@ impl Kind for Slice {
         let service = match labels.service_name.optional(&service_label)?.filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
-                let name = Label::parse(&name).map_err(|error| format!("{service_label}: {error}"))?;
-                let namespace =
-                    Label::parse(&object.namespace).map_err(|error| format!("metadata.namespace: {error}"))?;
-                Some(ServiceKey::new(&namespace, &name))
+                let namespace = name_label(&object.namespace, "metadata.namespace")?;
+                Some(ServiceKey::new(&namespace, &name_label(&name, &service_label)?))
             }
         };
         let is_v4 = match raw.address_type.required("addressType")?.as_str() {

@@ -23,6 +23,8 @@ pub use incoming::read_json;
 pub use service::{Port, Protocol, Service, ServiceSpec};
 pub use watch::{WATCHED, Watched, follow_all};
 
+use crate::name::Label;
+
 /// Namespace and name of an object.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
@@ -46,6 +48,18 @@ impl fmt::Debug for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Reads a part of a Service's name as the label that it has in the DNS.
+///
+/// # Errors
+/// It is no label, or has upper-case letters, as no name in Kubernetes does: two objects that differ in those alone would
+/// be one in the DNS.
+fn name_label(text: &str, field: &str) -> Result<Label, String> {
+    if text.bytes().any(|octet| octet.is_ascii_uppercase()) {
+        return Err(format!("{field}: {text:?} has upper-case letters"));
+    }
+    Label::parse(text).map_err(|error| format!("{field}: {error}"))
 }
 
 /// What a source of objects of one kind says. A relist replaces what is known while it streams in: objects that are

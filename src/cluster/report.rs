@@ -1,7 +1,7 @@
 //! What is said of a watch that does not go well: each trouble once, with what to do about it, and its end.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::core::Status;
 use kube::runtime::watcher::Error;
@@ -13,11 +13,31 @@ use crate::metrics::{Metrics, WatchErrorReason, WatchEvent};
 /// repeated; memory stays bounded.
 const REMEMBERED: usize = 1024;
 
+/// The trouble that all watches of one server have at the same time. It is said once, not once by each of them.
+#[derive(Default)]
+pub(super) struct Outage(Mutex<Option<WatchErrorReason>>);
+
+impl Outage {
+    /// Whether nobody has said so yet.
+    fn begins(&self, reason: WatchErrorReason) -> bool {
+        self.lock().replace(reason) != Some(reason)
+    }
+
+    fn ends(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<WatchErrorReason>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counts what one watch does, and logs its troubles.
 pub(super) struct Reporter<'a> {
     watched: Watched,
     scope: &'a Scope,
     url: &'a str,
+    outage: &'a Outage,
     metrics: &'a Arc<Metrics>,
     /// The trouble that was logged last and is not over, and how often it has come since.
     trouble: Option<(WatchErrorReason, u64)>,
@@ -26,14 +46,23 @@ pub(super) struct Reporter<'a> {
 }
 
 impl<'a> Reporter<'a> {
-    pub fn new(watched: Watched, scope: &'a Scope, url: &'a str, metrics: &'a Arc<Metrics>) -> Self {
-        Self { watched, scope, url, metrics, trouble: None, warned: HashMap::new() }
+    pub fn new(
+        watched: Watched,
+        scope: &'a Scope,
+        url: &'a str,
+        outage: &'a Outage,
+        metrics: &'a Arc<Metrics>,
+    ) -> Self {
+        Self { watched, scope, url, outage, metrics, trouble: None, warned: HashMap::new() }
     }
 
     /// The server said something that makes sense.
     pub fn contact(&mut self) {
         self.metrics.watch_contact(self.watched.label());
-        if let Some((_, failures)) = self.trouble.take() {
+        if let Some((reason, failures)) = self.trouble.take() {
+            if is_outage(reason) {
+                self.outage.ends();
+            }
             tracing::info!(resource = %self.watched, scope = %self.scope, failures, "the watch works again");
         }
     }
@@ -49,6 +78,9 @@ impl<'a> Reporter<'a> {
             Some((known, failures)) if *known == reason => *failures += 1,
             trouble => {
                 *trouble = Some((reason, 1));
+                if is_outage(reason) && !self.outage.begins(reason) {
+                    return;
+                }
                 let advice = self.advice(reason, error);
                 let error = innermost(error);
                 // A position that was compacted away is a normal thing; the list that follows mends it.
@@ -116,6 +148,11 @@ impl<'a> Reporter<'a> {
             }
         }
     }
+}
+
+/// Whether a trouble is the server's, so that every watch has it.
+fn is_outage(reason: WatchErrorReason) -> bool {
+    matches!(reason, WatchErrorReason::Unreachable | WatchErrorReason::Unauthorized)
 }
 
 /// The class of an error.

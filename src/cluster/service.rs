@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::incoming::{Kind, Raw, RawMetadata};
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Update, Watched};
+use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
 use crate::name::{Label, Name};
 use crate::records::ServiceKey;
 
@@ -117,8 +117,8 @@ impl Kind for Service {
         let metadata = raw.metadata.required("metadata")?;
         let annotations = metadata.annotations.optional("metadata.annotations")?.unwrap_or_default();
         let spec = raw.spec.required("spec")?;
-        let namespace = Label::parse(&object.namespace).map_err(|error| format!("metadata.namespace: {error}"))?;
-        let name = Label::parse(&object.name).map_err(|error| format!("metadata.name: {error}"))?;
+        let namespace = name_label(&object.namespace, "metadata.namespace")?;
+        let name = name_label(&object.name, "metadata.name")?;
         let tolerate =
             annotations.tolerate_unready_endpoints.optional(&format!("metadata.annotations[{TOLERATE_UNREADY}]"))?;
         let publish = spec.publish_not_ready_addresses.optional("spec.publishNotReadyAddresses")?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::runtime::utils::Backoff;
@@ -11,13 +12,15 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 
 use super::incoming::{Incoming, Kind};
-use super::report::Reporter;
+use super::report::{Outage, Reporter};
 use super::{Change, Scope, Service, Slice, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
 /// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
 /// unnoticed (kube gives up five seconds later).
 const WATCH_SECONDS: u32 = 50;
+/// The longest pause between two tries that a server may ask for. That of the backoff is the same.
+const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
 pub const WATCHED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
@@ -76,28 +79,23 @@ pub async fn follow_all(
     updates: mpsc::Sender<Update>,
     metrics: &Arc<Metrics>,
 ) {
+    let outage = Outage::default();
     let follows = scopes.iter().map(|scope| async {
+        let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
         tokio::join!(
-            follow::<Service>(&client, url, scope, &updates, metrics),
-            follow::<Slice>(&client, url, scope, &updates, metrics),
+            follow::<Service>(&client, scope, &updates, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, &updates, reporter(Slice::WATCHED)),
         )
     });
     futures::future::join_all(follows).await;
 }
 
 /// Follows one kind in one scope.
-async fn follow<K: Kind>(
-    client: &Client,
-    url: &str,
-    scope: &Scope,
-    updates: &mpsc::Sender<Update>,
-    metrics: &Arc<Metrics>,
-) {
+async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<Update>, mut reporter: Reporter<'_>) {
     let api: Api<Incoming<K>> = match scope {
         Scope::All => Api::all(client.clone()),
         Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
     };
-    let mut reporter = Reporter::new(K::WATCHED, scope, url, metrics);
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
     let mut backoff = watcher::DefaultBackoff::default();
     // Each turn of the outer loop begins with a list.
@@ -122,9 +120,8 @@ async fn follow<K: Kind>(
                 }
                 Err(error) => {
                     reporter.error(&error);
-                    if let Some(pause) = backoff.next() {
-                        tokio::time::sleep(pause).await;
-                    }
+                    let pause = backoff.next().unwrap_or_default().max(asked_pause(&error));
+                    tokio::time::sleep(pause).await;
                     if is_position_lost(&error) {
                         break;
                     }
@@ -132,6 +129,18 @@ async fn follow<K: Kind>(
             }
         }
     }
+}
+
+/// How long the server asks to be left alone (`Retry-After`), within reason.
+fn asked_pause(error: &watcher::Error) -> Duration {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        watcher::Error::WatchError(status) => status,
+        _ => return Duration::ZERO,
+    };
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    Duration::from_secs(seconds.into()).min(MAX_ASKED_PAUSE)
 }
 
 /// Whether the server refuses the streaming list that `config` asks for: before Kubernetes 1.27, and later where the

@@ -1,9 +1,10 @@
 //! The commands that play a cluster.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
-use headless_dns::cli::{self, ServeSandbox};
+use headless_dns::cli::{self, POD_DELAY, ServeSandbox};
 use headless_dns::config::{Config, LogFormat};
 use headless_dns::sandbox::{Options, Sandbox, controllers};
 use headless_dns::telemetry;
@@ -12,7 +13,8 @@ use super::{answer, stop_signals};
 
 /// `headless-dns serve --sandbox`: the sandbox takes the place of the cluster, reached over its kubeconfig as any other.
 pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String> {
-    let sandbox = Started::start(Options::default(), flags.kubeconfig, &flags.manifests).await?;
+    let options = Options { controllers: Some(pods(POD_DELAY, POD_DELAY)), ..Options::default() };
+    let sandbox = Started::start(options, flags.kubeconfig, &flags.manifests).await?;
     let answered = answer(Config { kubeconfig: Some(sandbox.kubeconfig.path.clone()), ..config }).await;
     sandbox.api.shutdown().await;
     answered
@@ -22,17 +24,22 @@ pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String
 pub async fn sandbox(command: cli::Sandbox) -> anyhow::Result<String> {
     telemetry::init(&command.log_level, LogFormat::Text)?;
     let stop = stop_signals()?;
-    let controllers = controllers::Options {
-        pod_start_delay: command.pod_start_delay,
-        pod_stop_delay: command.pod_stop_delay,
-        ..controllers::Options::default()
-    };
+    let controllers = pods(command.pod_start_delay, command.pod_stop_delay);
     let options = Options { listen: command.listen, controllers: Some(controllers), ..Options::default() };
     let sandbox = Started::start(options, command.kubeconfig_out, &command.manifests).await?;
     stop.begun().await;
     sandbox.api.shutdown().await;
     tracing::info!("stopped");
     Ok(String::new())
+}
+
+/// Controllers whose Pods take so many milliseconds to start and to stop.
+fn pods(start: u64, stop: u64) -> controllers::Options {
+    controllers::Options {
+        pod_start_delay: Duration::from_millis(start),
+        pod_stop_delay: Duration::from_millis(stop),
+        ..controllers::Options::default()
+    }
 }
 
 /// A sandbox with manifests applied, and its kubeconfig on disk.

@@ -8,19 +8,54 @@ use super::{
 
 /// Adds a problem for each pair of options of `config` that contradict each other.
 pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
-    if let Some(admin) = config.admin
-        && let Some(listen) = config.listen.iter().find(|listen| overlap(listen, &admin))
-    {
-        let message =
-            format!("found {admin}, which is taken by listen ({listen}), allowed is an address or port of its own");
-        problems.push(problem(settings, "admin", "listen", message));
-    }
+    check_addresses(config, settings, problems);
+    check_certificate(config, settings, problems);
     if config.tcp_max_connections_per_client > config.tcp_max_connections {
         let message = format!(
             "found {}, allowed is no more than tcp_max_connections ({})",
             config.tcp_max_connections_per_client, config.tcp_max_connections
         );
         problems.push(problem(settings, "tcp_max_connections_per_client", "tcp_max_connections", message));
+    }
+}
+
+/// No two options may claim the same port of the same address, TCP and UDP apart.
+fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+    let listen = ("listen", &*config.listen);
+    let over_tcp = [
+        listen,
+        ("tls_listen", &config.tls_listen),
+        ("https_listen", &config.https_listen),
+        ("admin", config.admin.as_slice()),
+    ];
+    let over_udp = [listen, ("quic_listen", &config.quic_listen)];
+    for claims in [&over_tcp[..], &over_udp] {
+        for (index, (key, addresses)) in claims.iter().enumerate() {
+            for (other, taken) in &claims[..index] {
+                let mut pairs = addresses.iter().flat_map(|address| taken.iter().map(move |taken| (address, taken)));
+                let Some((address, taken)) = pairs.find(|(address, taken)| overlap(taken, address)) else { continue };
+                let message = format!(
+                    "found {address}, which is taken by {other} ({taken}), allowed is an address or port of its own"
+                );
+                problems.push(problem(settings, key, other, message));
+            }
+        }
+    }
+}
+
+/// What is encrypted needs a certificate and its key.
+fn check_certificate(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+    let lists = [
+        ("tls_listen", &config.tls_listen),
+        ("https_listen", &config.https_listen),
+        ("quic_listen", &config.quic_listen),
+    ];
+    let Some((needing, _)) = lists.into_iter().find(|(_, addresses)| !addresses.is_empty()) else { return };
+    for (key, file) in [("tls_cert", &config.tls_cert), ("tls_key", &config.tls_key)] {
+        if file.is_none() {
+            let message = format!("found none, required is a PEM file, because {needing} is on");
+            problems.push(problem(settings, key, needing, message));
+        }
     }
 }
 

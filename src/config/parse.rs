@@ -77,6 +77,17 @@ pub fn path(value: &Value) -> Parsed<Option<PathBuf>> {
     Ok(text(value)?.map(PathBuf::from))
 }
 
+/// The path of a URL.
+pub fn url_path(value: &Value) -> Parsed<String> {
+    let plain = |text: &String| {
+        text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
+    };
+    match text(value)? {
+        Some(path) if plain(&path) => Ok(path),
+        _ => Err(found(value, "a path of letters, digits, - . _ ~ and /, such as \"/dns-query\"")),
+    }
+}
+
 /// At least one zone, none of them below another.
 pub fn zones(value: &Value) -> Parsed<Vec<String>> {
     let zones = each(value, |text| {
@@ -99,10 +110,13 @@ pub fn reverse_zones(value: &Value) -> Parsed<Vec<String>> {
 
 /// Addresses with ports to listen on.
 pub fn listen(value: &Value) -> Parsed<Vec<SocketAddr>> {
+    let addresses = listen_if_any(value)?;
+    if addresses.is_empty() { Err(found(value, "one ADDRESS:PORT or more")) } else { Ok(addresses) }
+}
+
+/// The same, or none.
+pub fn listen_if_any(value: &Value) -> Parsed<Vec<SocketAddr>> {
     let addresses = each(value, socket_address)?;
-    if addresses.is_empty() {
-        return Err(found(value, "one ADDRESS:PORT or more"));
-    }
     let clashes = addresses.iter().enumerate().filter_map(|(index, address)| {
         let other = addresses.iter().take(index).find(|other| overlap(address, other))?;
         Some(format!("found {address} and {other}, of which one covers the other; allowed are addresses that differ"))

@@ -135,8 +135,8 @@ fn all_problems_of_a_file_are_reported_at_once_with_their_lines() {
             "FILE:1: ttl: found 4000, allowed is a whole number from 0 to 3600",
             "FILE:3: found the unknown option zone, allowed are zones, reverse_zones, ttl, negative_ttl, nameservers, \
              hostmaster, chaos_version, chaos_id, listen, edns_udp_size, udp_workers, tcp_max_connections, \
-             tcp_max_connections_per_client, tcp_idle_timeout, drain_timeout, namespaces, kubeconfig, \
-             context, admin, log_level, log_format",
+             tcp_max_connections_per_client, tcp_idle_timeout, drain_timeout, tls_listen, https_listen, \
+             https_path, quic_listen, tls_cert, tls_key, namespaces, kubeconfig, context, admin, log_level, log_format",
             r#"FILE:4: negative_ttl: found the string "1", allowed is a whole number without quotes"#,
             r#"FILE:5: log_format: found "xml", allowed is "text" or "json""#,
             "FILE:6: edns_udp_size: found 100, allowed is a whole number from 512 to 4096",
@@ -331,5 +331,28 @@ fn options_that_contradict_each_other_are_refused_where_somebody_set_them() {
         problems("ttl = 1\ntcp_max_connections = 100\n"),
         ["FILE:2: tcp_max_connections: with tcp_max_connections_per_client: found 256, allowed is no more than \
           tcp_max_connections (100)"]
+    );
+}
+
+#[test]
+fn what_is_encrypted_has_ports_of_its_own_and_a_certificate() {
+    assert_eq!(
+        problems("tls_listen = ['127.0.0.1:853']\ntls_cert = 'c'\n"),
+        ["FILE:1: tls_listen: with tls_key: found none, required is a PEM file, because tls_listen is on"]
+    );
+    let files = "tls_cert = 'c'\ntls_key = 'k'\n";
+    assert_eq!(
+        problems(&format!("{files}https_listen = ['[::]:443']\ntls_listen = ['[::1]:443', '127.0.0.1:443']")),
+        ["FILE:3: https_listen: found [::]:443, which is taken by tls_listen ([::1]:443), allowed is an address or \
+          port of its own"]
+    );
+    assert_eq!(problems(&format!("{files}quic_listen = ['127.0.0.1:5300']")).len(), 1, "listen has it over UDP");
+    assert!(from_file(&format!("{files}quic_listen = ['[::]:853']\ntls_listen = ['[::]:853']")).is_ok());
+    assert!(from_file(files).is_ok(), "files that wait for a listener");
+    assert_eq!(
+        problems("https_path = 'dns query'"),
+        [
+            r#"FILE:1: https_path: found "dns query", allowed is a path of letters, digits, - . _ ~ and /, such as "/dns-query""#
+        ]
     );
 }

@@ -62,6 +62,25 @@ label! {
         Udp = "udp",
         /// Questions with a length before each, on a stream.
         Tcp = "tcp",
+        /// The same under TLS.
+        Tls = "tls",
+        /// One question an HTTP request.
+        Https = "https",
+        /// One question a QUIC stream.
+        Quic = "quic",
+    }
+}
+
+impl Transport {
+    /// Whether an answer has to fit into a packet.
+    pub fn is_datagram(self) -> bool {
+        self == Transport::Udp
+    }
+
+    /// Whether the client may be told how long a connection is kept (RFC 7828). HTTP has means of its own, and over QUIC
+    /// the option is an error (RFC 9250 section 5.5.2).
+    pub fn has_keepalive(self) -> bool {
+        matches!(self, Transport::Tcp | Transport::Tls)
     }
 }
 

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::api::{Api, DropConnection, namespaces, router};
-use super::controllers::{self, ServiceAddresses};
+use super::controllers;
 use super::faults::Faults;
 use super::manifests::{self, ManifestError};
 use super::store::Store;
@@ -104,10 +104,8 @@ impl Sandbox {
         let front = Front { router: router(Arc::clone(&api)), faults: api.faults.clone(), shutdown: shutdown.clone() };
         tasks.spawn(front.run(listener, address));
         // Everything that acts on the store by itself starts here.
-        tasks.spawn(namespaces::run(Arc::clone(&store), shutdown.clone()));
         if let Some(options) = controllers {
-            let addresses = Arc::new(ServiceAddresses::new(&options));
-            tasks.spawn(controllers::run(store, options, addresses, shutdown.clone()));
+            tasks.spawn(controllers::run(store, options, shutdown.clone()));
         }
         tasks.close();
         Ok(Self { address, api, shutdown, tasks })

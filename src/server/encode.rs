@@ -6,6 +6,7 @@
 use crate::authority::{
     Additional, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
 };
+use crate::metrics::Transport;
 use crate::name::Labels;
 use crate::records::{Addresses, Srv, SrvTarget};
 use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, Rcode, RrType, WireOptions};
@@ -13,7 +14,7 @@ use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, Rcode, R
 /// How an answer is to be written.
 pub struct Encoding<'a> {
     pub options: &'a WireOptions,
-    pub is_datagram: bool,
+    pub transport: Transport,
     /// The record of each RRset that comes first, modulo their number.
     pub rotation: usize,
 }
@@ -22,8 +23,8 @@ pub struct Encoding<'a> {
 /// additional records without a word (RFC 2181 section 9), others with TC set.
 pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
     let ede = answer.ede.filter(|_| query.edns.is_some());
-    let keepalive = query.edns.is_some_and(|edns| edns.wants_keepalive && !encoding.is_datagram);
-    let limit = usize::from(encoding.options.limit(query.edns.as_ref(), encoding.is_datagram));
+    let keepalive = query.edns.is_some_and(|edns| edns.wants_keepalive && encoding.transport.has_keepalive());
+    let limit = usize::from(encoding.options.limit(query.edns.as_ref(), encoding.transport.is_datagram()));
     let reserved = query.edns.map_or(0, |_| opt_length(ede, keepalive));
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);

@@ -1,5 +1,5 @@
-//! Messages read and written by hickory, for what the fast parser declines: compressed or unusual questions, records
-//! where there usually are none. The answer is the authority's all the same.
+//! Messages read and written by hickory: what comes over QUIC, and elsewhere what the fast parser declines, such as
+//! compressed or unusual questions and records where there usually are none. The answer is the authority's all the same.
 
 use std::net::SocketAddr;
 use std::slice;
@@ -17,15 +17,15 @@ use super::responder::Batch;
 use crate::authority::{Answer, Ede};
 use crate::metrics::Transport;
 use crate::name::{MAX_NAME, NameBuf, NameError};
+use crate::wire::screen::{Screened, screen};
 use crate::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
 
 /// Appends the answer to one message to `out`; gives its response code.
 pub(super) fn respond(batch: &mut Batch<'_>, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> u16 {
-    let protocol = match batch.transport() {
-        Transport::Udp => Protocol::Udp,
-        Transport::Tcp => Protocol::Tcp,
-    };
-    let written = Request::from_bytes(message.to_vec(), client, protocol).ok().map(|request| {
+    // A formality: what depends on the transport is decided here, by ours.
+    let protocol = if batch.transport().is_datagram() { Protocol::Udp } else { Protocol::Tcp };
+    let request = Request::from_bytes(message.to_vec(), client, protocol).ok();
+    let written = request.filter(|request| !is_compressed(&request.queries)).map(|request| {
         let reply = Reply::to(batch, &request);
         let mut octets = Vec::new();
         let written = reply.whole(&request.queries).destructive_emit(&mut encoder(&mut octets));
@@ -50,8 +50,32 @@ fn encoder(octets: &mut Vec<u8>) -> BinEncoder<'_> {
     encoder
 }
 
+/// Whether the question's name is compressed. There is no name before it that it could point to, only the header: as part
+/// of the answer, which has another header, it would say something else.
+fn is_compressed(queries: &Queries) -> bool {
+    /// Octets of type and class after a name.
+    const TYPE_AND_CLASS: usize = 4;
+    let octets = queries.queries().iter().map(|query| query.original().name()).map(wire_name);
+    let octets = octets.map(|name| name.map_or(0, |name| name.as_wire().len() + TYPE_AND_CLASS));
+    octets.sum::<usize>() != queries.as_bytes().len()
+}
+
+impl Batch<'_> {
+    /// The reply to a message that hickory has read off a transport of its own; none if it deserves none.
+    pub(super) fn reply(&mut self, request: &Request) -> Option<Reply> {
+        let reply = match screen(request.as_slice()) {
+            Screened::Query if is_compressed(&request.queries) => Reply::bare(request, Rcode::FormErr),
+            Screened::Query => Reply::to(self, request),
+            Screened::Refuse(rcode) => Reply::bare(request, rcode),
+            Screened::Drop => return None,
+        };
+        self.responded(reply.metadata.response_code.into());
+        Some(reply)
+    }
+}
+
 /// The sections of a reply as hickory wants them.
-struct Reply {
+pub(super) struct Reply {
     metadata: Metadata,
     answers: Vec<Record>,
     authorities: Vec<Record>,
@@ -62,35 +86,30 @@ struct Reply {
 impl Reply {
     /// The reply to a query that hickory could read, within the limit of its transport.
     fn to(batch: &mut Batch<'_>, request: &Request) -> Self {
-        let is_datagram = matches!(request.protocol(), Protocol::Udp);
         let edns = request.edns.as_ref().map(asked);
-        let mut reply = Self {
-            metadata: Metadata::response_from_request(&request.metadata),
-            answers: Vec::new(),
-            authorities: Vec::new(),
-            additionals: Vec::new(),
-            edns: edns.map(|edns| opt(&edns, batch.options(), is_datagram)),
-        };
-        let [query] = request.queries.queries() else {
-            reply.metadata.response_code = convert::response_code(Rcode::FormErr);
-            return reply;
-        };
+        let mut reply = Self::bare(request, Rcode::FormErr);
+        reply.edns = edns.map(|edns| opt(&edns, batch.options(), batch.transport()));
+        let [query] = request.queries.queries() else { return reply };
         let asked = query.original();
-        let Ok(name) = wire_name(asked.name()) else {
-            reply.metadata.response_code = convert::response_code(Rcode::FormErr);
-            return reply;
-        };
+        let Ok(name) = wire_name(asked.name()) else { return reply };
         let question = Question {
             name: name.as_wire(),
             qtype: RrType(asked.query_type().into()),
             class: Class(asked.query_class().into()),
         };
         batch.count(question.qtype.0, request.src());
-        let limit = batch.options().limit(edns.as_ref(), is_datagram);
+        let limit = batch.options().limit(edns.as_ref(), batch.transport().is_datagram());
         let rotation = batch.rotate();
         reply.fill(&batch.decide(&question, edns.as_ref()), asked.name(), rotation);
         reply.fit(&request.queries, usize::from(limit));
         reply
+    }
+
+    /// A reply without records.
+    fn bare(request: &Request, rcode: Rcode) -> Self {
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.response_code = convert::response_code(rcode);
+        Self { metadata, answers: Vec::new(), authorities: Vec::new(), additionals: Vec::new(), edns: None }
     }
 
     fn fill(&mut self, answer: &Answer<'_>, question: &Name, rotation: usize) {
@@ -134,7 +153,7 @@ impl Reply {
     }
 
     /// The message with all records that are left.
-    fn whole<'r>(&'r self, queries: &'r Queries) -> Response<'r> {
+    pub fn whole<'r>(&'r self, queries: &'r Queries) -> Response<'r> {
         self.response(queries, self.answers.len(), self.additionals.len())
     }
 
@@ -169,19 +188,23 @@ fn asked(edns: &Edns) -> wire::Edns {
         payload: edns.max_payload(),
         version: edns.version(),
         dnssec_ok: edns.flags().dnssec_ok,
-        wants_keepalive: edns.option(EdnsCode::Keepalive).is_some(),
+        wants_keepalive: wants_keepalive(edns),
     }
 }
 
+/// Whether the option edns-tcp-keepalive is there.
+pub(super) fn wants_keepalive(edns: &Edns) -> bool {
+    edns.option(EdnsCode::Keepalive).is_some()
+}
+
 /// The OPT record that answers the client's.
-fn opt(asked: &wire::Edns, options: &wire::WireOptions, is_datagram: bool) -> Edns {
+fn opt(asked: &wire::Edns, options: &wire::WireOptions, transport: Transport) -> Edns {
     let mut edns = Edns::new();
     edns.set_max_payload(options.edns_udp_size);
     edns.set_version(EDNS_VERSION);
     // RFC 3225 section 3: "The DO bit of the query MUST be copied in the response."
     edns.set_dnssec_ok(asked.dnssec_ok);
-    // RFC 7828 section 3.2.1: not over UDP.
-    if asked.wants_keepalive && !is_datagram {
+    if asked.wants_keepalive && transport.has_keepalive() {
         let timeout = options.tcp_keepalive.to_be_bytes().to_vec();
         edns.options_mut().insert(EdnsOption::Unknown(OptionCode::TcpKeepalive as u16, timeout));
     }

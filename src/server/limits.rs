@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -32,6 +33,11 @@ impl Connections {
         Self { limits, metrics, open: AtomicUsize::new(0), of_client: DashMap::new() }
     }
 
+    /// How long a connection may go without a whole query.
+    pub fn idle(&self) -> Duration {
+        self.limits.idle
+    }
+
     /// Counts a new connection of `client`; none if it is one too many.
     pub fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let client = client.to_canonical();
@@ -54,8 +60,8 @@ impl Connections {
 }
 
 impl Permit {
-    pub fn idle(&self) -> std::time::Duration {
-        self.connections.limits.idle
+    pub fn idle(&self) -> Duration {
+        self.connections.idle()
     }
 }
 

@@ -1,18 +1,27 @@
 //! Transports: bytes in, bytes out. What an answer says is decided in `authority`.
 //!
 //! ```text
-//! udp.rs     datagrams ─┐                       ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
-//!                       ├─▶ responder.rs: screen ┤
-//! stream.rs  TCP ───────┘                       └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
+//! udp.rs     datagrams ──────┐                        ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
+//! stream.rs  TCP, tls.rs TLS ┼─▶ responder.rs: screen ┤
+//! https.rs   HTTPS ──────────┘                        └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
+//! quic.rs    QUIC ─▶ hickory-server reads ─────────────────────▶ hickory.rs ─▶ authority ─▶ hickory.rs
 //! ```
+//!
+//! `accept.rs` and `limits.rs` stand before whatever runs over TCP, `certificate.rs` beside whatever is encrypted.
 
+mod accept;
+mod certificate;
 mod convert;
 mod encode;
+mod encrypted;
 mod hickory;
+mod https;
 mod limits;
+mod quic;
 mod responder;
 mod stream;
 mod sys;
+mod tls;
 mod udp;
 
 use std::io;
@@ -24,12 +33,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use encode::{Encoding, encode};
+pub use encrypted::Encrypted;
 pub use responder::{Batch, Responder, Worker};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Transport};
 
-/// What is allowed to TCP clients.
+/// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
+pub const QUIET: &str = "hickory_server=error";
+
+/// What is allowed to clients that connect.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
     /// Open connections, over all clients.
@@ -42,24 +56,26 @@ pub struct StreamLimits {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({protocol}): {source}{}", advice(.source, .address))]
+#[error("cannot listen on {address} ({protocol}): {source}{}", advice(.source, .address, .flag))]
 pub struct BindError {
     pub address: SocketAddr,
     pub protocol: &'static str,
+    /// What sets the address.
+    flag: &'static str,
     source: io::Error,
 }
 
 /// What a person can do about it.
-fn advice(error: &io::Error, address: &SocketAddr) -> String {
+fn advice(error: &io::Error, address: &SocketAddr, flag: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "; another program has it (see: ss -lntup 'sport = :{}'), choose another with --listen",
+                "; another program has it (see: ss -lntup 'sport = :{}'), choose another with {flag}",
                 address.port()
             )
         }
         io::ErrorKind::PermissionDenied if address.port() < 1024 => {
-            "; ports below 1024 need the capability NET_BIND_SERVICE, choose a higher one with --listen".to_owned()
+            format!("; ports below 1024 need the capability NET_BIND_SERVICE, choose a higher one with {flag}")
         }
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has the address".to_owned(),
         _ => String::new(),
@@ -71,6 +87,7 @@ fn advice(error: &io::Error, address: &SocketAddr) -> String {
 pub struct Bound {
     sockets: Vec<(Vec<std::net::UdpSocket>, TcpListener)>,
     addresses: Vec<SocketAddr>,
+    encrypted: Option<encrypted::Bound>,
 }
 
 /// Binds UDP and TCP on every address, UDP once for each of `udp_workers`. Port 0 becomes a free port, the same for both.
@@ -80,7 +97,7 @@ pub struct Bound {
 /// # Errors
 /// The first address that cannot be had.
 pub fn bind(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
-    let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new() };
+    let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), encrypted: None };
     for &wanted in listen {
         let (udp, tcp, address) = bind_both(wanted, udp_workers)?;
         let receive_buffer = udp.first().map(udp::receive_buffer).unwrap_or_default();
@@ -91,6 +108,8 @@ pub fn bind(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindErro
     Ok(bound)
 }
 
+/// What sets the addresses that are not encrypted.
+const LISTEN: &str = "--listen";
 /// Tries for a port that is free for both protocols, where any will do.
 const PORT_TRIES: usize = 16;
 
@@ -101,13 +120,13 @@ fn bind_both(
     let mut tries = if wanted.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        let failed = |source| BindError { address: wanted, protocol: "TCP", source };
-        let tcp = stream::bind(wanted).map_err(failed)?;
+        let failed = |source| BindError { address: wanted, protocol: "TCP", flag: LISTEN, source };
+        let tcp = accept::bind(wanted).map_err(failed)?;
         let address = tcp.local_addr().map_err(failed)?;
         match udp::bind(address, udp_workers) {
             Ok(udp) => return Ok((udp, tcp, address)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
-            Err(source) => return Err(BindError { address, protocol: "UDP", source }),
+            Err(source) => return Err(BindError { address, protocol: "UDP", flag: LISTEN, source }),
         }
     }
 }
@@ -118,10 +137,24 @@ impl Bound {
         &self.addresses
     }
 
+    /// Binds the encrypted transports too.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub fn bind_encrypted(&mut self, encrypted: &Encrypted) -> Result<(), BindError> {
+        self.encrypted = Some(encrypted::bind(encrypted)?);
+        Ok(())
+    }
+
+    /// The addresses of the encrypted transports as they are, each list in the order that was asked for.
+    pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
+        self.encrypted.as_ref().map_or(&[], encrypted::Bound::addresses)
+    }
+
     /// Answers until `shutdown`, and then what has arrived by then; TCP connections end after the answers that are due.
     ///
     /// # Errors
-    /// A worker's thread cannot be had.
+    /// A worker's thread cannot be had, TLS cannot, or the listener for QUIC ended by itself.
     pub async fn run(
         self,
         responder: Arc<Responder>,
@@ -136,10 +169,19 @@ impl Bound {
             for (i, socket) in udp.into_iter().enumerate() {
                 workers.push(udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?);
             }
-            let (responder, connections) = (Arc::clone(&responder), Arc::clone(&connections));
-            tasks.spawn(stream::serve(tcp, responder, connections, tasks.clone(), shutdown.clone()));
+            let responder = Arc::clone(&responder);
+            let converse = move |accepted| stream::serve(accepted, Arc::clone(&responder));
+            let connections = Arc::clone(&connections);
+            tasks.spawn(accept::serve(tcp, converse, connections, tasks.clone(), shutdown.clone()));
         }
+        let quic = match self.encrypted {
+            Some(encrypted) => encrypted.serve(&responder, &connections, &tasks, &shutdown)?,
+            None => None,
+        };
         tasks.close();
+        if let Some(quic) = quic {
+            quic.await??;
+        }
         tasks.wait().await;
         for worker in workers {
             // Closed without a word, which is the word.

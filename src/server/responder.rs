@@ -83,18 +83,17 @@ impl Batch<'_> {
                 return false;
             }
         };
-        self.worker.tally.response(rcode.into());
+        self.responded(rcode);
         true
     }
 
     /// Answers a query that the fast parser read; gives the response code.
     fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> u16 {
         self.count(query.qtype.0, client);
-        let is_datagram = self.transport() == Transport::Udp;
         let rotation = self.rotate();
         let question = query.question();
         let answer = self.decide(&question, query.edns.as_ref());
-        let encoding = Encoding { options: &self.responder.options, is_datagram, rotation };
+        let encoding = Encoding { options: &self.responder.options, transport: self.transport(), rotation };
         encode(query, &answer, &encoding, out);
         answer.rcode as u16
     }
@@ -117,6 +116,11 @@ impl Batch<'_> {
     /// Counts a question.
     pub(super) fn count(&mut self, qtype: u16, client: SocketAddr) {
         self.worker.tally.request(Family::from(client.ip()), QueryType::from(qtype));
+    }
+
+    /// Counts an answer by its response code.
+    pub(super) fn responded(&mut self, rcode: u16) {
+        self.worker.tally.response(rcode.into());
     }
 
     /// Counts a message without an answer, or an answer that did not leave.

@@ -8,19 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::limits::Connections;
+use super::accept::Accepted;
 use super::{Batch, Responder};
 use crate::metrics::Transport;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
 /// Octets of a message's length.
 const LENGTH: usize = 2;
 /// First size of a connection's buffer: ten queries.
@@ -29,71 +24,23 @@ const FIRST_BUFFER: usize = 512;
 const LARGEST_BUFFER: usize = 16 * 1024;
 /// Answers are written when so many octets of them have gathered, so that a client cannot make them pile up.
 const WRITE_AT: usize = 64 * 1024;
-/// How long to wait when a connection cannot be accepted, for want of file descriptors above all.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listening socket.
-///
-/// # Errors
-/// Those of the system calls.
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // So that a restart does not wait for the connections of its predecessor to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Accepts connections until `shutdown`; each is a task of `tasks`.
-pub(super) async fn serve(
-    listener: TcpListener,
-    responder: Arc<Responder>,
-    connections: Arc<Connections>,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
-) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, client) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a TCP connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        // A client that is one too many sees its connection closed at once, and may turn to another server.
-        let Some(permit) = connections.admit(client.ip()) else { continue };
-        // Answers leave in few large writes: waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        let (responder, shutdown) = (Arc::clone(&responder), shutdown.clone());
-        tasks.spawn(async move {
-            let idle = permit.idle();
-            converse(stream, client, &responder, idle, &shutdown).await;
-            drop(permit);
-        });
-    }
+/// Answers on one TCP connection.
+pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {
+    let Accepted { mut stream, client, idle, shutdown } = accepted;
+    converse(&mut stream, Transport::Tcp, client, &responder, idle, &shutdown).await;
 }
 
 /// Answers on one connection until the client ends it, keeps it waiting for longer than `idle`, or breaks the framing.
-async fn converse(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+pub(super) async fn converse(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    transport: Transport,
     client: SocketAddr,
     responder: &Responder,
     idle: Duration,
     shutdown: &CancellationToken,
 ) {
-    let mut worker = responder.worker(Transport::Tcp);
+    let mut worker = responder.worker(transport);
     let mut queries = Vec::with_capacity(FIRST_BUFFER);
     let mut answers = Vec::new();
     // A whole query has to arrive before then: octets one by one do not put it off.
@@ -115,7 +62,7 @@ async fn converse(
             queries.drain(..answered);
             deadline = Instant::now() + idle;
             // Also where a client does not take its answers: they are waited for before more are made.
-            if !answers.is_empty() && !matches!(timeout(idle, stream.write_all(&answers)).await, Ok(Ok(()))) {
+            if !answers.is_empty() && !matches!(timeout(idle, write(stream, &answers)).await, Ok(Ok(()))) {
                 return;
             }
             answers.clear();
@@ -124,6 +71,12 @@ async fn converse(
         // A large answer does not bind its memory for the rest of the connection.
         answers.shrink_to(LARGEST_BUFFER);
     }
+}
+
+/// Writes all of `answers`, to the last octet: a stream that encrypts may hold some back until it is told.
+async fn write(stream: &mut (impl AsyncWrite + Unpin), answers: &[u8]) -> io::Result<()> {
+    stream.write_all(answers).await?;
+    stream.flush().await
 }
 
 /// Answers the whole queries at the start of `queries`, until there are answers enough for one write; gives the octets

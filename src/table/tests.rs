@@ -1,1 +1,170 @@
+//! The record table by itself: what is published is there at once, what is gone leaves nothing behind.
 
+use super::*;
+use crate::name::Label;
+use crate::records::{Addresses, ServiceKind, Srv, SrvTarget};
+
+/// `web/shop`, as kubectl writes it.
+fn key(text: &str) -> ServiceKey {
+    let (namespace, name) = text.split_once('/').unwrap();
+    ServiceKey::new(&Label::parse(namespace).unwrap(), &Label::parse(name).unwrap())
+}
+
+/// A headless Service with these hosts, each at one address.
+fn headless(hosts: &[(&str, &str)]) -> ServiceRecords {
+    let hosts: Vec<(Label, IpAddr)> =
+        hosts.iter().map(|(host, address)| (Label::parse(host).unwrap(), address.parse().unwrap())).collect();
+    ServiceRecords {
+        addresses: hosts.iter().map(|(_, address)| *address).collect(),
+        hosts: hosts.into_iter().map(|(label, address)| (label, Addresses::from_iter([address]))).collect(),
+        ..ServiceRecords::empty(ServiceKind::Headless)
+    }
+}
+
+fn cluster_ip(address: &str) -> ServiceRecords {
+    ServiceRecords {
+        addresses: Addresses::from_iter([address.parse::<IpAddr>().unwrap()]),
+        ..ServiceRecords::empty(ServiceKind::ClusterIp)
+    }
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// The names that an address leads back to, as labels joined by dots.
+fn owners(table: &Table<'_>, text: &str) -> Vec<String> {
+    let name = |owner: &ReverseOwner| {
+        let labels = crate::name::Labels(owner).map(|label| String::from_utf8_lossy(&label[1..]).into_owned());
+        labels.collect::<Vec<_>>().join(".")
+    };
+    table.reverse(address(text)).unwrap_or_default().iter().map(name).collect()
+}
+
+fn has_name_above(table: &Table<'_>, text: &str) -> bool {
+    Prefix::above(address(text)).any(|prefix| table.has_reverse_below(prefix))
+}
+
+#[test]
+fn a_new_table_is_empty_and_not_synchronised() {
+    let (mut writer, reader) = table();
+    assert_eq!(reader.pin().size(), TableSize { services: 0, endpoints: 0, namespaces: 0 });
+    assert!(!reader.pin().is_synchronised());
+    writer.set_synchronised();
+    assert!(reader.pin().is_synchronised());
+}
+
+#[test]
+fn a_service_is_found_by_its_two_labels_with_all_that_belongs_to_it() {
+    let (mut writer, reader) = table();
+    let records = headless(&[("pg-0", "10.0.0.1"), ("pg-1", "fd00::1")]);
+    assert_eq!(writer.publish(vec![(key("db/pg"), Some(records.clone()))]), 1);
+    let table = reader.pin();
+    assert_eq!(table.service(b"\x02pg\x02db"), Some(&records));
+    assert_eq!(table.service(b"\x02db\x02pg"), None);
+    assert!(table.has_namespace(b"\x02db") && !table.has_namespace(b"\x02pg"));
+    assert_eq!(owners(&table, "10.0.0.1"), ["pg-0.pg.db"]);
+    assert_eq!(owners(&table, "fd00::1"), ["pg-1.pg.db"]);
+    assert!(has_name_above(&table, "10.0.0.99") && has_name_above(&table, "fd00::99"));
+    assert!(!has_name_above(&table, "11.0.0.1"));
+    assert_eq!(table.size(), TableSize { services: 1, endpoints: 2, namespaces: 1 });
+}
+
+/// R4: a serial that moves tells secondaries and caches of a change, so it moves for a change alone.
+#[test]
+fn the_serial_moves_once_for_each_batch_that_changes_something() {
+    let (mut writer, reader) = table();
+    let serial = || reader.pin().serial();
+    let first = serial();
+    let pg = || Some(headless(&[("pg-0", "10.0.0.1")]));
+    let batches = [
+        (vec![], 0, 0),
+        (vec![(key("db/pg"), pg()), (key("db/web"), Some(cluster_ip("10.96.0.1")))], 2, 1),
+        (vec![(key("db/pg"), pg())], 0, 1),
+        (vec![(key("db/nope"), None)], 0, 1),
+        (vec![(key("db/pg"), Some(headless(&[("pg-0", "10.0.0.2")]))), (key("db/nope"), None)], 1, 2),
+        (vec![(key("db/pg"), None)], 1, 3),
+    ];
+    for (batch, changed, moved) in batches {
+        let what = format!("{batch:?}");
+        assert_eq!(writer.publish(batch), changed, "{what}");
+        assert_eq!(serial().wrapping_sub(first), moved, "{what}");
+    }
+}
+
+#[test]
+fn a_service_that_goes_leaves_nothing_behind() {
+    let (mut writer, reader) = table();
+    writer.publish(vec![
+        (key("db/pg"), Some(headless(&[("pg-0", "10.0.0.1"), ("pg-1", "fd00::1")]))),
+        (key("db/web"), Some(cluster_ip("10.96.0.1"))),
+    ]);
+    writer.publish(vec![(key("db/pg"), None)]);
+    {
+        let table = reader.pin();
+        assert!(table.has_namespace(b"\x02db"), "the other Service is in it");
+        assert_eq!((owners(&table, "10.0.0.1").len(), owners(&table, "fd00::1").len()), (0, 0));
+        assert!(!has_name_above(&table, "fd00::1"));
+        assert_eq!(owners(&table, "10.96.0.1"), ["web.db"]);
+        assert!(has_name_above(&table, "10.0.0.1"), "10.in-addr.arpa is above 10.96.0.1 too");
+    }
+    writer.publish(vec![(key("db/web"), None)]);
+    let table = reader.pin();
+    assert!(!table.has_namespace(b"\x02db") && !has_name_above(&table, "10.0.0.1"));
+    assert!(table.services().is_empty() && table.reverses().is_empty());
+    assert_eq!(table.size(), TableSize { services: 0, endpoints: 0, namespaces: 0 });
+}
+
+/// S13.
+#[test]
+fn an_address_of_several_services_leads_back_to_each_while_it_is_there() {
+    let (mut writer, reader) = table();
+    let at = |address| Some(headless(&[("pod", address)]));
+    writer.publish(vec![(key("db/b"), at("10.0.0.1")), (key("db/a"), at("10.0.0.1")), (key("web/a"), at("10.0.0.1"))]);
+    assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["pod.a.db", "pod.a.web", "pod.b.db"]);
+    writer.publish(vec![(key("db/a"), at("10.0.0.2"))]);
+    assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["pod.a.web", "pod.b.db"]);
+    assert_eq!(owners(&reader.pin(), "10.0.0.2"), ["pod.a.db"]);
+    writer.publish(vec![(key("db/b"), None), (key("web/a"), None)]);
+    assert!(reader.pin().reverse(address("10.0.0.1")).is_none());
+    assert!(has_name_above(&reader.pin(), "10.0.0.1"), "10.0.0.2 is below the same names");
+}
+
+/// An address that moves within one batch, as Pods that are replaced do, is never without a name.
+#[test]
+fn an_address_may_move_from_one_service_to_another_in_one_batch_whatever_the_order() {
+    for order in [["db/a", "db/b"], ["db/b", "db/a"]] {
+        let (mut writer, reader) = table();
+        writer.publish(vec![(key("db/a"), Some(headless(&[("x", "10.0.0.1")])))]);
+        let batch = order.map(|name| (key(name), (name == "db/b").then(|| headless(&[("x", "10.0.0.1")]))));
+        assert_eq!(writer.publish(batch.into()), 2);
+        assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["x.b.db"]);
+        assert_eq!(reader.pin().size(), TableSize { services: 1, endpoints: 1, namespaces: 1 });
+    }
+}
+
+#[test]
+fn what_a_pinned_view_has_given_out_stays_whole_while_it_is_replaced() {
+    let (mut writer, reader) = table();
+    let version = |port| ServiceRecords {
+        all_srv: [Srv { port, target: SrvTarget::Host(0) }].into(),
+        ..headless(&[("pg-0", &format!("10.0.0.{port}"))])
+    };
+    writer.publish(vec![(key("db/pg"), Some(version(1)))]);
+    let table = reader.pin();
+    let held = table.service(b"\x02pg\x02db").unwrap();
+    writer.publish(vec![(key("db/pg"), Some(version(2)))]);
+    writer.publish(vec![(key("db/pg"), None)]);
+    assert_eq!(held, &version(1));
+    assert_eq!(table.service(b"\x02pg\x02db"), None, "a new look-up sees what is there now");
+}
+
+#[test]
+fn services_and_reverse_names_are_listed_in_order() {
+    let (mut writer, reader) = table();
+    let names = ["web/a", "db/pg", "db/a", "a/z"];
+    writer.publish(names.map(|name| (key(name), Some(headless(&[(&name.replace('/', "-"), "10.0.0.1")])))).into());
+    let table = reader.pin();
+    let listed: Vec<_> = table.services().iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(listed, ["a/z", "db/a", "db/pg", "web/a"]);
+}

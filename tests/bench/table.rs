@@ -139,9 +139,6 @@ type Figures = [f64; 7];
 /// The last of them.
 const SLEEPS: usize = 6;
 
-/// [`measure`] for one candidate.
-type Measure = fn(&[Key], usize, bool) -> Figures;
-
 fn measure<C: Candidate>(keys: &[Key], readers: usize, with_writer: bool) -> Figures {
     let map = C::new();
     keys.iter().for_each(|key| map.publish(key.clone(), Records::of(0)));
@@ -201,10 +198,13 @@ fn sleeps() -> u32 {
     line.and_then(|count| count.trim().parse().ok()).expect("a number")
 }
 
+/// Times a candidate over these keys, on so many threads, with or without a writer beside them.
+type Timing = fn(&[Key], usize, bool) -> Figures;
+
 fn main() {
     let keys: Vec<Key> =
         (0..SERVICES).map(|i| format!("\x08service{i:05}\x09namespace{:03}", i % 100).into_bytes().into()).collect();
-    let candidates: [(&str, Measure); 3] =
+    let candidates: [(&str, Timing); 3] =
         [(Papaya::NAME, measure::<Papaya>), (Snapshots::NAME, measure::<Snapshots>), (Dash::NAME, measure::<Dash>)];
     println!("{SERVICES} Services, batches of {BATCH} look-ups, medians of {ROUNDS} rounds of {TIME:?}");
     println!("readers  writer  map        look-ups M/s  writes k/s   p50 ns   p99 ns  p99.9 ns     max ns  sleeps");

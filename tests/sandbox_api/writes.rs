@@ -195,21 +195,24 @@ async fn dependents_are_orphaned_and_preconditions_are_kept() {
 
 #[tokio::test]
 async fn a_deleted_namespace_takes_what_is_in_it_along() {
-    let (sandbox, http) = sandbox().await;
+    // It is the namespace controller that empties it.
+    let sandbox = Sandbox::start(Options::default()).await.expect("a free port");
+    let http = Http::to(sandbox.address());
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "db" } });
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team" } });
     http.post("/api/v1/namespaces", &namespace).await;
-    http.post("/api/v1/namespaces/team/services", &service("db")).await;
+    http.post("/api/v1/namespaces/team/secrets", &secret).await;
     let mut held = config_map("held");
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);
     http.post("/api/v1/namespaces/team/configmaps", &held).await;
     let mut watch = http.watch("/api/v1/namespaces/team?watch=true").await;
-    let mut services = http.watch("/api/v1/namespaces/team/services?watch=true").await;
+    let mut secrets = http.watch("/api/v1/namespaces/team/secrets?watch=true").await;
     assert_eq!(watch.change().await.0, "ADDED");
-    assert_eq!(services.change().await.0, "ADDED");
+    assert_eq!(secrets.change().await.0, "ADDED");
 
     assert_eq!(http.delete("/api/v1/namespaces/team").await.body["status"]["phase"], "Terminating");
     assert_eq!(watch.change().await.0, "MODIFIED");
-    assert_eq!(services.change().await, ("DELETED".to_owned(), "db".to_owned()));
+    assert_eq!(secrets.change().await, ("DELETED".to_owned(), "db".to_owned()));
     let refused = http.post("/api/v1/namespaces/team/services", &service("late")).await;
     assert_eq!(refused.code, StatusCode::FORBIDDEN);
     let release = json!({ "metadata": { "finalizers": null } });

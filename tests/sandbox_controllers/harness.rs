@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headless_dns::sandbox::controllers::{Options, ServiceAddresses, mark_deleted, run};
+use headless_dns::sandbox::controllers::{Options, mark_deleted, run};
 use headless_dns::sandbox::kind::Kind;
 use headless_dns::sandbox::store::{Event, EventType, Object, Store};
 use k8s_openapi::jiff::Timestamp;
@@ -25,8 +25,7 @@ pub struct Sandbox {
 
 pub fn start(options: Options) -> Sandbox {
     let (store, shutdown) = (Arc::new(Store::default()), CancellationToken::new());
-    let addresses = Arc::new(ServiceAddresses::new(&options));
-    tokio::spawn(run(Arc::clone(&store), options, addresses, shutdown.clone()));
+    tokio::spawn(run(Arc::clone(&store), options, shutdown.clone()));
     Sandbox { store, _shutdown: shutdown.drop_guard() }
 }
 

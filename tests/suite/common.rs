@@ -7,14 +7,15 @@ use std::time::Duration;
 use headless_dns::authority::{Authority, Options};
 use headless_dns::cluster::{Scope, read_json};
 use headless_dns::index::Index;
-use headless_dns::metrics::Metrics;
-use headless_dns::server::{self, Responder, StreamLimits};
+use headless_dns::metrics::{Metrics, Transport};
+use headless_dns::server::{self, Bound, Responder, StreamLimits};
 use headless_dns::table::{TableWriter, table};
 use headless_dns::wire::WireOptions;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -28,7 +29,12 @@ pub struct Server {
     pub address: SocketAddr,
     pub index: Index,
     pub writer: TableWriter,
-    _stop: DropGuard,
+    /// Where it answers encrypted.
+    pub encrypted: Vec<(Transport, SocketAddr)>,
+    /// Done when it has stopped.
+    pub running: JoinHandle<std::io::Result<()>>,
+    pub metrics: Arc<Metrics>,
+    stop: DropGuard,
 }
 
 pub const LIMITS: StreamLimits =
@@ -42,16 +48,26 @@ impl Server {
 
     /// The same on an address of choice.
     pub fn listening(listen: SocketAddr, options: Options, limits: StreamLimits) -> Self {
+        Self::bound(server::bind(&[listen], 1).expect("a free port"), options, limits)
+    }
+
+    /// The same on sockets of choice.
+    pub fn bound(bound: Bound, options: Options, limits: StreamLimits) -> Self {
         let (writer, reader) = table();
         let metrics = Arc::new(Metrics::new());
         let authority = Arc::new(Authority::new(options).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
-        let bound = server::bind(&[listen], 1).expect("a free port");
-        let address = bound.addresses()[0];
+        let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
-        tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
-        Self { address, index: Index::default(), writer, _stop: stop.drop_guard() }
+        let running = tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
+        Self { address, index: Index::default(), writer, metrics, encrypted, running, stop: stop.drop_guard() }
+    }
+
+    /// Tells it to stop; it ends when what is due has been answered.
+    pub fn stop(self) -> JoinHandle<std::io::Result<()>> {
+        drop(self.stop);
+        self.running
     }
 
     /// Applies manifests (several YAML documents) and publishes what follows. Panics at an object with a problem.
@@ -93,7 +109,7 @@ pub async fn exchange_octets(server: SocketAddr, query: &[u8], tcp: bool) -> Opt
 }
 
 /// The next message of a stream; none at its end.
-pub async fn read_framed(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub async fn read_framed(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     let length = stream.read_u16().await.ok()?;
     let mut message = vec![0; usize::from(length)];
     stream.read_exact(&mut message).await.ok()?;

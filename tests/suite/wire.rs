@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A headless Service `db/big` with endpoints `big-0`, `big-1` … on three ports.
-fn big(endpoints: usize) -> String {
+pub fn big(endpoints: usize) -> String {
     let mut manifests = "kind: Service\nmetadata: {namespace: db, name: big}\nspec: {clusterIP: None}\n".to_owned();
     for slice in 0..endpoints.div_ceil(100) {
         manifests += &format!(

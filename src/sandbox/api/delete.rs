@@ -5,7 +5,7 @@
 //! | a Pod on a node, with a grace period | marked | the kubelet |
 //! | anything with finalizers | marked | whoever takes the last finalizer away |
 //! | anything, `propagationPolicy: Foreground` | marked, finalizer `foregroundDeletion` | the garbage collector |
-//! | a Namespace | marked, phase `Terminating` | [`super::namespaces`] |
+//! | a Namespace | marked, phase `Terminating` | the namespace controller |
 //! | everything else | gone | |
 
 use std::sync::Arc;

@@ -42,7 +42,7 @@ pub use self::addresses::{Cidr, InvalidCidr};
 pub use self::endpoint_slice::{MANAGED_BY_LABEL, MANAGER};
 pub use self::kubelet::{POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATION};
 pub use self::options::{DEFAULT_MAX_ENDPOINTS_PER_SLICE, Options};
-pub use self::service::ServiceAddresses;
+use self::service::ServiceAddresses;
 
 use self::actions::{Action, Target, carry_out};
 use self::endpoint_slice::TriggerTimes;
@@ -60,16 +60,9 @@ const BURST_REPLICAS: usize = 500;
 const EVENT_BATCH: usize = 1_000;
 
 /// Runs the controllers on `store` until `shutdown`.
-///
-/// `service_addresses` is shared with the API, which allocates when a Service is created; it must be of the same options.
-pub async fn run(
-    store: Arc<Store>,
-    options: Options,
-    service_addresses: Arc<ServiceAddresses>,
-    shutdown: CancellationToken,
-) {
+pub async fn run(store: Arc<Store>, options: Options, shutdown: CancellationToken) {
     let mut latest = store.subscribe();
-    let mut manager = Manager::new(store, options, service_addresses);
+    let mut manager = Manager::new(store, options);
     manager.relist();
     while !shutdown.is_cancelled() {
         latest.mark_unchanged();
@@ -100,7 +93,7 @@ pub async fn run(
 struct Manager {
     store: Arc<Store>,
     options: Options,
-    service_addresses: Arc<ServiceAddresses>,
+    service_addresses: ServiceAddresses,
     world: World,
     queue: Queue,
     kubelet: Kubelet,
@@ -110,7 +103,8 @@ struct Manager {
 }
 
 impl Manager {
-    fn new(store: Arc<Store>, options: Options, service_addresses: Arc<ServiceAddresses>) -> Self {
+    fn new(store: Arc<Store>, options: Options) -> Self {
+        let service_addresses = ServiceAddresses::new(&options);
         let kubelet = Kubelet::new(&options);
         let (world, queue, trigger_times) = Default::default();
         Self { store, options, service_addresses, world, queue, kubelet, trigger_times, revision: 0 }

@@ -1,8 +1,7 @@
 //! Cluster addresses and node ports for Services that need them.
 //!
-//! [`ServiceAddresses`] is shared: the API calls [`ServiceAddresses::allocate`] on a Service before it stores it, so that its
-//! creator already sees the address, and the Service controller calls it on whatever came into the store by another way. What
-//! is taken is learnt from the store's events, so a Service that was refused after all leaves nothing behind.
+//! The Service controller fills them in a moment after a Service was written. What is taken is learnt from the store's
+//! events, so that addresses given by hand count too.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! Misbehaviour on demand: how a test makes the sandbox's API refuse, stall, lie, forget or vanish.
 //!
 //! A [`Fault`] is injected by a test in the same process through [`Faults::inject`], or by another process as JSON over
-//! HTTP (see [`super::api::control`]). Some faults happen once, at once (a cut, a compaction, a restore); the others stay
+//! HTTP (see `super::api::control`). Some faults happen once, at once (a cut, a compaction, a restore); the others stay
 //! until they have been used up or are cleared. The same handle counts the requests that the API received, so that a test
 //! can hold a client against the permissions it claims to need.
 

@@ -1,34 +1,28 @@
-//! The files for other programs: `kubectl kustomize` renders `deploy/`, and forwarders take their examples. A test of a
-//! program that is not installed says so and passes.
+//! The files for other programs: `kubectl kustomize` renders `deploy/`, an API takes what it renders and is asked for no more
+//! than it grants, and forwarders take their examples.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use headless_dns::config::Config;
+use headless_dns::sandbox::{Options, Sandbox};
 use serde::Deserialize;
 use serde_yaml_ng::Value;
+
+use crate::peers::{self, bounded, missing, until};
+use crate::program::Program;
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs a program and returns what it printed, or `None` where it is not installed.
+/// What a program prints, or `None` where it is not installed.
 fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
-    // Debian keeps servers where only root looks.
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-    let output = match Command::new(program).args(arguments).env("PATH", path).current_dir(repository()).output() {
-        Ok(output) => output,
-        Err(error) => {
-            println!("skipped: {program} cannot be run: {error}");
-            return None;
-        }
-    };
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{program}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    Some(text)
+    let output = || peers::output_of(bounded(program).args(arguments).current_dir(repository()));
+    (!missing(&[program])).then(output)
 }
 
 /// The objects that a folder of `deploy/` renders to.
@@ -96,6 +90,90 @@ fn the_single_namespace_may_watch_the_same_there_and_asks_for_nothing_beyond() {
     let variable = &the(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["env"][0];
     assert_eq!(variable["name"], "HEADLESS_DNS_NAMESPACES");
     assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_is_accepted_as_it_is() {
+    for folder in ["deploy/base", "deploy/overlays/single-namespace"] {
+        let Some(objects) = rendered(folder) else { return };
+        let (_sandbox, home, kubeconfig) = sandbox(true).await;
+        let kubectl = |arguments: &[&str]| {
+            let kubectl = &mut bounded("kubectl");
+            let kubectl = kubectl.args(arguments).args(["-k", folder, "--kubeconfig", &kubeconfig]);
+            peers::output_of(kubectl.current_dir(repository()).env("HOME", home.path()))
+        };
+        let created = kubectl(&["apply", "--validate=strict"]);
+        assert!(created.lines().all(|line| line.ends_with(" created")), "{created}");
+        assert_eq!(created.lines().count(), objects.len(), "{created}");
+        assert_eq!(kubectl(&["diff"]), "", "nothing was left out or made into something else");
+    }
+}
+
+/// An API with nothing in it, a folder, and a kubeconfig in there.
+async fn sandbox(streaming_lists: bool) -> (Sandbox, tempfile::TempDir, String) {
+    let options = Options { streaming_lists, ..Options::default() };
+    let sandbox = Sandbox::start(options).await.expect("a sandbox");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kubeconfig = folder.path().join("kubeconfig");
+    sandbox.write_kubeconfig(&kubeconfig).expect("written");
+    let kubeconfig = kubeconfig.to_str().expect("UTF-8").to_owned();
+    (sandbox, folder, kubeconfig)
+}
+
+/// Verb, group and resource of everything that a role grants.
+fn granted(role: &Value) -> BTreeSet<[String; 3]> {
+    let texts = |value: &Value| -> Vec<String> { serde_yaml_ng::from_value(value.clone()).expect("texts") };
+    let mut granted = BTreeSet::new();
+    for rule in role["rules"].as_sequence().expect("rules") {
+        for verb in texts(&rule["verbs"]) {
+            for group in texts(&rule["apiGroups"]) {
+                granted.extend(
+                    texts(&rule["resources"]).into_iter().map(|resource| [verb.clone(), group.clone(), resource]),
+                );
+            }
+        }
+    }
+    granted
+}
+
+/// Holds that the program asks for what a role grants and nothing else, all of it in this namespace (or in none).
+async fn asks_for(role: &Value, arguments: &[&str], namespace: &str) {
+    let granted = granted(role);
+    // A server that streams lists is asked to watch only, one that does not for both.
+    for streaming_lists in [true, false] {
+        let (sandbox, _folder, kubeconfig) = sandbox(streaming_lists).await;
+        let program = Program::serve(&[&["--kubeconfig", &kubeconfig], arguments].concat());
+        program.until_synchronised();
+        let asked = || -> BTreeSet<[String; 3]> {
+            let requests = sandbox.faults().requests().into_keys();
+            let parts = requests.map(|request| {
+                assert_eq!((request.namespace.as_str(), request.subresource.as_str()), (namespace, ""), "{request:?}");
+                let verb = serde_json::to_value(request.verb).expect("a word");
+                [verb.as_str().expect("a word").to_owned(), request.group, request.resource]
+            });
+            parts.collect()
+        };
+        if streaming_lists {
+            assert!(asked().is_subset(&granted), "{:?}", asked());
+        } else {
+            until("everything that is asked for", || asked().is_superset(&granted).then_some(()));
+            assert_eq!(asked(), granted);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_base_grants_what_is_asked_for() {
+    let Some(objects) = rendered("deploy/base") else { return };
+    asks_for(the(&objects, "ClusterRole"), &[], "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_single_namespace_grants_what_is_asked_for_and_nothing_cluster_wide_is() {
+    let Some(objects) = rendered("deploy/overlays/single-namespace") else { return };
+    let role = the(&objects, "Role");
+    let namespace = role["metadata"]["namespace"].as_str().expect("a namespace");
+    asks_for(role, &["--namespace", namespace], namespace).await;
 }
 
 #[test]

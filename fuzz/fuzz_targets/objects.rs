@@ -1,0 +1,98 @@
+//! Any history of objects, whatever they look like: it ends in the table that a rebuild from the final objects gives,
+//! and questions about it are answered.
+//!
+//! The input is text, one event a line: `S {json}` and `E {json}` apply a Service and an EndpointSlice, `s db/pg` and
+//! `e db/pg-a` delete one, `<S` and `<E` begin a relist, `>S` and `>E` end it, `!` publishes.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use headless_dns::cluster::{Change, ObjectKey, Scope, Update, Watched, read_json};
+use headless_dns::index::Index;
+use headless_dns::metrics::Transport;
+use headless_dns::table::table;
+use headless_dns_fuzz::rebuild::{self, Model};
+use headless_dns_fuzz::{oracle, respond, responder};
+use libfuzzer_sys::fuzz_target;
+
+/// The change that a line tells of.
+fn update(line: &[u8]) -> Option<Update> {
+    let scope = Scope::All;
+    let key = |text: &[u8]| {
+        let (namespace, name) = std::str::from_utf8(text).ok()?.split_once('/')?;
+        Some(ObjectKey::new(namespace, name))
+    };
+    Some(match line {
+        [b'S', b' ', json @ ..] => read_json(Watched::Services, scope, json).ok()?.0,
+        [b'E', b' ', json @ ..] => read_json(Watched::EndpointSlices, scope, json).ok()?.0,
+        [b's', b' ', object @ ..] => Update::Service(scope, Change::Delete(key(object)?)),
+        [b'e', b' ', object @ ..] => Update::Slice(scope, Change::Delete(key(object)?)),
+        b"<S" => Update::Service(scope, Change::RelistStarted),
+        b"<E" => Update::Slice(scope, Change::RelistStarted),
+        b">S" => Update::Service(scope, Change::RelistDone),
+        b">E" => Update::Slice(scope, Change::RelistDone),
+        _ => return None,
+    })
+}
+
+/// A question for `name`, with a client that takes the largest datagrams.
+fn question(name: &[u8], qtype: u8) -> Vec<u8> {
+    const OPT: [u8; 11] = [0, 0, 41, 0xff, 0xff, 0, 0, 0, 0, 0, 0];
+    [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], name, &[0, qtype, 0, 1], &OPT].concat()
+}
+
+fuzz_target!(|history: &[u8]| {
+    let (mut writer, reader) = table();
+    writer.set_synchronised();
+    let mut index = Index::default();
+    let mut model = Model::default();
+    for line in history.split(|octet| *octet == b'\n') {
+        if line == b"!" {
+            writer.publish(index.take_batch());
+        } else if let Some(update) = update(line) {
+            model.apply(&update);
+            index.apply(update);
+        }
+    }
+    writer.publish(index.take_batch());
+    assert_eq!(writer.publish(index.take_batch()), 0, "nothing is left to publish");
+    if let Err(difference) = rebuild::compare(&reader, &model.rebuild(), &BTreeSet::new()) {
+        panic!("{difference}");
+    }
+
+    let names: Vec<Vec<u8>> = {
+        let table = reader.pin();
+        let forward = table.services().into_iter().flat_map(|(key, records)| {
+            let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc\x07cluster\x05local\x00"].concat();
+            let hosts = records.hosts.keys().map(|host| below(host.as_wire()));
+            let ports = records.srv.keys().map(|owner| below(owner));
+            std::iter::once(below(b"")).chain(hosts).chain(ports).collect::<Vec<_>>()
+        });
+        let reverse = table.reverses().into_iter().map(|(address, _)| headless_dns::reverse::name_of(address));
+        forward.chain(reverse).filter(|name| name.len() <= 255).collect()
+    };
+    let responder = responder(reader.clone());
+    for name in names {
+        for qtype in [1, 28, 33, 12, 255] {
+            let message = question(&name, qtype);
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let answer = respond(&responder, &message, transport);
+                if let Err(problem) = oracle::check(&message, transport == Transport::Udp, answer.as_deref()) {
+                    panic!("{problem}");
+                }
+            }
+        }
+    }
+
+    // What came goes again, and leaves nothing.
+    for change in [Change::RelistStarted, Change::RelistDone] {
+        index.apply(Update::Service(Scope::All, change));
+    }
+    for change in [Change::RelistStarted, Change::RelistDone] {
+        index.apply(Update::Slice(Scope::All, change));
+    }
+    writer.publish(index.take_batch());
+    if let Err(difference) = rebuild::compare(&reader, &Model::default().rebuild(), &BTreeSet::new()) {
+        panic!("after the end: {difference}");
+    }
+});

@@ -1,0 +1,23 @@
+//! Any octets over UDP and over TCP: each gets what the rules of the wire say, and every answer can be read.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use headless_dns::metrics::Transport;
+use headless_dns_fuzz::{Server, oracle};
+use hickory_proto::op::Message;
+use libfuzzer_sys::fuzz_target;
+
+static SERVER: LazyLock<Server> = LazyLock::new(Server::of_cases);
+
+fuzz_target!(|message: &[u8]| {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let answer = SERVER.respond(message, transport);
+        if let Err(problem) = oracle::check(message, transport == Transport::Udp, answer.as_deref()) {
+            panic!("{transport:?}: {problem}");
+        }
+        if let Some(answer) = answer {
+            Message::from_vec(&answer).expect("an answer that can be read");
+        }
+    }
+});

@@ -1,0 +1,145 @@
+//! DNS over HTTPS (RFC 8484): HTTP/2, a query in the URL of a GET or in the body of a POST.
+//!
+//! hickory-server has a listener of its own for this, but it refuses GET, which RFC 8484 section 4.1 requires, and accepts
+//! connections without a limit. Only the HTTP is hyper's; the messages are answered as on any other stream.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::accept::Accepted;
+use super::{Responder, tls};
+use crate::metrics::Transport;
+use crate::wire::MAX_MESSAGE;
+
+/// The protocol's name in the handshake: HTTP/2 and nothing older (RFC 8484 section 5.2).
+pub(super) const ALPN: &[u8] = b"h2";
+/// The media type of a DNS message (RFC 8484 section 6).
+const DNS_MESSAGE: &str = "application/dns-message";
+/// The URL's variable that holds the query (RFC 8484 section 4.1.1).
+const DNS_VARIABLE: &str = "dns=";
+/// Requests of one connection at a time: with the largest answers to all of them, it costs some 2 MB.
+const REQUESTS: u32 = 32;
+/// Octets of a stream or of a connection that may come before they are asked for: a query is no longer.
+const WINDOW: u32 = MAX_MESSAGE as u32;
+/// Octets of a request's headers, the query of a GET among them.
+const HEADERS: u32 = 16 * 1024;
+
+/// Answers HTTP requests. Shared by all connections.
+pub(super) struct Https {
+    pub acceptor: TlsAcceptor,
+    /// The path at which queries are answered.
+    pub path: String,
+    pub responder: Arc<Responder>,
+}
+
+impl Https {
+    /// Answers on one connection until the client ends it or keeps it waiting for longer than `idle`.
+    pub async fn serve(self: Arc<Self>, accepted: Accepted) {
+        let Accepted { stream, client, idle, shutdown } = accepted;
+        let Some(stream) = tls::shake_hands(&self.acceptor, stream, client, idle, &shutdown).await else { return };
+        let answered = Arc::new(Notify::new());
+        let service = service_fn(|request| {
+            let (https, answered) = (Arc::clone(&self), Arc::clone(&answered));
+            async move {
+                let response = https.respond(request, client, idle).await;
+                // What is no query does not put the end of the connection off.
+                if response.status().is_success() {
+                    answered.notify_one();
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let mut connection = pin!(
+            http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(REQUESTS)
+                .initial_stream_window_size(WINDOW)
+                .initial_connection_window_size(WINDOW)
+                .max_header_list_size(HEADERS)
+                .max_send_buf_size(usize::from(MAX_MESSAGE))
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        let mut deadline = Instant::now() + idle;
+        loop {
+            tokio::select! {
+                biased;
+                // An error there is the client's, and its connection's end.
+                _ = &mut connection => return,
+                () = answered.notified() => deadline = Instant::now() + idle,
+                () = sleep_until(deadline) => break,
+                () = shutdown.cancelled() => break,
+            }
+        }
+        // No further requests; those that came get their answers, from a client that takes them.
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(idle, connection).await;
+    }
+
+    async fn respond(&self, request: Request<Incoming>, client: SocketAddr, idle: Duration) -> Response<Full<Bytes>> {
+        let query = match self.query(request, idle).await {
+            Ok(query) => query,
+            Err(status) => return refusal(status),
+        };
+        let mut answer = Vec::new();
+        if !self.responder.respond(&query, client, Transport::Https, &mut answer) {
+            return refusal(StatusCode::BAD_REQUEST);
+        }
+        let mut response = Response::new(Full::from(answer));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(DNS_MESSAGE));
+        // RFC 8484 section 5.1: no fresher than the records. Caches of HTTP would spare little that lives for seconds.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
+        response
+    }
+
+    /// The DNS message in a request.
+    async fn query(&self, request: Request<Incoming>, idle: Duration) -> Result<Vec<u8>, StatusCode> {
+        if request.uri().path() != self.path {
+            return Err(StatusCode::NOT_FOUND);
+        }
+        match *request.method() {
+            Method::GET => {
+                let variables = request.uri().query().unwrap_or_default();
+                let encoded = variables.split('&').find_map(|variable| variable.strip_prefix(DNS_VARIABLE));
+                let encoded = encoded.ok_or(StatusCode::BAD_REQUEST)?;
+                BASE64URL_NOPAD.decode(encoded.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)
+            }
+            Method::POST if request.headers().get(CONTENT_TYPE).is_none_or(|of| of != DNS_MESSAGE) => {
+                Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            }
+            Method::POST => {
+                let body = Limited::new(request.into_body(), usize::from(MAX_MESSAGE));
+                match timeout(idle, body.collect()).await {
+                    Ok(Ok(body)) => Ok(body.to_bytes().into()),
+                    Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+                    Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+                    Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+                }
+            }
+            _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+        }
+    }
+}
+
+/// The response to a request without a query that could be answered.
+fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+    }
+    response
+}

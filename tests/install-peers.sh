@@ -1,0 +1,59 @@
+#!/bin/sh
+# Installs the programs that the tests play against, from Debian's packages. Safe to run again: what is there is left alone,
+# and no server that is installed here is started, now or at the next boot.
+set -eu
+
+packages=""
+want() { # PROGRAM PACKAGE
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || packages="$packages $2"
+}
+want kubectl kubernetes-client
+want dig bind9-dnsutils
+want nslookup bind9-dnsutils
+want drill ldnsutils
+want kdig knot-dnsutils
+want dnsperf dnsperf
+want unbound unbound
+want dnsmasq dnsmasq-base
+want knotd knot
+want nsd nsd
+
+if [ -z "$packages" ]; then
+    echo "everything is installed"
+    exit 0
+fi
+
+if [ "$(id -u)" -ne 0 ]; then
+    exec sudo sh "$0"
+fi
+
+# Debian starts a server when its package is configured, unless this file forbids it. One that is there stays as it is
+# otherwise: the machine's own policy comes back at the end.
+policy=/usr/sbin/policy-rc.d
+kept=""
+if [ -e "$policy" ]; then
+    kept=$(mktemp "$policy.XXXXXX")
+    mv "$policy" "$kept"
+fi
+restore() {
+    rm -f "$policy"
+    [ -z "$kept" ] || mv "$kept" "$policy"
+}
+trap restore EXIT
+trap 'exit 1' INT TERM
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+apt-get install -q -y --no-install-recommends $packages
+
+# Where systemd runs, the packages' units would start at the next boot and take port 53.
+if [ -d /run/systemd/system ]; then
+    for unit in unbound knot nsd; do
+        case " $packages " in
+        *" $unit "*) systemctl disable --now "$unit.service" ;;
+        esac
+    done
+fi

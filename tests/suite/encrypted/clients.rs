@@ -1,0 +1,151 @@
+//! Clients of the encrypted transports that can be made to misbehave, and certificates for them to trust.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Bytes;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What a request carries.
+pub type Body = BoxBody<Bytes, Infallible>;
+
+/// The name that all certificates here are for.
+pub const HOST: &str = "localhost";
+
+/// A folder with a certificate, mounted as Kubernetes mounts a Secret: the files are links into a folder that is a link
+/// itself.
+pub struct Secret {
+    folder: TempDir,
+    version: usize,
+}
+
+impl Secret {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["tls.crt", "tls.key"] {
+            std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).expect("a link");
+        }
+        let mut secret = Self { folder, version: 0 };
+        secret.renew();
+        secret
+    }
+
+    /// Puts another certificate and key in place, and gives the certificate.
+    pub fn renew(&mut self) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).expect("a certificate");
+        self.replace(&made.cert.pem(), &made.signing_key.serialize_pem());
+        made.cert.der().clone()
+    }
+
+    /// Puts other contents in place.
+    pub fn replace(&mut self, certificate: &str, key: &str) {
+        self.version += 1;
+        let version = format!("..{}", self.version);
+        let data = self.folder.path().join(&version);
+        std::fs::create_dir(&data).expect("a folder");
+        std::fs::write(data.join("tls.crt"), certificate).expect("written");
+        std::fs::write(data.join("tls.key"), key).expect("written");
+        let next = self.folder.path().join("..data_tmp");
+        std::os::unix::fs::symlink(version, &next).expect("a link");
+        std::fs::rename(next, self.folder.path().join("..data")).expect("renamed");
+    }
+
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("tls.crt")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("tls.key")
+    }
+
+    /// A client's view of TLS that trusts the certificate that is there now, and asks for `protocol` if for any.
+    pub fn client(&self, protocol: Option<&[u8]>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.certificate()).expect("a certificate")).expect("one to trust");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
+        config
+    }
+}
+
+/// A TLS connection.
+pub async fn connect(server: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(server).await?;
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(HOST).expect("a name"), stream).await
+}
+
+/// An HTTP/2 connection.
+pub async fn connect_https(server: SocketAddr, secret: &Secret) -> SendRequest<Body> {
+    let stream = connect(server, secret.client(Some(b"h2"))).await.expect("a connection");
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = handshake.await.expect("HTTP/2");
+    tokio::spawn(connection);
+    sender
+}
+
+/// A POST of `body` to the path where queries are answered.
+pub fn post(body: Vec<u8>) -> Request<Body> {
+    let request = Request::post(format!("https://{HOST}/dns-query")).header("content-type", "application/dns-message");
+    request.body(Full::from(body).boxed()).expect("a request")
+}
+
+/// A POST whose body never comes.
+pub fn endless_post() -> Request<Body> {
+    let mut request = post(Vec::new());
+    *request.body_mut() = StreamBody::new(futures::stream::pending()).boxed();
+    request
+}
+
+/// A request without a body.
+pub fn bare(method: Method, path_and_query: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(format!("https://{HOST}{path_and_query}"));
+    request.body(Full::default().boxed()).expect("a request")
+}
+
+/// The GET that asks `query`.
+pub fn get(query: &[u8]) -> Request<Body> {
+    bare(Method::GET, &format!("/dns-query?x=y&dns={}", data_encoding::BASE64URL_NOPAD.encode(query)))
+}
+
+/// The status and the body that come back.
+pub async fn send(sender: &mut SendRequest<Body>, request: Request<Body>) -> (StatusCode, Vec<u8>) {
+    let response = sender.send_request(request).await.expect("a response");
+    let status = response.status();
+    (status, response.into_body().collect().await.expect("a body").to_bytes().into())
+}
+
+/// A QUIC connection, and what keeps it alive.
+pub async fn connect_quic(server: SocketAddr, secret: &Secret) -> (quinn::Endpoint, quinn::Connection) {
+    let endpoint = quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
+    let config = quinn::crypto::rustls::QuicClientConfig::try_from(secret.client(Some(b"doq"))).expect("TLS 1.3");
+    let config = quinn::ClientConfig::new(Arc::new(config));
+    let connection = endpoint.connect_with(config, server, HOST).expect("a name").await.expect("a connection");
+    (endpoint, connection)
+}
+
+/// Asks on a stream of its own; no octets come back if the server does not answer.
+pub async fn ask_quic(connection: &quinn::Connection, query: &[u8]) -> Vec<u8> {
+    let (mut to, mut from) = connection.open_bi().await.expect("a stream");
+    let length = u16::try_from(query.len()).expect("a message").to_be_bytes();
+    to.write_all(&[&length, query].concat()).await.expect("written");
+    to.finish().expect("an open stream");
+    let answer = from.read_to_end(usize::from(u16::MAX) + 2).await.expect("an end");
+    answer.get(2..).unwrap_or_default().to_vec()
+}

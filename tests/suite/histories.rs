@@ -1,0 +1,330 @@
+//! Any history of objects ends in the records that follow from the objects as they are at its end (K6), whatever came in
+//! between, in whatever order, over however many watches.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use headless_dns::admin::RecordsSource;
+use headless_dns::authority::Authority;
+use headless_dns::cluster::{
+    Change, Endpoint, ObjectKey, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, Update, Watched,
+    read_json,
+};
+use headless_dns::export::Records;
+use headless_dns::index::Index;
+use headless_dns::name::{Label, Name};
+use headless_dns::records::ServiceKey;
+use headless_dns::table::{TableReader, table};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::common::options;
+use crate::rebuild::{Model, compare};
+
+const HISTORIES: u32 = 2000;
+/// Steps in the longest history.
+const STEPS: usize = 40;
+
+const NAMESPACES: [&str; 3] = ["db", "web", "eager"];
+const NAMES: [&str; 3] = ["pg", "mix", "one"];
+
+/// Namespace and name of an object.
+type Place = (usize, usize);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Services,
+    Slices,
+}
+
+#[derive(Clone, Debug)]
+enum Said {
+    Service {
+        place: Place,
+        spec: u8,
+        publish_not_ready: bool,
+        ports: u8,
+    },
+    Slice {
+        place: Place,
+        service: Option<usize>,
+        endpoints: Vec<(u8, Option<u8>, bool)>,
+        ports: u8,
+    },
+    /// What the object says now cannot be used.
+    Malformed(Kind, Place),
+    Deleted(Kind, Place),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Said(Said),
+    /// A relist that names some objects, and is or is not interrupted.
+    Relist {
+        kind: Kind,
+        namespace: usize,
+        named: Vec<Said>,
+        is_finished: bool,
+    },
+    Publish,
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    (0..NAMESPACES.len(), 0..NAMES.len())
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Services), Just(Kind::Slices)]
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let endpoints = vec((0..8u8, proptest::option::of(0..3u8), any::<bool>()), 0..4);
+    prop_oneof![
+        3 => (place(), 0..5u8, any::<bool>(), 0..3u8).prop_map(|(place, spec, publish_not_ready, ports)| {
+            Said::Service { place, spec, publish_not_ready, ports }
+        }),
+        // The label may name any Service of the namespace, or none: slices move from one to another.
+        5 => (place(), proptest::option::of(0..NAMES.len()), endpoints, 0..3u8).prop_map(
+            |(place, service, endpoints, ports)| Said::Slice { place, service, endpoints, ports }
+        ),
+        1 => (kind(), place()).prop_map(|(kind, place)| Said::Malformed(kind, place)),
+        2 => (kind(), place()).prop_map(|(kind, place)| Said::Deleted(kind, place)),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => said().prop_map(Step::Said),
+        1 => (kind(), 0..NAMESPACES.len(), vec(said(), 0..6), any::<bool>()).prop_map(
+            |(kind, namespace, named, is_finished)| Step::Relist { kind, namespace, named, is_finished }
+        ),
+        1 => Just(Step::Publish),
+    ]
+}
+
+fn key(place: Place) -> ObjectKey {
+    ObjectKey::new(NAMESPACES[place.0], NAMES[place.1])
+}
+
+fn service_key(place: Place) -> ServiceKey {
+    ServiceKey::new(&label(NAMESPACES[place.0]), &label(NAMES[place.1]))
+}
+
+fn label(text: &str) -> Label {
+    Label::parse(text).unwrap()
+}
+
+/// An address of either family out of a few, so that Services share some.
+fn address(number: u8) -> IpAddr {
+    if number < 6 {
+        Ipv4Addr::new(10, number % 2, 0, number).into()
+    } else {
+        Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into()).into()
+    }
+}
+
+fn addresses() -> BTreeSet<IpAddr> {
+    (0..8).map(address).chain([[10, 96, 0, 1], [10, 96, 0, 2]].map(IpAddr::from)).collect()
+}
+
+fn port_owner(number: u8) -> Option<Box<[u8]>> {
+    let protocol = if number.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp };
+    protocol.owner((number > 0).then_some("peer")).unwrap()
+}
+
+fn service(place: Place, spec: u8, publish_not_ready: bool, ports: u8) -> Service {
+    let spec = match spec {
+        0 => ServiceSpec::ExternalName(Name::parse("pg.db.svc.cluster.local").unwrap()),
+        1 => ServiceSpec::ClusterIp(vec![[10, 96, 0, 1 + u8::from(place.1 > 0)].into()]),
+        _ => ServiceSpec::Headless,
+    };
+    let ports = (0..ports).map(|number| Port { owner: port_owner(number), port: 80 + u16::from(number) }).collect();
+    Service { key: service_key(place), object: key(place), spec, publish_not_ready, ports }
+}
+
+fn slice(place: Place, service: Option<usize>, endpoints: &[(u8, Option<u8>, bool)], ports: u8) -> Slice {
+    let endpoint = |(number, hostname, ready): &(u8, Option<u8>, bool)| Endpoint {
+        address: address(*number),
+        hostname: hostname.map(|ordinal| label(&format!("pg-{ordinal}"))),
+        ready: *ready,
+    };
+    Slice {
+        object: key(place),
+        service: service.map(|service| service_key((place.0, service))),
+        endpoints: endpoints.iter().map(endpoint).collect(),
+        ports: (0..ports)
+            .map(|number| SlicePort { owner: port_owner(number), port: 5432 + u16::from(number) })
+            .collect(),
+    }
+}
+
+/// The watches of a history: one for all namespaces, or one for each.
+#[derive(Clone, Copy, Debug)]
+struct Watches {
+    cluster_wide: bool,
+}
+
+impl Watches {
+    fn scope(self, namespace: usize) -> Scope {
+        if self.cluster_wide { Scope::All } else { Scope::Namespace(NAMESPACES[namespace].into()) }
+    }
+
+    fn change(self, kind: &Kind, namespace: usize, change: Change<std::convert::Infallible>) -> Update {
+        fn of<K>(change: Change<std::convert::Infallible>) -> Change<K> {
+            match change {
+                Change::RelistStarted => Change::RelistStarted,
+                Change::Apply(never) => match never {},
+                Change::Keep(key) => Change::Keep(key),
+                Change::Delete(key) => Change::Delete(key),
+                Change::RelistDone => Change::RelistDone,
+            }
+        }
+        match kind {
+            Kind::Services => Update::Service(self.scope(namespace), of(change)),
+            Kind::Slices => Update::Slice(self.scope(namespace), of(change)),
+        }
+    }
+
+    fn update(self, said: &Said) -> Update {
+        match said {
+            Said::Service { place, spec, publish_not_ready, ports } => {
+                let service = service(*place, *spec, *publish_not_ready, *ports);
+                Update::Service(self.scope(place.0), Change::Apply(service))
+            }
+            Said::Slice { place, service, endpoints, ports } => {
+                Update::Slice(self.scope(place.0), Change::Apply(slice(*place, *service, endpoints, *ports)))
+            }
+            Said::Malformed(kind, place) => self.change(kind, place.0, Change::Keep(key(*place))),
+            Said::Deleted(kind, place) => self.change(kind, place.0, Change::Delete(key(*place))),
+        }
+    }
+
+    fn updates(self, step: &Step) -> Vec<Update> {
+        match step {
+            Step::Said(said) => vec![self.update(said)],
+            Step::Relist { kind, namespace, named, is_finished } => {
+                let mut updates = vec![self.change(kind, *namespace, Change::RelistStarted)];
+                updates.extend(named.iter().map(|said| self.update(said)));
+                if *is_finished {
+                    updates.push(self.change(kind, *namespace, Change::RelistDone));
+                }
+                updates
+            }
+            Step::Publish => Vec::new(),
+        }
+    }
+}
+
+/// Everything that the server exports, without the SOA records, whose serial is each table's own.
+fn zone_files(reader: &TableReader) -> String {
+    let records = Records::new(Arc::new(Authority::new(options()).unwrap()), reader.clone());
+    let files = records.zones().into_iter().filter_map(|zone| records.zone_file(&zone));
+    files
+        .flat_map(|file| file.lines().filter(|line| !line.contains("\tSOA\t")).map(str::to_owned).collect::<Vec<_>>())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCaseError> {
+    let (mut writer, reader) = table();
+    writer.set_synchronised();
+    let (mut index, mut model) = (Index::default(), Model::default());
+    for step in steps.iter().chain([&Step::Publish]) {
+        for update in watches.updates(step) {
+            model.apply(&update);
+            index.apply(update);
+        }
+        if matches!(step, Step::Publish) {
+            let serial = reader.pin().serial();
+            let changed = writer.publish(index.take_batch());
+            let moved = reader.pin().serial().wrapping_sub(serial);
+            prop_assert_eq!(moved, u32::from(changed > 0), "the serial moves when something changed");
+            prop_assert!(index.take_batch().is_empty(), "a batch is taken once");
+            compare(&reader, &model.rebuild(), &addresses()).map_err(TestCaseError::fail)?;
+        }
+    }
+
+    // The same objects told of once more change nothing.
+    let mut updates = model.updates();
+    let serial = reader.pin().serial();
+    updates.iter().cloned().for_each(|update| index.apply(update));
+    prop_assert_eq!(writer.publish(index.take_batch()), 0);
+    prop_assert_eq!(reader.pin().serial(), serial);
+
+    // K6: in whatever order the final objects arrive, slices before Services too, published together or one by one.
+    if reversed {
+        updates.reverse();
+    }
+    let (mut one_by_one, other) = table();
+    one_by_one.set_synchronised();
+    let mut index = Index::default();
+    for update in updates {
+        index.apply(update);
+        one_by_one.publish(index.take_batch());
+    }
+    compare(&reader, &other, &addresses()).map_err(TestCaseError::fail)?;
+    prop_assert_eq!(zone_files(&reader), zone_files(&other));
+    Ok(())
+}
+
+/// K6.
+#[test]
+fn any_history_ends_in_the_table_of_its_final_objects() {
+    // The same histories each time: a failure here is a failure for everyone.
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let config = Config { cases: HISTORIES, failure_persistence: None, ..Config::default() };
+    let histories = (any::<bool>(), vec(step(), 1..STEPS), any::<bool>());
+    TestRunner::new_with_rng(config, rng)
+        .run(&histories, |(cluster_wide, steps, reversed)| play(Watches { cluster_wide }, &steps, reversed))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// A relist that is cut off takes nothing away; the next one, whole, does.
+#[test]
+fn an_interrupted_relist_loses_nothing_and_the_next_one_removes_what_is_gone() {
+    let watches = Watches { cluster_wide: true };
+    let pg = Said::Service { place: (0, 0), spec: 2, publish_not_ready: false, ports: 0 };
+    let mix = Said::Service { place: (0, 1), spec: 2, publish_not_ready: false, ports: 0 };
+    let slices = [0, 1].map(|name| Said::Slice {
+        place: (0, name),
+        service: Some(name),
+        endpoints: vec![(name as u8, Some(0), true)],
+        ports: 1,
+    });
+    let (mut writer, reader) = table();
+    let mut index = Index::default();
+    let mut tell = |steps: &[Step]| {
+        steps.iter().flat_map(|step| watches.updates(step)).for_each(|update| index.apply(update));
+        writer.publish(index.take_batch());
+        let table = reader.pin();
+        table.services().iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>()
+    };
+    let said = [&pg, &mix, &slices[0], &slices[1]].map(|said| Step::Said(said.clone()));
+    assert_eq!(tell(&said), ["db/mix", "db/pg"]);
+    let relist =
+        |is_finished| Step::Relist { kind: Kind::Services, namespace: 0, named: vec![pg.clone()], is_finished };
+    assert_eq!(tell(&[relist(false)]), ["db/mix", "db/pg"]);
+    assert_eq!(tell(&[relist(true)]), ["db/pg"]);
+    assert!(reader.pin().reverse(address(1)).is_none(), "its reverse names go with it");
+}
+
+/// The DNS does not tell letters apart by case; no server of the API gives two such names, and one that did would not
+/// make one Service of them.
+#[test]
+fn a_service_whose_name_has_upper_case_letters_is_none() {
+    let json = |name: &str| {
+        format!(r#"{{"metadata": {{"namespace": "db", "name": "{name}"}}, "spec": {{"clusterIP": "10.96.0.1"}}}}"#)
+    };
+    let read = |name| read_json(Watched::Services, Scope::All, json(name).as_bytes()).unwrap();
+    let (mut writer, reader) = table();
+    let mut index = Index::default();
+    let (upper, problems) = read("PG");
+    assert_eq!(problems, ["metadata.name: \"PG\" has upper-case letters"]);
+    for update in [read("pg").0, upper, Update::Service(Scope::All, Change::Delete(ObjectKey::new("db", "PG")))] {
+        index.apply(update);
+        writer.publish(index.take_batch());
+        assert_eq!(reader.pin().size().services, 1);
+    }
+}
