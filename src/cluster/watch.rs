@@ -120,8 +120,7 @@ async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<
                 None => break,
                 Some(Ok(event)) => {
                     is_listed = !matches!(event, Event::Init | Event::InitApply(_));
-                    // Half a list is none: its next page may fail for ever.
-                    if is_listed {
+                    if is_recovery(&config, &event) {
                         backoff.reset();
                         reporter.works();
                     }
@@ -159,6 +158,16 @@ fn asked_pause(error: &watcher::Error) -> Duration {
     };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     Duration::from_secs(seconds.into()).min(MAX_ASKED_PAUSE)
+}
+
+/// Whether an event shows that the watch does what it is for. Half a list does not: its next page may fail for ever. Nor
+/// does a list in pages, while it is not known whether a watch can go on from it.
+fn is_recovery<K>(config: &watcher::Config, event: &Event<K>) -> bool {
+    match event {
+        Event::Init | Event::InitApply(_) => false,
+        Event::InitDone => config.initial_list_strategy == InitialListStrategy::StreamingList,
+        Event::Apply(_) | Event::Delete(_) => true,
+    }
 }
 
 /// Whether the server refuses the streaming list that `config` asks for, where `error` comes before the list: before Kubernetes 1.27, and later where the

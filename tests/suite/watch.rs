@@ -359,8 +359,22 @@ async fn a_list_whose_second_page_fails_again_and_again_is_one_trouble() {
     assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
     assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
     mirrored.sandbox.faults().clear();
+    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
     mirrored.converge("after a whole list").await;
-    assert_eq!(mirrored.told("the watch works again"), 1, "{:#?}", mirrored.log());
+}
+
+#[tokio::test]
+async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_trouble() {
+    let mirrored = Mirrored::start_with(without_streaming(), |_| {}).await;
+    mirrored.converge("at the start").await;
+    let verb = on(Kind::Service).verb(Verb::Watch);
+    mirrored.inject(Fault::Answer { on: verb, code: 400, retry_after: None, times: None });
+    mirrored.inject(cut(Kind::Service, Cut::Expired));
+    mirrored.until("tried", |mirrored| mirrored.errors("services", "other") == 3).await;
+    assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
+    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    mirrored.sandbox.faults().clear();
+    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
 }
 
 #[tokio::test]
