@@ -34,6 +34,14 @@ impl Outage {
     }
 }
 
+/// A malformed object that was warned of.
+struct Warned {
+    /// A hash of its problems.
+    problems: u64,
+    /// The list in which, or after which, it was last seen.
+    list: u64,
+}
+
 /// Counts what one watch does, and logs its troubles.
 pub(super) struct Reporter<'a> {
     watched: Watched,
@@ -43,8 +51,9 @@ pub(super) struct Reporter<'a> {
     metrics: &'a Arc<Metrics>,
     /// The trouble that was logged last and is not over, and how often it has come since.
     trouble: Option<(WatchErrorReason, u64)>,
-    /// A hash of the problems that each malformed object was warned of with.
-    warned: HashMap<ObjectKey, u64>,
+    warned: HashMap<ObjectKey, Warned>,
+    /// How many lists have begun.
+    lists: u64,
 }
 
 impl<'a> Reporter<'a> {
@@ -55,7 +64,7 @@ impl<'a> Reporter<'a> {
         outage: &'a Outage,
         metrics: &'a Arc<Metrics>,
     ) -> Self {
-        Self { watched, scope, url, outage, metrics, trouble: None, warned: HashMap::new() }
+        Self { watched, scope, url, outage, metrics, trouble: None, warned: HashMap::new(), lists: 0 }
     }
 
     /// Where to note each time that the server is heard on this watch.
@@ -111,15 +120,30 @@ impl<'a> Reporter<'a> {
             return;
         }
         let hash = self.warned.hasher().hash_one(problems);
-        if self.warned.get(key) == Some(&hash) {
-            return;
+        let known = self.warned.get_mut(key);
+        let is_known = known.is_some();
+        if let Some(warned) = known {
+            warned.list = self.lists;
+            if std::mem::replace(&mut warned.problems, hash) == hash {
+                return;
+            }
         }
         self.metrics.malformed(self.watched.label());
         let kind = self.watched.kind();
         tracing::warn!(%kind, object = %key, problems = problems.join("; "), "the object has parts that cannot be served");
-        if self.warned.len() < REMEMBERED || self.warned.contains_key(key) {
-            self.warned.insert(key.clone(), hash);
+        if !is_known && self.warned.len() < REMEMBERED {
+            self.warned.insert(key.clone(), Warned { problems: hash, list: self.lists });
         }
+    }
+
+    /// A list begins.
+    pub fn list_started(&mut self) {
+        self.lists += 1;
+    }
+
+    /// The list is whole: what is not in it is gone.
+    pub fn list_done(&mut self) {
+        self.warned.retain(|_, warned| warned.list == self.lists);
     }
 
     /// The object is gone, or nothing is wrong with it.

@@ -193,8 +193,12 @@ fn is_position_lost(error: &watcher::Error) -> bool {
 /// What an event of the watcher says to the index.
 fn read<K: Kind>(event: Event<Incoming<K>>, reporter: &mut Reporter<'_>) -> Change<K> {
     let incoming = match event {
-        Event::Init => return Change::RelistStarted,
+        Event::Init => {
+            reporter.list_started();
+            return Change::RelistStarted;
+        }
         Event::InitDone => {
+            reporter.list_done();
             reporter.event(WatchEvent::Relist);
             return Change::RelistDone;
         }

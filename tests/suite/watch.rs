@@ -444,6 +444,17 @@ async fn an_object_is_warned_of_once_for_as_long_as_its_problems_are_the_same() 
     store.delete(Kind::EndpointSlice, "db", "fqdn", None).expect("it is there");
     store.create(Kind::EndpointSlice, slice(5)).expect("a valid object");
     mirrored.until("warned of the new object", |mirrored| mirrored.warnings().len() == 2).await;
+    // It goes while nobody is told, as the next list shows.
+    let relists =
+        |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    let before = relists(&mirrored);
+    let stall = mirrored.inject(Fault::Stall { on: on(Kind::EndpointSlice), missed: Missed::Skip });
+    store.delete(Kind::EndpointSlice, "db", "fqdn", None).expect("it is there");
+    mirrored.sandbox.faults().remove(stall);
+    mirrored.inject(cut(Kind::EndpointSlice, Cut::Expired));
+    mirrored.until("listed anew", |mirrored| relists(mirrored) > before).await;
+    store.create(Kind::EndpointSlice, slice(6)).expect("a valid object");
+    mirrored.until("warned of the third object", |mirrored| mirrored.warnings().len() == 3).await;
 }
 
 #[tokio::test]
