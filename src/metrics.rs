@@ -16,7 +16,7 @@ mod tally;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -39,8 +39,8 @@ pub struct Metrics {
     tcp_rejected: [AtomicU64; RejectReason::COUNT],
     watch_events: [[AtomicU64; WatchEvent::COUNT]; Resource::COUNT],
     watch_errors: [[AtomicU64; WatchErrorReason::COUNT]; Resource::COUNT],
-    /// When each watch was last heard of, in nanoseconds since `started`.
-    watch_contact: [AtomicU64; Resource::COUNT],
+    /// When each watch of a resource was last heard on, in nanoseconds since `started`. There is one for each scope.
+    watch_contacts: [Mutex<Vec<Arc<AtomicU64>>>; Resource::COUNT],
     malformed: [AtomicU64; Resource::COUNT],
     table: TableSize,
     started: Instant,
@@ -67,7 +67,7 @@ impl Metrics {
             tcp_rejected: Default::default(),
             watch_events: Default::default(),
             watch_errors: Default::default(),
-            watch_contact: Default::default(),
+            watch_contacts: Default::default(),
             malformed: Default::default(),
             table: TableSize::default(),
             started: Instant::now(),
@@ -91,10 +91,9 @@ impl Metrics {
         increment(&self.tcp_rejected[reason.index()]);
     }
 
-    /// The watch of `resource` delivered something. Also a sign of life, as of [`Metrics::watch_contact`].
+    /// The watch of `resource` delivered something.
     pub fn watch_event(&self, resource: Resource, event: WatchEvent) {
         increment(&self.watch_events[resource.index()][event.index()]);
-        self.watch_contact(resource);
     }
 
     /// The watch of `resource` failed and will be tried again.
@@ -102,9 +101,11 @@ impl Metrics {
         increment(&self.watch_errors[resource.index()][reason.index()]);
     }
 
-    /// The API server was heard on the watch of `resource`, if only by a bookmark.
-    pub fn watch_contact(&self, resource: Resource) {
-        self.watch_contact[resource.index()].store(nanoseconds(self.started.elapsed()), Relaxed);
+    /// Another watch of `resource` begins, over another part of the cluster.
+    pub fn watch_contact(self: &Arc<Self>, resource: Resource) -> WatchContact {
+        let heard = Arc::new(AtomicU64::default());
+        self.watch_contacts(resource).push(Arc::clone(&heard));
+        WatchContact { metrics: Arc::clone(self), heard }
     }
 
     /// An object of `resource` could not be used and was passed over.
@@ -119,16 +120,35 @@ impl Metrics {
         self.table.namespaces.store(namespaces as u64, Relaxed);
     }
 
-    /// How long nothing was heard on the watch of `resource`; since the start, where nothing ever was.
+    /// How long nothing was heard on that watch of `resource` which has been silent the longest; since the start, where
+    /// nothing ever was.
     pub fn watch_age(&self, resource: Resource) -> Duration {
-        let heard = Duration::from_nanos(self.watch_contact[resource.index()].load(Relaxed));
-        self.started.elapsed().saturating_sub(heard)
+        let oldest = self.watch_contacts(resource).iter().map(|heard| heard.load(Relaxed)).min();
+        self.started.elapsed().saturating_sub(Duration::from_nanos(oldest.unwrap_or_default()))
+    }
+
+    fn watch_contacts(&self, resource: Resource) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {
+        self.watch_contacts[resource.index()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// When one watch was last heard on.
+#[derive(Clone, Debug)]
+pub struct WatchContact {
+    metrics: Arc<Metrics>,
+    heard: Arc<AtomicU64>,
+}
+
+impl WatchContact {
+    /// The API server was heard on the watch, if only by a bookmark.
+    pub fn now(&self) {
+        self.heard.store(nanoseconds(self.metrics.started.elapsed()), Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@
 //! Nothing behind this module knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
 
 mod access;
+mod contact;
 mod endpoint_slice;
 mod incoming;
 mod report;

@@ -1,15 +1,17 @@
 //! What is said of a watch that does not go well: each trouble once, with what to do about it, and its end.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::core::Status;
 use kube::runtime::watcher::Error;
 
+use super::contact::EndedAtOnce;
 use super::{ObjectKey, Scope, Watched};
-use crate::metrics::{Metrics, WatchErrorReason, WatchEvent};
+use crate::metrics::{Metrics, WatchContact, WatchErrorReason, WatchEvent};
 
-/// Malformed objects that are remembered so as not to be warned of again at each relist. Beyond it a warning may be
+/// Malformed objects that are remembered so as not to be warned of again at each update. Beyond it a warning may be
 /// repeated; memory stays bounded.
 const REMEMBERED: usize = 1024;
 
@@ -32,6 +34,14 @@ impl Outage {
     }
 }
 
+/// A malformed object that was warned of.
+struct Warned {
+    /// A hash of its problems.
+    problems: u64,
+    /// The list in which, or after which, it was last seen.
+    list: u64,
+}
+
 /// Counts what one watch does, and logs its troubles.
 pub(super) struct Reporter<'a> {
     watched: Watched,
@@ -41,8 +51,9 @@ pub(super) struct Reporter<'a> {
     metrics: &'a Arc<Metrics>,
     /// The trouble that was logged last and is not over, and how often it has come since.
     trouble: Option<(WatchErrorReason, u64)>,
-    /// The resourceVersion at which each malformed object was warned of.
-    warned: HashMap<ObjectKey, String>,
+    warned: HashMap<ObjectKey, Warned>,
+    /// How many lists have begun.
+    lists: u64,
 }
 
 impl<'a> Reporter<'a> {
@@ -53,12 +64,21 @@ impl<'a> Reporter<'a> {
         outage: &'a Outage,
         metrics: &'a Arc<Metrics>,
     ) -> Self {
-        Self { watched, scope, url, outage, metrics, trouble: None, warned: HashMap::new() }
+        Self { watched, scope, url, outage, metrics, trouble: None, warned: HashMap::new(), lists: 0 }
     }
 
-    /// The server said something that makes sense.
-    pub fn contact(&mut self) {
-        self.metrics.watch_contact(self.watched.label());
+    /// Where to note each time that the server is heard on this watch.
+    pub fn watch_contact(&self) -> WatchContact {
+        self.metrics.watch_contact(self.watched.label())
+    }
+
+    /// Whether a trouble was told whose end was not.
+    pub fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// The watch does what it is for.
+    pub fn works(&mut self) {
         if let Some((reason, failures)) = self.trouble.take() {
             if is_outage(reason) {
                 self.outage.ends();
@@ -93,21 +113,42 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// An object, or a part of it, that cannot be served: one warning for each version of it.
-    pub fn malformed(&mut self, key: &ObjectKey, version: &str, problems: &[String]) {
+    /// An object, or a part of it, that cannot be served: one warning until its problems are others.
+    pub fn malformed(&mut self, key: &ObjectKey, problems: &[String]) {
         if problems.is_empty() {
-            self.warned.remove(key);
+            self.forget(key);
             return;
         }
-        if self.warned.get(key).is_some_and(|warned| warned == version) {
-            return;
+        let hash = self.warned.hasher().hash_one(problems);
+        let known = self.warned.get_mut(key);
+        let is_known = known.is_some();
+        if let Some(warned) = known {
+            warned.list = self.lists;
+            if std::mem::replace(&mut warned.problems, hash) == hash {
+                return;
+            }
         }
         self.metrics.malformed(self.watched.label());
         let kind = self.watched.kind();
         tracing::warn!(%kind, object = %key, problems = problems.join("; "), "the object has parts that cannot be served");
-        if self.warned.len() < REMEMBERED {
-            self.warned.insert(key.clone(), version.to_owned());
+        if !is_known && self.warned.len() < REMEMBERED {
+            self.warned.insert(key.clone(), Warned { problems: hash, list: self.lists });
         }
+    }
+
+    /// A list begins.
+    pub fn list_started(&mut self) {
+        self.lists += 1;
+    }
+
+    /// The list is whole: what is not in it is gone.
+    pub fn list_done(&mut self) {
+        self.warned.retain(|_, warned| warned.list == self.lists);
+    }
+
+    /// The object is gone, or nothing is wrong with it.
+    pub fn forget(&mut self, key: &ObjectKey) {
+        self.warned.remove(key);
     }
 
     /// What a person can do about an error.
@@ -158,6 +199,7 @@ fn is_outage(reason: WatchErrorReason) -> bool {
 /// The class of an error.
 fn reason(error: &Error) -> WatchErrorReason {
     match error {
+        _ if causes(error).any(<dyn std::error::Error>::is::<EndedAtOnce>) => WatchErrorReason::Other,
         Error::WatchError(status) => status_reason(status),
         Error::NoResourceVersion => WatchErrorReason::Malformed,
         Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => match error {
@@ -185,10 +227,12 @@ fn status_reason(status: &Status) -> WatchErrorReason {
 }
 
 /// The cause at the bottom, which alone says something new: `Connection refused (os error 111)`.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+fn innermost(error: &Error) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The error, what caused it, and so on.
+fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    let error: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(error), |error| error.source())
 }

@@ -11,6 +11,7 @@ use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
+use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
 use super::{Change, Scope, Service, Slice, Update};
@@ -92,33 +93,49 @@ pub async fn follow_all(
 
 /// Follows one kind in one scope.
 async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<Update>, mut reporter: Reporter<'_>) {
+    let contact = Contact::new(reporter.watch_contact());
+    let client = contact.client(client);
     let api: Api<Incoming<K>> = match scope {
-        Scope::All => Api::all(client.clone()),
-        Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
+        Scope::All => Api::all(client),
+        Scope::Namespace(namespace) => Api::namespaced(client, namespace),
     };
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
     let mut backoff = watcher::DefaultBackoff::default();
     // Each turn of the outer loop begins with a list.
     loop {
         let mut events = pin!(watcher::watcher(api.clone(), config.clone()));
-        while let Some(event) = events.next().await {
+        // The watch goes on from a whole list.
+        let mut is_listed = false;
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                // The watcher says nothing of a watch that was resumed and on which nothing changes.
+                () = contact.steady(), if is_listed && reporter.is_in_trouble() => {
+                    backoff.reset();
+                    reporter.works();
+                    continue;
+                }
+            };
             match event {
-                Ok(event) => {
-                    if !matches!(event, Event::Init) {
+                None => break,
+                Some(Ok(event)) => {
+                    is_listed = !matches!(event, Event::Init | Event::InitApply(_));
+                    if is_recovery(&config, &event) {
                         backoff.reset();
-                        reporter.contact();
+                        reporter.works();
                     }
                     let change = read(event, &mut reporter);
                     if updates.send(K::update(scope.clone(), change)).await.is_err() {
                         return;
                     }
                 }
-                Err(error) if is_streaming_refused(&config, &error) => {
+                Some(Err(error)) if !is_listed && is_streaming_refused(&config, &error) => {
                     tracing::info!(resource = %K::WATCHED, %scope, "the API server does not stream lists: listing in pages");
                     config.initial_list_strategy = InitialListStrategy::ListWatch;
                     break;
                 }
-                Err(error) => {
+                Some(Err(error)) => {
+                    contact.over();
                     reporter.error(&error);
                     let pause = backoff.next().unwrap_or_default().max(asked_pause(&error));
                     tokio::time::sleep(pause).await;
@@ -143,7 +160,17 @@ fn asked_pause(error: &watcher::Error) -> Duration {
     Duration::from_secs(seconds.into()).min(MAX_ASKED_PAUSE)
 }
 
-/// Whether the server refuses the streaming list that `config` asks for: before Kubernetes 1.27, and later where the
+/// Whether an event shows that the watch does what it is for. Half a list does not: its next page may fail for ever. Nor
+/// does a list in pages, while it is not known whether a watch can go on from it.
+fn is_recovery<K>(config: &watcher::Config, event: &Event<K>) -> bool {
+    match event {
+        Event::Init | Event::InitApply(_) => false,
+        Event::InitDone => config.initial_list_strategy == InitialListStrategy::StreamingList,
+        Event::Apply(_) | Event::Delete(_) => true,
+    }
+}
+
+/// Whether the server refuses the streaming list that `config` asks for, where `error` comes before the list: before Kubernetes 1.27, and later where the
 /// feature is off, the parameters of such a request are invalid.
 fn is_streaming_refused(config: &watcher::Config, error: &watcher::Error) -> bool {
     config.initial_list_strategy == InitialListStrategy::StreamingList
@@ -166,14 +193,20 @@ fn is_position_lost(error: &watcher::Error) -> bool {
 /// What an event of the watcher says to the index.
 fn read<K: Kind>(event: Event<Incoming<K>>, reporter: &mut Reporter<'_>) -> Change<K> {
     let incoming = match event {
-        Event::Init => return Change::RelistStarted,
+        Event::Init => {
+            reporter.list_started();
+            return Change::RelistStarted;
+        }
         Event::InitDone => {
+            reporter.list_done();
             reporter.event(WatchEvent::Relist);
             return Change::RelistDone;
         }
         Event::Delete(incoming) => {
             reporter.event(WatchEvent::Delete);
-            return Change::Delete(incoming.key());
+            let key = incoming.key();
+            reporter.forget(&key);
+            return Change::Delete(key);
         }
         Event::Apply(incoming) => {
             reporter.event(WatchEvent::Apply);
@@ -182,8 +215,7 @@ fn read<K: Kind>(event: Event<Incoming<K>>, reporter: &mut Reporter<'_>) -> Chan
         Event::InitApply(incoming) => incoming,
     };
     let key = incoming.key();
-    let version = incoming.meta.resource_version.clone().unwrap_or_default();
     let (change, problems) = incoming.read();
-    reporter.malformed(&key, &version, &problems);
+    reporter.malformed(&key, &problems);
     change
 }

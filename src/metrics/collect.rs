@@ -127,7 +127,12 @@ impl Collector for Snapshot {
             errors,
         )?;
         let ages = Resource::ALL.iter().map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
-        out.gauges("watch_age", "Time since the API server was last heard on the watch", Some(Unit::Seconds), ages)?;
+        out.gauges(
+            "watch_age",
+            "Time since the API server was last heard, on the most silent watch",
+            Some(Unit::Seconds),
+            ages,
+        )?;
         let malformed =
             Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
         out.counters("malformed_objects", "Objects that could not be used and were passed over", malformed)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use headless_dns::app::mirror;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{self, Access, Scope, Watched, read_json};
-use headless_dns::metrics::{Exporter, Format, Metrics, Transport};
+use headless_dns::metrics::{Exporter, Format, Metrics, Resource, Transport};
 use headless_dns::readiness::Readiness;
 use headless_dns::sandbox::faults::{self, Fault, Verb};
 use headless_dns::sandbox::kind::Kind;
@@ -166,6 +166,16 @@ impl Mirrored {
 
     pub fn errors(&self, resource: &str, reason: &str) -> u64 {
         self.metric(&format!("watch_errors_total{{resource=\"{resource}\",reason=\"{reason}\"}}"))
+    }
+
+    /// How long nothing was heard on the watch of the Services.
+    pub fn watch_age(&self) -> Duration {
+        self.metrics.watch_age(Resource::Services)
+    }
+
+    /// How often a line with `text` was logged.
+    pub fn told(&self, text: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(text)).count()
     }
 
     /// How often something was asked of the API about a resource.

@@ -1,6 +1,7 @@
 //! The watch against an API server that misbehaves: whatever it does, the table ends as the server's objects are, nothing
 //! lost and nothing invented; answers go on; each trouble is counted, and logged once.
 
+use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,8 @@ async fn a_watch_that_ends_is_resumed_without_a_list_or_a_warning() {
     for round in 0..5 {
         mirrored.inject(cut(Kind::Service, Cut::Clean));
         mirrored.inject(cut(Kind::EndpointSlice, Cut::Clean));
-        mirrored.put("changed", &[10 + round]);
+        // Something of each kind: a watch that ends at once without an event is another matter.
+        mirrored.put(&format!("new-{round}"), &[10 + round]);
         mirrored.converge("after a clean end").await;
     }
     assert_eq!(mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}"), relists);
@@ -334,4 +336,137 @@ async fn a_list_whose_pages_expire_half_way_is_begun_anew() {
     assert!(!mirrored.readiness.is_ready(), "half a list is no list");
     mirrored.sandbox.faults().clear();
     mirrored.converge("after a whole list").await;
+}
+
+/// What is heard of a list that never gets to its end is no recovery: it would be said at each try, and each try be as
+/// soon as the first.
+#[tokio::test]
+async fn a_list_whose_second_page_fails_again_and_again_is_one_trouble() {
+    let mirrored = Mirrored::start_with(without_streaming(), |sandbox| {
+        many(sandbox);
+        // Long enough to see that the second page has been asked for, and to act before it is given.
+        let delay = Fault::Delay { on: on(Kind::Service).verb(Verb::List), milliseconds: 500 };
+        sandbox.faults().inject(delay).expect("a fault");
+    })
+    .await;
+    for failures in 1..=3 {
+        let pages = 2 * failures;
+        mirrored.until("on page two", |mirrored| mirrored.requests(Verb::List, "services") == pages).await;
+        let lists = on(Kind::Service).verb(Verb::List);
+        mirrored.inject(Fault::Answer { on: lists, code: 500, retry_after: None, times: Some(1) });
+        mirrored.until("refused", |mirrored| mirrored.errors("services", "server") == failures).await;
+    }
+    assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
+    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    mirrored.sandbox.faults().clear();
+    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
+    mirrored.converge("after a whole list").await;
+}
+
+#[tokio::test]
+async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_trouble() {
+    let mirrored = Mirrored::start_with(without_streaming(), |_| {}).await;
+    mirrored.converge("at the start").await;
+    let verb = on(Kind::Service).verb(Verb::Watch);
+    mirrored.inject(Fault::Answer { on: verb, code: 400, retry_after: None, times: None });
+    mirrored.inject(cut(Kind::Service, Cut::Expired));
+    mirrored.until("tried", |mirrored| mirrored.errors("services", "other") == 3).await;
+    assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
+    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    mirrored.sandbox.faults().clear();
+    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_every_watch_at_once_is_asked_more_and_more_seldom() {
+    let mirrored = with_something_to_change().await;
+    mirrored.sandbox.faults().forget_requests();
+    mirrored.inject(Fault::EndWatches { on: on(Kind::Service) });
+    let tries = 3;
+    mirrored.until("tried", |mirrored| mirrored.errors("services", "other") == tries).await;
+    assert_eq!(mirrored.requests(Verb::Watch, "services"), tries, "none but those that were counted");
+    assert_eq!(mirrored.told("the watch ended at once, without an event"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    mirrored.sandbox.faults().clear();
+    change(&mirrored);
+    mirrored.converge("after watches that last").await;
+}
+
+#[tokio::test]
+async fn an_outage_is_over_when_the_watches_are_back_and_the_next_one_is_told_too() {
+    let mirrored = with_something_to_change().await;
+    for outages in 1..=2 {
+        let down = mirrored.inject(Fault::Down { milliseconds: None });
+        mirrored.until("told of", |mirrored| mirrored.warnings().len() == outages).await;
+        for resource in ["services", "endpointslices"] {
+            mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") >= outages as u64).await;
+        }
+        mirrored.sandbox.faults().remove(down);
+        // Nothing changes in the cluster.
+        let recoveries = 2 * outages;
+        mirrored.until("over", |mirrored| mirrored.told("the watch works again") == recoveries).await;
+    }
+}
+
+#[tokio::test]
+async fn a_watch_on_which_nothing_but_bookmarks_comes_stays_young() {
+    let options = sandbox::Options { bookmark_interval: Duration::from_millis(200), ..sandbox::Options::default() };
+    let mirrored = Mirrored::start_with(options, |_| {}).await;
+    mirrored.converge("at the start").await;
+    for _ in 0..3 {
+        let before = Cell::new(Duration::ZERO);
+        let is_younger = |mirrored: &Mirrored| {
+            let now = mirrored.watch_age();
+            now < before.replace(now)
+        };
+        mirrored.until("younger than before", is_younger).await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_warned_of_once_for_as_long_as_its_problems_are_the_same() {
+    let mirrored = with_something_to_change().await;
+    let slice = |generation: u8| {
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "FQDN",
+            "metadata": { "namespace": "db", "name": "fqdn", "annotations": { "generation": generation.to_string() } },
+            "endpoints": [{ "addresses": ["a.example"] }],
+        })
+    };
+    let store = mirrored.sandbox.store();
+    store.create(Kind::EndpointSlice, slice(1)).expect("a valid object");
+    for generation in 2..5 {
+        store.update(Kind::EndpointSlice, slice(generation)).expect("a valid object");
+    }
+    mirrored.put("later", &[7]);
+    mirrored.until("what came later is there", |mirrored| mirrored.addresses("later").is_some()).await;
+    assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
+    store.delete(Kind::EndpointSlice, "db", "fqdn", None).expect("it is there");
+    store.create(Kind::EndpointSlice, slice(5)).expect("a valid object");
+    mirrored.until("warned of the new object", |mirrored| mirrored.warnings().len() == 2).await;
+    // It goes while nobody is told, as the next list shows.
+    let relists =
+        |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    let before = relists(&mirrored);
+    let stall = mirrored.inject(Fault::Stall { on: on(Kind::EndpointSlice), missed: Missed::Skip });
+    store.delete(Kind::EndpointSlice, "db", "fqdn", None).expect("it is there");
+    mirrored.sandbox.faults().remove(stall);
+    mirrored.inject(cut(Kind::EndpointSlice, Cut::Expired));
+    mirrored.until("listed anew", |mirrored| relists(mirrored) > before).await;
+    store.create(Kind::EndpointSlice, slice(6)).expect("a valid object");
+    mirrored.until("warned of the third object", |mirrored| mirrored.warnings().len() == 3).await;
+}
+
+#[tokio::test]
+async fn a_refusal_to_resume_a_watch_is_not_taken_for_one_to_stream_lists() {
+    for code in [400, 422] {
+        let mirrored = with_something_to_change().await;
+        let verb = on(Kind::EndpointSlice).verb(Verb::Watch);
+        mirrored.inject(Fault::Answer { on: verb, code, retry_after: None, times: Some(1) });
+        mirrored.inject(cut(Kind::EndpointSlice, Cut::Clean));
+        change(&mirrored);
+        mirrored.converge("after the refusal").await;
+        assert_eq!(mirrored.errors("endpointslices", "other"), 1, "{code}");
+        assert_eq!(mirrored.requests(Verb::List, "endpointslices"), 0, "{code}: a list is still a stream");
+    }
 }

@@ -199,6 +199,9 @@ impl Watch {
             self.latest.mark_unchanged();
             // Before the faults are looked at: what is read while a stall begins is then held back by it.
             self.read_log();
+            if self.api.faults.ends_watches(&self.site()) {
+                return None;
+            }
             if let Some(cut) = self.take_faults() {
                 match cut {
                     Cut::Clean => return None,

@@ -193,6 +193,10 @@ impl Faults {
         self.lock().active.values().any(|fault| matches!(fault, Fault::Stall { on, .. } if on.covers(site)))
     }
 
+    pub(in crate::sandbox) fn ends_watches(&self, site: &Site<'_>) -> bool {
+        self.lock().active.values().any(|fault| matches!(fault, Fault::EndWatches { on } if on.covers(site)))
+    }
+
     /// For how long the API is to be unreachable, if it is.
     pub(in crate::sandbox) fn down(&self) -> Option<(u64, Option<Duration>)> {
         self.lock().active.iter().find_map(|(number, fault)| match fault {

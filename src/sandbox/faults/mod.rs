@@ -61,6 +61,11 @@ pub enum Fault {
         #[serde(default)]
         how: Cut,
     },
+    /// Watches are accepted and end at once, without an event; those that are open, too.
+    EndWatches {
+        #[serde(flatten)]
+        on: Scope,
+    },
     /// This object stands in lists and initial events of its kind, and goes to open watches as `ADDED`, whatever it looks
     /// like. Its `apiVersion` and `kind` say where. It never gets into the store.
     Malformed { object: Value },
@@ -86,9 +91,11 @@ impl Fault {
                     StatusCode::from_u16(*code).is_ok_and(|code| code.is_client_error() || code.is_server_error());
                 if is_error { on.check() } else { Err(FaultError::NotAnError(*code)) }
             }
-            Self::Drop { on, .. } | Self::Delay { on, .. } | Self::Stall { on, .. } | Self::CutWatches { on, .. } => {
-                on.check()
-            }
+            Self::Drop { on, .. }
+            | Self::Delay { on, .. }
+            | Self::Stall { on, .. }
+            | Self::CutWatches { on, .. }
+            | Self::EndWatches { on } => on.check(),
             Self::Malformed { object } if Kind::of_object(object).is_none() => {
                 let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
                 Err(FaultError::UnknownKind { api_version: text("apiVersion"), kind: text("kind") })
