@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::incoming::{Kind, Raw, RawMetadata};
-use super::service::Protocol;
+use super::service::RawPort;
 use super::tolerant::Field;
 use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
 use crate::name::Label;
@@ -61,14 +61,6 @@ struct RawEndpoint {
 #[serde(default)]
 struct RawConditions {
     ready: Field<bool>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawPort {
-    name: Field<String>,
-    protocol: Field<Protocol>,
-    port: Field<u16>,
 }
 
 impl Raw for RawSlice {
@@ -146,9 +138,7 @@ impl Endpoint {
 impl SlicePort {
     /// None for a port without a number, which stands for all ports and has no SRV record.
     fn read(raw: RawPort) -> Result<Option<Self>, String> {
-        let Some(port) = raw.port.optional("port")? else { return Ok(None) };
-        let name = raw.name.optional("name")?;
-        let protocol = raw.protocol.optional("protocol")?.unwrap_or_default();
-        Ok(Some(Self { owner: protocol.owner(name.as_deref())?, port }))
+        let Some(port) = raw.port.clone().optional("port")? else { return Ok(None) };
+        Ok(Some(Self { owner: raw.owner()?, port }))
     }
 }

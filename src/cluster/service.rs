@@ -91,12 +91,22 @@ struct RawSpec {
     ports: Field<Vec<Field<RawPort>>>,
 }
 
+/// A port as Services and slices alike write it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct RawPort {
+pub(super) struct RawPort {
     name: Field<String>,
     protocol: Field<Protocol>,
-    port: Field<u16>,
+    pub port: Field<u16>,
+}
+
+impl RawPort {
+    /// The owner of its SRV records, as [`Protocol::owner`].
+    pub fn owner(self) -> Result<Option<Box<[u8]>>, String> {
+        let name = self.name.optional("name")?;
+        let protocol = self.protocol.optional("protocol")?.unwrap_or_default();
+        protocol.owner(name.as_deref())
+    }
 }
 
 impl Raw for RawService {
@@ -162,8 +172,7 @@ fn virtual_addresses(one: Field<String>, all: Field<Vec<Field<String>>>) -> Resu
 
 impl Port {
     fn read(raw: RawPort) -> Result<Self, String> {
-        let name = raw.name.optional("name")?;
-        let protocol = raw.protocol.optional("protocol")?.unwrap_or_default();
-        Ok(Self { owner: protocol.owner(name.as_deref())?, port: raw.port.required("port")? })
+        let port = raw.port.clone();
+        Ok(Self { owner: raw.owner()?, port: port.required("port")? })
     }
 }
