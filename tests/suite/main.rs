@@ -18,6 +18,7 @@ mod memory;
 mod mirrored;
 mod oracle;
 mod peers;
+mod pods;
 #[cfg(feature = "sandbox")]
 mod program;
 mod readers;

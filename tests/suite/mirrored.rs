@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headless_dns::app::{self, mirror};
 use headless_dns::authority::Authority;
-use headless_dns::cluster::{self, Access, Scope, Selection, Watched, read_json};
+use headless_dns::cluster::{self, Access, Change, Scope, Selection, Update, Watched, read_json};
 use headless_dns::index;
 use headless_dns::metrics::{Exporter, Format, Metrics, Resource, Transport};
 use headless_dns::readiness::Readiness;
@@ -133,6 +133,9 @@ impl Mirrored {
     /// How the table differs from the objects in the sandbox.
     pub fn difference(&self) -> Option<String> {
         let mut model = Model::default();
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            model.apply(&Update::Pod(Scope::All, change));
+        }
         for (kind, watched) in [
             (Kind::Service, Watched::Services),
             (Kind::EndpointSlice, Watched::EndpointSlices),
