@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::export::Records;
 use crate::index::Index;
 use crate::metrics::{Exporter, Metrics, Transport};
-use crate::name::Name;
+use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
 use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
 use crate::table::{TableWriter, table};
@@ -306,6 +306,7 @@ fn zones(config: &Config, bound: &[SocketAddr]) -> anyhow::Result<Options> {
         reverse_zones: names(&config.reverse_zones)?,
         name_server,
         hostmaster: config.hostmaster.as_deref().map(Name::parse).transpose()?,
+        namespaces: config.namespaces.iter().map(|name| Label::parse(name)).collect::<Result<_, _>>()?,
         identity: Identity { version: config.chaos_version.clone(), id: config.chaos_id.clone() },
         ttl: config.ttl,
         negative_ttl: config.negative_ttl,
