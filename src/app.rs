@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -24,10 +25,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, Scope, Update, WATCHED, Watched};
+use crate::cluster::{self, Access, AccessError, Scope, Timing, Update, WATCHED, Watched};
 use crate::config::Config;
 use crate::export::Records;
-use crate::index::Index;
+use crate::index::{Index, Repairs};
 use crate::metrics::{Exporter, Metrics, Transport};
 use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
@@ -119,7 +120,9 @@ impl App {
             idle: config.tcp_idle_timeout,
         };
         let scopes = Scope::of(&config.namespaces);
-        let mut mirror = tokio::spawn(mirror(cluster, cluster_url, scopes, writer, &readiness, Arc::clone(&metrics)));
+        let timing = timing(&config);
+        let mirror = mirror(cluster, cluster_url, scopes, timing, writer, &readiness, Arc::clone(&metrics));
+        let mut mirror = tokio::spawn(mirror);
         let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
         let drained = CancellationToken::new();
@@ -193,6 +196,7 @@ pub fn mirror(
     cluster: Client,
     url: String,
     scopes: Vec<Scope>,
+    timing: Timing,
     writer: TableWriter,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
@@ -214,7 +218,7 @@ pub fn mirror(
                     tracing::error!(%error, "the index failed");
                 }
             }
-            () = cluster::follow_all(cluster, &url, &scopes, updates, &metrics) => {}
+            () = cluster::follow_all(cluster, &url, &scopes, timing, updates, &metrics) => {}
         }
     }
 }
@@ -228,7 +232,8 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
-    let mirror = mirror(cluster, url, Scope::of(&config.namespaces), writer, &readiness, Arc::default());
+    let scopes = Scope::of(&config.namespaces);
+    let mirror = mirror(cluster, url, scopes, timing(&config), writer, &readiness, Arc::default());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -249,11 +254,13 @@ async fn keep_table(
     metrics: Arc<Metrics>,
 ) {
     let mut index = Index::default();
+    let mut staleness = Staleness::default();
     let mut updates = Vec::with_capacity(UPDATES);
     while incoming.recv_many(&mut updates, UPDATES).await > 0 {
         let mut synchronised = Vec::new();
         for update in updates.drain(..) {
             synchronised.extend(update.relisted());
+            staleness.take(&update);
             index.apply(update);
         }
         writer.publish(index.take_batch());
@@ -270,7 +277,61 @@ async fn keep_table(
                 "synchronised with the cluster"
             );
         }
+        for Repairs { watched, scope, count } in index.take_repairs() {
+            metrics.reconcile_repairs(watched.label(), count);
+            tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
+        }
+        if synchronising.is_empty()
+            && let Some(stale) = staleness.news()
+        {
+            writer.set_stale(stale);
+            metrics.stale(stale);
+        }
     }
+}
+
+/// Since when answers may be out of date, by the silence of the watches that they depend on.
+#[derive(Default)]
+struct Staleness {
+    silent: HashMap<(Watched, Scope), Timestamp>,
+    /// What was told last.
+    since: Option<Timestamp>,
+}
+
+impl Staleness {
+    fn take(&mut self, update: &Update) {
+        match update {
+            Update::Silent(watched @ (Watched::Services | Watched::EndpointSlices), scope, since) => {
+                self.silent.insert((*watched, scope.clone()), *since);
+            }
+            Update::Heard(watched, scope) => {
+                self.silent.remove(&(*watched, scope.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
+    /// logged.
+    fn news(&mut self) -> Option<Option<Timestamp>> {
+        let since = self.silent.values().min().copied();
+        if since == self.since {
+            return None;
+        }
+        match (self.since, since) {
+            (None, Some(since)) => {
+                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
+            }
+            (Some(since), None) => tracing::info!(%since, "the cluster is heard again; answers are fresh"),
+            _ => {}
+        }
+        self.since = since;
+        Some(since)
+    }
+}
+
+fn timing(config: &Config) -> Timing {
+    Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every }
 }
 
 /// One UDP worker for each core unless it is said otherwise.

@@ -18,7 +18,7 @@ use foldhash::fast::RandomState;
 pub use derive::derive;
 use store::ObjectStore;
 
-use crate::cluster::{ObjectKey, Service, Slice, Update};
+use crate::cluster::{ObjectKey, Scope, Service, Slice, Update, Watched};
 use crate::records::ServiceKey;
 use crate::table::Batch;
 
@@ -32,6 +32,16 @@ pub struct Index {
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
     touched: BTreeSet<ServiceKey>,
+    repairs: Vec<Repairs>,
+}
+
+/// What a list found that the watch had not told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repairs {
+    pub watched: Watched,
+    pub scope: Scope,
+    /// Objects.
+    pub count: usize,
 }
 
 impl Index {
@@ -41,9 +51,6 @@ impl Index {
             Update::Service(scope, change) => {
                 let Self { services, service_objects, touched, .. } = self;
                 services.apply(&scope, change, |old, new| {
-                    if old == new {
-                        return;
-                    }
                     if let Some(old) = old {
                         service_objects.remove(&old.key);
                         touched.insert(old.key.clone());
@@ -57,9 +64,6 @@ impl Index {
             Update::Slice(scope, change) => {
                 let Self { slices, slices_of, touched, .. } = self;
                 slices.apply(&scope, change, |old, new| {
-                    if old == new {
-                        return;
-                    }
                     if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                         if let Some(others) = slices_of.get_mut(service) {
                             others.remove(&old.object);
@@ -75,7 +79,24 @@ impl Index {
                     }
                 });
             }
+            Update::Reconciled { watched, scope, newer } => {
+                let differences = match watched {
+                    Watched::Services => self.services.differences(&scope),
+                    Watched::EndpointSlices => self.slices.differences(&scope),
+                };
+                let count = differences.saturating_sub(newer);
+                if count > 0 {
+                    self.repairs.push(Repairs { watched, scope, count });
+                }
+            }
+            // What is known stands, however old it is.
+            Update::Silent(..) | Update::Heard(..) => {}
         }
+    }
+
+    /// What lists have repaired since the last call.
+    pub fn take_repairs(&mut self) -> Vec<Repairs> {
+        std::mem::take(&mut self.repairs)
     }
 
     /// The records of every Service touched since the last call, for the table.

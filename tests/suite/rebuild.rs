@@ -61,6 +61,8 @@ impl Model {
         match update {
             Update::Service(scope, change) => self.services.apply(scope, change, |service| &service.object),
             Update::Slice(scope, change) => self.slices.apply(scope, change, |slice| &slice.object),
+            // They say nothing of objects.
+            Update::Reconciled { .. } | Update::Silent(..) | Update::Heard(..) => {}
         }
     }
 
