@@ -108,7 +108,7 @@ async fn it_is_alive_before_it_is_ready_and_says_what_is_pending() {
 #[tokio::test]
 async fn it_stays_ready_while_it_is_stale_and_says_since_when() {
     let admin = Running::start().await;
-    *admin.records.stale_since.lock().expect("no panic") = Timestamp::from_second(1_795_230_245).ok();
+    *admin.records.stale_since.lock().expect("no panic") = Timestamp::from_second(1_795_226_645).ok();
     let (status, _, body) = admin.get("/readyz", "").await;
     assert_eq!(
         (status, body.as_str()),

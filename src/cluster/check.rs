@@ -22,13 +22,15 @@ pub(super) struct Check {
     heard: Instant,
     /// The highest resourceVersion in the list that is under way.
     listed: u64,
+    /// The next list is a check.
+    is_due: bool,
     /// The objects of a list under way that are newer than the watch; none if the list is no check.
     newer: Option<usize>,
 }
 
 impl Check {
     pub fn new() -> Self {
-        Self { reached: 0, heard: Instant::now(), listed: 0, newer: None }
+        Self { reached: 0, heard: Instant::now(), listed: 0, is_due: false, newer: None }
     }
 
     /// The next list checks the watch, which was all right up to now.
@@ -36,11 +38,12 @@ impl Check {
         if self.heard.elapsed() > UNDER_WAY {
             self.reached = u64::MAX;
         }
-        self.newer = Some(0);
+        self.is_due = true;
     }
 
     /// The watch has failed: a list from now on finds what nobody could have told of.
     pub fn fail(&mut self) {
+        self.is_due = false;
         self.newer = None;
     }
 
@@ -49,7 +52,8 @@ impl Check {
         match event {
             Event::Init => {
                 self.listed = 0;
-                self.newer = self.newer.map(|_| 0);
+                // A second list, after one that came to no end, is no check.
+                self.newer = std::mem::take(&mut self.is_due).then_some(0);
             }
             Event::InitApply(object) => {
                 let version = version(object);
@@ -126,5 +130,8 @@ mod tests {
         check.take(&Event::<Service>::Init);
         check.fail();
         assert_eq!(list(&mut check, &[1]), None);
+        check.begin();
+        check.take(&Event::<Service>::Init);
+        assert_eq!(list(&mut check, &[1]), None, "nor is one after half a list");
     }
 }
