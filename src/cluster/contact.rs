@@ -6,6 +6,7 @@
 //!       ▲                                                                           │
 //!       └──────── an end at once becomes an error ◀── Contact ◀──response, frames───┘
 //!                                                        ├──▶ age of the watch (metrics)
+//!                                                        ├──▶ when it falls silent, and is heard again (silences)
 //!                                                        └──▶ since when it is open (steady)
 //! ```
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body as KubeBody;
 use tokio::sync::watch;
@@ -36,14 +38,16 @@ pub(super) struct EndedAtOnce;
 
 /// What one watch hears of the API server.
 pub(super) struct Contact {
-    heard: WatchContact,
+    age: WatchContact,
+    /// When the server was last heard; before that, when the watch began.
+    heard: watch::Sender<Instant>,
     /// Since when a watch is open that nothing is wrong with.
     open: watch::Sender<Option<Instant>>,
 }
 
 impl Contact {
-    pub fn new(heard: WatchContact) -> Arc<Self> {
-        Arc::new(Self { heard, open: watch::Sender::new(None) })
+    pub fn new(age: WatchContact) -> Arc<Self> {
+        Arc::new(Self { age, heard: watch::Sender::new(Instant::now()), open: watch::Sender::new(None) })
     }
 
     /// A client that is listened to, and sends through `client`.
@@ -80,21 +84,56 @@ impl Contact {
         }
     }
 
+    /// What tells when the watch falls silent.
+    pub fn silences(&self) -> Silences {
+        Silences { heard: self.heard.subscribe() }
+    }
+
     /// No watch is open, or the one that is has failed.
     pub fn over(&self) {
         self.open.send_replace(None);
     }
 
+    fn heard(&self) {
+        self.age.now();
+        self.heard.send_replace(Instant::now());
+    }
+
     fn listen(self: Arc<Self>, response: Response<KubeBody>, is_watch: bool) -> Response<Heard> {
         let is_success = response.status().is_success();
         if is_success {
-            self.heard.now();
+            self.heard();
         }
         let opened = (is_success && is_watch).then(Instant::now);
         if opened.is_some() {
             self.open.send_replace(opened);
         }
         response.map(|body| Heard { body, opened, contact: self })
+    }
+}
+
+/// The silences of one watch, each followed by its end.
+pub(super) struct Silences {
+    heard: watch::Receiver<Instant>,
+}
+
+impl Silences {
+    /// Returns as soon as nothing was heard for longer than `bound`: since when.
+    pub async fn begun(&mut self, bound: Duration) -> Timestamp {
+        loop {
+            let last = *self.heard.borrow_and_update();
+            sleep_until(last + bound).await;
+            if !self.heard.has_changed().unwrap_or_default() {
+                let now = Timestamp::now();
+                return now.checked_sub(last.elapsed()).unwrap_or(now);
+            }
+        }
+    }
+
+    /// Returns as soon as something is heard.
+    pub async fn ended(&mut self) {
+        // An error would mean that the contact is gone, and nobody waits then.
+        let _ = self.heard.changed().await;
     }
 }
 
@@ -118,7 +157,7 @@ impl Body for Heard {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
-            self.contact.heard.now();
+            self.contact.heard();
             // An event is a line.
             if frame.data_ref().is_some_and(|data| data.contains(&b'\n')) {
                 self.opened = None;

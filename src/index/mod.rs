@@ -22,7 +22,7 @@ pub use derive::{Member, derive, ports_of};
 use pods::Pods;
 use store::ObjectStore;
 
-use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update};
+use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update, Watched};
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::table::Batch;
 
@@ -46,9 +46,19 @@ pub struct Index {
     service_objects: HashMap<ServiceKey, ObjectKey, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
-    /// Scopes in which the watch of Pods has fallen silent, while that of slices goes on.
-    deaf_to_pods: HashSet<Scope, RandomState>,
+    /// The watches on which nothing is heard.
+    silent: HashSet<(Watched, Scope), RandomState>,
     touched: BTreeSet<ServiceKey>,
+    repairs: Vec<Repairs>,
+}
+
+/// What a list found that the watch had not told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repairs {
+    pub watched: Watched,
+    pub scope: Scope,
+    /// Objects.
+    pub count: usize,
 }
 
 impl Index {
@@ -61,9 +71,6 @@ impl Index {
         let Self { services, slices, pods, service_objects, slices_of, touched, .. } = self;
         match update {
             Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
-                if old == new {
-                    return;
-                }
                 if let Some(old) = old {
                     service_objects.remove(&old.key);
                     pods.members.remove_service(&old.key);
@@ -78,9 +85,6 @@ impl Index {
                 }
             }),
             Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
-                if old == new {
-                    return;
-                }
                 if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                     if let Some(others) = slices_of.get_mut(service) {
                         others.remove(&old.object);
@@ -103,16 +107,41 @@ impl Index {
                     self.touch_services_of_pods(&scope);
                 }
             }
+            Update::Reconciled { watched, scope, newer } => {
+                let differences = match watched {
+                    Watched::Services => self.services.differences(&scope),
+                    Watched::EndpointSlices => self.slices.differences(&scope),
+                    Watched::Pods => self.pods.store.differences(&scope),
+                };
+                let count = differences.saturating_sub(newer);
+                if count > 0 {
+                    self.repairs.push(Repairs { watched, scope, count });
+                }
+            }
+            Update::Silent(watched, scope, _) => self.hear(watched, &scope, false),
+            Update::Heard(watched, scope) => self.hear(watched, &scope, true),
         }
     }
 
-    /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
-    /// endpoints then.
-    pub fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
-        let is_new = if is_deaf { self.deaf_to_pods.insert(scope.clone()) } else { self.deaf_to_pods.remove(scope) };
-        if is_new {
-            self.touch_services_of_pods(scope);
+    /// What is known stands, however old it is; but while the watch of Pods is silent and that of slices is not, slices know
+    /// better.
+    fn hear(&mut self, watched: Watched, scope: &Scope, is_heard: bool) {
+        let was_deaf = self.is_deaf_to_pods(scope);
+        let watch = (watched, scope.clone());
+        if is_heard {
+            self.silent.remove(&watch)
+        } else {
+            self.silent.insert(watch)
+        };
+        if self.is_deaf_to_pods(scope) != was_deaf {
+            let services = self.services.iter().filter(|service| is_of_pods(service) && scope.covers(&service.object));
+            self.touched.extend(services.map(|service| service.key.clone()));
         }
+    }
+
+    fn is_deaf_to_pods(&self, scope: &Scope) -> bool {
+        let is_silent = |watched| self.silent.contains(&(watched, scope.clone()));
+        is_silent(Watched::Pods) && !is_silent(Watched::EndpointSlices)
     }
 
     /// Forgets Pods that are long gone. To be called now and then: often enough that few are remembered, and seldom enough
@@ -127,6 +156,11 @@ impl Index {
             let again = self.slices.iter().filter(|slice| pods_of(slice).iter().any(|pod| forgotten.contains(pod)));
             self.touched.extend(again.filter_map(|slice| slice.service.clone()));
         }
+    }
+
+    /// What lists have repaired since the last call.
+    pub fn take_repairs(&mut self) -> Vec<Repairs> {
+        std::mem::take(&mut self.repairs)
     }
 
     /// The records of every Service touched since the last call, for the table.
@@ -174,7 +208,7 @@ impl Index {
 
     /// Whether the Pods beside an object are known and kept up with.
     fn hears_pods(&self, object: &ObjectKey) -> bool {
-        self.pods.is_listed(|scope| scope.covers(object) && !self.deaf_to_pods.contains(scope))
+        self.pods.is_listed(|scope| scope.covers(object) && !self.is_deaf_to_pods(scope))
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {

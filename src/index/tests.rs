@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::cluster::{
     Change, ContainerPort, Endpoint, Families, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec, SlicePort,
-    TargetPort, Template, Uid,
+    TargetPort, Template, Uid, Watched,
 };
 use crate::name::{Label, Name};
 use crate::records::ServiceRecords;

@@ -7,6 +7,7 @@ mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
 mod encrypted;
+mod errors;
 mod fixture;
 mod forwarders;
 mod histories;
@@ -17,6 +18,8 @@ mod memory;
 #[cfg(feature = "sandbox")]
 mod mirrored;
 mod oracle;
+#[cfg(feature = "sandbox")]
+mod outage;
 mod peers;
 mod pods;
 #[cfg(feature = "sandbox")]

@@ -177,20 +177,6 @@ async fn events_that_come_late_come_all_the_same() {
     mirrored.converge("after the delay").await;
 }
 
-/// Events that a server swallows without a word are known of only at the next list: the table is as it was until then.
-#[tokio::test]
-async fn events_that_are_lost_without_a_word_are_made_good_by_the_next_list() {
-    let mirrored = with_something_to_change().await;
-    let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
-    change(&mirrored);
-    mirrored.sandbox.faults().remove(stall);
-    mirrored.put("later", &[7]);
-    mirrored.until("what came later is there", |mirrored| mirrored.addresses("later").is_some()).await;
-    assert!(mirrored.addresses("new").is_none() && mirrored.addresses("gone").is_some());
-    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Expired });
-    mirrored.converge("after the list").await;
-}
-
 fn malformed(kind: &str, api_version: &str, rest: Value) -> Fault {
     let mut object = json!({ "apiVersion": api_version, "kind": kind });
     object.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
@@ -246,32 +232,6 @@ async fn an_object_without_metadata_ends_in_a_list_and_the_others_are_served() {
     mirrored.sandbox.faults().remove(number);
     mirrored.put("later", &[7]);
     mirrored.converge("without it").await;
-}
-
-#[tokio::test]
-async fn a_server_that_is_taken_back_to_a_backup_is_believed() {
-    let mirrored = with_something_to_change().await;
-    mirrored.inject(Fault::Snapshot);
-    change(&mirrored);
-    mirrored.converge("before the restore").await;
-    mirrored.inject(Fault::Restore);
-    mirrored.converge("after the restore").await;
-    assert!(mirrored.addresses("gone").is_some() && mirrored.addresses("new").is_none());
-    change(&mirrored);
-    mirrored.converge("with resourceVersions that come a second time").await;
-}
-
-#[tokio::test]
-async fn a_server_that_goes_down_and_comes_back_is_found_again() {
-    let mirrored = with_something_to_change().await;
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") >= 2).await;
-    change(&mirrored);
-    assert_eq!(mirrored.addresses("changed"), Some(vec![Ipv4Addr::new(10, 0, 0, 4)]), "the last known answers go on");
-    assert!(mirrored.readiness.is_ready(), "and it stays ready");
-    mirrored.sandbox.faults().remove(down);
-    mirrored.converge("after the server is back").await;
-    assert_eq!(mirrored.warnings().len(), 1, "one for all watches: {:#?}", mirrored.warnings());
 }
 
 #[tokio::test]
