@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -42,6 +42,8 @@ const UPDATES: usize = 1024;
 const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
 /// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
 const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
+/// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
+const EXPLAIN: Duration = Duration::from_millis(100);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
@@ -282,6 +284,8 @@ async fn keep_table(
     let mut staleness = Staleness::default();
     let mut updates = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
+    let mut explain = interval(EXPLAIN);
+    explain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             received = incoming.recv_many(&mut updates, UPDATES) => {
@@ -290,6 +294,10 @@ async fn keep_table(
                 }
             }
             _ = forget.tick() => index.forget_gone_pods(),
+            _ = explain.tick(), if index.has_reasons() => {
+                writer.explain(index.take_reasons());
+                continue;
+            }
         }
         let mut synchronised = Vec::new();
         for update in updates.drain(..) {

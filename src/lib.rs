@@ -40,6 +40,7 @@ pub mod index;
 pub mod metrics;
 pub mod name;
 pub mod readiness;
+pub mod reasons;
 pub mod records;
 pub mod reverse;
 #[cfg(feature = "sandbox")]

@@ -30,6 +30,16 @@ impl ServiceKey {
         Labels(&self.0).next().unwrap_or_default()
     }
 
+    /// The Service's own name, as a person reads it.
+    pub fn name_shown(&self) -> impl fmt::Display + '_ {
+        name::Shown(self.name())
+    }
+
+    /// The namespace, as a person reads it.
+    pub fn namespace_shown(&self) -> impl fmt::Display + '_ {
+        name::Shown(self.namespace())
+    }
+
     /// The namespace's label, with its length octet.
     pub fn namespace(&self) -> &[u8] {
         Labels(&self.0).nth(1).unwrap_or_default()

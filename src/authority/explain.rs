@@ -4,6 +4,7 @@
 use super::owner::{OwnerName, SVC};
 use super::{Answer, Authority, Ede, EdeText};
 use crate::name::{Labels, strip_suffix};
+use crate::reasons::Told;
 use crate::reverse::ReverseName;
 use crate::table::Table;
 use crate::wire::{Class, Question, Rcode};
@@ -39,6 +40,17 @@ impl Authority {
             OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => (service, EdeText::NoPort(name)),
             _ => return Some(EdeText::Text("no name in this zone has such a form")),
         };
+        if let Some(reasons) = table.reasons(service) {
+            let host = match OwnerName::parse(relative) {
+                OwnerName::Host { host, .. } => reasons.hosts.get_key_value(host),
+                _ => None,
+            };
+            let host = host.map(|(label, reason)| Told::Host(reasons, label, reason));
+            let told = host.or_else(|| reasons.service.as_ref().map(|reason| Told::Service(reasons, reason)));
+            if let Some(told) = told {
+                return Some(EdeText::Reason(told));
+            }
+        }
         let Some(records) = table.service(service) else {
             let namespace = Labels(service).nth(1)?;
             let is_empty = !table.has_namespace(namespace);
