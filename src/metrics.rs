@@ -134,7 +134,9 @@ impl Metrics {
     fn stale_age(&self) -> Duration {
         match self.stale_since.load(Relaxed) {
             0 => Duration::ZERO,
-            since => Duration::from_secs(Timestamp::now().as_second().saturating_sub(since).try_into().unwrap_or_default()),
+            since => {
+                Duration::from_secs(Timestamp::now().as_second().saturating_sub(since).try_into().unwrap_or_default())
+            }
         }
     }
 

@@ -58,7 +58,8 @@ async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
     if pending.is_empty() {
         // The last known answers are better than none.
         let stale = sources.records.stale_since();
-        let stale = stale.map(|since| format!("stale: no word from the API server since {since}\n")).unwrap_or_default();
+        let stale =
+            stale.map(|since| format!("stale: no word from the API server since {since}\n")).unwrap_or_default();
         return (StatusCode::OK, format!("ok\n{stale}"));
     }
     (StatusCode::SERVICE_UNAVAILABLE, pending.iter().map(|what| format!("pending: {what}\n")).collect())

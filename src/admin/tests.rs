@@ -110,10 +110,7 @@ async fn it_stays_ready_while_it_is_stale_and_says_since_when() {
     let admin = Running::start().await;
     *admin.records.stale_since.lock().expect("no panic") = Timestamp::from_second(1_795_226_645).ok();
     let (status, _, body) = admin.get("/readyz", "").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (200, "ok\nstale: no word from the API server since 2026-11-21T02:04:05Z\n")
-    );
+    assert_eq!((status, body.as_str()), (200, "ok\nstale: no word from the API server since 2026-11-21T02:04:05Z\n"));
 }
 
 #[tokio::test]

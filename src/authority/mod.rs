@@ -79,7 +79,10 @@ impl Authority {
         let Some((zone, node)) = self.find(table, question.name) else {
             return Answer::bare(
                 Rcode::Refused,
-                Some(Ede { code: Ede::NOT_AUTHORITATIVE, text: EdeText::Text("the name is in no zone of this server") }),
+                Some(Ede {
+                    code: Ede::NOT_AUTHORITATIVE,
+                    text: EdeText::Text("the name is in no zone of this server"),
+                }),
             );
         };
         if matches!(question.qtype, RrType::AXFR | RrType::IXFR) {

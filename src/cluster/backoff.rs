@@ -70,7 +70,9 @@ impl Backoff {
 /// How long the server asks to be left alone (`Retry-After`), within reason.
 fn asked(error: &Error) -> Duration {
     let status = match error {
-        Error::InitialListFailed(kube::Error::Api(status)) | Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        Error::InitialListFailed(kube::Error::Api(status)) | Error::WatchStartFailed(kube::Error::Api(status)) => {
+            status
+        }
         Error::WatchError(status) => status,
         _ => return Duration::ZERO,
     };

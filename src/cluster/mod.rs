@@ -120,7 +120,11 @@ pub enum Update {
     Slice(Scope, Change<Slice>),
     /// The list that has just ended was no more than a check: the watch had told of all changes, or should have. As many
     /// as `newer` of its objects may differ all the same, from changes that the watch had no time to tell of.
-    Reconciled { watched: Watched, scope: Scope, newer: usize },
+    Reconciled {
+        watched: Watched,
+        scope: Scope,
+        newer: usize,
+    },
     /// The API server was last heard on the watch at that time, and should have been since.
     Silent(Watched, Scope, Timestamp),
     /// The silence is over.

@@ -116,7 +116,11 @@ async fn a_stale_answer_says_so_before_it_says_why_it_is_a_denial() {
         assert_eq!(extended_errors(&answer), [stale.clone(), reason.clone()]);
     }
     for answer in answers(&server, &query("example.com.", RecordType::A)).await {
-        assert_eq!(extended_errors(&answer).iter().map(|(code, _)| *code).collect::<Vec<_>>(), [20], "not of the zones");
+        assert_eq!(
+            extended_errors(&answer).iter().map(|(code, _)| *code).collect::<Vec<_>>(),
+            [20],
+            "not of the zones"
+        );
     }
     let mut plain = query("pg.db.svc.cluster.local.", RecordType::A);
     plain.edns = None;

@@ -245,7 +245,8 @@ async fn what_a_watch_skips_without_a_word_is_put_right_by_the_next_check_and_co
 #[tokio::test]
 async fn a_check_in_the_middle_of_changes_finds_nothing_to_put_right() {
     let mirrored = mirrored(Timing { reconcile_every: Duration::from_millis(500), ..TIMING }).await;
-    let lists = |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    let lists =
+        |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
     let last = std::cell::Cell::new(1);
     let busy = |mirrored: &Mirrored| {
         last.set(last.get() % 200 + 1);

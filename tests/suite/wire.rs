@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::common::{LIMITS, PATIENCE, Server, exchange, exchange_octets, extended_errors, options, query, read_framed};
+use crate::common::{
+    LIMITS, PATIENCE, Server, exchange, exchange_octets, extended_errors, options, query, read_framed,
+};
 use headless_dns::server::StreamLimits;
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
