@@ -119,14 +119,15 @@ pub(super) struct Silences {
 }
 
 impl Silences {
-    /// Returns as soon as nothing was heard for longer than `bound`: since when.
+    /// Returns as soon as nothing was heard for longer than `bound`: since when, to the second.
     pub async fn begun(&mut self, bound: Duration) -> Timestamp {
         loop {
             let last = *self.heard.borrow_and_update();
             sleep_until(last + bound).await;
             if !self.heard.has_changed().unwrap_or_default() {
                 let now = Timestamp::now();
-                return now.checked_sub(last.elapsed()).unwrap_or(now);
+                let since = now.checked_sub(last.elapsed()).unwrap_or(now);
+                return Timestamp::from_second(since.as_second()).unwrap_or(since);
             }
         }
     }
