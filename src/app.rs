@@ -364,7 +364,7 @@ impl Staleness {
             (None, Some(since)) => {
                 tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
             }
-            (Some(since), None) => tracing::info!(%since, "the cluster is heard again; answers are fresh"),
+            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
             _ => {}
         }
         self.since = since;

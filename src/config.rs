@@ -174,9 +174,9 @@ options! {
         /// a minute for each watch.
         stale_after: Duration = 60, "--stale-after SECONDS", |value| parse::seconds(value, parse::STALE_AFTER);
         /// Seconds after which a watch is checked, and mended, by a list of everything; at random up to half sooner.
-        /// From 0 to 86400; 0 is never. A watch tells of every change, unless the API server has a fault that nobody has
-        /// noticed yet. A list of 10,000 Services and their slices is some 50 MB of work for the API server: for a few
-        /// replicas at a list every 15 minutes that is nothing, hundreds of them want hours.
+        /// From 0 to 86400, 0 is never. A watch tells of every change, unless something between here and the API
+        /// server's storage has a fault. The list of 10,000 Services and their slices is tens of megabytes for the API
+        /// server to write: every 15 minutes that is little for a few replicas, hundreds of them want hours.
         reconcile_every: Duration = 900, "--reconcile-every SECONDS",
             |value| parse::seconds(value, parse::RECONCILE_EVERY);
     }

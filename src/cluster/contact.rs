@@ -57,7 +57,8 @@ impl Contact {
         let service = service_fn(move |request: Request<KubeBody>| {
             let (contact, client) = (Arc::clone(&contact), client.clone());
             async move {
-                let is_watch = is_watch(&request);
+                let request = up_to_date(request);
+                let is_watch = has(&request, "watch=true");
                 let response = client.send(request).await?;
                 Ok::<_, kube::Error>(contact.listen(response, is_watch))
             }
@@ -118,14 +119,15 @@ pub(super) struct Silences {
 }
 
 impl Silences {
-    /// Returns as soon as nothing was heard for longer than `bound`: since when.
+    /// Returns as soon as nothing was heard for longer than `bound`: since when, to the second.
     pub async fn begun(&mut self, bound: Duration) -> Timestamp {
         loop {
             let last = *self.heard.borrow_and_update();
             sleep_until(last + bound).await;
             if !self.heard.has_changed().unwrap_or_default() {
                 let now = Timestamp::now();
-                return now.checked_sub(last.elapsed()).unwrap_or(now);
+                let since = now.checked_sub(last.elapsed()).unwrap_or(now);
+                return Timestamp::from_second(since.as_second()).unwrap_or(since);
             }
         }
     }
@@ -137,9 +139,25 @@ impl Silences {
     }
 }
 
-/// Whether this asks for a watch, not for a list.
-fn is_watch(request: &Request<KubeBody>) -> bool {
-    request.uri().query().is_some_and(|query| query.split('&').any(|parameter| parameter == "watch=true"))
+/// Whether a request has this parameter.
+fn has<B>(request: &Request<B>, wanted: &str) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|parameter| parameter == wanted))
+}
+
+/// Asks for the newest state where kube's watcher asks for any. Of several API servers, one may lag behind the one that
+/// was heard last: its list from version 0 would take answers back in time. Without a version, says the reference of the
+/// Kubernetes API on `sendInitialEvents`, "this is interpreted as 'consistent read'".
+fn up_to_date<B>(mut request: Request<B>) -> Request<B> {
+    const ANY_VERSION: &str = "resourceVersion=0";
+    if has(&request, "sendInitialEvents=true") && has(&request, ANY_VERSION) {
+        let parameters = request.uri().query().unwrap_or_default().split('&');
+        let parameters: Vec<_> = parameters.filter(|parameter| *parameter != ANY_VERSION).collect();
+        let newest = format!("{}?{}", request.uri().path(), parameters.join("&"));
+        if let Ok(newest) = newest.parse() {
+            *request.uri_mut() = newest;
+        }
+    }
+    request
 }
 
 /// The body of a response, listened to.
@@ -176,5 +194,23 @@ impl Body for Heard {
 impl Drop for Heard {
     fn drop(&mut self) {
         self.contact.over();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(uri: &str) -> String {
+        up_to_date(Request::get(uri).body(()).expect("a request")).uri().to_string()
+    }
+
+    #[test]
+    fn a_streaming_list_is_asked_for_as_it_is_now_and_a_watch_from_where_it_was() {
+        let list = "/api/v1/services?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        assert_eq!(asked(&format!("{list}&resourceVersion=0")), list);
+        for other in [&format!("{list}&resourceVersion=07"), "/api/v1/services?watch=true&resourceVersion=0", "/api"] {
+            assert_eq!(asked(other), other);
+        }
     }
 }

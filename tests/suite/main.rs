@@ -12,6 +12,8 @@ mod fixture;
 mod forwarders;
 mod histories;
 mod layering;
+#[cfg(feature = "sandbox")]
+mod lists;
 mod malformed;
 #[cfg(feature = "sandbox")]
 mod memory;
