@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headless_dns::authority::{Authority, Options};
-use headless_dns::cluster::{Scope, read_json};
+use headless_dns::cluster::{Change, Scope, Update, read_json};
 use headless_dns::index::Index;
 use headless_dns::metrics::{Metrics, Transport};
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
@@ -62,7 +62,12 @@ impl Server {
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
         let running = tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
-        Self { address, index: Index::default(), writer, metrics, encrypted, running, stop: stop.drop_guard() }
+        let mut index = Index::default();
+        // No Pods, as far as anybody knows.
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            index.apply(Update::Pod(Scope::All, change));
+        }
+        Self { address, index, writer, metrics, encrypted, running, stop: stop.drop_guard() }
     }
 
     /// Tells it to stop; it ends when what is due has been answered.
@@ -80,6 +85,7 @@ impl Server {
             self.index.apply(update);
         }
         self.writer.publish(self.index.take_batch());
+        self.writer.explain(self.index.take_reasons());
     }
 
     /// The answer to one query as [`ask`] gives it.

@@ -27,6 +27,7 @@ mod pods;
 #[cfg(feature = "sandbox")]
 mod program;
 mod readers;
+mod reasons;
 mod rebuild;
 #[cfg(feature = "sandbox")]
 mod startup;
