@@ -27,6 +27,7 @@ use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
 use crate::config::Config;
+use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;
 use crate::index::{self, Index, Repairs};
 use crate::metrics::{Exporter, Metrics, Transport};
@@ -58,6 +59,7 @@ pub struct App {
     responder: Responder,
     admin: Option<Admin>,
     writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
 }
@@ -83,15 +85,18 @@ impl App {
         };
         let responder = Responder::new(Arc::clone(&authority), reader.clone(), Arc::clone(&metrics), options);
         let readiness = Readiness::new();
+        let (index, inspections) = mpsc::channel(INSPECTIONS);
         let admin = match config.admin {
             None => None,
             Some(address) => {
                 let exporter = Exporter::new(Arc::clone(&metrics));
-                let admin = Admin::bind(address, readiness.clone(), exporter, Records::new(authority, reader)).await;
+                let explainer = Explainer::new(Arc::clone(&authority), reader.clone(), index);
+                let records = Records::new(authority, reader);
+                let admin = Admin::bind(address, readiness.clone(), exporter, records, explainer).await;
                 Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
             }
         };
-        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness })
+        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, inspections, metrics, readiness })
     }
 
     /// The addresses that are answered on, in the order of the configuration.
@@ -118,14 +123,16 @@ impl App {
     /// # Errors
     /// A part of the server ended by itself, which none should.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness } = self;
+        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, inspections, metrics, readiness } =
+            self;
         let shutdown = CancellationToken::new();
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
-        let mirror = mirror(cluster, cluster_url, Mirrored::of(&config), writer, &readiness, Arc::clone(&metrics));
+        let mirror =
+            mirror(cluster, cluster_url, Mirrored::of(&config), writer, inspections, &readiness, Arc::clone(&metrics));
         let mut mirror = tokio::spawn(mirror);
         let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
@@ -218,6 +225,7 @@ pub fn mirror(
     url: String,
     mirrored: Mirrored,
     writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
 ) -> impl Future<Output = ()> + use<> {
@@ -236,6 +244,7 @@ pub fn mirror(
         let index = AbortOnDropHandle::new(tokio::spawn(keep_table(
             Index::new(index),
             incoming,
+            inspections,
             writer,
             pending,
             Arc::clone(&metrics),
@@ -260,7 +269,8 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
-    let mirror = mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default());
+    let mirror =
+        mirror(cluster, url, Mirrored::of(&config), writer, mpsc::channel(INSPECTIONS).1, &readiness, Arc::default());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -277,6 +287,7 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 async fn keep_table(
     mut index: Index,
     mut incoming: mpsc::Receiver<Update>,
+    mut inspections: mpsc::Receiver<Inspection>,
     mut writer: TableWriter,
     mut synchronising: HashMap<(Watched, Scope), Latch>,
     metrics: Arc<Metrics>,
@@ -294,6 +305,11 @@ async fn keep_table(
                 }
             }
             _ = forget.tick() => index.forget_gone_pods(),
+            Some(Inspection { service, host, reply }) = inspections.recv() => {
+                // Whoever asked may have gone.
+                let _ = reply.send(index.describe(&service, host.as_deref()));
+                continue;
+            }
             _ = explain.tick(), if index.has_reasons() => {
                 writer.explain(index.take_reasons());
                 continue;

@@ -35,6 +35,7 @@ pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod explain;
 pub mod export;
 pub mod index;
 pub mod metrics;

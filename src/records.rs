@@ -20,6 +20,11 @@ impl ServiceKey {
         Self([name.as_wire(), namespace.as_wire()].concat().into())
     }
 
+    /// The key of two labels in lower-case wire form, as a question has them.
+    pub fn of_wire(name: &[u8], namespace: &[u8]) -> Self {
+        Self([name, namespace].concat().into())
+    }
+
     /// The two labels, `\x02pg\x02db`.
     pub fn as_wire(&self) -> &[u8] {
         &self.0

@@ -9,6 +9,14 @@ use crate::reverse::ReverseName;
 use crate::table::Table;
 use crate::wire::{Class, Question, Rcode};
 
+/// What a name is about, as labels in wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About<'n> {
+    /// `service.namespace`.
+    pub service: &'n [u8],
+    pub host: Option<&'n [u8]>,
+}
+
 impl Authority {
     /// Adds to the answer to `question` that it may be out of date, if so, and why its name does not exist.
     pub fn explain<'t>(&'t self, table: &'t Table<'_>, question: &Question<'t>, answer: &mut Answer<'t>) {
@@ -23,6 +31,19 @@ impl Authority {
         });
         let absent = absent.flatten().map(|text| Ede { code: Ede::OTHER, text });
         answer.errors = stale.into_iter().chain(absent).collect();
+    }
+
+    /// The Service that a name of our zones is about, whether either exists or not.
+    pub fn service_of<'n>(&self, name: &'n [u8]) -> Option<About<'n>> {
+        let relative = self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()))?;
+        match OwnerName::parse(relative) {
+            OwnerName::Service(service) => Some(About { service, host: None }),
+            OwnerName::Host { service, host } => Some(About { service, host: Some(host) }),
+            OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {
+                Some(About { service, host: None })
+            }
+            _ => None,
+        }
     }
 
     /// Why nothing stands at a name of our zones, where that can be said.

@@ -10,6 +10,7 @@
 //! [`Index::take_batch`], so that a burst of changes derives each Service once.
 
 mod derive;
+mod describe;
 mod members;
 mod pods;
 mod reasons;

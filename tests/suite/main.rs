@@ -8,6 +8,7 @@ mod common;
 mod deploy;
 mod encrypted;
 mod errors;
+mod explain;
 mod fixture;
 mod forwarders;
 mod histories;

@@ -21,6 +21,7 @@ use headless_dns::wire::WireOptions;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, RecordType};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::{Field, Visit};
@@ -80,7 +81,7 @@ impl Mirrored {
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
         let selection = Selection::of(vec![Scope::All], timing);
         let mirrored = app::Mirrored { selection, index: index::Options::default() };
-        let mirror = mirror(client, url, mirrored, writer, &readiness, Arc::clone(&metrics));
+        let mirror = mirror(client, url, mirrored, writer, mpsc::channel(1).1, &readiness, Arc::clone(&metrics));
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {
