@@ -23,7 +23,7 @@ impl Index {
         let naming = self.pods.members.naming(key).filter_map(|pod| self.pods.store.get(pod));
         let naming: Vec<_> = naming.filter(|pod| !self.is_told(key, pod)).map(pod_line).collect();
         if !naming.is_empty() {
-            lines.push(format!("{} other Pods name it as their subdomain:", naming.len()));
+            lines.push(format!("other Pods that name it as their subdomain: {}", naming.len()));
             lines.extend(shortened(naming, host));
         }
         lines
@@ -61,13 +61,10 @@ impl Index {
         let endpoints: Vec<_> = self.endpoints(service).map(endpoint_line).collect();
         let mut lines = Vec::new();
         if !pods.is_empty() {
-            lines.push(format!("{} of its Pods are watched themselves:", pods.len()));
+            lines.push(format!("Pods of it that speak for themselves: {}", pods.len()));
             lines.extend(shortened(pods, host));
         }
-        lines.push(match endpoints.len() {
-            0 => format!("{slices} EndpointSlices add nothing to that"),
-            count => format!("{slices} EndpointSlices tell of {count} further endpoints:"),
-        });
+        lines.push(format!("endpoints that EndpointSlices alone tell of: {} (slices: {slices})", endpoints.len()));
         lines.extend(shortened(endpoints, host));
         lines
     }

@@ -35,9 +35,11 @@ fn a_name_is_explained_from_the_service_to_the_answer() {
     let ran = until_explained(&program, "zk-lost-0.zk-headless.default.svc.cluster.local", mistake);
     assert_eq!(ran.code, Some(1), "it does not resolve");
     assert!(ran.stdout.starts_with("zk-lost-0.zk-headless.default.svc.cluster.local. does not resolve: NXDOMAIN\n"));
-    for told in
-        ["to mend it: create that Service, headless", "Pods name it as their subdomain:\n", "subdomain zk-headless"]
-    {
+    for told in [
+        "to mend it: create that Service, headless",
+        "other Pods that name it as their subdomain: 1\n",
+        "subdomain zk-headless",
+    ] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
     }
 
