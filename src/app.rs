@@ -19,16 +19,16 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, Scope, Timing, Update, WATCHED, Watched};
+use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
 use crate::config::Config;
 use crate::export::Records;
-use crate::index::{Index, Repairs};
+use crate::index::{self, Index, Repairs};
 use crate::metrics::{Exporter, Metrics, Transport};
 use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
@@ -38,6 +38,10 @@ use crate::wire::WireOptions;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
+/// What has to be heard in full before anything is answered. Pods are not: their slices tell of them too.
+const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+/// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
+const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
@@ -119,9 +123,7 @@ impl App {
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
-        let scopes = Scope::of(&config.namespaces);
-        let timing = timing(&config);
-        let mirror = mirror(cluster, cluster_url, scopes, timing, writer, &readiness, Arc::clone(&metrics));
+        let mirror = mirror(cluster, cluster_url, Mirrored::of(&config), writer, &readiness, Arc::clone(&metrics));
         let mut mirror = tokio::spawn(mirror);
         let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
@@ -190,20 +192,40 @@ fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Erro
     }
 }
 
+/// What of the cluster is mirrored, and how.
+#[derive(Clone, Debug)]
+pub struct Mirrored {
+    pub selection: Selection,
+    pub timing: Timing,
+    pub index: index::Options,
+}
+
+impl Mirrored {
+    fn of(config: &Config) -> Self {
+        let &Config { pods, not_ready_ordinals, headless_only, .. } = config;
+        Self {
+            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only },
+            timing: Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every },
+            index: index::Options { not_ready_ordinals, headless_only },
+        }
+    }
+}
+
 /// Keeps the table as the cluster is. Readiness is held back, from now on, until every
 /// watch has been heard in full once.
 pub fn mirror(
     cluster: Client,
     url: String,
-    scopes: Vec<Scope>,
-    timing: Timing,
+    mirrored: Mirrored,
     writer: TableWriter,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
 ) -> impl Future<Output = ()> + use<> {
     let (updates, incoming) = mpsc::channel(UPDATES);
-    let watches = WATCHED.into_iter().flat_map(|watched| scopes.iter().map(move |scope| (watched, scope.clone())));
-    let pending: HashMap<_, _> = watches
+    let Mirrored { selection, timing, index } = mirrored;
+    let scopes = selection.scopes.iter();
+    let pending: HashMap<_, _> = scopes
+        .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
         .map(|(watched, scope)| {
             let latch = readiness.block(format!("{watched} of {scope}"));
             ((watched, scope), latch)
@@ -211,14 +233,20 @@ pub fn mirror(
         .collect();
     async move {
         // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
-        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(incoming, writer, pending, Arc::clone(&metrics))));
+        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(
+            Index::new(index),
+            incoming,
+            writer,
+            pending,
+            Arc::clone(&metrics),
+        )));
         tokio::select! {
             ended = index => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "the index failed");
                 }
             }
-            () = cluster::follow_all(cluster, &url, &scopes, timing, updates, &metrics) => {}
+            () = cluster::follow_all(cluster, &url, &selection, timing, updates, &metrics) => {}
         }
     }
 }
@@ -232,8 +260,7 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
-    let scopes = Scope::of(&config.namespaces);
-    let mirror = mirror(cluster, url, scopes, timing(&config), writer, &readiness, Arc::default());
+    let mirror = mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -248,15 +275,24 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 ///
 /// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation.
 async fn keep_table(
+    mut index: Index,
     mut incoming: mpsc::Receiver<Update>,
     mut writer: TableWriter,
     mut synchronising: HashMap<(Watched, Scope), Latch>,
     metrics: Arc<Metrics>,
 ) {
-    let mut index = Index::default();
     let mut staleness = Staleness::default();
     let mut updates = Vec::with_capacity(UPDATES);
-    while incoming.recv_many(&mut updates, UPDATES).await > 0 {
+    let mut forget = interval(FORGET_GONE_PODS);
+    loop {
+        tokio::select! {
+            received = incoming.recv_many(&mut updates, UPDATES) => {
+                if received == 0 {
+                    return;
+                }
+            }
+            _ = forget.tick() => index.forget_gone_pods(),
+        }
         let mut synchronised = Vec::new();
         for update in updates.drain(..) {
             synchronised.extend(update.relisted());
@@ -301,7 +337,7 @@ struct Staleness {
 impl Staleness {
     fn take(&mut self, update: &Update) {
         match update {
-            Update::Silent(watched @ (Watched::Services | Watched::EndpointSlices), scope, since) => {
+            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
                 self.silent.insert((*watched, scope.clone()), *since);
             }
             Update::Heard(watched, scope) => {
@@ -328,10 +364,6 @@ impl Staleness {
         self.since = since;
         Some(since)
     }
-}
-
-fn timing(config: &Config) -> Timing {
-    Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every }
 }
 
 /// One UDP worker for each core unless it is said otherwise.

@@ -17,7 +17,7 @@ use super::check::Check;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
-use super::{Change, Scope, Service, Slice, Update};
+use super::{Change, POD_NAME, Pod, Scope, Service, Slice, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
 /// The most seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a
@@ -47,21 +47,22 @@ impl Timing {
     }
 }
 
-/// What is asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
-pub const WATCHED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+/// What may be asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
+pub const WATCHED: [Watched; 3] = [Watched::Services, Watched::EndpointSlices, Watched::Pods];
 
 /// A watched resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Watched {
     Services,
     EndpointSlices,
+    Pods,
 }
 
 impl Watched {
     /// API group, empty for the core one.
     pub const fn group(self) -> &'static str {
         match self {
-            Self::Services => "",
+            Self::Services | Self::Pods => "",
             Self::EndpointSlices => "discovery.k8s.io",
         }
     }
@@ -71,6 +72,7 @@ impl Watched {
         match self {
             Self::Services => "services",
             Self::EndpointSlices => "endpointslices",
+            Self::Pods => "pods",
         }
     }
 
@@ -79,6 +81,7 @@ impl Watched {
         match self {
             Self::Services => Resource::Services,
             Self::EndpointSlices => Resource::EndpointSlices,
+            Self::Pods => Resource::Pods,
         }
     }
 
@@ -86,6 +89,7 @@ impl Watched {
         match self {
             Self::Services => "Service",
             Self::EndpointSlices => "EndpointSlice",
+            Self::Pods => "Pod",
         }
     }
 }
@@ -96,35 +100,79 @@ impl fmt::Display for Watched {
     }
 }
 
+/// Which Pods are mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodSelection {
+    /// None: every endpoint comes from its slice.
+    Off,
+    /// Those of StatefulSets.
+    #[default]
+    StatefulSets,
+    All,
+}
+
+/// What of the cluster is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    pub scopes: Vec<Scope>,
+    pub pods: PodSelection,
+    /// Services without `clusterIP: None` are left out.
+    pub headless_only: bool,
+}
+
+impl Selection {
+    /// Everything that may be served in these scopes.
+    pub fn of(scopes: Vec<Scope>) -> Self {
+        Self { scopes, pods: PodSelection::default(), headless_only: false }
+    }
+
+    /// What the API server is asked to send of a resource, as watch parameters; none where it is not watched at all.
+    fn config(&self, watched: Watched) -> Option<watcher::Config> {
+        let config = watcher::Config::default().streaming_lists();
+        match (watched, self.pods) {
+            (Watched::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
+            // No filter for slices: those made by hand for a headless Service have no label that says so.
+            (Watched::Services | Watched::EndpointSlices, _) => Some(config),
+            (Watched::Pods, PodSelection::Off) => None,
+            (Watched::Pods, PodSelection::StatefulSets) => Some(config.labels(POD_NAME)),
+            (Watched::Pods, PodSelection::All) => Some(config),
+        }
+    }
+}
+
 /// Follows every resource in every scope, each over a list and watch of its own, until nobody receives from `updates`
 /// any more. `url` is the server's, for messages.
 pub async fn follow_all(
     client: Client,
     url: &str,
-    scopes: &[Scope],
+    selection: &Selection,
     timing: Timing,
     updates: mpsc::Sender<Update>,
     metrics: &Arc<Metrics>,
 ) {
     let outage = Outage::default();
-    let follows = scopes.iter().map(|scope| async {
+    let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
         tokio::join!(
-            follow::<Service>(&client, scope, timing, &updates, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, timing, &updates, reporter(Slice::WATCHED)),
+            follow::<Service>(&client, scope, selection, timing, &updates, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, timing, &updates, reporter(Slice::WATCHED)),
+            follow::<Pod>(&client, scope, selection, timing, &updates, reporter(Pod::WATCHED)),
         )
     });
     futures::future::join_all(follows).await;
 }
 
-/// Follows one kind in one scope, and says when nothing is heard of it.
+/// Follows one kind in one scope, if it is to be followed, and says when nothing is heard of it.
 async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
+    selection: &Selection,
     timing: Timing,
     updates: &mpsc::Sender<Update>,
     reporter: Reporter<'_>,
 ) {
+    let Some(config) = selection.config(K::WATCHED) else { return };
+    let config = config.timeout(timing.watch_seconds());
     let contact = Contact::new(reporter.watch_contact());
     let tell_of_silences = async {
         let mut silences = contact.silences();
@@ -137,7 +185,7 @@ async fn follow<K: Kind>(
         }
     };
     tokio::select! {
-        () = list_and_watch::<K>(client, &contact, scope, timing, updates, reporter) => {}
+        () = list_and_watch::<K>(client, &contact, scope, config, timing, updates, reporter) => {}
         () = tell_of_silences => {}
     }
 }
@@ -147,6 +195,7 @@ async fn list_and_watch<K: Kind>(
     client: &Client,
     contact: &Arc<Contact>,
     scope: &Scope,
+    mut config: watcher::Config,
     timing: Timing,
     updates: &mpsc::Sender<Update>,
     mut reporter: Reporter<'_>,
@@ -156,7 +205,6 @@ async fn list_and_watch<K: Kind>(
         Scope::All => Api::all(client),
         Scope::Namespace(namespace) => Api::namespaced(client, namespace),
     };
-    let mut config = watcher::Config::default().timeout(timing.watch_seconds()).streaming_lists();
     let mut backoff = Backoff::new();
     let mut check = Check::new();
     let mut reconcile = None;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::cluster::{Change, ObjectKey, Scope, Service, Slice};
+use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice};
 
 /// An object that says what it is called.
 pub(super) trait Object {
@@ -18,6 +18,12 @@ impl Object for Service {
 }
 
 impl Object for Slice {
+    fn object(&self) -> &ObjectKey {
+        &self.object
+    }
+}
+
+impl Object for Pod {
     fn object(&self) -> &ObjectKey {
         &self.object
     }
@@ -61,6 +67,10 @@ impl<K: Object + PartialEq> ObjectStore<K> {
     /// The objects that have changed since the last relist of a scope began.
     pub fn differences(&self, scope: &Scope) -> usize {
         self.relists.get(scope).map_or(0, |relists| relists.differences)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.objects.values().map(|stored| &stored.object)
     }
 
     /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.

@@ -23,6 +23,7 @@ mod oracle;
 #[cfg(feature = "sandbox")]
 mod outage;
 mod peers;
+mod pods;
 #[cfg(feature = "sandbox")]
 mod program;
 mod readers;
