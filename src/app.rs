@@ -210,9 +210,10 @@ pub struct Mirrored {
 
 impl Mirrored {
     fn of(config: &Config) -> Self {
-        let &Config { pods, not_ready_ordinals, headless_only, .. } = config;
+        let &Config { pods, not_ready_ordinals, headless_only, stale_after, reconcile_every, .. } = config;
+        let timing = Timing { stale_after, reconcile_every };
         Self {
-            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing: timing(config) },
+            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
             index: index::Options { not_ready_ordinals, headless_only },
         }
     }
@@ -359,7 +360,7 @@ struct Staleness {
 impl Staleness {
     fn take(&mut self, update: &Update) {
         match update {
-            Update::Silent(watched @ (Watched::Services | Watched::EndpointSlices), scope, since) => {
+            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
                 self.silent.insert((*watched, scope.clone()), *since);
             }
             Update::Heard(watched, scope) => {
@@ -386,10 +387,6 @@ impl Staleness {
         self.since = since;
         Some(since)
     }
-}
-
-fn timing(config: &Config) -> Timing {
-    Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every }
 }
 
 /// One UDP worker for each core unless it is said otherwise.

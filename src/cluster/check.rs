@@ -2,7 +2,8 @@
 //!
 //! Between a watch's last event and the list that follows, objects change as ever. On a watch that has just said
 //! something, objects newer than its last event are such changes; one that has said nothing for a while owes everything
-//! that the list says anew.
+//! that the list says anew. An object that is gone has no version in a list: one that goes in the milliseconds between
+//! the two counts as owed.
 
 use std::time::Duration;
 

@@ -64,13 +64,13 @@ impl<K: Object + PartialEq> ObjectStore<K> {
         self.objects.get(key).map(|stored| &stored.object)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &K> {
-        self.objects.values().map(|stored| &stored.object)
-    }
-
     /// The objects that have changed since the last relist of a scope began.
     pub fn differences(&self, scope: &Scope) -> usize {
         self.relists.get(scope).map_or(0, |relists| relists.differences)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.objects.values().map(|stored| &stored.object)
     }
 
     /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.
