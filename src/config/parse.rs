@@ -64,6 +64,14 @@ pub fn seconds(value: &Value, bounds: RangeInclusive<i64>) -> Parsed<Duration> {
     integer(value, bounds).map(Duration::from_secs)
 }
 
+/// Yes or no.
+pub fn truth(value: &Value) -> Parsed<bool> {
+    match value {
+        Value::Truth(truth) => Ok(*truth),
+        _ => Err(found(value, "true or false")),
+    }
+}
+
 /// Text, of which none is the empty one.
 pub fn text(value: &Value) -> Parsed<Option<String>> {
     match value {
