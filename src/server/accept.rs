@@ -20,7 +20,8 @@ use super::sys;
 const BACKLOG: i32 = 1024;
 /// How long to wait when a connection cannot be accepted, for want of file descriptors above all.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a listener that leaves waits for clients that had begun to connect: many times what a handshake takes in a cluster.
+/// How long a listener that leaves waits for clients that had begun to connect, and for the first queries of those who have:
+/// many times what either takes in a cluster.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
 
 /// What all listeners have in common: how many conversations there may be, where they run, and how they end.
@@ -30,7 +31,7 @@ pub(super) struct Conversations {
     pub tasks: TaskTracker,
     /// When no new client is to be waited for.
     pub shutdown: CancellationToken,
-    /// When no further query is to be waited for: later, so that those who came last have asked by then.
+    /// When no further query is to be waited for: once every listener has left.
     pub closing: CancellationToken,
 }
 

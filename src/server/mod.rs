@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,9 +44,6 @@ use crate::metrics::{Metrics, Transport};
 
 /// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
 pub const QUIET: &str = "hickory_server=error";
-
-/// How long clients that are connected may go on asking once nobody new comes in: those who came last have not asked yet.
-const LAST_QUERIES: Duration = Duration::from_millis(100);
 
 /// What is allowed to clients that connect.
 #[derive(Clone, Copy, Debug)]
@@ -220,7 +216,6 @@ impl Bound {
             }
         }
         tasks.close();
-        let _ = timeout(LAST_QUERIES, tasks.wait()).await;
         drop(closing_guard);
         tasks.wait().await;
         Ok(())

@@ -19,8 +19,9 @@ use crate::peers::{Ran, until};
 use crate::program::{ANSWERING, Program, run_program};
 
 const NAME: &str = "pg.db.svc.cluster.local.";
-/// Clients that ask at the same time, each from an address of its own, so that none of several sockets is spared.
-const CLIENTS: usize = 16;
+/// Clients that ask at the same time, each from an address of its own: none of several sockets is spared, and some queries
+/// always wait.
+const CLIENTS: usize = 64;
 /// Queries that a client sends at once over one connection.
 const PIPELINED: usize = 16;
 const HANDOVERS: usize = 4;
@@ -314,14 +315,18 @@ async fn a_datagram_that_reaches_a_server_that_stops_is_answered_or_refused() {
 
 /// On the one thread of this test the server does nothing until it is waited for.
 #[tokio::test]
-async fn connections_that_nobody_has_accepted_when_the_server_is_told_to_stop_are_served() {
+async fn what_nobody_has_received_or_accepted_when_the_server_is_told_to_stop_is_answered() {
     let server = server(1);
-    let mut streams: Vec<_> = (0..CLIENTS).map(|_| connect(server.address)).collect();
+    // More than the worker takes at once.
+    let sockets: Vec<_> = (0..3 * CLIENTS).map(|_| send(server.address)).collect();
+    let clients = LIMITS.connections_per_client;
+    let mut streams: Vec<_> = (0..clients).map(|_| connect(server.address)).collect();
     for stream in &mut streams {
         stream.write_all(&framed()).expect("sent");
     }
     let ended = server.stop();
     tokio::time::timeout(PATIENCE, ended).await.expect("an end in time").expect("no panic").expect("no error");
+    assert!(sockets.iter().all(is_answered));
     for stream in &mut streams {
         assert!(read(stream) && !read(stream), "an answer, and then the end");
     }
