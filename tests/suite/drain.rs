@@ -286,7 +286,8 @@ fn server(udp_workers: usize) -> Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_datagram_that_reaches_a_server_that_stops_is_answered_or_refused() {
-    for workers in [1, 2] {
+    // The moment of the end falls between any two steps of a worker.
+    for workers in [1, 2].repeat(8) {
         let server = server(workers);
         let address = server.address;
         let (answered, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
