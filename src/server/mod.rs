@@ -114,15 +114,6 @@ fn bind_all(listen: &[SocketAddr], udp_workers: usize, is_shared: bool) -> Resul
     let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), encrypted: None, is_shared };
     for &wanted in listen {
         let (udp, tcp, address) = bind_both(wanted, udp_workers, is_shared)?;
-        let receive_buffer = udp.iter().map(udp::receive_buffer).min().unwrap_or_default();
-        if receive_buffer < udp::RECEIVE_BUFFER {
-            tracing::warn!(
-                %address,
-                receive_buffer,
-                "fewer datagrams can wait in a burst than were asked for: set net.core.rmem_max to {} or more",
-                udp::RECEIVE_BUFFER
-            );
-        }
         bound.sockets.push((udp, tcp));
         bound.addresses.push(address);
     }
@@ -196,7 +187,8 @@ impl Bound {
         let closing_guard = closing.clone().drop_guard();
         let connections = Arc::new(limits::Connections::new(limits, metrics));
         let conversations = Conversations { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
-        for (udp, tcp) in self.sockets {
+        for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
+            udp::check_buffers(&udp, address);
             for (i, socket) in udp.into_iter().enumerate() {
                 let ended = udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?;
                 // A worker that panics sends nothing.

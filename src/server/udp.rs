@@ -64,6 +64,18 @@ pub(super) fn receive_buffer(socket: &UdpSocket) -> usize {
     SockRef::from(socket).recv_buffer_size().unwrap_or_default() / 2
 }
 
+/// Says so where a burst of datagrams may be cut off earlier than it should.
+pub(super) fn check_buffers(sockets: &[UdpSocket], address: SocketAddr) {
+    let least = sockets.iter().map(receive_buffer).min();
+    if let Some(receive_buffer) = least.filter(|least| *least < RECEIVE_BUFFER) {
+        tracing::warn!(
+            %address,
+            receive_buffer,
+            "fewer datagrams can wait than a burst may have; set net.core.rmem_max to {RECEIVE_BUFFER} or more"
+        );
+    }
+}
+
 /// Answers on one socket until `shutdown`, and then what has arrived. How it ended comes over the returned channel.
 pub(super) fn spawn(
     socket: UdpSocket,

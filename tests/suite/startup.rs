@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::peers::{Ran, dig, dig_short, missing, until};
-use crate::program::{Program, message, run_program, start_program};
+use crate::program::{ANSWERING, Program, message, run_program, start_program};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sandbox/redis.yaml");
 const POD: &str = "redis-0.redis.default.svc.cluster.local";
@@ -286,6 +286,23 @@ fn a_signal_ends_it_with_code_0_whether_or_not_the_cluster_answers() {
     sandbox.signal("TERM");
     let (code, log) = sandbox.end();
     assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn how_much_can_wait_to_be_received_is_told_and_warned_of_where_the_kernel_gives_too_little() {
+    const WANTED: u64 = 8 * 1024 * 1024;
+    let program = Program::serve(&["--sandbox", MANIFEST]);
+    program.until_synchronised();
+    let told = program.until_logged("the addresses", |entry| message(entry) == ANSWERING);
+    let got = told["receive_buffer"].as_u64().expect("a number");
+    assert!((1..=WANTED).contains(&got), "{told}");
+    let is_warning = |entry: &Value| message(entry).contains("net.core.rmem_max to 8388608");
+    if got < WANTED {
+        let warning = program.until_logged("a warning", is_warning);
+        assert_eq!((&warning["address"], &warning["receive_buffer"]), (&told["listen"], &told["receive_buffer"]));
+    } else {
+        assert!(!program.log().iter().any(is_warning));
+    }
 }
 
 #[test]
