@@ -120,6 +120,7 @@ impl App {
             ended = &mut transports => Err(failure("answering", ended)),
         };
         // Whoever sends queries here learns of the end from the readiness page first, and is answered until then.
+        // Nobody has been sent to a server that has not been ready.
         let was_ready = readiness.is_ready();
         let _stopping = readiness.block("the server is stopping");
         if ended.is_ok() && was_ready {

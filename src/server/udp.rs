@@ -139,7 +139,7 @@ fn handle(batch: &mut Batch, count: usize, socket: &UdpSocket, responder: &Respo
 
 /// Lets nothing more come in, so that what has arrived can be answered to an end. A connected socket hears its peer alone,
 /// and this one's peer is nobody; of the sockets on one address, the kernel gives what comes to those that are not connected,
-/// of this process or another. A program that chooses for it would not know, and goes first.
+/// of this process or another. A program that chooses for it need not heed that (kernels differ), and goes first.
 fn leave(socket: &UdpSocket) {
     // There is none for a single worker, on a shared address, and for all workers but the first that leaves.
     let _ = sys::spread_by_client(socket.as_fd());
