@@ -19,16 +19,16 @@ use anyhow::{Context, anyhow, ensure};
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, Scope, Update, WATCHED, Watched};
+use crate::cluster::{self, Access, AccessError, Scope, Selection, Update, Watched};
 use crate::config::Config;
 use crate::export::Records;
-use crate::index::Index;
+use crate::index::{self, Index};
 use crate::metrics::{Exporter, Metrics};
 use crate::name::Name;
 use crate::readiness::{Latch, Readiness};
@@ -40,6 +40,10 @@ use listening::Listening;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
+/// What has to be heard in full before anything is answered. Pods are not: their slices tell of them too.
+const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+/// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
+const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
@@ -106,8 +110,8 @@ impl App {
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
-        let scopes = Scope::of(&config.namespaces);
-        let mut mirror = tokio::spawn(mirror(cluster, cluster_url, scopes, writer, &readiness, Arc::clone(&metrics)));
+        let mirror = mirror(cluster, cluster_url, Mirrored::of(&config), writer, &readiness, Arc::clone(&metrics));
+        let mut mirror = tokio::spawn(mirror);
         let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, reader);
         let mut transports = tokio::spawn(answer(sockets, responder, limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
@@ -190,19 +194,38 @@ fn failure(part: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::
     }
 }
 
+/// What of the cluster is mirrored, and how.
+#[derive(Clone, Debug)]
+pub struct Mirrored {
+    pub selection: Selection,
+    pub index: index::Options,
+}
+
+impl Mirrored {
+    fn of(config: &Config) -> Self {
+        let &Config { pods, not_ready_ordinals, headless_only, .. } = config;
+        Self {
+            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only },
+            index: index::Options { not_ready_ordinals, headless_only },
+        }
+    }
+}
+
 /// Keeps the table as the cluster is. Readiness is held back, from now on, until every
 /// watch has been heard in full once.
 pub fn mirror(
     cluster: Client,
     url: String,
-    scopes: Vec<Scope>,
+    mirrored: Mirrored,
     writer: TableWriter,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
 ) -> impl Future<Output = ()> + use<> {
     let (updates, incoming) = mpsc::channel(UPDATES);
-    let watches = WATCHED.into_iter().flat_map(|watched| scopes.iter().map(move |scope| (watched, scope.clone())));
-    let pending: HashMap<_, _> = watches
+    let Mirrored { selection, index } = mirrored;
+    let scopes = selection.scopes.iter();
+    let pending: HashMap<_, _> = scopes
+        .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
         .map(|(watched, scope)| {
             let latch = readiness.block(format!("{watched} of {scope}"));
             ((watched, scope), latch)
@@ -210,14 +233,20 @@ pub fn mirror(
         .collect();
     async move {
         // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
-        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(incoming, writer, pending, Arc::clone(&metrics))));
+        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(
+            Index::new(index),
+            incoming,
+            writer,
+            pending,
+            Arc::clone(&metrics),
+        )));
         tokio::select! {
             ended = index => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "the index failed");
                 }
             }
-            () = cluster::follow_all(cluster, &url, &scopes, updates, &metrics) => {}
+            () = cluster::follow_all(cluster, &url, &selection, updates, &metrics) => {}
         }
     }
 }
@@ -231,7 +260,7 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config)?)?), reader.clone());
-    let mirror = mirror(cluster, url, Scope::of(&config.namespaces), writer, &readiness, Arc::default());
+    let mirror = mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -246,14 +275,23 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 ///
 /// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation.
 async fn keep_table(
+    mut index: Index,
     mut incoming: mpsc::Receiver<Update>,
     mut writer: TableWriter,
     mut synchronising: HashMap<(Watched, Scope), Latch>,
     metrics: Arc<Metrics>,
 ) {
-    let mut index = Index::default();
     let mut updates = Vec::with_capacity(UPDATES);
-    while incoming.recv_many(&mut updates, UPDATES).await > 0 {
+    let mut forget = interval(FORGET_GONE_PODS);
+    loop {
+        tokio::select! {
+            received = incoming.recv_many(&mut updates, UPDATES) => {
+                if received == 0 {
+                    return;
+                }
+            }
+            _ = forget.tick() => index.forget_gone_pods(),
+        }
         let mut synchronised = Vec::new();
         for update in updates.drain(..) {
             synchronised.extend(update.relisted());

@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use crate::cluster::PodSelection;
 pub use parse::LogFormat;
 pub use source::{ENV_PREFIX, Origin, Problem};
 use source::{Kind, Settings};
@@ -88,6 +89,22 @@ options! {
         /// Empty refuses the question. Behind a load balancer a Pod's name tells which replica answered.
         chaos_id: Option<String> = "", "--chaos-id TEXT", parse::chaos_text;
     }
+    "Endpoints" {
+        /// Pods that speak for themselves: "statefulsets", "all" or "off".
+        /// What a mirrored Pod says of itself (address, readiness) is answered at once, without waiting for the
+        /// EndpointSlice controller to repeat it. Each costs memory, and StatefulSets are those whose names are waited for.
+        /// With "off", or where Pods may not be listed, every endpoint comes from its EndpointSlice.
+        pods: PodSelection = "statefulsets", "--pods WHICH", parse::pods;
+        /// Whether `pod-0.service` resolves as soon as the Pod has an address, ready or not.
+        /// For members that must find each other in order to become ready. The bare name stays with those that are
+        /// ready. The annotation `headless-dns/not-ready-ordinals` ("true" or "false") of a Service overrides it, and
+        /// `publishNotReadyAddresses` goes further.
+        not_ready_ordinals: bool = false, "--not-ready-ordinals BOOLEAN", parse::boolean;
+        /// Whether headless Services alone are served.
+        /// The names of the others then do not exist here, and need no memory: for a server that a resolver asks for
+        /// headless names only, as in `config/Corefile`.
+        headless_only: bool = false, "--headless-only BOOLEAN", parse::boolean;
+    }
     "Listening" {
         /// Addresses to answer on, each over UDP and TCP.
         /// IPv6 is written `[::1]:5300`. `0.0.0.0` is every IPv4 address of the machine and `[::]` every IPv6 address;
@@ -98,7 +115,7 @@ options! {
         /// first, listens once it knows the cluster, and then the first is told to stop. Datagrams are spread over the
         /// processes and their workers by the client's address, not one by one, so a single busy client keeps a single
         /// worker busy. Not together with `quic_listen`; the admin pages want an address for each process.
-        share_address: bool = false, "--share-address true|false", parse::truth;
+        share_address: bool = false, "--share-address BOOLEAN", parse::boolean;
         /// Largest UDP answer, in bytes, to a client that asks with EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);

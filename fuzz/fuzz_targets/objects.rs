@@ -1,8 +1,9 @@
 //! Any history of objects, whatever they look like: it ends in the table that a rebuild from the final objects gives,
 //! and questions about it are answered.
 //!
-//! The input is text, one event a line: `S {json}` and `E {json}` apply a Service and an EndpointSlice, `s db/pg` and
-//! `e db/pg-a` delete one, `<S` and `<E` begin a relist, `>S` and `>E` end it, `!` publishes.
+//! The input is text, one event a line: `S {json}`, `E {json}` and `P {json}` apply a Service, an EndpointSlice and a Pod,
+//! `s db/pg`, `e db/pg-a` and `p db/pg-0` delete one, `<S`, `<E` and `<P` begin a relist, `>S`, `>E` and `>P` end it, `!`
+//! publishes.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -25,12 +26,16 @@ fn update(line: &[u8]) -> Option<Update> {
     Some(match line {
         [b'S', b' ', json @ ..] => read_json(Watched::Services, scope, json).ok()?.0,
         [b'E', b' ', json @ ..] => read_json(Watched::EndpointSlices, scope, json).ok()?.0,
+        [b'P', b' ', json @ ..] => read_json(Watched::Pods, scope, json).ok()?.0,
         [b's', b' ', object @ ..] => Update::Service(scope, Change::Delete(key(object)?)),
         [b'e', b' ', object @ ..] => Update::Slice(scope, Change::Delete(key(object)?)),
+        [b'p', b' ', object @ ..] => Update::Pod(scope, Change::Delete(key(object)?)),
         b"<S" => Update::Service(scope, Change::RelistStarted),
         b"<E" => Update::Slice(scope, Change::RelistStarted),
+        b"<P" => Update::Pod(scope, Change::RelistStarted),
         b">S" => Update::Service(scope, Change::RelistDone),
         b">E" => Update::Slice(scope, Change::RelistDone),
+        b">P" => Update::Pod(scope, Change::RelistDone),
         _ => return None,
     })
 }
@@ -90,6 +95,9 @@ fuzz_target!(|history: &[u8]| {
     }
     for change in [Change::RelistStarted, Change::RelistDone] {
         index.apply(Update::Slice(Scope::All, change));
+    }
+    for change in [Change::RelistStarted, Change::RelistDone] {
+        index.apply(Update::Pod(Scope::All, change));
     }
     writer.publish(index.take_batch());
     if let Err(difference) = rebuild::compare(&reader, &Model::default().rebuild(), &BTreeSet::new()) {

@@ -93,6 +93,7 @@ fn apply(index: &mut Index, manifests: &str) {
         let watched = match object["kind"].as_str() {
             Some("Service") => Watched::Services,
             Some("EndpointSlice") => Watched::EndpointSlices,
+            Some("Pod") => Watched::Pods,
             _ => continue,
         };
         let (update, _) = read_json(watched, Scope::All, object.to_string().as_bytes()).expect("JSON");

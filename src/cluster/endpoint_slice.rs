@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::incoming::{Kind, Raw, RawMetadata};
 use super::service::RawPort;
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
+use super::{Change, ObjectKey, Scope, Uid, Update, Watched, name_label};
 use crate::name::Label;
 use crate::records::ServiceKey;
 
@@ -28,6 +28,8 @@ pub struct Endpoint {
     pub address: IpAddr,
     pub hostname: Option<Label>,
     pub ready: bool,
+    /// The Pod that it is, where Kubernetes' own controller says so: that controller repeats what the Pod says.
+    pub pod: Option<Uid>,
 }
 
 /// A port that every endpoint of the slice has.
@@ -39,6 +41,8 @@ pub struct SlicePort {
 }
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -50,11 +54,19 @@ pub(super) struct RawSlice {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct RawEndpoint {
     addresses: Field<Vec<Field<String>>>,
     hostname: Field<String>,
     conditions: Field<RawConditions>,
+    target_ref: Field<RawTarget>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawTarget {
+    kind: Field<String>,
+    uid: Field<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -79,15 +91,16 @@ impl Kind for Slice {
 
     fn read(object: ObjectKey, raw: RawSlice, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
-        let labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
-        let service_label = format!("metadata.labels[{SERVICE_NAME}]");
-        let service = match labels.service_name.optional(&service_label)?.filter(|name| !name.is_empty()) {
+        let mut labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
+        let mut label = |key: &str| labels.remove(key).unwrap_or_default().optional(&format!("metadata.labels[{key}]"));
+        let service = match label(SERVICE_NAME)?.filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
                 let namespace = name_label(&object.namespace, "metadata.namespace")?;
-                Some(ServiceKey::new(&namespace, &name_label(&name, &service_label)?))
+                Some(ServiceKey::new(&namespace, &name_label(&name, &format!("metadata.labels[{SERVICE_NAME}]"))?))
             }
         };
+        let is_controllers = label(MANAGED_BY)?.as_deref() == Some(CONTROLLER);
         let is_v4 = match raw.address_type.required("addressType")?.as_str() {
             "IPv4" => true,
             "IPv6" => false,
@@ -101,7 +114,7 @@ impl Kind for Slice {
         let mut endpoints = Vec::new();
         for (i, endpoint) in raw.endpoints.optional("endpoints")?.unwrap_or_default().into_iter().enumerate() {
             match endpoint.required("the endpoint").and_then(|raw| Endpoint::read(raw, is_v4)) {
-                Ok(endpoint) => endpoints.push(endpoint),
+                Ok(endpoint) => endpoints.push(Endpoint { pod: endpoint.pod.filter(|_| is_controllers), ..endpoint }),
                 Err(error) => warn(format!("endpoints[{i}]: {error}")),
             }
         }
@@ -131,7 +144,10 @@ impl Endpoint {
         let conditions = raw.conditions.optional("conditions")?.unwrap_or_default();
         // EndpointConditions: "A nil value should be interpreted as 'true'."
         let ready = conditions.ready.optional("conditions.ready")?.unwrap_or(true);
-        Ok(Self { address, hostname, ready })
+        let target = raw.target_ref.optional("targetRef")?.unwrap_or_default();
+        let is_pod = target.kind.optional("targetRef.kind")?.as_deref() == Some("Pod");
+        let uid = target.uid.optional("targetRef.uid")?.filter(|_| is_pod);
+        Ok(Self { address, hostname, ready, pod: uid.as_deref().and_then(Uid::parse) })
     }
 }
 

@@ -2,6 +2,7 @@
 //! needs. Everything else is skipped while it is parsed, managed fields above all.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Service, Slice, Update, Watched};
+use super::{Change, ObjectKey, Pod, Scope, Service, Slice, Update, Watched};
 
 /// A kind of object that the index is told of.
 pub(super) trait Kind: Clone + Debug + Send + 'static {
@@ -31,29 +32,39 @@ pub(super) trait Raw: DeserializeOwned + Clone + Debug + Send + 'static {
     fn metadata(&self) -> &Field<RawMetadata>;
 }
 
-/// Metadata of any watched kind, with the labels and annotations that mean something to one of them.
+/// Metadata of any watched kind, with the annotations that mean something to one of them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct RawMetadata {
     pub name: Field<String>,
     pub namespace: Field<String>,
+    pub uid: Field<String>,
     pub resource_version: Field<String>,
-    pub labels: Field<RawLabels>,
+    pub deletion_timestamp: Field<String>,
+    pub labels: Field<RawMap>,
     pub annotations: Field<RawAnnotations>,
+    pub owner_references: Field<Vec<Field<RawOwner>>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RawLabels {
-    #[serde(rename = "kubernetes.io/service-name")]
-    pub service_name: Field<String>,
-}
+/// Labels, or what selects them.
+pub(super) type RawMap = BTreeMap<String, Field<String>>;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RawAnnotations {
     #[serde(rename = "service.alpha.kubernetes.io/tolerate-unready-endpoints")]
     pub tolerate_unready_endpoints: Field<String>,
+    #[serde(rename = "headless-dns/not-ready-ordinals")]
+    pub not_ready_ordinals: Field<String>,
+}
+
+/// Who manages an object.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawOwner {
+    pub kind: Field<String>,
+    pub name: Field<String>,
+    pub controller: Field<bool>,
 }
 
 /// An object of kind `K` on its way in.
@@ -151,5 +162,6 @@ pub fn read_json(watched: Watched, scope: Scope, json: &[u8]) -> Result<(Update,
     match watched {
         Watched::Services => read::<Service>(scope, json),
         Watched::EndpointSlices => read::<Slice>(scope, json),
+        Watched::Pods => read::<Pod>(scope, json),
     }
 }

@@ -1,7 +1,7 @@
 //! The door to the Kubernetes API: lists and watches objects, cuts each down to what is served, and says what changed.
 //!
 //! ```text
-//! kube's watcher ─▶ Incoming (never fails on a field) ─▶ Service, Slice ─▶ Update, on one channel
+//! kube's watcher ─▶ Incoming (never fails on a field) ─▶ Service, Slice, Pod ─▶ Update, on one channel
 //! ```
 //!
 //! Nothing behind this module knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
@@ -10,19 +10,24 @@ mod access;
 mod contact;
 mod endpoint_slice;
 mod incoming;
+mod labels;
+mod pod;
 mod report;
 mod service;
 mod tolerant;
 mod watch;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 pub use access::{Access, AccessError, connect};
 pub use endpoint_slice::{Endpoint, Slice, SlicePort};
 pub use incoming::read_json;
-pub use service::{Port, Protocol, Service, ServiceSpec};
-pub use watch::{WATCHED, Watched, follow_all};
+pub use labels::Labels;
+pub use pod::{ContainerPort, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
+pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
+pub use watch::{PodSelection, Selection, WATCHED, Watched, follow_all};
 
 use crate::name::Label;
 
@@ -48,6 +53,19 @@ impl fmt::Display for ObjectKey {
 impl fmt::Debug for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// What tells an object from others of the same name before and after it: the API's UUID, as far as it fits. All of its
+/// last 64 bits but two are random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(NonZeroU64);
+
+impl Uid {
+    /// None where the text is no UUID.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
+        NonZeroU64::new(digits as u64).map(Self)
     }
 }
 
@@ -113,6 +131,7 @@ impl fmt::Display for Scope {
 pub enum Update {
     Service(Scope, Change<Service>),
     Slice(Scope, Change<Slice>),
+    Pod(Scope, Change<Pod>),
 }
 
 impl Update {
@@ -121,6 +140,7 @@ impl Update {
         match self {
             Self::Service(scope, Change::RelistDone) => Some((Watched::Services, scope.clone())),
             Self::Slice(scope, Change::RelistDone) => Some((Watched::EndpointSlices, scope.clone())),
+            Self::Pod(scope, Change::RelistDone) => Some((Watched::Pods, scope.clone())),
             _ => None,
         }
     }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use super::incoming::{Kind, Raw, RawMetadata};
+use super::incoming::{Kind, Raw, RawMap, RawMetadata};
+use super::labels::Labels;
 use super::tolerant::Field;
 use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
 use crate::name::{Label, Name};
@@ -18,7 +19,24 @@ pub struct Service {
     pub spec: ServiceSpec,
     /// Whether endpoints count before they are ready.
     pub publish_not_ready: bool,
+    /// Whether the names of single endpoints are there before the endpoints are ready; none where the Service does not say.
+    pub not_ready_ordinals: Option<bool>,
     pub ports: Vec<Port>,
+    /// The labels of the Pods that are its endpoints; none for a Service that has no selector.
+    pub selector: Labels,
+    pub families: Families,
+}
+
+/// Families of addresses that a Service has endpoints of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Families {
+    pub v4: bool,
+    pub v6: bool,
+}
+
+impl Families {
+    /// What a Service that names none is taken to have.
+    pub const BOTH: Self = Self { v4: true, v6: true };
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +53,20 @@ pub struct Port {
     /// The two labels `_port._protocol` in wire form; none for a port without a name.
     pub owner: Option<Box<[u8]>>,
     pub port: u16,
+    pub protocol: Protocol,
+    pub target: TargetPort,
+}
+
+/// The port of a Pod that a Service's port leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetPort {
+    Number(u16),
+    /// The port to which the Pod's container gives this name.
+    Name(Box<str>),
 }
 
 /// Transport protocol of a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     #[default]
@@ -69,6 +97,8 @@ impl Protocol {
 
 /// The annotation that came before the field `publishNotReadyAddresses`.
 const TOLERATE_UNREADY: &str = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
+/// The annotation that overrides the option `not_ready_ordinals` for one Service.
+const NOT_READY_ORDINALS: &str = "headless-dns/not-ready-ordinals";
 const HEADLESS: &str = "None";
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -89,15 +119,25 @@ struct RawSpec {
     external_name: Field<String>,
     publish_not_ready_addresses: Field<bool>,
     ports: Field<Vec<Field<RawPort>>>,
+    selector: Field<RawMap>,
+    ip_families: Field<Vec<Field<String>>>,
 }
 
 /// A port as Services and slices alike write it.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct RawPort {
     name: Field<String>,
     protocol: Field<Protocol>,
     pub port: Field<u16>,
+    target_port: Field<RawTargetPort>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum RawTargetPort {
+    Number(u16),
+    Name(String),
 }
 
 impl RawPort {
@@ -132,6 +172,23 @@ impl Kind for Service {
         let tolerate =
             annotations.tolerate_unready_endpoints.optional(&format!("metadata.annotations[{TOLERATE_UNREADY}]"))?;
         let publish = spec.publish_not_ready_addresses.optional("spec.publishNotReadyAddresses")?;
+        let not_ready_ordinals = match annotations
+            .not_ready_ordinals
+            .optional(&format!("metadata.annotations[{NOT_READY_ORDINALS}]"))?
+            .as_deref()
+        {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(other) => {
+                warn(format!(
+                    "metadata.annotations[{NOT_READY_ORDINALS}]: {other:?} is neither \"true\" nor \"false\""
+                ));
+                None
+            }
+        };
+        let selector = Labels::read(spec.selector, "spec.selector")?;
+        let families = Families::read(spec.ip_families)?;
         let kind = if spec.r#type.optional("spec.type")?.as_deref() == Some("ExternalName") {
             let target = spec.external_name.required("spec.externalName")?;
             ServiceSpec::ExternalName(Name::parse(&target).map_err(|error| format!("spec.externalName: {error}"))?)
@@ -150,7 +207,10 @@ impl Kind for Service {
             object,
             spec: kind,
             publish_not_ready: publish == Some(true) || tolerate.as_deref() == Some("true"),
+            not_ready_ordinals,
             ports,
+            selector,
+            families,
         })
     }
 }
@@ -172,7 +232,29 @@ fn virtual_addresses(one: Field<String>, all: Field<Vec<Field<String>>>) -> Resu
 
 impl Port {
     fn read(raw: RawPort) -> Result<Self, String> {
-        let port = raw.port.clone();
-        Ok(Self { owner: raw.owner()?, port: port.required("port")? })
+        let port = raw.port.clone().required("port")?;
+        let protocol = raw.protocol.clone().optional("protocol")?.unwrap_or_default();
+        let target = match raw.target_port.clone().optional("targetPort")? {
+            // Zero is how the API writes that there is none.
+            None | Some(RawTargetPort::Number(0)) => TargetPort::Number(port),
+            Some(RawTargetPort::Number(number)) => TargetPort::Number(number),
+            Some(RawTargetPort::Name(name)) if name.is_empty() => TargetPort::Number(port),
+            Some(RawTargetPort::Name(name)) => TargetPort::Name(name.into()),
+        };
+        Ok(Self { owner: raw.owner()?, port, protocol, target })
+    }
+}
+
+impl Families {
+    fn read(raw: Field<Vec<Field<String>>>) -> Result<Self, String> {
+        let mut families = Self { v4: false, v6: false };
+        for family in raw.optional("spec.ipFamilies")?.unwrap_or_default() {
+            match family.required("an entry of spec.ipFamilies")?.as_str() {
+                "IPv4" => families.v4 = true,
+                "IPv6" => families.v6 = true,
+                other => return Err(format!("spec.ipFamilies: {other:?} is neither IPv4 nor IPv6")),
+            }
+        }
+        Ok(if families.v4 || families.v6 { families } else { Self::BOTH })
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
-use super::{Change, Scope, Service, Slice, Update};
+use super::{Change, POD_NAME, Pod, Scope, Service, Slice, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
 /// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
@@ -23,21 +23,22 @@ const WATCH_SECONDS: u32 = 50;
 /// The longest pause between two tries that a server may ask for. That of the backoff is the same.
 const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
 
-/// What is asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
-pub const WATCHED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+/// What may be asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
+pub const WATCHED: [Watched; 3] = [Watched::Services, Watched::EndpointSlices, Watched::Pods];
 
 /// A watched resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Watched {
     Services,
     EndpointSlices,
+    Pods,
 }
 
 impl Watched {
     /// API group, empty for the core one.
     pub const fn group(self) -> &'static str {
         match self {
-            Self::Services => "",
+            Self::Services | Self::Pods => "",
             Self::EndpointSlices => "discovery.k8s.io",
         }
     }
@@ -47,6 +48,7 @@ impl Watched {
         match self {
             Self::Services => "services",
             Self::EndpointSlices => "endpointslices",
+            Self::Pods => "pods",
         }
     }
 
@@ -54,6 +56,7 @@ impl Watched {
         match self {
             Self::Services => Resource::Services,
             Self::EndpointSlices => Resource::EndpointSlices,
+            Self::Pods => Resource::Pods,
         }
     }
 
@@ -61,6 +64,7 @@ impl Watched {
         match self {
             Self::Services => "Service",
             Self::EndpointSlices => "EndpointSlice",
+            Self::Pods => "Pod",
         }
     }
 }
@@ -71,35 +75,82 @@ impl fmt::Display for Watched {
     }
 }
 
+/// Which Pods are mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodSelection {
+    /// None: every endpoint comes from its slice.
+    Off,
+    /// Those of StatefulSets.
+    #[default]
+    StatefulSets,
+    All,
+}
+
+/// What of the cluster is followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    pub scopes: Vec<Scope>,
+    pub pods: PodSelection,
+    /// Services without `clusterIP: None` are left out.
+    pub headless_only: bool,
+}
+
+impl Selection {
+    /// Everything that may be served in these scopes.
+    pub fn of(scopes: Vec<Scope>) -> Self {
+        Self { scopes, pods: PodSelection::default(), headless_only: false }
+    }
+
+    /// What the API server is asked to send of a resource, as watch parameters; none where it is not watched at all.
+    fn config(&self, watched: Watched) -> Option<watcher::Config> {
+        let config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
+        match (watched, self.pods) {
+            (Watched::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
+            // No filter for slices: those made by hand for a headless Service have no label that says so.
+            (Watched::Services | Watched::EndpointSlices, _) => Some(config),
+            (Watched::Pods, PodSelection::Off) => None,
+            (Watched::Pods, PodSelection::StatefulSets) => Some(config.labels(POD_NAME)),
+            (Watched::Pods, PodSelection::All) => Some(config),
+        }
+    }
+}
+
 /// Follows every resource in every scope, each over a list and watch of its own, until nobody receives from `updates`
 /// any more. `url` is the server's, for messages.
 pub async fn follow_all(
     client: Client,
     url: &str,
-    scopes: &[Scope],
+    selection: &Selection,
     updates: mpsc::Sender<Update>,
     metrics: &Arc<Metrics>,
 ) {
     let outage = Outage::default();
-    let follows = scopes.iter().map(|scope| async {
+    let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
         tokio::join!(
-            follow::<Service>(&client, scope, &updates, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, &updates, reporter(Slice::WATCHED)),
+            follow::<Service>(&client, scope, selection, &updates, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, &updates, reporter(Slice::WATCHED)),
+            follow::<Pod>(&client, scope, selection, &updates, reporter(Pod::WATCHED)),
         )
     });
     futures::future::join_all(follows).await;
 }
 
 /// Follows one kind in one scope.
-async fn follow<K: Kind>(client: &Client, scope: &Scope, updates: &mpsc::Sender<Update>, mut reporter: Reporter<'_>) {
+async fn follow<K: Kind>(
+    client: &Client,
+    scope: &Scope,
+    selection: &Selection,
+    updates: &mpsc::Sender<Update>,
+    mut reporter: Reporter<'_>,
+) {
+    let Some(mut config) = selection.config(K::WATCHED) else { return };
     let contact = Contact::new(reporter.watch_contact());
     let client = contact.client(client);
     let api: Api<Incoming<K>> = match scope {
         Scope::All => Api::all(client),
         Scope::Namespace(namespace) => Api::namespaced(client, namespace),
     };
-    let mut config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
     let mut backoff = watcher::DefaultBackoff::default();
     // Each turn of the outer loop begins with a list.
     loop {

@@ -12,6 +12,7 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 use super::source::{Value, quoted};
+use crate::cluster::PodSelection;
 
 /// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
 /// outlives any rollout.
@@ -59,17 +60,17 @@ pub fn integer<T: TryFrom<i64>>(value: &Value, bounds: RangeInclusive<i64>) -> P
     }
 }
 
+/// A switch.
+pub fn boolean(value: &Value) -> Parsed<bool> {
+    match value {
+        Value::Boolean(boolean) => Ok(*boolean),
+        _ => Err(found(value, "true or false")),
+    }
+}
+
 /// A number of seconds within `bounds`.
 pub fn seconds(value: &Value, bounds: RangeInclusive<i64>) -> Parsed<Duration> {
     integer(value, bounds).map(Duration::from_secs)
-}
-
-/// Yes or no.
-pub fn truth(value: &Value) -> Parsed<bool> {
-    match value {
-        Value::Truth(truth) => Ok(*truth),
-        _ => Err(found(value, "true or false")),
-    }
 }
 
 /// Text, of which none is the empty one.
@@ -180,6 +181,16 @@ pub fn admin(value: &Value) -> Parsed<Option<SocketAddr>> {
             let address = socket_address(text.unwrap_or_default());
             address.map(Some).map_err(|allowed| found(value, format_args!("{allowed}, or \"off\"")))
         }
+    }
+}
+
+/// Which Pods are mirrored.
+pub fn pods(value: &Value) -> Parsed<PodSelection> {
+    match text(value)?.as_deref() {
+        Some("statefulsets") => Ok(PodSelection::StatefulSets),
+        Some("all") => Ok(PodSelection::All),
+        Some("off") => Ok(PodSelection::Off),
+        _ => Err(found(value, "\"statefulsets\", \"all\" or \"off\"")),
     }
 }
 

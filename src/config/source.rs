@@ -83,7 +83,7 @@ impl fmt::Display for Problem {
 pub enum Value {
     Text(String),
     Integer(i64),
-    Truth(bool),
+    Boolean(bool),
     List(Vec<String>),
 }
 
@@ -92,7 +92,7 @@ pub enum Value {
 pub enum Kind {
     Text,
     Integer,
-    Truth,
+    Boolean,
     List,
 }
 
@@ -102,7 +102,7 @@ impl Kind {
         match literal.as_bytes().first() {
             Some(b'[') => Kind::List,
             Some(b'"') => Kind::Text,
-            Some(b't' | b'f') => Kind::Truth,
+            Some(b't' | b'f') => Kind::Boolean,
             _ => Kind::Integer,
         }
     }
@@ -119,8 +119,8 @@ impl Value {
                 Ok(number) => Ok(Value::Integer(number)),
                 Err(_) => Err(format!("found {}, allowed is a whole number", quoted(text))),
             },
-            Kind::Truth => match text.trim().parse() {
-                Ok(truth) => Ok(Value::Truth(truth)),
+            Kind::Boolean => match text.trim().parse() {
+                Ok(boolean) => Ok(Value::Boolean(boolean)),
                 Err(_) => Err(format!("found {}, allowed is true or false", quoted(text))),
             },
         }
@@ -131,7 +131,7 @@ impl Value {
         let (read, allowed) = match kind {
             Kind::Text => (value.as_str().map(|text| Value::Text(text.to_owned())), "a string in quotes"),
             Kind::Integer => (integer(value).map(Value::Integer), "a whole number without quotes"),
-            Kind::Truth => (value.as_bool().map(Value::Truth), "true or false without quotes"),
+            Kind::Boolean => (value.as_bool().map(Value::Boolean), "true or false without quotes"),
             Kind::List => (strings(value).map(Value::List), "a list of strings in brackets"),
         };
         read.ok_or_else(|| format!("found {}, allowed is {allowed}", describe(value)))
@@ -144,7 +144,7 @@ impl fmt::Display for Value {
         match self {
             Value::Text(text) => f.write_str(&quoted(text)),
             Value::Integer(number) => write!(f, "{number}"),
-            Value::Truth(truth) => write!(f, "{truth}"),
+            Value::Boolean(boolean) => write!(f, "{boolean}"),
             Value::List(elements) => {
                 write!(f, "[{}]", elements.iter().map(|element| quoted(element)).collect::<Vec<_>>().join(", "))
             }

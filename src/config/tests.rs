@@ -114,7 +114,7 @@ fn a_variable_overrides_the_file_and_a_flag_both() {
 }
 
 #[test]
-fn a_truth_is_true_or_false_in_every_source() {
+fn a_boolean_is_true_or_false_in_every_source() {
     for (file, variable, flag) in [("false", "false", "true"), ("true", "false", "true"), ("false", "true", "false")] {
         let file = format!("share_address = {file}");
         let variables = [("HEADLESS_DNS_SHARE_ADDRESS", variable)];

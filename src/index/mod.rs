@@ -2,79 +2,130 @@
 //!
 //! ```text
 //! Update ─▶ Index::apply: plain maps, says which Services are touched ─▶ derive (pure) ─▶ Batch for the record table
+//!               services, slices (store.rs) · Pods, which speak for themselves (pods.rs, members.rs)
 //! ```
 //!
-//! One task owns the index: no locks, no waiting. A Service and its slices may arrive and go in any order; the records
-//! are always those that follow from the objects as they are now. What is touched collects until [`Index::take_batch`],
-//! so that a burst of changes derives each Service once.
+//! One task owns the index: no locks, no waiting. A Service, its slices and its Pods may arrive and go in any order; the
+//! records are always those that follow from the objects as they are now. What is touched collects until
+//! [`Index::take_batch`], so that a burst of changes derives each Service once.
 
 mod derive;
+mod members;
+mod pods;
 mod store;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-pub use derive::derive;
+pub use derive::{Member, derive, ports_of};
+use pods::Pods;
 use store::ObjectStore;
 
-use crate::cluster::{ObjectKey, Service, Slice, Update};
-use crate::records::ServiceKey;
+use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update};
+use crate::records::{ServiceKey, ServiceRecords};
 use crate::table::Batch;
 
-/// Objects by what they say, and the join between them.
+/// What of the objects is served, where that is a matter of choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Endpoints have their own names before they are ready, unless their Service says otherwise.
+    pub not_ready_ordinals: bool,
+    /// Services that are not headless are not served.
+    pub headless_only: bool,
+}
+
+/// Objects by what they say, and the joins between them.
 #[derive(Debug, Default)]
 pub struct Index {
+    options: Options,
     services: ObjectStore<Service>,
     slices: ObjectStore<Slice>,
+    pods: Pods,
     /// Which object describes each Service.
     service_objects: HashMap<ServiceKey, ObjectKey, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
+    /// Scopes in which the watch of Pods has fallen silent, while that of slices goes on.
+    deaf_to_pods: HashSet<Scope, RandomState>,
     touched: BTreeSet<ServiceKey>,
 }
 
 impl Index {
+    pub fn new(options: Options) -> Self {
+        Self { options, ..Self::default() }
+    }
+
     /// Takes in one change.
     pub fn apply(&mut self, update: Update) {
+        let Self { services, slices, pods, service_objects, slices_of, touched, .. } = self;
         match update {
-            Update::Service(scope, change) => {
-                let Self { services, service_objects, touched, .. } = self;
-                services.apply(&scope, change, |old, new| {
-                    if old == new {
-                        return;
+            Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
+                if old == new {
+                    return;
+                }
+                if let Some(old) = old {
+                    service_objects.remove(&old.key);
+                    pods.members.remove_service(&old.key);
+                    touched.insert(old.key.clone());
+                }
+                if let Some(new) = new {
+                    service_objects.insert(new.key.clone(), new.object.clone());
+                    if is_of_pods(new) {
+                        pods.members.add_service(&new.key, &new.object.namespace, &new.selector);
                     }
-                    if let Some(old) = old {
-                        service_objects.remove(&old.key);
-                        touched.insert(old.key.clone());
-                    }
-                    if let Some(new) = new {
-                        service_objects.insert(new.key.clone(), new.object.clone());
-                        touched.insert(new.key.clone());
-                    }
-                });
-            }
-            Update::Slice(scope, change) => {
-                let Self { slices, slices_of, touched, .. } = self;
-                slices.apply(&scope, change, |old, new| {
-                    if old == new {
-                        return;
-                    }
-                    if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
-                        if let Some(others) = slices_of.get_mut(service) {
-                            others.remove(&old.object);
-                            if others.is_empty() {
-                                slices_of.remove(service);
-                            }
+                    touched.insert(new.key.clone());
+                }
+            }),
+            Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
+                if old == new {
+                    return;
+                }
+                if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
+                    if let Some(others) = slices_of.get_mut(service) {
+                        others.remove(&old.object);
+                        if others.is_empty() {
+                            slices_of.remove(service);
                         }
-                        touched.insert(service.clone());
                     }
-                    if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
-                        slices_of.entry(service.clone()).or_default().insert(new.object.clone());
-                        touched.insert(service.clone());
-                    }
+                    touched.insert(service.clone());
+                }
+                if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
+                    slices_of.entry(service.clone()).or_default().insert(new.object.clone());
+                    touched.insert(service.clone());
+                }
+            }),
+            Update::Pod(scope, change) => {
+                let is_first_list = pods.apply(&scope, change, |service| {
+                    touched.insert(service.clone());
                 });
+                if is_first_list {
+                    self.touch_services_of_pods(&scope);
+                }
             }
+        }
+    }
+
+    /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
+    /// endpoints then.
+    pub fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
+        let is_new = if is_deaf { self.deaf_to_pods.insert(scope.clone()) } else { self.deaf_to_pods.remove(scope) };
+        if is_new {
+            self.touch_services_of_pods(scope);
+        }
+    }
+
+    /// Forgets Pods that are long gone. To be called now and then: often enough that few are remembered, and seldom enough
+    /// that the slices have caught up by the second time.
+    pub fn forget_gone_pods(&mut self) {
+        if !self.pods.remember_gone() {
+            return;
+        }
+        let pods_of = |slice: &Slice| slice.endpoints.iter().filter_map(|endpoint| endpoint.pod).collect::<Vec<_>>();
+        let forgotten = self.pods.forget(&self.slices.iter().flat_map(pods_of).collect());
+        if !forgotten.is_empty() {
+            let again = self.slices.iter().filter(|slice| pods_of(slice).iter().any(|pod| forgotten.contains(pod)));
+            self.touched.extend(again.filter_map(|slice| slice.service.clone()));
         }
     }
 
@@ -84,19 +135,58 @@ impl Index {
         touched
             .into_iter()
             .map(|key| {
-                let records = self.service(&key).map(|service| derive(service, self.slices(&key)));
+                let records = self.service(&key).map(|service| self.records(service));
                 (key, records)
             })
             .collect()
     }
 
-    fn service(&self, key: &ServiceKey) -> Option<&Service> {
-        self.services.get(self.service_objects.get(key)?)
+    fn records(&self, service: &Service) -> ServiceRecords {
+        let asks_pods = is_of_pods(service) && self.hears_pods(&service.object);
+        let mut members = Vec::new();
+        for slice in self.slices(&service.key) {
+            let counts = |pod| !asks_pods || !self.pods.supersede(pod);
+            let endpoints = slice.endpoints.iter().filter(|endpoint| endpoint.pod.is_none_or(counts));
+            members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
+        }
+        let mut by_template = Vec::new();
+        if asks_pods {
+            let candidates = self.pods.members.candidates(&service.key);
+            by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
+        }
+        for (ports, pods) in &by_template {
+            let pods = pods.iter().filter_map(|key| self.pods.store.get(key));
+            let selected = pods.filter(|pod| pod.is_selected_by(&service.selector));
+            members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
+        }
+        derive(service, &members, service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals))
     }
 
-    fn slices(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> + Clone {
+    /// The Service, unless it is one that is not served.
+    fn service(&self, key: &ServiceKey) -> Option<&Service> {
+        let service = self.services.get(self.service_objects.get(key)?)?;
+        (!self.options.headless_only || service.spec == ServiceSpec::Headless).then_some(service)
+    }
+
+    fn slices(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {
         self.slices_of.get(key).into_iter().flatten().filter_map(|object| self.slices.get(object))
     }
+
+    /// Whether the Pods beside an object are known and kept up with.
+    fn hears_pods(&self, object: &ObjectKey) -> bool {
+        self.pods.is_listed(|scope| scope.covers(object) && !self.deaf_to_pods.contains(scope))
+    }
+
+    fn touch_services_of_pods(&mut self, scope: &Scope) {
+        let services = self.services.iter().filter(|service| is_of_pods(service) && scope.covers(&service.object));
+        self.touched.extend(services.map(|service| service.key.clone()));
+    }
+}
+
+/// Whether the endpoints of a Service are Pods that are looked at here: those of other Services are not worth it, nobody waits
+/// for their names.
+fn is_of_pods(service: &Service) -> bool {
+    service.spec == ServiceSpec::Headless && !service.selector.is_empty()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::cluster::{Change, ObjectKey, Scope, Service, Slice};
+use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice};
 
 /// An object that says what it is called.
 pub(super) trait Object {
@@ -18,6 +18,12 @@ impl Object for Service {
 }
 
 impl Object for Slice {
+    fn object(&self) -> &ObjectKey {
+        &self.object
+    }
+}
+
+impl Object for Pod {
     fn object(&self) -> &ObjectKey {
         &self.object
     }
@@ -48,6 +54,10 @@ impl<K> Default for ObjectStore<K> {
 impl<K: Object> ObjectStore<K> {
     pub fn get(&self, key: &ObjectKey) -> Option<&K> {
         self.objects.get(key).map(|stored| &stored.object)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.objects.values().map(|stored| &stored.object)
     }
 
     /// Takes in a change, and tells `changed` of each object that was there before or is there now: the old one, the new

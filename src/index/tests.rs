@@ -1,12 +1,18 @@
 //! The index by itself: objects in any order in, records out.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Change, Endpoint, Port, Protocol, Scope, ServiceSpec, SlicePort};
+use crate::cluster::{
+    Change, ContainerPort, Endpoint, Families, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec, SlicePort,
+    TargetPort, Template, Uid,
+};
 use crate::name::{Label, Name};
 use crate::records::ServiceRecords;
 use crate::table::{TableReader, TableWriter, table};
+
+mod pods;
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
@@ -33,7 +39,10 @@ fn service(text: &str) -> Service {
         object: object(text),
         spec: ServiceSpec::ClusterIp(Vec::new()),
         publish_not_ready: false,
+        not_ready_ordinals: None,
         ports: Vec::new(),
+        selector: Labels::default(),
+        families: Families::BOTH,
     }
 }
 
@@ -47,8 +56,20 @@ impl Service {
     }
 
     fn port(mut self, name: &str, port: u16) -> Self {
-        self.ports.push(Port { owner: owner(name), port });
+        let target = TargetPort::Number(port);
+        self.ports.push(Port { owner: owner(name), port, protocol: Protocol::Tcp, target });
         self
+    }
+
+    /// The port said last leads to the Pods' port of this name.
+    fn to(mut self, name: &str) -> Self {
+        self.ports.last_mut().unwrap().target = TargetPort::Name(name.into());
+        self
+    }
+
+    /// Selects the Pods with the label `app`.
+    fn selects(self, app: &str) -> Self {
+        Self { selector: [("app", app)].into_iter().collect(), ..self }
     }
 
     fn eager(self) -> Self {
@@ -68,7 +89,13 @@ impl Slice {
 
     fn host(mut self, hostname: &str, address: &str) -> Self {
         let hostname = (!hostname.is_empty()).then(|| label(hostname));
-        self.endpoints.push(Endpoint { address: address.parse().unwrap(), hostname, ready: true });
+        self.endpoints.push(Endpoint { address: address.parse().unwrap(), hostname, ready: true, pod: None });
+        self
+    }
+
+    /// The endpoint said last is this Pod.
+    fn is(mut self, pod: &Pod) -> Self {
+        self.endpoints.last_mut().unwrap().pod = pod.uid;
         self
     }
 
@@ -81,6 +108,49 @@ impl Slice {
     fn port(mut self, name: &str, port: u16) -> Self {
         self.ports.push(SlicePort { owner: owner(name), port });
         self
+    }
+}
+
+/// A ready Pod `namespace/name` of a StatefulSet `pg` with the label `app=pg`, to be said more of. Its UUID follows from `uid`.
+fn pod(text: &str, uid: u64, address: &str) -> Pod {
+    let object = object(text);
+    Pod {
+        uid: Uid::parse(&format!("00000000-0000-4000-8000-{uid:012x}")),
+        template: template(&object, "pg", "pg"),
+        own_labels: OwnLabels { name: true, index: true },
+        hostname: Some(label(&object.name)),
+        v4: address.parse().ok(),
+        v6: None,
+        is_ready: true,
+        ready_changed: None,
+        is_terminating: false,
+        is_finished: false,
+        object,
+    }
+}
+
+fn template(object: &ObjectKey, app: &str, subdomain: &str) -> Arc<Template> {
+    let port = ContainerPort { name: "sql".into(), protocol: Protocol::Tcp, port: 5432 };
+    Arc::new(Template {
+        namespace: Arc::clone(&object.namespace),
+        labels: [("app", app), ("tier", "data")].into_iter().collect(),
+        subdomain: Some(subdomain.into()),
+        ports: [port].into(),
+        owner: None,
+    })
+}
+
+impl Pod {
+    fn not_ready(self) -> Self {
+        Self { is_ready: false, ..self }
+    }
+
+    fn terminating(self) -> Self {
+        Self { is_terminating: true, ..self }
+    }
+
+    fn labelled(self, app: &str, subdomain: &str) -> Self {
+        Self { template: template(&self.object, app, subdomain), ..self }
     }
 }
 
@@ -99,6 +169,16 @@ impl Cluster {
 
     fn service(&mut self, change: Change<Service>) -> usize {
         self.apply(Update::Service(Scope::All, change))
+    }
+
+    fn pod(&mut self, change: Change<Pod>) -> usize {
+        self.apply(Update::Pod(Scope::All, change))
+    }
+
+    /// Says that the Pods have been heard in full.
+    fn pods_listed(&mut self) {
+        self.pod(Change::RelistStarted);
+        self.pod(Change::RelistDone);
     }
 
     fn slice(&mut self, change: Change<Slice>) -> usize {

@@ -211,6 +211,8 @@ label! {
         Services = "services",
         /// EndpointSlices.
         EndpointSlices = "endpointslices",
+        /// Pods.
+        Pods = "pods",
     }
 }
 

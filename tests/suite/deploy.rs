@@ -52,7 +52,8 @@ fn configuration(objects: &[Value]) -> Config {
 }
 
 const WATCHED: &str = "[{apiGroups: [''], resources: [services], verbs: [list, watch]},
-    {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}]";
+    {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]},
+    {apiGroups: [''], resources: [pods], verbs: [list, watch]}]";
 
 #[test]
 fn the_base_may_watch_services_and_slices_of_the_cluster_and_nothing_else() {

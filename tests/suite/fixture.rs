@@ -31,6 +31,7 @@ pub fn objects(manifests: &str) -> Vec<(Watched, Vec<u8>)> {
             let watched = match object["kind"].as_str() {
                 Some("Service") => Watched::Services,
                 Some("EndpointSlice") => Watched::EndpointSlices,
+                Some("Pod") => Watched::Pods,
                 other => panic!("kind {other:?} is not watched"),
             };
             (watched, object.to_string().into_bytes())

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use headless_dns::admin::RecordsSource;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{
-    Change, Endpoint, ObjectKey, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, Update, Watched,
-    read_json,
+    Change, Endpoint, Families, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope, Service, ServiceSpec, Slice,
+    SlicePort, TargetPort, Template, Uid, Update, Watched, read_json,
 };
 use headless_dns::export::Records;
 use headless_dns::index::Index;
@@ -30,6 +30,10 @@ const STEPS: usize = 40;
 const NAMESPACES: [&str; 3] = ["db", "web", "eager"];
 const NAMES: [&str; 3] = ["pg", "mix", "one"];
 
+/// Workloads whose Pods Services select, and different Pods that there are.
+const WORKLOADS: u8 = 2;
+const UIDS: u8 = 6;
+
 /// Namespace and name of an object.
 type Place = (usize, usize);
 
@@ -37,6 +41,23 @@ type Place = (usize, usize);
 enum Kind {
     Services,
     Slices,
+    Pods,
+}
+
+/// An endpoint's address, the ordinal of its hostname, whether it is ready, and the Pod that it repeats.
+type SaidEndpoint = (u8, Option<u8>, bool, Option<u8>);
+
+#[derive(Clone, Debug)]
+struct SaidPod {
+    /// Which Pod of this name.
+    uid: u8,
+    workload: u8,
+    /// The Service that it names as its subdomain.
+    subdomain: Option<usize>,
+    address: Option<u8>,
+    is_ready: bool,
+    is_terminating: bool,
+    is_finished: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -46,13 +67,16 @@ enum Said {
         spec: u8,
         publish_not_ready: bool,
         ports: u8,
+        /// The workload whose Pods it selects.
+        selects: Option<u8>,
     },
     Slice {
         place: Place,
         service: Option<usize>,
-        endpoints: Vec<(u8, Option<u8>, bool)>,
+        endpoints: Vec<SaidEndpoint>,
         ports: u8,
     },
+    Pod(Place, SaidPod),
     /// What the object says now cannot be used.
     Malformed(Kind, Place),
     Deleted(Kind, Place),
@@ -76,15 +100,20 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Services), Just(Kind::Slices)]
+    prop_oneof![Just(Kind::Services), Just(Kind::Slices), Just(Kind::Pods)]
 }
 
 fn said() -> impl Strategy<Value = Said> {
-    let endpoints = vec((0..8u8, proptest::option::of(0..3u8), any::<bool>()), 0..4);
+    let endpoint = (0..8u8, proptest::option::of(0..3u8), any::<bool>(), proptest::option::of(0..UIDS));
+    let endpoints = vec(endpoint, 0..4);
+    let selects = proptest::option::of(0..WORKLOADS);
     prop_oneof![
-        3 => (place(), 0..5u8, any::<bool>(), 0..3u8).prop_map(|(place, spec, publish_not_ready, ports)| {
-            Said::Service { place, spec, publish_not_ready, ports }
-        }),
+        3 => (place(), 0..5u8, any::<bool>(), 0..3u8, selects).prop_map(
+            |(place, spec, publish_not_ready, ports, selects)| Said::Service {
+                place, spec, publish_not_ready, ports, selects
+            }
+        ),
+        5 => (place(), pod()).prop_map(|(place, pod)| Said::Pod(place, pod)),
         // The label may name any Service of the namespace, or none: slices move from one to another.
         5 => (place(), proptest::option::of(0..NAMES.len()), endpoints, 0..3u8).prop_map(
             |(place, service, endpoints, ports)| Said::Slice { place, service, endpoints, ports }
@@ -92,6 +121,22 @@ fn said() -> impl Strategy<Value = Said> {
         1 => (kind(), place()).prop_map(|(kind, place)| Said::Malformed(kind, place)),
         2 => (kind(), place()).prop_map(|(kind, place)| Said::Deleted(kind, place)),
     ]
+}
+
+fn pod() -> impl Strategy<Value = SaidPod> {
+    let states = (any::<bool>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.1));
+    let subdomain = proptest::option::of(0..NAMES.len());
+    (0..UIDS, 0..WORKLOADS, subdomain, proptest::option::of(0..8u8), states).prop_map(
+        |(uid, workload, subdomain, address, (is_ready, is_terminating, is_finished))| SaidPod {
+            uid,
+            workload,
+            subdomain,
+            address,
+            is_ready,
+            is_terminating,
+            is_finished,
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -129,26 +174,50 @@ fn addresses() -> BTreeSet<IpAddr> {
     (0..8).map(address).chain([[10, 96, 0, 1], [10, 96, 0, 2]].map(IpAddr::from)).collect()
 }
 
-fn port_owner(number: u8) -> Option<Box<[u8]>> {
-    let protocol = if number.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp };
-    protocol.owner((number > 0).then_some("peer")).unwrap()
+fn port_protocol(number: u8) -> Protocol {
+    if number.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp }
 }
 
-fn service(place: Place, spec: u8, publish_not_ready: bool, ports: u8) -> Service {
+fn port_owner(number: u8) -> Option<Box<[u8]>> {
+    port_protocol(number).owner((number > 0).then_some("peer")).unwrap()
+}
+
+fn uid(number: u8) -> Option<Uid> {
+    Uid::parse(&format!("00000000-0000-4000-8000-0000000000{number:02x}"))
+}
+
+fn workload(number: u8) -> String {
+    format!("workload-{number}")
+}
+
+fn service(place: Place, spec: u8, publish_not_ready: bool, ports: u8, selects: Option<u8>) -> Service {
     let spec = match spec {
         0 => ServiceSpec::ExternalName(Name::parse("pg.db.svc.cluster.local").unwrap()),
         1 => ServiceSpec::ClusterIp(vec![[10, 96, 0, 1 + u8::from(place.1 > 0)].into()]),
         _ => ServiceSpec::Headless,
     };
-    let ports = (0..ports).map(|number| Port { owner: port_owner(number), port: 80 + u16::from(number) }).collect();
-    Service { key: service_key(place), object: key(place), spec, publish_not_ready, ports }
+    let port = |number: u8| {
+        let port = 80 + u16::from(number);
+        Port { owner: port_owner(number), port, protocol: port_protocol(number), target: TargetPort::Number(port) }
+    };
+    Service {
+        key: service_key(place),
+        object: key(place),
+        spec,
+        publish_not_ready,
+        not_ready_ordinals: None,
+        ports: (0..ports).map(port).collect(),
+        selector: selects.map(|number| ("app".to_owned(), workload(number))).into_iter().collect(),
+        families: Families::BOTH,
+    }
 }
 
-fn slice(place: Place, service: Option<usize>, endpoints: &[(u8, Option<u8>, bool)], ports: u8) -> Slice {
-    let endpoint = |(number, hostname, ready): &(u8, Option<u8>, bool)| Endpoint {
+fn slice(place: Place, service: Option<usize>, endpoints: &[SaidEndpoint], ports: u8) -> Slice {
+    let endpoint = |(number, hostname, ready, pod): &SaidEndpoint| Endpoint {
         address: address(*number),
         hostname: hostname.map(|ordinal| label(&format!("pg-{ordinal}"))),
         ready: *ready,
+        pod: pod.and_then(|number| uid(number + UIDS * (place.0 * NAMES.len()) as u8)),
     };
     Slice {
         object: key(place),
@@ -157,6 +226,35 @@ fn slice(place: Place, service: Option<usize>, endpoints: &[(u8, Option<u8>, boo
         ports: (0..ports)
             .map(|number| SlicePort { owner: port_owner(number), port: 5432 + u16::from(number) })
             .collect(),
+    }
+}
+
+fn mirrored(place: Place, said: &SaidPod) -> Pod {
+    let (v4, v6) = match said.address.map(address) {
+        Some(IpAddr::V4(address)) => (Some(address), None),
+        Some(IpAddr::V6(address)) => (None, Some(address)),
+        None => (None, None),
+    };
+    let object = key(place);
+    Pod {
+        // A UUID is one Pod's, and a Pod has one name.
+        uid: uid(said.uid + UIDS * (place.0 * NAMES.len() + place.1) as u8),
+        template: Arc::new(Template {
+            namespace: Arc::clone(&object.namespace),
+            labels: [("app".to_owned(), workload(said.workload))].into_iter().collect(),
+            subdomain: said.subdomain.map(|name| NAMES[name].into()),
+            ports: Box::default(),
+            owner: None,
+        }),
+        own_labels: OwnLabels::default(),
+        hostname: Some(label(&object.name)),
+        v4,
+        v6,
+        is_ready: said.is_ready,
+        ready_changed: None,
+        is_terminating: said.is_terminating,
+        is_finished: said.is_finished,
+        object,
     }
 }
 
@@ -184,18 +282,20 @@ impl Watches {
         match kind {
             Kind::Services => Update::Service(self.scope(namespace), of(change)),
             Kind::Slices => Update::Slice(self.scope(namespace), of(change)),
+            Kind::Pods => Update::Pod(self.scope(namespace), of(change)),
         }
     }
 
     fn update(self, said: &Said) -> Update {
         match said {
-            Said::Service { place, spec, publish_not_ready, ports } => {
-                let service = service(*place, *spec, *publish_not_ready, *ports);
+            Said::Service { place, spec, publish_not_ready, ports, selects } => {
+                let service = service(*place, *spec, *publish_not_ready, *ports, *selects);
                 Update::Service(self.scope(place.0), Change::Apply(service))
             }
             Said::Slice { place, service, endpoints, ports } => {
                 Update::Slice(self.scope(place.0), Change::Apply(slice(*place, *service, endpoints, *ports)))
             }
+            Said::Pod(place, pod) => Update::Pod(self.scope(place.0), Change::Apply(mirrored(*place, pod))),
             Said::Malformed(kind, place) => self.change(kind, place.0, Change::Keep(key(*place))),
             Said::Deleted(kind, place) => self.change(kind, place.0, Change::Delete(key(*place))),
         }
@@ -243,6 +343,7 @@ fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCase
             prop_assert_eq!(moved, u32::from(changed > 0), "the serial moves when something changed");
             prop_assert!(index.take_batch().is_empty(), "a batch is taken once");
             compare(&reader, &model.rebuild(), &addresses()).map_err(TestCaseError::fail)?;
+            model.judge(&reader).map_err(TestCaseError::fail)?;
         }
     }
 
@@ -260,7 +361,7 @@ fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCase
     let (mut one_by_one, other) = table();
     one_by_one.set_synchronised();
     let mut index = Index::default();
-    for update in updates {
+    for update in model.memory().into_iter().chain(updates) {
         index.apply(update);
         one_by_one.publish(index.take_batch());
     }
@@ -285,12 +386,12 @@ fn any_history_ends_in_the_table_of_its_final_objects() {
 #[test]
 fn an_interrupted_relist_loses_nothing_and_the_next_one_removes_what_is_gone() {
     let watches = Watches { cluster_wide: true };
-    let pg = Said::Service { place: (0, 0), spec: 2, publish_not_ready: false, ports: 0 };
-    let mix = Said::Service { place: (0, 1), spec: 2, publish_not_ready: false, ports: 0 };
+    let pg = Said::Service { place: (0, 0), spec: 2, publish_not_ready: false, ports: 0, selects: None };
+    let mix = Said::Service { place: (0, 1), spec: 2, publish_not_ready: false, ports: 0, selects: None };
     let slices = [0, 1].map(|name| Said::Slice {
         place: (0, name),
         service: Some(name),
-        endpoints: vec![(name as u8, Some(0), true)],
+        endpoints: vec![(name as u8, Some(0), true, None)],
         ports: 1,
     });
     let (mut writer, reader) = table();

@@ -20,6 +20,7 @@ mod memory;
 mod mirrored;
 mod oracle;
 mod peers;
+mod pods;
 #[cfg(feature = "sandbox")]
 mod program;
 mod readers;

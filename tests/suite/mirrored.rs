@@ -6,9 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headless_dns::app::mirror;
+use headless_dns::app::{self, mirror};
 use headless_dns::authority::Authority;
-use headless_dns::cluster::{self, Access, Scope, Watched, read_json};
+use headless_dns::cluster::{self, Access, Change, Scope, Selection, Update, Watched, read_json};
+use headless_dns::index;
 use headless_dns::metrics::{Exporter, Format, Metrics, Resource, Transport};
 use headless_dns::readiness::Readiness;
 use headless_dns::sandbox::faults::{self, Fault, Verb};
@@ -70,7 +71,8 @@ impl Mirrored {
         let (client, url) = cluster::connect(&access).await.expect("a kubeconfig");
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
-        let mirror = mirror(client, url, vec![Scope::All], writer, &readiness, Arc::clone(&metrics));
+        let mirrored = app::Mirrored { selection: Selection::of(vec![Scope::All]), index: index::Options::default() };
+        let mirror = mirror(client, url, mirrored, writer, &readiness, Arc::clone(&metrics));
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {
@@ -131,7 +133,14 @@ impl Mirrored {
     /// How the table differs from the objects in the sandbox.
     pub fn difference(&self) -> Option<String> {
         let mut model = Model::default();
-        for (kind, watched) in [(Kind::Service, Watched::Services), (Kind::EndpointSlice, Watched::EndpointSlices)] {
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            model.apply(&Update::Pod(Scope::All, change));
+        }
+        for (kind, watched) in [
+            (Kind::Service, Watched::Services),
+            (Kind::EndpointSlice, Watched::EndpointSlices),
+            (Kind::Pod, Watched::Pods),
+        ] {
             for object in self.sandbox.store().list(kind, None).1 {
                 let (update, problems) = read_json(watched, Scope::All, object.to_string().as_bytes()).expect("JSON");
                 assert!(problems.is_empty(), "{problems:?}");

@@ -1,10 +1,10 @@
 //! The plainest account of what a history of changes leaves: the final objects by name, and a table made of them in one
 //! go. Shared with the fuzz targets.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-use headless_dns::cluster::{Change, ObjectKey, Scope, Service, Slice, Update};
+use headless_dns::cluster::{Change, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice, Update};
 use headless_dns::index::Index;
 use headless_dns::reverse::Prefix;
 use headless_dns::table::{Table, TableReader, table};
@@ -14,6 +14,11 @@ use headless_dns::table::{Table, TableReader, table};
 pub struct Model {
     services: Objects<Service>,
     slices: Objects<Slice>,
+    pods: Objects<Pod>,
+    /// Pods that were there: a slice that repeats one of them counts for nothing.
+    gone: Vec<Pod>,
+    /// The scopes whose Pods have been heard in full.
+    listed: HashSet<Scope>,
 }
 
 struct Objects<K> {
@@ -29,7 +34,8 @@ impl<K> Default for Objects<K> {
 }
 
 impl<K: Clone> Objects<K> {
-    fn apply(&mut self, scope: &Scope, change: &Change<K>, key_of: impl Fn(&K) -> &ObjectKey) {
+    /// Gives the objects that are there no longer, at least not as they were.
+    fn apply(&mut self, scope: &Scope, change: &Change<K>, key_of: impl Fn(&K) -> &ObjectKey) -> Vec<K> {
         let mut name = |key: &ObjectKey| {
             if let Some(named) = self.named.get_mut(scope) {
                 named.insert(key.clone());
@@ -41,27 +47,49 @@ impl<K: Clone> Objects<K> {
             }
             Change::Apply(object) => {
                 name(key_of(object));
-                self.objects.insert(key_of(object).clone(), object.clone());
+                return self.objects.insert(key_of(object).clone(), object.clone()).into_iter().collect();
             }
             Change::Keep(key) => name(key),
-            Change::Delete(key) => {
-                self.objects.remove(key);
-            }
+            Change::Delete(key) => return self.objects.remove(key).into_iter().collect(),
             Change::RelistDone => {
                 if let Some(named) = self.named.remove(scope) {
-                    self.objects.retain(|key, _| named.contains(key) || !scope.covers(key));
+                    let is_gone = |key: &ObjectKey, _: &mut K| !named.contains(key) && scope.covers(key);
+                    return self.objects.extract_if(.., is_gone).map(|(_, object)| object).collect();
                 }
             }
         }
+        Vec::new()
     }
 }
 
 impl Model {
     pub fn apply(&mut self, update: &Update) {
         match update {
-            Update::Service(scope, change) => self.services.apply(scope, change, |service| &service.object),
-            Update::Slice(scope, change) => self.slices.apply(scope, change, |slice| &slice.object),
+            Update::Service(scope, change) => {
+                self.services.apply(scope, change, |service| &service.object);
+            }
+            Update::Slice(scope, change) => {
+                self.slices.apply(scope, change, |slice| &slice.object);
+            }
+            Update::Pod(scope, change) => {
+                self.gone.extend(self.pods.apply(scope, change, |pod| &pod.object));
+                if matches!(change, Change::RelistDone) {
+                    self.listed.insert(scope.clone());
+                }
+            }
         }
+    }
+
+    /// What has to be known besides the objects: which Pods there were, and where all of them have been heard of.
+    pub fn memory(&self) -> Vec<Update> {
+        let gone = self.gone.iter().flat_map(|pod| {
+            [Change::Apply(pod.clone()), Change::Delete(pod.object.clone())]
+                .map(|change| Update::Pod(Scope::All, change))
+        });
+        let listed = self.listed.iter().flat_map(|scope| {
+            [Change::RelistStarted, Change::RelistDone].map(|change| Update::Pod(scope.clone(), change))
+        });
+        gone.chain(listed).collect()
     }
 
     /// The objects, each told of once.
@@ -69,13 +97,48 @@ impl Model {
         let services = self.services.objects.values().cloned();
         let services = services.map(|service| Update::Service(Scope::All, Change::Apply(service)));
         let slices = self.slices.objects.values().cloned();
-        services.chain(slices.map(|slice| Update::Slice(Scope::All, Change::Apply(slice)))).collect()
+        let slices = slices.map(|slice| Update::Slice(Scope::All, Change::Apply(slice)));
+        let pods = self.pods.objects.values().cloned();
+        let pods = pods.map(|pod| Update::Pod(Scope::All, Change::Apply(pod)));
+        services.chain(slices).chain(pods).collect()
+    }
+
+    /// Holds the addresses of every headless Service in a table against what its objects allow, found in the plainest way.
+    ///
+    /// # Errors
+    /// The first Service whose bare name has another set of addresses.
+    pub fn judge(&self, table: &TableReader) -> Result<(), String> {
+        let table = table.pin();
+        for service in self.services.objects.values().filter(|service| service.spec == ServiceSpec::Headless) {
+            let asks_pods =
+                !service.selector.is_empty() && self.listed.iter().any(|scope| scope.covers(&service.object));
+            let mut expected = BTreeSet::new();
+            for slice in self.slices.objects.values().filter(|slice| slice.service.as_ref() == Some(&service.key)) {
+                for endpoint in &slice.endpoints {
+                    let is_known = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod;
+                    let speaks_for_itself = self.pods.objects.values().chain(&self.gone).any(is_known);
+                    if (endpoint.ready || service.publish_not_ready) && !(asks_pods && speaks_for_itself) {
+                        expected.insert(endpoint.address);
+                    }
+                }
+            }
+            for pod in self.pods.objects.values().filter(|pod| asks_pods && pod.is_selected_by(&service.selector)) {
+                let is_ready = (pod.is_ready && !pod.is_terminating) || service.publish_not_ready;
+                if pod.object.namespace == service.object.namespace && is_ready && !pod.is_finished {
+                    expected.extend(pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.map(IpAddr::V6)));
+                }
+            }
+            let records = table.service(service.key.as_wire());
+            let found: BTreeSet<_> = records.into_iter().flat_map(|records| records.addresses.iter()).collect();
+            same(&format!("addresses of {}", service.object), &found, &expected)?;
+        }
+        Ok(())
     }
 
     /// A table of the objects.
     pub fn rebuild(&self) -> TableReader {
         let mut index = Index::default();
-        self.updates().into_iter().for_each(|update| index.apply(update));
+        self.memory().into_iter().chain(self.updates()).for_each(|update| index.apply(update));
         let (mut writer, reader) = table();
         writer.publish(index.take_batch());
         reader

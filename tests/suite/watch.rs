@@ -398,12 +398,12 @@ async fn an_outage_is_over_when_the_watches_are_back_and_the_next_one_is_told_to
     for outages in 1..=2 {
         let down = mirrored.inject(Fault::Down { milliseconds: None });
         mirrored.until("told of", |mirrored| mirrored.warnings().len() == outages).await;
-        for resource in ["services", "endpointslices"] {
+        for resource in ["services", "endpointslices", "pods"] {
             mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") >= outages as u64).await;
         }
         mirrored.sandbox.faults().remove(down);
         // Nothing changes in the cluster.
-        let recoveries = 2 * outages;
+        let recoveries = 3 * outages;
         mirrored.until("over", |mirrored| mirrored.told("the watch works again") == recoveries).await;
     }
 }

@@ -1,0 +1,391 @@
+//! Pods, cut down to what makes endpoints of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+
+use super::incoming::{Kind, Raw, RawMetadata, RawOwner};
+use super::labels::Labels;
+use super::service::Protocol;
+use super::tolerant::Field;
+use super::{Change, ObjectKey, Scope, Uid, Update, Watched};
+use crate::name::Label;
+
+/// The label by which a StatefulSet's Pod carries its own name.
+pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+/// The label by which it carries its ordinal.
+pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
+
+/// What is served of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    pub object: ObjectKey,
+    pub uid: Option<Uid>,
+    pub template: Arc<Template>,
+    /// Which of its labels follow from its name, and stand in no template for that reason.
+    pub own_labels: OwnLabels,
+    pub hostname: Option<Label>,
+    /// The first address of each family, as in an EndpointSlice.
+    pub v4: Option<Ipv4Addr>,
+    pub v6: Option<Ipv6Addr>,
+    pub is_ready: bool,
+    /// When it became what `is_ready` says, in seconds since 1970.
+    pub ready_changed: Option<i64>,
+    /// Somebody has deleted it, and it is about to go.
+    pub is_terminating: bool,
+    /// It has come to its end, in success or not, and will not run again.
+    pub is_finished: bool,
+}
+
+/// What the Pods of one workload have in common. Kept once for all of them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Template {
+    pub namespace: Arc<str>,
+    /// All labels but those of [`OwnLabels`].
+    pub labels: Labels,
+    pub subdomain: Option<Box<str>>,
+    pub ports: Box<[ContainerPort]>,
+    /// Kind and name of the controller.
+    pub owner: Option<(Box<str>, Box<str>)>,
+}
+
+/// A port that a container gives a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContainerPort {
+    pub name: Box<str>,
+    pub protocol: Protocol,
+    pub port: u16,
+}
+
+/// The labels in which each Pod of a StatefulSet differs from the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLabels {
+    /// [`POD_NAME`] is the Pod's name.
+    pub name: bool,
+    /// [`POD_INDEX`] is the last part of it.
+    pub index: bool,
+}
+
+impl OwnLabels {
+    pub fn is_key(key: &str) -> bool {
+        matches!(key, POD_NAME | POD_INDEX)
+    }
+}
+
+impl Pod {
+    pub fn label(&self, key: &str) -> Option<&str> {
+        match key {
+            POD_NAME if self.own_labels.name => Some(&self.object.name),
+            POD_INDEX if self.own_labels.index => ordinal(&self.object.name),
+            _ => self.template.labels.get(key),
+        }
+    }
+
+    /// Whether it has all of the labels.
+    pub fn is_selected_by(&self, selector: &Labels) -> bool {
+        selector.iter().all(|(key, value)| self.label(key) == Some(value))
+    }
+
+    /// Whether it has been given an address yet.
+    pub fn has_address(&self) -> bool {
+        self.v4.is_some() || self.v6.is_some()
+    }
+}
+
+/// What stands behind the last dash of a Pod's name.
+fn ordinal(name: &str) -> Option<&str> {
+    name.rsplit_once('-').map(|(_, ordinal)| ordinal)
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPod {
+    metadata: Field<RawMetadata>,
+    spec: Field<RawSpec>,
+    status: Field<RawStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawSpec {
+    hostname: Field<String>,
+    subdomain: Field<String>,
+    containers: Field<Vec<Field<RawContainer>>>,
+    init_containers: Field<Vec<Field<RawContainer>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawContainer {
+    restart_policy: Field<String>,
+    ports: Field<Vec<Field<RawContainerPort>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawContainerPort {
+    name: Field<String>,
+    protocol: Field<Protocol>,
+    container_port: Field<u16>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawStatus {
+    phase: Field<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Field<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Field<Vec<Field<RawPodIp>>>,
+    conditions: Field<Vec<Field<RawCondition>>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RawPodIp {
+    ip: Field<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawCondition {
+    r#type: Field<String>,
+    status: Field<String>,
+    last_transition_time: Field<String>,
+}
+
+impl Raw for RawPod {
+    fn metadata(&self) -> &Field<RawMetadata> {
+        &self.metadata
+    }
+}
+
+impl Kind for Pod {
+    const WATCHED: Watched = Watched::Pods;
+    type Raw = RawPod;
+
+    fn update(scope: Scope, change: Change<Self>) -> Update {
+        Update::Pod(scope, change)
+    }
+
+    fn read(object: ObjectKey, raw: RawPod, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+        let metadata = raw.metadata.required("metadata")?;
+        let spec = raw.spec.required("spec")?;
+        let status = raw.status.optional("status")?.unwrap_or_default();
+
+        let labels = Labels::read(metadata.labels, "metadata.labels")?;
+        let own_labels = OwnLabels {
+            name: labels.get(POD_NAME) == Some(&*object.name),
+            index: labels.get(POD_INDEX).is_some_and(|index| ordinal(&object.name) == Some(index)),
+        };
+        let is_own = |key: &str| (key == POD_NAME && own_labels.name) || (key == POD_INDEX && own_labels.index);
+        let hostname = match spec.hostname.optional("spec.hostname")?.filter(|hostname| !hostname.is_empty()) {
+            None => None,
+            Some(hostname) => Some(Label::parse(&hostname).map_err(|error| format!("spec.hostname: {error}"))?),
+        };
+        let subdomain = spec.subdomain.optional("spec.subdomain")?.filter(|subdomain| !subdomain.is_empty());
+        let template = Template {
+            namespace: Arc::clone(&object.namespace),
+            labels: labels.iter().filter(|(key, _)| !is_own(key)).collect(),
+            subdomain: subdomain.map(Into::into),
+            ports: named_ports(spec.containers, spec.init_containers, warn)?,
+            owner: owner(metadata.owner_references, warn),
+        };
+        let (v4, v6) = addresses(status.pod_ips, status.pod_ip)?;
+        let phase = status.phase.optional("status.phase")?;
+        let (is_ready, ready_changed) = readiness(status.conditions, warn);
+        Ok(Self {
+            uid: metadata.uid.optional("metadata.uid")?.as_deref().and_then(Uid::parse),
+            object,
+            template: Arc::new(template),
+            own_labels,
+            hostname,
+            v4,
+            v6,
+            is_ready,
+            ready_changed,
+            is_terminating: metadata.deletion_timestamp.optional("metadata.deletionTimestamp")?.is_some(),
+            is_finished: matches!(phase.as_deref(), Some("Succeeded" | "Failed")),
+        })
+    }
+}
+
+/// The ports that have names, in the order in which a Service's `targetPort` looks for one: those of the containers, then
+/// those of sidecars, which are init containers that go on.
+fn named_ports(
+    containers: Field<Vec<Field<RawContainer>>>,
+    init_containers: Field<Vec<Field<RawContainer>>>,
+    warn: &mut dyn FnMut(String),
+) -> Result<Box<[ContainerPort]>, String> {
+    let mut ports = Vec::new();
+    for (field, containers, is_init) in
+        [("spec.containers", containers, false), ("spec.initContainers", init_containers, true)]
+    {
+        for (i, container) in containers.optional(field)?.unwrap_or_default().into_iter().enumerate() {
+            let container = container.required(&format!("{field}[{i}]"))?;
+            let restarts = container.restart_policy.optional(&format!("{field}[{i}].restartPolicy"))?;
+            if is_init && restarts.as_deref() != Some("Always") {
+                continue;
+            }
+            let listed = container.ports.optional(&format!("{field}[{i}].ports"))?.unwrap_or_default();
+            for (j, port) in listed.into_iter().enumerate() {
+                match port.required("the port").and_then(ContainerPort::read) {
+                    Ok(port) => ports.extend(port),
+                    Err(error) => warn(format!("{field}[{i}].ports[{j}]: {error}")),
+                }
+            }
+        }
+    }
+    Ok(ports.into())
+}
+
+impl ContainerPort {
+    /// None for a port without a name, which nothing asks for.
+    fn read(raw: RawContainerPort) -> Result<Option<Self>, String> {
+        let Some(name) = raw.name.optional("name")?.filter(|name| !name.is_empty()) else { return Ok(None) };
+        let protocol = raw.protocol.optional("protocol")?.unwrap_or_default();
+        Ok(Some(Self { name: name.into(), protocol, port: raw.container_port.required("containerPort")? }))
+    }
+}
+
+/// Kind and name of the owner that manages the Pod. It is told to people alone, so one that cannot be read is none.
+fn owner(owners: Field<Vec<Field<RawOwner>>>, warn: &mut dyn FnMut(String)) -> Option<(Box<str>, Box<str>)> {
+    let read = || {
+        for owner in owners.optional("metadata.ownerReferences")?.unwrap_or_default() {
+            let owner = owner.required("an entry of metadata.ownerReferences")?;
+            if owner.controller.optional("metadata.ownerReferences.controller")? == Some(true) {
+                let kind = owner.kind.required("metadata.ownerReferences.kind")?;
+                return Ok(Some((kind.into(), owner.name.required("metadata.ownerReferences.name")?.into())));
+            }
+        }
+        Ok(None)
+    };
+    read().unwrap_or_else(|problem: String| {
+        warn(problem);
+        None
+    })
+}
+
+/// The first address of each family.
+fn addresses(
+    all: Field<Vec<Field<RawPodIp>>>,
+    one: Field<String>,
+) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), String> {
+    let mut texts = Vec::new();
+    for entry in all.optional("status.podIPs")?.unwrap_or_default() {
+        texts.push(entry.required("an entry of status.podIPs")?.ip.required("status.podIPs.ip")?);
+    }
+    if texts.is_empty() {
+        texts.extend(one.optional("status.podIP")?.filter(|text| !text.is_empty()));
+    }
+    let (mut v4, mut v6) = (None, None);
+    for text in texts {
+        match text.parse().map_err(|_| format!("status.podIPs: {text:?} is no IP address"))? {
+            IpAddr::V4(address) => v4 = v4.or(Some(address)),
+            IpAddr::V6(address) => v6 = v6.or(Some(address)),
+        }
+    }
+    Ok((v4, v6))
+}
+
+/// Whether the condition `Ready` is true, and since when it is what it is.
+fn readiness(conditions: Field<Vec<Field<RawCondition>>>, warn: &mut dyn FnMut(String)) -> (bool, Option<i64>) {
+    let read = || {
+        for condition in conditions.optional("status.conditions")?.unwrap_or_default() {
+            let condition = condition.required("an entry of status.conditions")?;
+            if condition.r#type.required("status.conditions.type")? == "Ready" {
+                let status = condition.status.required("status.conditions.status")?;
+                let changed = condition.last_transition_time.optional("status.conditions.lastTransitionTime")?;
+                let changed = changed.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);
+                return Ok((status == "True", changed));
+            }
+        }
+        Ok((false, None))
+    };
+    read().unwrap_or_else(|problem: String| {
+        // Not ready, as a Pod is that says nothing.
+        warn(problem);
+        (false, None)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::read_json;
+
+    fn read(json: &str) -> (Option<Pod>, Vec<String>) {
+        let (update, problems) = read_json(Watched::Pods, Scope::All, json.as_bytes()).unwrap();
+        match update {
+            Update::Pod(_, Change::Apply(pod)) => (Some(pod), problems),
+            _ => (None, problems),
+        }
+    }
+
+    const PG_0: &str = r#"{
+        "metadata": {
+            "namespace": "db", "name": "pg-0", "uid": "0b0f4f6e-7c2c-4f0e-9d0a-2f8f3a1f8a01",
+            "labels": {"app": "pg", "statefulset.kubernetes.io/pod-name": "pg-0", "apps.kubernetes.io/pod-index": "0"},
+            "ownerReferences": [{"kind": "StatefulSet", "name": "pg", "controller": true}]
+        },
+        "spec": {
+            "hostname": "pg-0", "subdomain": "pg",
+            "containers": [{"ports": [{"containerPort": 80}, {"name": "sql", "containerPort": 5432}]}],
+            "initContainers": [
+                {"ports": [{"name": "setup", "containerPort": 1}]},
+                {"restartPolicy": "Always", "ports": [{"name": "metrics", "containerPort": 9100, "protocol": "UDP"}]}
+            ]
+        },
+        "status": {
+            "phase": "Running", "podIP": "10.1.0.10", "podIPs": [{"ip": "10.1.0.10"}, {"ip": "fd00::a"}, {"ip": "10.1.0.99"}],
+            "conditions": [
+                {"type": "Initialized", "status": "True"},
+                {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-20T10:00:00Z"}
+            ]
+        }
+    }"#;
+
+    #[test]
+    fn a_pod_is_read_with_what_makes_an_endpoint_of_it() {
+        let (pod, problems) = read(PG_0);
+        let pod = pod.unwrap();
+        assert_eq!(problems, [""; 0]);
+        assert_eq!((pod.v4, pod.v6), (Some([10, 1, 0, 10].into()), "fd00::a".parse().ok()));
+        assert!(!pod.is_ready && !pod.is_terminating && !pod.is_finished);
+        assert_eq!(pod.ready_changed, Some(1_795_168_800));
+        let ports: Vec<_> = pod.template.ports.iter().map(|port| (&*port.name, port.port)).collect();
+        assert_eq!(ports, [("sql", 5432), ("metrics", 9100)]);
+        assert_eq!(pod.template.owner, Some(("StatefulSet".into(), "pg".into())));
+    }
+
+    #[test]
+    fn the_labels_that_follow_from_a_name_are_kept_with_the_name() {
+        let (pod, _) = read(PG_0);
+        let pod = pod.unwrap();
+        assert_eq!(pod.template.labels.iter().collect::<Vec<_>>(), [("app", "pg")]);
+        assert_eq!(
+            [pod.label(POD_NAME), pod.label(POD_INDEX), pod.label("app")],
+            [Some("pg-0"), Some("0"), Some("pg")]
+        );
+        let (pod, _) = read(&PG_0.replace(r#"pod-index": "0""#, r#"pod-index": "7""#));
+        assert_eq!(pod.unwrap().label(POD_INDEX), Some("7"), "one that does not follow is kept as it is");
+    }
+
+    #[test]
+    fn a_pod_with_a_wrong_field_is_kept_as_it_was_or_costs_that_field() {
+        for (wrong, problem) in [
+            (PG_0.replace(r#""10.1.0.10"}"#, r#""10.1.0"}"#), r#"status.podIPs: "10.1.0" is no IP address"#),
+            (
+                PG_0.replace(r#""app": "pg""#, r#""app": 7"#),
+                "metadata.labels[app] is a number, or not one that is allowed",
+            ),
+        ] {
+            assert_eq!(read(&wrong), (None, vec![problem.to_owned()]));
+        }
+        let (pod, problems) = read(&PG_0.replace(r#""status": "False""#, r#""status": {}"#));
+        assert!(pod.is_some_and(|pod| !pod.is_ready));
+        assert_eq!(problems, ["status.conditions.status is an object"]);
+    }
+}

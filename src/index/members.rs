@@ -1,0 +1,176 @@
+//! Which Pods each Service selects, kept as both come and go.
+//!
+//! Pods of one workload share a template and with it their labels, so selectors are held against templates: ten thousand
+//! StatefulSets are ten thousand templates, however many Pods they have. A selector is looked up by one of its labels, its
+//! *anchor*, so that neither a new Service nor a new template is held against all others.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::cluster::{Labels, ObjectKey, OwnLabels, Pod, Template};
+use crate::records::ServiceKey;
+
+/// A label with its namespace, hashed: two that collide cost a comparison more.
+type Pair = u64;
+
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    templates: HashMap<Arc<Template>, Group, RandomState>,
+    templates_with: HashMap<Pair, Vec<Arc<Template>>, RandomState>,
+    selectors: HashMap<ServiceKey, Selector, RandomState>,
+    /// Services by their anchor.
+    anchored: HashMap<Pair, BTreeSet<ServiceKey>, RandomState>,
+    pairs: RandomState,
+}
+
+/// The Pods of one template, and the Services that may select them: all or, by the labels that each Pod has for itself, some.
+#[derive(Debug, Default)]
+struct Group {
+    pods: BTreeSet<ObjectKey>,
+    services: BTreeSet<ServiceKey>,
+}
+
+#[derive(Debug)]
+struct Selector {
+    namespace: Arc<str>,
+    labels: Labels,
+    anchor: Pair,
+    templates: Vec<Arc<Template>>,
+}
+
+impl Members {
+    /// The template equal to this one that is kept already, if there is one.
+    pub fn shared(&self, template: &Arc<Template>) -> Arc<Template> {
+        let known = self.templates.get_key_value(template).map(|(known, _)| known);
+        Arc::clone(known.unwrap_or(template))
+    }
+
+    pub fn add_pod(&mut self, pod: &Pod) {
+        if !self.templates.contains_key(&pod.template) {
+            self.add_template(&pod.template);
+        }
+        if let Some(group) = self.templates.get_mut(&pod.template) {
+            group.pods.insert(pod.object.clone());
+        }
+    }
+
+    pub fn remove_pod(&mut self, pod: &Pod) {
+        let Some(group) = self.templates.get_mut(&pod.template) else { return };
+        group.pods.remove(&pod.object);
+        if group.pods.is_empty() {
+            self.remove_template(&pod.template);
+        }
+    }
+
+    /// The Services that select a Pod, which has been added.
+    pub fn services_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a ServiceKey> {
+        let services = self.templates.get(&pod.template).into_iter().flat_map(|group| &group.services);
+        services.filter(|key| self.selectors.get(*key).is_some_and(|selector| pod.is_selected_by(&selector.labels)))
+    }
+
+    pub fn add_service(&mut self, key: &ServiceKey, namespace: &Arc<str>, selector: &Labels) {
+        let anchor = self.anchor(namespace, selector);
+        let candidates = self.templates_with.get(&anchor).into_iter().flatten();
+        let templates: Vec<_> =
+            candidates.filter(|template| may_select(namespace, selector, template)).cloned().collect();
+        for template in &templates {
+            if let Some(group) = self.templates.get_mut(template) {
+                group.services.insert(key.clone());
+            }
+        }
+        self.anchored.entry(anchor).or_default().insert(key.clone());
+        let selector = Selector { namespace: Arc::clone(namespace), labels: selector.clone(), anchor, templates };
+        self.selectors.insert(key.clone(), selector);
+    }
+
+    pub fn remove_service(&mut self, key: &ServiceKey) {
+        let Some(selector) = self.selectors.remove(key) else { return };
+        for template in &selector.templates {
+            if let Some(group) = self.templates.get_mut(template) {
+                group.services.remove(key);
+            }
+        }
+        if let Some(services) = self.anchored.get_mut(&selector.anchor) {
+            services.remove(key);
+            if services.is_empty() {
+                self.anchored.remove(&selector.anchor);
+            }
+        }
+    }
+
+    /// The Pods that a Service may select, by their templates.
+    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, &BTreeSet<ObjectKey>)> {
+        let templates = self.selectors.get(service).into_iter().flat_map(|selector| &selector.templates);
+        templates.filter_map(|template| Some((&**template, &self.templates.get(template)?.pods)))
+    }
+
+    /// Whether nothing is kept of any Pod or Service.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        let Self { templates, templates_with, selectors, anchored, .. } = self;
+        templates.is_empty() && templates_with.is_empty() && selectors.is_empty() && anchored.is_empty()
+    }
+
+    fn add_template(&mut self, template: &Arc<Template>) {
+        let mut group = Group::default();
+        for pair in self.pairs_of(template) {
+            for key in self.anchored.get(&pair).into_iter().flatten() {
+                if let Some(selector) = self.selectors.get_mut(key)
+                    && may_select(&selector.namespace, &selector.labels, template)
+                    && group.services.insert(key.clone())
+                {
+                    selector.templates.push(Arc::clone(template));
+                }
+            }
+            self.templates_with.entry(pair).or_default().push(Arc::clone(template));
+        }
+        self.templates.insert(Arc::clone(template), group);
+    }
+
+    fn remove_template(&mut self, template: &Arc<Template>) {
+        let Some((template, group)) = self.templates.remove_entry(template) else { return };
+        for key in &group.services {
+            if let Some(selector) = self.selectors.get_mut(key) {
+                selector.templates.retain(|other| *other != template);
+            }
+        }
+        for pair in self.pairs_of(&template) {
+            if let Some(templates) = self.templates_with.get_mut(&pair) {
+                templates.retain(|other| *other != template);
+                if templates.is_empty() {
+                    self.templates_with.remove(&pair);
+                }
+            }
+        }
+    }
+
+    /// The label of a selector that the fewest others are looked up by. One that asks only for what each Pod has for itself
+    /// is looked up by its namespace.
+    fn anchor(&self, namespace: &str, selector: &Labels) -> Pair {
+        let shared = selector.iter().filter(|(key, _)| !OwnLabels::is_key(key));
+        let pairs = shared.map(|(key, value)| self.pair(namespace, key, value));
+        let crowd = |pair: &Pair| {
+            (self.anchored.get(pair).map_or(0, BTreeSet::len), self.templates_with.get(pair).map_or(0, Vec::len))
+        };
+        pairs.min_by_key(crowd).unwrap_or_else(|| self.pair(namespace, "", ""))
+    }
+
+    /// All that a selector may be looked up by to find this template.
+    fn pairs_of(&self, template: &Template) -> BTreeSet<Pair> {
+        let labels = template.labels.iter().chain([("", "")]);
+        labels.map(|(key, value)| self.pair(&template.namespace, key, value)).collect()
+    }
+
+    fn pair(&self, namespace: &str, key: &str, value: &str) -> Pair {
+        self.pairs.hash_one((namespace, key, value))
+    }
+}
+
+/// Whether a selector selects Pods of this template, unless it asks for another label that they have each for themselves.
+fn may_select(namespace: &str, selector: &Labels, template: &Template) -> bool {
+    *namespace == *template.namespace
+        && selector.iter().all(|(key, value)| OwnLabels::is_key(key) || template.labels.get(key) == Some(value))
+}

@@ -1,0 +1,102 @@
+//! The Pods as the watch describes them, and for which endpoints they are the truth.
+//!
+//! Kubernetes' EndpointSlice controller repeats in its slices what Pods say, a while later. Where a Pod is mirrored here, what
+//! it says itself counts, and what a slice says of the same Pod does not; each Pod has one source at any time. That one of
+//! them is gone counts just the same: it is remembered until no slice repeats the Pod any more.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+
+use super::members::Members;
+use super::store::ObjectStore;
+use crate::cluster::{Change, Pod, Scope, Uid};
+use crate::records::ServiceKey;
+
+#[derive(Debug, Default)]
+pub(super) struct Pods {
+    pub store: ObjectStore<Pod>,
+    pub members: Members,
+    mirrored: HashSet<Uid, RandomState>,
+    gone: HashMap<Uid, Gone, RandomState>,
+    /// The scopes whose Pods have been heard in full once.
+    listed: HashSet<Scope, RandomState>,
+}
+
+/// A Pod that was mirrored.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    /// It was about to go when it went. Else it may have lost the label by which it was watched and live on, and a slice that
+    /// goes on repeating it is right after all.
+    was_terminating: bool,
+    /// Rounds of [`Pods::forget`] since.
+    age: u8,
+}
+
+/// Rounds of [`Pods::forget`] that one that is gone is remembered at least: a slice may say late that it was there.
+const REMEMBERED: u8 = 2;
+
+impl Pods {
+    /// Takes in a change, and tells `touched` of the Services whose Pods it changes. True if from now on the Pods of the
+    /// scope are known, and were not before.
+    pub fn apply(&mut self, scope: &Scope, mut change: Change<Pod>, mut touched: impl FnMut(&ServiceKey)) -> bool {
+        let Self { store, members, mirrored, gone, listed } = self;
+        if let Change::Apply(pod) = &mut change {
+            pod.template = members.shared(&pod.template);
+        }
+        let is_listed = matches!(change, Change::RelistDone);
+        store.apply(scope, change, |old, new| {
+            if old == new {
+                return;
+            }
+            if let Some(old) = old {
+                members.services_of(old).for_each(&mut touched);
+                members.remove_pod(old);
+                if let Some(uid) = old.uid {
+                    mirrored.remove(&uid);
+                    gone.insert(uid, Gone { was_terminating: old.is_terminating, age: 0 });
+                }
+            }
+            if let Some(new) = new {
+                members.add_pod(new);
+                members.services_of(new).for_each(&mut touched);
+                if let Some(uid) = new.uid {
+                    mirrored.insert(uid);
+                    gone.remove(&uid);
+                }
+            }
+        });
+        is_listed && listed.insert(scope.clone())
+    }
+
+    /// Whether the Pods of this namespace have been heard of in full.
+    pub fn is_listed(&self, covers: impl Fn(&Scope) -> bool) -> bool {
+        self.listed.iter().any(covers)
+    }
+
+    /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.
+    pub fn supersede(&self, pod: Uid) -> bool {
+        self.mirrored.contains(&pod) || self.gone.contains_key(&pod)
+    }
+
+    /// Whether there is anything that [`Pods::forget`] could forget.
+    pub fn remember_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// Forgets the Pods that went some rounds ago, but for those that surely went and are still `repeated` by a slice. Gives
+    /// those that count again where they are.
+    pub fn forget(&mut self, repeated: &HashSet<Uid, RandomState>) -> HashSet<Uid, RandomState> {
+        let mut forgotten = HashSet::default();
+        self.gone.retain(|uid, gone| {
+            gone.age = gone.age.saturating_add(1);
+            let is_repeated = repeated.contains(uid);
+            let stays = gone.age < REMEMBERED || (gone.was_terminating && is_repeated);
+            if !stays && is_repeated {
+                forgotten.insert(*uid);
+            }
+            stays
+        });
+        forgotten
+    }
+}

@@ -1,0 +1,212 @@
+//! Where the controller's slices are a moment behind the Pods.
+
+use super::*;
+
+fn pg() -> Service {
+    service("db/pg").headless().selects("pg").port("sql", 80).to("sql")
+}
+
+fn pod_0() -> Pod {
+    pod("db/pg-0", 1, "10.0.0.1")
+}
+
+/// The slice that the controller writes of a Pod.
+fn repeats(pod: &Pod) -> Slice {
+    let slice = slice("db/pg-x").of("db/pg").port("sql", 5432);
+    let slice = slice.host(&pod.object.name, &pod.v4.unwrap().to_string()).is(pod);
+    if pod.is_ready && !pod.is_terminating { slice } else { slice.not_ready() }
+}
+
+fn cluster() -> Cluster {
+    let mut cluster = Cluster::new();
+    cluster.service(Change::Apply(pg()));
+    cluster.pods_listed();
+    cluster
+}
+
+#[test]
+fn a_pod_is_answered_before_any_slice_repeats_it() {
+    let mut cluster = cluster();
+    assert_eq!(cluster.pod(Change::Apply(pod_0())), 1);
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    let records = cluster.records("db/pg").unwrap();
+    assert_eq!(records.all_srv.iter().map(|srv| srv.port).collect::<Vec<_>>(), [5432], "its own port of that name");
+    assert_eq!(cluster.slice(Change::Apply(repeats(&pod_0()))), 0, "and the slice says nothing new");
+    assert_eq!(cluster.pod(Change::Apply(pod_0().not_ready())), 1);
+    assert_eq!(cluster.hosts("db/pg"), [""; 0]);
+}
+
+/// The conditions of the EndpointSlice controller.
+#[test]
+fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {
+    let finished = Pod { is_finished: true, ..pod_0() };
+    let elsewhere = pod_0().labelled("pg", "other");
+    let unnamed = Pod { hostname: None, ..pod_0() };
+    let nowhere = Pod { v4: None, ..pod_0() };
+    let dual = Pod { v6: "fd00::1".parse().ok(), ..pod_0() };
+    for (pod, plain, eager) in [
+        (pod_0(), vec!["pg-0=10.0.0.1"], vec!["pg-0=10.0.0.1"]),
+        (pod_0().not_ready(), vec![], vec!["pg-0=10.0.0.1"]),
+        (pod_0().terminating(), vec![], vec!["pg-0=10.0.0.1"]),
+        (finished, vec![], vec![]),
+        (nowhere, vec![], vec![]),
+        (elsewhere, vec!["10-0-0-1=10.0.0.1"], vec!["10-0-0-1=10.0.0.1"]),
+        (unnamed, vec!["10-0-0-1=10.0.0.1"], vec!["10-0-0-1=10.0.0.1"]),
+        (pod_0().labelled("other", "pg"), vec![], vec![]),
+        (dual, vec!["pg-0=10.0.0.1,fd00::1"], vec!["pg-0=10.0.0.1,fd00::1"]),
+    ] {
+        let mut cluster = cluster();
+        cluster.pod(Change::Apply(pod.clone()));
+        assert_eq!(cluster.hosts("db/pg"), plain, "{pod:?}");
+        cluster.service(Change::Apply(pg().eager()));
+        assert_eq!(cluster.hosts("db/pg"), eager, "{pod:?}, published before it is ready");
+    }
+}
+
+#[test]
+fn a_service_has_the_families_that_it_names() {
+    let mut cluster = cluster();
+    cluster.pod(Change::Apply(Pod { v6: "fd00::1".parse().ok(), ..pod_0() }));
+    for (v4, v6, hosts) in [(true, false, "pg-0=10.0.0.1"), (false, true, "pg-0=fd00::1")] {
+        cluster.service(Change::Apply(Service { families: Families { v4, v6 }, ..pg() }));
+        assert_eq!(cluster.hosts("db/pg"), [hosts]);
+    }
+}
+
+#[test]
+fn a_pod_that_is_gone_stays_gone_though_a_slice_repeats_it_for_a_while() {
+    let mut cluster = cluster();
+    cluster.slice(Change::Apply(repeats(&pod_0())));
+    cluster.pod(Change::Apply(pod_0()));
+    cluster.pod(Change::Apply(pod_0().terminating()));
+    cluster.pod(Change::Delete(object("db/pg-0")));
+    assert_eq!(cluster.hosts("db/pg"), [""; 0]);
+    // Its successor, which the slices do not have yet.
+    cluster.pod(Change::Apply(pod("db/pg-0", 2, "10.0.0.2")));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.2"]);
+    for _ in 0..5 {
+        cluster.index.forget_gone_pods();
+        cluster.writer.publish(cluster.index.take_batch());
+        assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.2"], "it was about to go, and went");
+    }
+    assert!(cluster.index.pods.remember_gone());
+    cluster.slice(Change::Apply(repeats(&pod("db/pg-0", 2, "10.0.0.2"))));
+    cluster.index.forget_gone_pods();
+    assert!(!cluster.index.pods.remember_gone(), "nothing repeats it any more");
+}
+
+#[test]
+fn a_pod_that_lost_its_label_and_lives_on_is_its_slices_again() {
+    let mut cluster = cluster();
+    cluster.slice(Change::Apply(repeats(&pod_0())));
+    cluster.pod(Change::Apply(pod_0()));
+    cluster.pod(Change::Delete(object("db/pg-0")));
+    cluster.index.forget_gone_pods();
+    cluster.writer.publish(cluster.index.take_batch());
+    assert_eq!(cluster.hosts("db/pg"), [""; 0], "as if it had been deleted, at first");
+    cluster.index.forget_gone_pods();
+    cluster.writer.publish(cluster.index.take_batch());
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+}
+
+#[test]
+fn endpoints_that_are_no_mirrored_pods_come_from_their_slices() {
+    let mut cluster = cluster();
+    cluster.pod(Change::Apply(pod_0()));
+    let by_hand = slice("db/pg-hand").of("db/pg").host("pg-9", "10.0.0.9");
+    let of_a_deployment = slice("db/pg-y").of("db/pg").host("", "10.0.0.8").is(&pod("db/web-x", 8, "10.0.0.8"));
+    cluster.slice(Change::Apply(by_hand));
+    cluster.slice(Change::Apply(of_a_deployment));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-9=10.0.0.9", "10-0-0-8=10.0.0.8"]);
+}
+
+#[test]
+fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_silent() {
+    let mut cluster = Cluster::new();
+    cluster.service(Change::Apply(pg()));
+    cluster.slice(Change::Apply(repeats(&pod_0())));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    cluster.pod(Change::RelistStarted);
+    cluster.pod(Change::Apply(pod("db/pg-1", 2, "10.0.0.2")));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"], "half a list is none");
+    cluster.pod(Change::Apply(pod_0()));
+    assert_eq!(cluster.pod(Change::RelistDone), 1);
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
+
+    let silent = |cluster: &mut Cluster, is_deaf| {
+        cluster.index.set_deaf_to_pods(&Scope::All, is_deaf);
+        cluster.writer.publish(cluster.index.take_batch())
+    };
+    assert_eq!(silent(&mut cluster, true), 1);
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    assert_eq!(silent(&mut cluster, true), 0, "said twice");
+    assert_eq!(silent(&mut cluster, false), 1);
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
+}
+
+#[test]
+fn selectors_labels_and_subdomains_may_change_at_any_time() {
+    let mut cluster = cluster();
+    cluster.pod(Change::Apply(pod_0()));
+    assert_eq!(cluster.service(Change::Apply(pg().selects("other"))), 1);
+    assert_eq!(cluster.hosts("db/pg"), [""; 0]);
+    assert_eq!(cluster.pod(Change::Apply(pod_0().labelled("other", "pg"))), 1);
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    assert_eq!(cluster.pod(Change::Apply(pod_0().labelled("other", "nobody"))), 1);
+    assert_eq!(cluster.hosts("db/pg"), ["10-0-0-1=10.0.0.1"]);
+    assert_eq!(cluster.service(Change::Apply(Service { selector: Labels::default(), ..pg() })), 1);
+    assert_eq!(cluster.hosts("db/pg"), [""; 0], "a Service without a selector has no Pods");
+    cluster.pod(Change::Delete(object("db/pg-0")));
+    cluster.service(Change::Delete(object("db/pg")));
+    assert!(cluster.index.pods.members.is_empty(), "nothing is kept of what is gone");
+}
+
+#[test]
+fn a_selector_may_ask_for_one_pod_by_its_own_label() {
+    let mut cluster = cluster();
+    let selector = |pairs: &[(&str, &str)]| pairs.iter().copied().collect();
+    let by_name = selector(&[("statefulset.kubernetes.io/pod-name", "pg-1")]);
+    let by_index = selector(&[("app", "pg"), ("apps.kubernetes.io/pod-index", "0")]);
+    cluster.service(Change::Apply(Service { selector: by_name, ..service("db/one").headless() }));
+    for i in [0, 1] {
+        cluster.pod(Change::Apply(pod(&format!("db/pg-{i}"), i, &format!("10.0.0.{i}"))));
+    }
+    cluster.service(Change::Apply(Service { selector: by_index, ..service("db/first").headless() }));
+    assert_eq!(cluster.hosts("db/one"), ["10-0-0-1=10.0.0.1"]);
+    assert_eq!(cluster.hosts("db/first"), ["10-0-0-0=10.0.0.0"]);
+    assert_eq!(cluster.pod(Change::Apply(pod("db/pg-1", 1, "10.0.0.7"))), 2, "pg and one, not first");
+}
+
+#[test]
+fn an_ordinal_resolves_before_it_is_ready_where_that_is_asked_for() {
+    let pods = || {
+        let mut cluster = cluster();
+        cluster.pod(Change::Apply(pod_0()));
+        cluster.pod(Change::Apply(pod("db/pg-1", 2, "10.0.0.2").not_ready()));
+        cluster
+    };
+    for (option, annotation, early) in
+        [(false, None, false), (true, None, true), (false, Some(true), true), (true, Some(false), false)]
+    {
+        let mut cluster = pods();
+        cluster.index.options.not_ready_ordinals = option;
+        // Anything that touches it.
+        cluster.service(Change::Delete(object("db/pg")));
+        cluster.service(Change::Apply(Service { not_ready_ordinals: annotation, ..pg() }));
+        let expected: &[_] = if early { &["pg-0=10.0.0.1", "pg-1=10.0.0.2"] } else { &["pg-0=10.0.0.1"] };
+        assert_eq!(cluster.hosts("db/pg"), expected);
+        let records = cluster.records("db/pg").unwrap();
+        assert_eq!(records.addresses.v4.len(), 1, "the bare name stays with those that are ready");
+        assert_eq!(records.all_srv.len(), 1);
+    }
+}
+
+#[test]
+fn a_server_of_headless_services_has_no_others() {
+    let mut cluster = Cluster::new();
+    cluster.index = Index::new(Options { headless_only: true, ..Options::default() });
+    cluster.service(Change::Apply(service("db/web").at("10.96.0.1")));
+    assert_eq!(cluster.records("db/web"), None);
+    cluster.service(Change::Apply(service("db/web").headless()));
+    assert!(cluster.records("db/web").is_some());
+}
