@@ -1,16 +1,17 @@
 //! The only wiring: what is built from a configuration, in which order it starts, and how it ends.
 //!
 //! ```text
-//! build ──▶ App { addresses } ──run──▶ watches ─▶ index ─▶ table ◀─ transports, admin ──shutdown──▶ drain
+//! build, bind ──▶ App ──run──▶ watches ─▶ index ─▶ table ◀─ transports, admin ──shutdown──▶ drain
 //! ```
 //!
 //! Everything that can be refused is refused in `build`: zones, credentials, addresses. After that the process lives
-//! until it is told to end, with or without an API server.
+//! until it is told to end, with or without an API server. Only where an address is shared with another process it is
+//! bound in `run`, once the cluster is known: clients that the kernel sends here would have been answered there.
+
+mod listening;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +31,14 @@ use crate::config::Config;
 use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;
 use crate::index::{self, Index, Repairs};
-use crate::metrics::{Exporter, Metrics, Transport};
+use crate::metrics::{Exporter, Metrics};
 use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
-use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
-use crate::table::{TableWriter, table};
+use crate::server::{self, Responder, StreamLimits};
+use crate::table::{TableReader, TableWriter, table};
 use crate::wire::WireOptions;
+
+use listening::Listening;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
@@ -46,7 +49,7 @@ const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
 /// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
 const EXPLAIN: Duration = Duration::from_millis(100);
 /// How long the transports may take to answer what had arrived when they were closed.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -55,11 +58,12 @@ pub struct App {
     config: Config,
     cluster: Client,
     cluster_url: String,
-    sockets: server::Bound,
+    listening: Listening,
     responder: Responder,
     admin: Option<Admin>,
     writer: TableWriter,
     inspections: mpsc::Receiver<Inspection>,
+    reader: TableReader,
     metrics: Arc<Metrics>,
     readiness: Readiness,
 }
@@ -71,13 +75,10 @@ impl App {
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let (cluster, cluster_url) = connect(&config).await?;
-        let mut sockets = server::bind(&config.listen, workers(&config))?;
-        if let Some(encrypted) = encrypted(&config)? {
-            sockets.bind_encrypted(&encrypted)?;
-        }
+        let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
-        let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
+        let authority = Arc::new(Authority::new(zones(&config)?)?);
         let keepalive = config.tcp_idle_timeout.as_secs().saturating_mul(KEEPALIVE_UNITS);
         let options = WireOptions {
             edns_udp_size: config.edns_udp_size,
@@ -91,27 +92,24 @@ impl App {
             Some(address) => {
                 let exporter = Exporter::new(Arc::clone(&metrics));
                 let explainer = Explainer::new(Arc::clone(&authority), reader.clone(), index);
-                let records = Records::new(authority, reader);
+                let records = Records::new(authority, reader.clone());
                 let admin = Admin::bind(address, readiness.clone(), exporter, records, explainer).await;
                 Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
             }
         };
-        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, inspections, metrics, readiness })
-    }
-
-    /// The addresses that are answered on, in the order of the configuration.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.sockets.addresses()
-    }
-
-    /// The addresses that are answered on encrypted, with the transport of each.
-    pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
-        self.sockets.encrypted_addresses()
-    }
-
-    /// Where the admin pages are, if there are any.
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(Admin::address)
+        Ok(Self {
+            config,
+            cluster,
+            cluster_url,
+            listening,
+            responder,
+            admin,
+            writer,
+            inspections,
+            reader,
+            metrics,
+            readiness,
+        })
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -121,10 +119,21 @@ impl App {
     /// Serves until it is told to stop.
     ///
     /// # Errors
-    /// A part of the server ended by itself, which none should.
+    /// A part of the server ended by itself, which none should, or an address that is shared cannot be had.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, inspections, metrics, readiness } =
-            self;
+        let Self {
+            config,
+            cluster,
+            cluster_url,
+            listening,
+            responder,
+            admin,
+            writer,
+            inspections,
+            reader,
+            metrics,
+            readiness,
+        } = self;
         let shutdown = CancellationToken::new();
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
@@ -134,7 +143,8 @@ impl App {
         let mirror =
             mirror(cluster, cluster_url, Mirrored::of(&config), writer, inspections, &readiness, Arc::clone(&metrics));
         let mut mirror = tokio::spawn(mirror);
-        let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
+        let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, reader);
+        let mut transports = tokio::spawn(answer(sockets, responder, limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
         let drained = CancellationToken::new();
         let admin = tokio::spawn(serve_admin(admin, drained.clone()));
@@ -145,8 +155,10 @@ impl App {
             ended = &mut transports => Err(failure("answering", ended)),
         };
         // Whoever sends queries here learns of the end from the readiness page first, and is answered until then.
+        // Nobody has been sent to a server that has not been ready.
+        let was_ready = readiness.is_ready();
         let _stopping = readiness.block("the server is stopping");
-        if ended.is_ok() {
+        if ended.is_ok() && was_ready {
             let _ = timeout(config.drain_timeout, stop.now.cancelled()).await;
         }
         shutdown.cancel();
@@ -186,6 +198,18 @@ async fn connect(config: &Config) -> Result<(Client, String), AccessError> {
     cluster::connect(&access).await
 }
 
+/// Answers until `shutdown`, from when there are sockets.
+async fn answer(
+    sockets: impl Future<Output = anyhow::Result<server::Bound>>,
+    responder: Responder,
+    limits: StreamLimits,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(sockets) = shutdown.run_until_cancelled(sockets).await else { return Ok(()) };
+    sockets?.run(Arc::new(responder), limits, metrics, shutdown).await.context("answering failed")
+}
+
 async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
     if let Some(admin) = admin {
         admin.run(shutdown).await;
@@ -193,10 +217,10 @@ async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
 }
 
 /// Why a part that runs for ever came to an end.
-fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Error {
+fn failure(part: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Error {
     match ended {
         Ok(Ok(())) => anyhow!("{part} ended by itself"),
-        Ok(Err(error)) => anyhow!(error).context(format!("{part} failed")),
+        Ok(Err(error)) => error,
         Err(error) => anyhow!(error).context(format!("{part} failed")),
     }
 }
@@ -269,7 +293,7 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (cluster, url) = connect(&config).await?;
     let (writer, reader) = table();
     let readiness = Readiness::new();
-    let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
+    let records = Records::new(Arc::new(Authority::new(zones(&config)?)?), reader.clone());
     let mirror =
         mirror(cluster, url, Mirrored::of(&config), writer, mpsc::channel(INSPECTIONS).1, &readiness, Arc::default());
     tokio::select! {
@@ -389,31 +413,11 @@ impl Staleness {
     }
 }
 
-/// One UDP worker for each core unless it is said otherwise.
-fn workers(config: &Config) -> usize {
-    match config.udp_workers {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
-        workers => workers,
-    }
-}
-
-/// What is served encrypted, if anything is; the certificate is read.
-fn encrypted(config: &Config) -> Result<Option<Encrypted>, CertificateError> {
-    // The configuration has both files where one of the lists is not empty.
-    let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else { return Ok(None) };
-    let (tls, https, quic) = (config.tls_listen.clone(), config.https_listen.clone(), config.quic_listen.clone());
-    if tls.is_empty() && https.is_empty() && quic.is_empty() {
-        return Ok(None);
-    }
-    let certificate = Certificate::read(CertificateFiles { certificate, key })?;
-    Ok(Some(Encrypted { certificate, tls, https, https_path: config.https_path.clone(), quic }))
-}
-
-/// What the authority serves, by the configuration and the addresses that were bound.
-fn zones(config: &Config, bound: &[SocketAddr]) -> anyhow::Result<Options> {
+/// What the authority serves.
+fn zones(config: &Config) -> anyhow::Result<Options> {
     let names = |texts: &[String]| texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>, _>>();
     let name_server = if config.nameservers.is_empty() {
-        bound.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
+        config.listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
     } else {
         config.nameservers.clone()
     };

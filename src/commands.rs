@@ -8,7 +8,6 @@ use headless_dns::admin::Explanation;
 use headless_dns::app::{self, App, Stop};
 use headless_dns::cli::{Explain, Export, Serve};
 use headless_dns::config::Config;
-use headless_dns::metrics::Label;
 use headless_dns::{admin, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,26 +29,9 @@ pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
 /// Answers until a signal says to stop.
 async fn answer(config: Config) -> anyhow::Result<String> {
     let stop = stop_signals()?;
-    let app = App::build(config).await?;
-    announce(&app);
-    app.run(stop).await?;
+    App::build(config).await?.run(stop).await?;
     tracing::info!("stopped");
     Ok(String::new())
-}
-
-/// Tells where to ask.
-fn announce(app: &App) {
-    let addresses: Vec<_> = app.addresses().iter().map(ToString::to_string).collect();
-    let admin = app.admin_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        listen = addresses.join(" "),
-        admin,
-        "answering over UDP and TCP"
-    );
-    for (transport, address) in app.encrypted_addresses() {
-        tracing::info!(%address, "answering over {}", transport.as_str().to_ascii_uppercase());
-    }
 }
 
 /// `headless-dns export`

@@ -110,6 +110,12 @@ options! {
         /// IPv6 is written `[::1]:5300`. `0.0.0.0` is every IPv4 address of the machine and `[::]` every IPv6 address;
         /// both may be given. The default can be tried by anyone: loopback only, no privileged port.
         listen: Vec<SocketAddr> = ["127.0.0.1:5300"], "--listen ADDRESS:PORT", parse::listen;
+        /// Whether another process may answer on the same addresses at the same time.
+        /// For an upgrade without a gap: the next process, with this option too and of the same user, starts beside the
+        /// first, listens once it knows the cluster, and then the first is told to stop. Datagrams are spread over the
+        /// processes and their workers by the client's address, not one by one, so a single busy client keeps a single
+        /// worker busy. Not together with `quic_listen`; the admin pages want an address for each process.
+        share_address: bool = false, "--share-address BOOLEAN", parse::boolean;
         /// Largest UDP answer, in bytes, to a client that asks with EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);

@@ -6,6 +6,8 @@ mod cluster;
 mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
+#[cfg(feature = "sandbox")]
+mod drain;
 mod encrypted;
 mod errors;
 mod explain;

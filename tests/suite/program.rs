@@ -9,6 +9,9 @@ use crate::peers::{Line, PATIENCE, Ran, Running, bounded, command, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headless-dns");
 
+/// What it says when it answers.
+pub const ANSWERING: &str = "answering over UDP and TCP";
+
 /// Runs the program to its end.
 pub fn run_program(arguments: &[&str]) -> Ran {
     run(bounded(PROGRAM).args(arguments))
@@ -29,10 +32,20 @@ pub struct Program {
 impl Program {
     /// Starts it with further arguments, and waits until it answers on its addresses.
     pub fn serve(arguments: &[&str]) -> Self {
-        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
+        Self::serve_on("127.0.0.1:0", arguments)
+    }
+
+    /// The same on an address of choice.
+    pub fn serve_on(listen: &str, arguments: &[&str]) -> Self {
+        Self::until_told(ANSWERING, listen, arguments)
+    }
+
+    /// The same, but waits until it tells of its addresses in another way.
+    pub fn until_told(told: &str, listen: &str, arguments: &[&str]) -> Self {
+        let fixed = ["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--log-format", "json"];
         let running = start_program(&[&fixed, arguments].concat());
-        let (dns, admin) = running.until("the addresses", |lines| {
-            let line = entries(lines).into_iter().find(|entry| entry["listen"].is_string())?;
+        let (dns, admin) = running.until(told, |lines| {
+            let line = entries(lines).into_iter().find(|entry| message(entry) == told)?;
             let admin = line["admin"].as_str()?.trim_start_matches("http://").trim_end_matches('/');
             Some((line["listen"].as_str()?.parse().ok()?, admin.parse().ok()?))
         });
