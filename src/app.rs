@@ -61,6 +61,7 @@ impl App {
     /// # Errors
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        server::allow_files(config.tcp_max_connections);
         let (cluster, cluster_url) = connect(&config).await?;
         let mut sockets = server::bind(&config.listen, workers(&config))?;
         if let Some(encrypted) = encrypted(&config)? {

@@ -105,9 +105,10 @@ options! {
         /// hardly anything in the usual one.
         tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
-        /// Open TCP connections of one client address.
-        /// From 1 to 65536, and no more than `tcp_max_connections`. A forwarder such as CoreDNS is one address with
-        /// many connections; at 256 it takes more than a single client to lock the others out.
+        /// Open TCP connections of one client.
+        /// From 1 to 65536, and no more than `tcp_max_connections`. A client is an IPv4 address or an IPv6 /64, of which
+        /// one host may have every address. A forwarder such as CoreDNS is one client with many connections; at 256 it
+        /// takes more than a single one to lock the others out.
         tcp_max_connections_per_client: usize = 256, "--tcp-max-connections-per-client NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
         /// Seconds after which a TCP connection without a question is closed.

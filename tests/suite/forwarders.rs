@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::common::{LIMITS, Server, options};
 use crate::peers::{Running, command, dig, dig_short, dig_status, missing, until};
-use crate::wire::big;
+use crate::large::big;
 
 /// A Service in both families, and an endpoint more to come.
 const SERVICE: &str = "

@@ -4,13 +4,17 @@ mod cases;
 #[cfg(feature = "sandbox")]
 mod cluster;
 mod common;
+mod connections;
 #[cfg(feature = "sandbox")]
 mod deploy;
 mod encrypted;
 mod fixture;
 mod forwarders;
 mod histories;
+mod large;
 mod layering;
+#[cfg(feature = "sandbox")]
+mod load;
 mod malformed;
 #[cfg(feature = "sandbox")]
 mod memory;
