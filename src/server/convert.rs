@@ -47,7 +47,7 @@ pub(super) fn additional(additional: &Additional<'_>, rotation: u64) -> Vec<Reco
     match additional {
         Additional::None => Vec::new(),
         Additional::NameServer { owner, ttl, addresses } => {
-            address_records(&name(&NameParts::whole(owner)), *ttl, addresses).collect()
+            address_records(&name(&NameParts::whole(owner)), *ttl, addresses, rotation).collect()
         }
         Additional::Targets(set) => glue(set, rotation),
     }
@@ -60,14 +60,14 @@ fn glue(set: &SrvSet<'_>, rotation: u64) -> Vec<Record> {
         .filter_map(|srv| set.target(srv))
         .flat_map(|(target, addresses)| {
             let target = name(&target);
-            address_records(&target, set.ttl, addresses).collect::<Vec<_>>()
+            address_records(&target, set.ttl, addresses, rotation).collect::<Vec<_>>()
         })
         .collect()
 }
 
-fn address_records(owner: &Name, ttl: u32, addresses: &Addresses) -> impl Iterator<Item = Record> {
-    let v4 = addresses.v4.iter().map(|a| RData::A(A(*a)));
-    let v6 = addresses.v6.iter().map(|a| RData::AAAA(AAAA(*a)));
+fn address_records(owner: &Name, ttl: u32, addresses: &Addresses, rotation: u64) -> impl Iterator<Item = Record> {
+    let v4 = rotated(&addresses.v4, rotation).map(|a| RData::A(A(*a)));
+    let v6 = rotated(&addresses.v6, rotation).map(|a| RData::AAAA(AAAA(*a)));
     v4.chain(v6).map(move |data| Record::from_rdata(owner.clone(), ttl, data))
 }
 

@@ -13,8 +13,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::answering::big;
 use crate::common::{PATIENCE, Server, framed, options, query, read_framed};
-use crate::large::{BARE, big};
+use crate::large::BARE;
 
 /// What valid clients ask.
 const NAME: &str = "big-0.big.db.svc.cluster.local.";
@@ -44,7 +45,7 @@ pub async fn is_answered(stream: &mut TcpStream, name: &str) -> bool {
 }
 
 /// Waits for the end of a connection on which nothing more is sent; what still comes is read.
-async fn until_closed(stream: &mut TcpStream) {
+pub async fn until_closed(stream: &mut TcpStream) {
     let end = async { while matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {} };
     timeout(PATIENCE, end).await.expect("closed in time");
 }
@@ -156,7 +157,8 @@ async fn clients_that_do_not_read_their_answers_are_cut_and_few_are_made_for_the
     const MOST: u64 = 1024 * 1024;
     /// One answer with 4,000 addresses.
     const ANSWER: u64 = 4000 * 16;
-    let limits = StreamLimits { connections: 2 * CLIENTS, connections_per_client: CLIENTS, idle: Duration::from_secs(1) };
+    let limits =
+        StreamLimits { connections: 2 * CLIENTS, connections_per_client: CLIENTS, idle: Duration::from_secs(1) };
     let server = server(4000, limits);
     let address = server.address;
     let mut bad = JoinSet::new();

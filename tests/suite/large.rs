@@ -12,37 +12,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use crate::common::{
-    LIMITS, PATIENCE, Server, WIRE, exchange, exchange_octets, framed, options, query, read_framed,
-};
+use crate::answering::{address, big};
+use crate::common::{LIMITS, PATIENCE, Server, WIRE, exchange, exchange_octets, framed, options, query, read_framed};
 
 /// The largest Service that is promised to be served.
 const ENDPOINTS: usize = 5000;
-/// Endpoints in a slice, as the controller of Kubernetes cuts them.
-const SLICE: usize = 100;
 
 pub const BARE: &str = "big.db.svc.cluster.local.";
 pub const PORT: &str = "_peer._tcp.big.db.svc.cluster.local.";
-
-fn address(endpoint: usize) -> String {
-    format!("10.2.{}.{}", endpoint / 250, endpoint % 250 + 1)
-}
-
-/// A headless Service `db/big` with endpoints `big-0`, `big-1` … on one port.
-pub fn big(endpoints: usize) -> String {
-    let mut manifests = "kind: Service\nmetadata: {namespace: db, name: big}\nspec: {clusterIP: None}\n".to_owned();
-    for first in (0..endpoints).step_by(SLICE) {
-        manifests += &format!(
-            "---\nkind: EndpointSlice\n\
-             metadata: {{namespace: db, name: big-{first}, labels: {{kubernetes.io/service-name: big}}}}\n\
-             addressType: IPv4\nports: [{{name: peer, port: 7000}}]\nendpoints:\n"
-        );
-        for i in first..endpoints.min(first + SLICE) {
-            manifests += &format!("- {{addresses: [{}], hostname: big-{i}}}\n", address(i));
-        }
-    }
-    manifests
-}
 
 /// A server that knows `db/big`.
 pub async fn server_with(endpoints: usize) -> Server {
@@ -215,5 +192,9 @@ async fn over_many_cut_answers_every_endpoint_appears_about_as_often_as_any_othe
     // As many answers as endpoints: each appears as often as an answer has records, give or take a quarter.
     let even = records * 3 / 4..=records * 5 / 4;
     let uneven: Vec<_> = appeared.iter().filter(|(_, times)| !even.contains(times)).collect();
-    assert!(appeared.len() == ENDPOINTS && uneven.is_empty(), "{} of them, not {even:?} times: {uneven:?}", appeared.len());
+    assert!(
+        appeared.len() == ENDPOINTS && uneven.is_empty(),
+        "{} of them, not {even:?} times: {uneven:?}",
+        appeared.len()
+    );
 }

@@ -10,7 +10,7 @@ use hickory_proto::rr::RecordType;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::common::{PATIENCE, query};
-use crate::connections::{client, connect, is_answered, metric};
+use crate::connections::{client, connect, is_answered, metric, until_closed};
 use crate::memory::{NOISE, program, resident};
 use crate::peers::until;
 use crate::program::Program;
@@ -30,7 +30,7 @@ const WINDOW: usize = 64;
 fn socket(server: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     socket.connect(server).expect("a server");
-    socket.set_read_timeout(Some(SLICE)).expect("a time-out");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     socket
 }
 
@@ -54,19 +54,31 @@ fn answered_at_ease(server: SocketAddr, time: Duration) -> usize {
     answered
 }
 
-/// Datagrams that the kernel dropped because a socket of the server was full (`drops` in proc_net_udp(5)).
-fn dropped(server: SocketAddr) -> usize {
+/// A column of the kernel's table of sockets (proc_net_udp(5)), of the server's.
+fn of_socket<T>(server: SocketAddr, column: usize, read: impl Fn(&str) -> Option<T>) -> T {
     let table = std::fs::read_to_string("/proc/net/udp").expect("the kernel's table");
     let port = format!(":{:04X}", server.port());
-    let of_server = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let of_server = of_server.filter(|fields| fields.get(1).is_some_and(|local| local.ends_with(&port)));
-    of_server.filter_map(|fields| fields.last()?.parse::<usize>().ok()).sum()
+    let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let socket = sockets.find(|fields| fields.get(1).is_some_and(|local| local.ends_with(&port)));
+    socket.and_then(|fields| read(fields.get(column)?)).expect("the server's socket")
+}
+
+/// Datagrams that the kernel dropped because the server's socket was full.
+fn dropped(server: SocketAddr) -> usize {
+    of_socket(server, 12, |drops| drops.parse().ok())
+}
+
+/// Whether datagrams wait for the server.
+fn is_behind(server: SocketAddr) -> bool {
+    of_socket(server, 4, |queues| usize::from_str_radix(queues.split_once(':')?.1, 16).ok()) > 0
 }
 
 /// Floods the server from several sockets; gives the answers in each slice of time and the program's memory after it.
 fn flood(program: &Program) -> Vec<(usize, usize)> {
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let sockets: Vec<_> = (0..SOCKETS).map(|_| socket(program.dns)).collect();
+    // So that each looks now and then whether it is to stop.
+    sockets.iter().for_each(|socket| socket.set_read_timeout(Some(SLICE)).expect("a time-out"));
     let query = datagram();
     thread::scope(|scope| {
         for socket in &sockets {
@@ -100,10 +112,9 @@ fn a_flood_is_answered_as_far_as_it_can_be_without_memory_and_the_next_query_at_
     let time = SLICE * SLICES as u32;
     let at_ease = answered_at_ease(program.dns, time);
     let slices = flood(&program);
+    until("the answers to what had arrived", || (!is_behind(program.dns)).then_some(()));
     let next = socket(program.dns);
-    next.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     next.send(&datagram()).expect("sent");
-    // Behind what had arrived before it, which is a buffer full at most.
     assert!(next.recv(&mut [0; 512]).is_ok(), "the first query after the flood is answered");
 
     let flooded: usize = slices.iter().map(|(answers, _)| answers).sum();
@@ -166,7 +177,7 @@ async fn ten_thousand_idle_connections_cost_little_each_and_are_closed_in_time_a
 
     until("the end of idle connections", || (open_connections(&program) == 0).then_some(()));
     for stream in &mut idle {
-        assert_eq!(stream.try_read(&mut [0]).ok(), Some(0), "closed by the server");
+        until_closed(stream).await;
     }
     assert!(is_answered(&mut connect(program.dns, client(0), None).await, NAME).await, "there is room again");
 }

@@ -1,5 +1,6 @@
 //! The program from outside. One binary for all, because linking is what takes time.
 
+mod answering;
 mod cases;
 #[cfg(feature = "sandbox")]
 mod cluster;
@@ -7,9 +8,11 @@ mod common;
 mod connections;
 #[cfg(feature = "sandbox")]
 mod deploy;
+mod differential;
 mod encrypted;
 mod fixture;
 mod forwarders;
+mod generated;
 mod histories;
 mod large;
 mod layering;

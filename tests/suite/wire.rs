@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::answering::big;
 use crate::common::{LIMITS, PATIENCE, Server, exchange, exchange_octets, framed, options, query, read_framed};
-use crate::large::{BARE, PORT, big, server_with, with_payload};
+use crate::large::{BARE, PORT, server_with, with_payload};
 use headless_dns::server::StreamLimits;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
