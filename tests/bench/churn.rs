@@ -125,7 +125,7 @@ fn start_on(core: usize, responder: Responder) -> io::Result<SocketAddr> {
 /// What the watch says when in each Service an endpoint gets another address, and when each has its own again.
 fn changes(cluster: &Cluster) -> Vec<Update> {
     let mut slices = cluster.objects();
-    slices.retain(|object| object["kind"] == "EndpointSlice" && object["endpoints"].as_array().is_some());
+    slices.retain(|object| object["kind"] == "EndpointSlice");
     let mut changed = slices.clone();
     for (i, slice) in changed.iter_mut().enumerate() {
         slice["endpoints"][0]["addresses"][0] = format!("172.16.{}.{}", i / 256, i % 256).into();

@@ -1,4 +1,5 @@
-//! The program under more than it can serve: queries without end, and connections that only stand there.
+//! The program under more than it can serve: queries without end, and connections that only stand there. And that nothing
+//! of the system's stands in the way of what it can.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -108,7 +109,7 @@ fn flood(program: &Program) -> Vec<(usize, usize)> {
 
 #[test]
 fn a_flood_is_answered_as_far_as_it_can_be_without_memory_and_the_next_query_at_once() {
-    let program = program(&["--udp-workers", "1"]);
+    let program = program(|sandbox| Program::serve(&[sandbox, &["--udp-workers", "1"]].concat()));
     let time = SLICE * SLICES as u32;
     let at_ease = answered_at_ease(program.dns, time);
     let slices = flood(&program);
@@ -157,7 +158,7 @@ async fn ten_thousand_idle_connections_cost_little_each_and_are_closed_in_time_a
         println!("skipped: a process may open fewer than {IDLE} files here; raise the limit (ulimit -Hn)");
         return;
     }
-    let program = program(&["--tcp-max-connections", "20000"]);
+    let program = program(|sandbox| Program::serve(&[sandbox, &["--tcp-max-connections", "15000"]].concat()));
     let before = resident(program.id());
     let mut idle = Vec::with_capacity(IDLE);
     while idle.len() < IDLE {
@@ -180,4 +181,16 @@ async fn ten_thousand_idle_connections_cost_little_each_and_are_closed_in_time_a
         until_closed(stream).await;
     }
     assert!(is_answered(&mut connect(program.dns, client(0), None).await, NAME).await, "there is room again");
+}
+
+#[tokio::test]
+async fn the_program_asks_for_the_open_files_that_its_connections_need() {
+    const FILES: usize = 128;
+    let program = program(|sandbox| Program::serve_with_files(FILES, sandbox));
+    let mut connections = Vec::new();
+    for _ in 0..2 * FILES {
+        connections.push(connect(program.dns, client(0), None).await);
+    }
+    let mut last = connections.pop().expect("a connection");
+    assert!(is_answered(&mut last, NAME).await, "after {} connections", connections.len());
 }

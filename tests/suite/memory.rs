@@ -8,12 +8,12 @@ use crate::program::Program;
 /// Memory that may come and go between two volumes of messages, kB: a hundred octets lost to each would be more.
 pub const NOISE: usize = 2048;
 
-/// The program, which knows one Service, with further arguments.
-pub fn program(arguments: &[&str]) -> Program {
+/// The program, started as `serve` says, once it knows one Service.
+pub fn program(serve: impl FnOnce(&[&str]) -> Program) -> Program {
     let folder = tempfile::tempdir().expect("a folder");
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: db}\n---\n";
     fs::write(folder.path().join("cluster.yaml"), [namespace, CLUSTER].concat()).expect("a manifest");
-    let program = Program::serve(&[&["--sandbox", folder.path().to_str().expect("UTF-8")], arguments].concat());
+    let program = serve(&["--sandbox", folder.path().to_str().expect("UTF-8")]);
     program.until_synchronised();
     program
 }
@@ -28,7 +28,7 @@ pub fn resident(process: u32) -> usize {
 /// W3: no memory is allocated by what a message announces, and none is kept of what it was.
 #[tokio::test]
 async fn malformed_messages_leave_the_memory_of_the_program_as_it_was() {
-    let program = program(&[]);
+    let program = program(Program::serve);
     let mut random = Random(3);
     let mut volume = async || {
         pester(&mut Client::udp(program.dns).await, &mut random).await;

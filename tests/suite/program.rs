@@ -9,6 +9,9 @@ use crate::peers::{Line, PATIENCE, Ran, Running, bounded, command, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headless-dns");
 
+/// Serving on free ports of loopback, with a log that can be read.
+const SERVE: [&str; 7] = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
+
 /// Runs the program to its end.
 pub fn run_program(arguments: &[&str]) -> Ran {
     run(bounded(PROGRAM).args(arguments))
@@ -29,8 +32,16 @@ pub struct Program {
 impl Program {
     /// Starts it with further arguments, and waits until it answers on its addresses.
     pub fn serve(arguments: &[&str]) -> Self {
-        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
-        let running = start_program(&[&fixed, arguments].concat());
+        Self::answering(Running::start(command(PROGRAM).args(SERVE).args(arguments)))
+    }
+
+    /// The same as a process that may have so many files open until it asks for more.
+    pub fn serve_with_files(files: usize, arguments: &[&str]) -> Self {
+        let limited = format!("ulimit -Sn {files} && exec \"$0\" \"$@\"");
+        Self::answering(Running::start(command("sh").args(["-c", &limited, PROGRAM]).args(SERVE).args(arguments)))
+    }
+
+    fn answering(running: Running) -> Self {
         let (dns, admin) = running.until("the addresses", |lines| {
             let line = entries(lines).into_iter().find(|entry| entry["listen"].is_string())?;
             let admin = line["admin"].as_str()?.trim_start_matches("http://").trim_end_matches('/');
