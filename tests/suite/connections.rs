@@ -19,8 +19,8 @@ use crate::large::BARE;
 
 /// What valid clients ask.
 const NAME: &str = "big-0.big.db.svc.cluster.local.";
-/// The client that does everything right.
-const VALID: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+/// The client that does everything right. Like the others it leaves the ports of 127.0.0.1 to other tests.
+pub const VALID: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 
 /// The client of this number, with an address of its own.
 pub fn client(number: usize) -> Ipv4Addr {
@@ -31,6 +31,8 @@ pub fn client(number: usize) -> Ipv4Addr {
 /// A connection from an address of choice, whose receive buffer has so many octets if it is said.
 pub async fn connect(server: SocketAddr, from: Ipv4Addr, buffer: Option<u32>) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
+    // The port of a connection that has ended can be had again at once.
+    socket.set_reuseaddr(true).expect("an option");
     if let Some(octets) = buffer {
         socket.set_recv_buffer_size(octets).expect("a buffer");
     }

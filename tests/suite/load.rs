@@ -11,7 +11,7 @@ use hickory_proto::rr::RecordType;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::common::{PATIENCE, query};
-use crate::connections::{client, connect, is_answered, metric, until_closed};
+use crate::connections::{VALID, client, connect, is_answered, metric, until_closed};
 use crate::memory::{NOISE, program, resident};
 use crate::peers::until;
 use crate::program::Program;
@@ -166,7 +166,7 @@ async fn ten_thousand_idle_connections_cost_little_each_and_are_closed_in_time_a
             idle.push(connect(program.dns, client(number / PER_CLIENT), None).await);
         }
         // The last in the queue: when it is answered, those before it have been accepted.
-        let mut valid = connect(program.dns, [127, 0, 0, 1].into(), None).await;
+        let mut valid = connect(program.dns, VALID, None).await;
         assert!(is_answered(&mut valid, NAME).await, "beside {} idle connections", idle.len());
     }
     let clients: BTreeSet<_> = idle.iter().filter_map(|stream| Some(stream.local_addr().ok()?.ip())).collect();
