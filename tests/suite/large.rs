@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use headless_dns::metrics::Transport;
 use headless_dns::server;
 use headless_dns::wire::WireOptions;
 use hickory_proto::op::{Edns, Message};
@@ -12,8 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use crate::answering::{address, big};
+use crate::answering::{address, big, responder, table_of};
 use crate::common::{LIMITS, PATIENCE, Server, WIRE, exchange, exchange_octets, framed, options, query, read_framed};
+use crate::differential::compare;
 
 /// The largest Service that is promised to be served.
 const ENDPOINTS: usize = 5000;
@@ -143,6 +145,20 @@ async fn over_tcp_an_answer_has_up_to_65535_octets_and_tc_beyond() {
             let answer = exchange_octets(server.address, &octets, true).await.unwrap();
             let records = of_size(endpoints).check(&answer, LIMIT);
             assert_eq!(records.len() == endpoints, endpoints == fitting, "{fitting} of {endpoints} fit");
+        }
+    }
+}
+
+/// W2.
+#[test]
+fn both_paths_cut_the_answers_of_a_large_service_alike() {
+    let responder = responder(table_of([&*big(ENDPOINTS)]));
+    for (name, record_type) in [(BARE, RecordType::A), (PORT, RecordType::SRV)] {
+        for (payload, transport) in
+            [(None, Transport::Udp), (Some(512), Transport::Udp), (Some(1232), Transport::Udp), (None, Transport::Tcp)]
+        {
+            let asked = with_payload(query(name, record_type), payload).to_vec().unwrap();
+            compare(&responder, &asked, transport).unwrap_or_else(|problem| panic!("{problem}"));
         }
     }
 }
