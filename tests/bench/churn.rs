@@ -66,9 +66,6 @@ fn main() -> io::Result<()> {
     let server = start_on(first, responder)?;
     let queries: Vec<_> = questions.iter().map(packet).collect();
     let changes = changes(&cluster);
-    let client = UdpSocket::bind("127.0.0.1:0")?;
-    client.connect(server)?;
-    client.set_nonblocking(true)?;
 
     let mut measure = |with_changes: bool| -> io::Result<(Figures, usize)> {
         let stop = AtomicBool::new(false);
@@ -76,7 +73,7 @@ fn main() -> io::Result<()> {
             let publishing = with_changes.then(|| scope.spawn(|| publish(&mut index, &mut writer, &changes, &stop)));
             let asking = scope.spawn(|| {
                 pin(last)?;
-                ask(&client, &queries)
+                ask(server, &queries)
             });
             let figures = asking.join().expect("a client");
             stop.store(true, Ordering::Relaxed);
@@ -154,7 +151,11 @@ fn wait_until(moment: Instant) {
 }
 
 /// Sends queries at their times for [`TIME`], and takes answers as they come.
-fn ask(client: &UdpSocket, queries: &[Vec<u8>]) -> io::Result<Figures> {
+fn ask(server: SocketAddr, queries: &[Vec<u8>]) -> io::Result<Figures> {
+    // Nobody else's answers come here, late ones of an earlier measurement among them.
+    let client = UdpSocket::bind("127.0.0.1:0")?;
+    client.connect(server)?;
+    client.set_nonblocking(true)?;
     let mut queries: Vec<_> = queries.to_vec();
     let count = RATE as usize * TIME.as_secs() as usize;
     let (mut sent, mut latencies) = (Vec::with_capacity(count), Vec::with_capacity(count));
