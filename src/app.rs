@@ -74,6 +74,7 @@ impl App {
     /// # Errors
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        server::allow_files(config.tcp_max_connections);
         let (cluster, cluster_url) = connect(&config).await?;
         let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());

@@ -18,6 +18,9 @@ use super::sys;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// Octets that the kernel keeps for a client that does not take them, and for a query that nobody reads yet: a largest
+/// answer and another. Left to itself it gives some megabytes to each connection, charged to the process's memory limit.
+const BUFFER: usize = 128 * 1024;
 /// How long to wait when a connection cannot be accepted, for want of file descriptors above all.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a listener that leaves waits for clients that had begun to connect, and for the first queries of those who have:
@@ -57,6 +60,9 @@ pub(super) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<TcpListen
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // Accepted connections have what their listener has.
+    socket.set_send_buffer_size(BUFFER)?;
+    socket.set_recv_buffer_size(BUFFER)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

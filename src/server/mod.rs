@@ -39,6 +39,7 @@ use accept::Conversations;
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use encode::{Encoding, encode};
 pub use encrypted::Encrypted;
+pub use limits::allow_files;
 pub use responder::{Batch, Responder, Worker};
 
 use crate::metrics::{Metrics, Transport};
@@ -51,7 +52,7 @@ pub const QUIET: &str = "hickory_server=error";
 pub struct StreamLimits {
     /// Open connections, over all clients.
     pub connections: usize,
-    /// Open connections of one client address.
+    /// Open connections of one client: an IPv4 address, or an IPv6 network of 64 bits.
     pub connections_per_client: usize,
     /// How long a connection may go without a whole query, and a write without an end.
     pub idle: Duration,

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{LIMITS, PATIENCE, Server, options, query, read_framed};
+use crate::common::{LIMITS, PATIENCE, Server, framed, options, query, read_framed};
 use crate::peers;
 use clients::{Secret, ask_quic, bare, connect, connect_https, connect_quic, endless_post, get, post, send};
 
@@ -93,10 +93,6 @@ fn question() -> Message {
     let mut question = query(NAME, RecordType::A);
     question.metadata.id = 0;
     question
-}
-
-fn framed(octets: &[u8]) -> Vec<u8> {
-    [&u16::try_from(octets.len()).expect("a message").to_be_bytes(), octets].concat()
 }
 
 /// What each encrypted transport answers to these octets, HTTPS by POST and by GET.

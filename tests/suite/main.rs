@@ -1,11 +1,14 @@
 //! The program from outside. One binary for all, because linking is what takes time.
 
+mod answering;
 mod cases;
 #[cfg(feature = "sandbox")]
 mod cluster;
 mod common;
+mod connections;
 #[cfg(feature = "sandbox")]
 mod deploy;
+mod differential;
 #[cfg(feature = "sandbox")]
 mod drain;
 mod encrypted;
@@ -13,10 +16,14 @@ mod errors;
 mod explain;
 mod fixture;
 mod forwarders;
+mod generated;
 mod histories;
+mod large;
 mod layering;
 #[cfg(feature = "sandbox")]
 mod lists;
+#[cfg(feature = "sandbox")]
+mod load;
 mod malformed;
 #[cfg(feature = "sandbox")]
 mod memory;

@@ -11,6 +11,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_headless-dns");
 
 /// What it says when it answers.
 pub const ANSWERING: &str = "answering over UDP and TCP";
+/// Serving with admin pages on a free port of loopback, and a log that can be read.
+const SERVE: [&str; 5] = ["serve", "--admin", "127.0.0.1:0", "--log-format", "json"];
+/// A free port of loopback.
+const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
 /// Runs the program to its end.
 pub fn run_program(arguments: &[&str]) -> Ran {
@@ -42,8 +46,19 @@ impl Program {
 
     /// The same, but waits until it tells of its addresses in another way.
     pub fn until_told(told: &str, listen: &str, arguments: &[&str]) -> Self {
-        let fixed = ["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--log-format", "json"];
-        let running = start_program(&[&fixed, arguments].concat());
+        let command = &mut command(PROGRAM);
+        Self::telling(told, Running::start(command.args(SERVE).args(["--listen", listen]).args(arguments)))
+    }
+
+    /// The same as a process that may have so many files open until it asks for more.
+    pub fn serve_with_files(files: usize, arguments: &[&str]) -> Self {
+        let limited = format!("ulimit -Sn {files} && exec \"$0\" \"$@\"");
+        let command = &mut command("sh");
+        let command = command.args(["-c", &limited, PROGRAM]).args(SERVE).args(ANY);
+        Self::telling(ANSWERING, Running::start(command.args(arguments)))
+    }
+
+    fn telling(told: &str, running: Running) -> Self {
         let (dns, admin) = running.until(told, |lines| {
             let line = entries(lines).into_iter().find(|entry| message(entry) == told)?;
             let admin = line["admin"].as_str()?.trim_start_matches("http://").trim_end_matches('/');
