@@ -6,8 +6,8 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
 
+use crate::answering::big;
 use crate::common::{LIMITS, Server, exchange, exchange_octets, extended_errors, options, query};
-use crate::wire::big;
 
 const SERVICES: &str = "
 kind: Service
