@@ -48,7 +48,7 @@ pub struct Index {
     slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
     /// The watches that are silent.
     silent: HashSet<(Watched, Scope), RandomState>,
-    /// Scopes in which the watch of Pods has fallen silent, while that of slices goes on.
+    /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
     deaf_to_pods: HashSet<Scope, RandomState>,
     touched: BTreeSet<ServiceKey>,
     repairs: Vec<Repairs>,
