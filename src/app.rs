@@ -9,6 +9,7 @@
 //! bound in `run`, once the cluster is known: clients that the kernel sends here would have been answered there.
 
 mod listening;
+mod staleness;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -37,8 +37,8 @@ use crate::readiness::{Latch, Readiness};
 use crate::server::{self, Responder, StreamLimits};
 use crate::table::{TableReader, TableWriter, table};
 use crate::wire::WireOptions;
-
 use listening::Listening;
+use staleness::Staleness;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
@@ -371,46 +371,6 @@ async fn keep_table(
             writer.set_stale(stale);
             metrics.stale(stale);
         }
-    }
-}
-
-/// Since when answers may be out of date, by the silence of the watches that they depend on.
-#[derive(Default)]
-struct Staleness {
-    silent: HashMap<(Watched, Scope), Timestamp>,
-    /// What was told last.
-    since: Option<Timestamp>,
-}
-
-impl Staleness {
-    fn take(&mut self, update: &Update) {
-        match update {
-            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
-                self.silent.insert((*watched, scope.clone()), *since);
-            }
-            Update::Heard(watched, scope) => {
-                self.silent.remove(&(*watched, scope.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
-    /// logged.
-    fn news(&mut self) -> Option<Option<Timestamp>> {
-        let since = self.silent.values().min().copied();
-        if since == self.since {
-            return None;
-        }
-        match (self.since, since) {
-            (None, Some(since)) => {
-                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
-            }
-            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
-            _ => {}
-        }
-        self.since = since;
-        Some(since)
     }
 }
 

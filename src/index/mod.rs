@@ -48,8 +48,10 @@ pub struct Index {
     service_objects: HashMap<ServiceKey, ObjectKey, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
-    /// The watches on which nothing is heard.
+    /// The watches that are silent.
     silent: HashSet<(Watched, Scope), RandomState>,
+    /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
+    deaf_to_pods: HashSet<Scope, RandomState>,
     touched: BTreeSet<ServiceKey>,
     /// The Services of which it may have changed why names are absent.
     unexplained: BTreeSet<ServiceKey>,
@@ -126,29 +128,36 @@ impl Index {
                     self.repairs.push(Repairs { watched, scope, count });
                 }
             }
-            Update::Silent(watched, scope, _) => self.hear(watched, &scope, false),
-            Update::Heard(watched, scope) => self.hear(watched, &scope, true),
+            Update::Silent(watched, scope, _) => {
+                let is_known = !self.silent.insert((watched, scope.clone()));
+                // The watch of slices has been heard since, or else it would be silent too by now: not the server is gone,
+                // but the Pods.
+                let slices_go_on = !self.silent.contains(&(Watched::EndpointSlices, scope.clone()));
+                if watched == Watched::Pods && is_known && slices_go_on {
+                    self.set_deaf_to_pods(&scope, true);
+                }
+            }
+            Update::Heard(watched, scope) => {
+                if watched == Watched::Pods {
+                    self.set_deaf_to_pods(&scope, false);
+                }
+                self.silent.remove(&(watched, scope));
+            }
         }
     }
 
-    /// What is known stands, however old it is; but while the watch of Pods is silent and that of slices is not, slices know
-    /// better.
-    fn hear(&mut self, watched: Watched, scope: &Scope, is_heard: bool) {
-        let was_deaf = self.is_deaf_to_pods(scope);
-        let watch = (watched, scope.clone());
-        if is_heard {
-            self.silent.remove(&watch)
-        } else {
-            self.silent.insert(watch)
-        };
-        if self.is_deaf_to_pods(scope) != was_deaf {
+    /// What lists have repaired since the last call.
+    pub fn take_repairs(&mut self) -> Vec<Repairs> {
+        std::mem::take(&mut self.repairs)
+    }
+
+    /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
+    /// endpoints then.
+    fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
+        let is_new = if is_deaf { self.deaf_to_pods.insert(scope.clone()) } else { self.deaf_to_pods.remove(scope) };
+        if is_new {
             self.touch_services_of_pods(scope);
         }
-    }
-
-    fn is_deaf_to_pods(&self, scope: &Scope) -> bool {
-        let is_silent = |watched| self.silent.contains(&(watched, scope.clone()));
-        is_silent(Watched::Pods) && !is_silent(Watched::EndpointSlices)
     }
 
     /// Forgets Pods that are long gone. To be called now and then: often enough that few are remembered, and seldom enough
@@ -163,11 +172,6 @@ impl Index {
             let again = self.slices.iter().filter(|slice| pods_of(slice).iter().any(|pod| forgotten.contains(pod)));
             self.touched.extend(again.filter_map(|slice| slice.service.clone()));
         }
-    }
-
-    /// What lists have repaired since the last call.
-    pub fn take_repairs(&mut self) -> Vec<Repairs> {
-        std::mem::take(&mut self.repairs)
     }
 
     /// The records of every Service touched since the last call, for the table.
@@ -254,7 +258,7 @@ impl Index {
 
     /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
     fn asks_pods(&self, service: &Service) -> bool {
-        let is_heard = |scope: &Scope| scope.covers(&service.object) && !self.is_deaf_to_pods(scope);
+        let is_heard = |scope: &Scope| scope.covers(&service.object) && !self.deaf_to_pods.contains(scope);
         is_of_pods(service) && self.pods.is_listed(is_heard)
     }
 
