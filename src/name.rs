@@ -243,6 +243,21 @@ pub fn write_relative(f: &mut fmt::Formatter<'_>, wire: &[u8]) -> fmt::Result {
     Ok(())
 }
 
+/// A run of labels in wire form, to be shown.
+pub struct Relative<'a>(pub &'a [u8]);
+
+impl fmt::Display for Relative<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_relative(f, self.0)
+    }
+}
+
+impl fmt::Debug for Relative<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_relative(f, self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::cluster::{Endpoint, Port, Service, ServiceSpec, Slice};
 use crate::name::Label;
-use crate::records::{Addresses, ByLabel, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
+use crate::records::{Addresses, Hosts, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 
 /// The records of `service`, whose slices are `slices` in any order.
 pub fn derive<'a>(service: &Service, slices: impl Iterator<Item = &'a Slice> + Clone) -> ServiceRecords {
@@ -18,24 +18,26 @@ pub fn derive<'a>(service: &Service, slices: impl Iterator<Item = &'a Slice> + C
         }
         ServiceSpec::Headless => {
             let hosts = hosts(slices.clone().flat_map(|slice| slice.endpoints.iter().filter(counts)));
+            let places: BTreeMap<&[u8], u32> = hosts.labels().zip(0..).collect();
             let mut srv = SrvSets::default();
             for slice in slices {
                 for endpoint in slice.endpoints.iter().filter(counts) {
-                    let Some(target) = target(&hosts, &host_label(endpoint)) else { continue };
+                    let Some(place) = places.get(host_label(endpoint).as_wire()) else { continue };
+                    let target = SrvTarget::Host(*place);
                     for port in &slice.ports {
                         srv.add(port.owner.as_deref(), Srv { port: port.port, target });
                     }
                 }
             }
             let (srv, all_srv) = srv.into_records();
-            let addresses = hosts.values().flat_map(Addresses::iter).collect();
+            let addresses = hosts.iter().flat_map(|(_, addresses)| addresses.iter()).collect();
             ServiceRecords { kind: ServiceKind::Headless, addresses, hosts, srv, all_srv }
         }
     }
 }
 
 /// The names and ports of a Service with virtual addresses. Without an address there is nothing for a port to lead to.
-fn cluster_ip(service: &Service, addresses: Addresses, hosts: ByLabel<Label, Addresses>) -> ServiceRecords {
+fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceRecords {
     let mut srv = SrvSets::default();
     for Port { owner, port } in service.ports.iter().filter(|_| !addresses.is_empty()) {
         srv.add(owner.as_deref(), Srv { port: *port, target: SrvTarget::Service });
@@ -46,22 +48,18 @@ fn cluster_ip(service: &Service, addresses: Addresses, hosts: ByLabel<Label, Add
 
 /// The endpoints' names with their addresses. An endpoint may stand in several slices, and a name on several endpoints:
 /// each address counts once. In the order of the labels, which for the Pods of a StatefulSet is that of their ordinals.
-fn hosts<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> ByLabel<Label, Addresses> {
+fn hosts<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> Hosts {
     let mut hosts: BTreeMap<Label, BTreeSet<IpAddr>> = BTreeMap::new();
     for endpoint in endpoints {
         hosts.entry(host_label(endpoint)).or_default().insert(endpoint.address);
     }
-    hosts.into_iter().map(|(label, addresses)| (label, addresses.into_iter().collect())).collect()
+    hosts.into_iter().map(|(label, addresses)| (label, addresses.into_iter().collect::<Addresses>())).collect()
 }
 
 /// The label below the Service's name: the endpoint's hostname, else its address with dashes (specification section
 /// 2.4.1, "a unique, system-assigned identifier"), as CoreDNS writes it.
 fn host_label(endpoint: &Endpoint) -> Label {
     endpoint.hostname.clone().unwrap_or_else(|| Label::of_address(endpoint.address))
-}
-
-fn target(hosts: &ByLabel<Label, Addresses>, label: &Label) -> Option<SrvTarget> {
-    u32::try_from(hosts.get_index_of(label)?).ok().map(SrvTarget::Host)
 }
 
 /// SRV records on their way into a fixed order: by owner, then by target, then by port.

@@ -7,7 +7,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::encode::rotated;
 use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
-use crate::records::Addresses;
+use crate::records::AddressesRef;
 use crate::wire::Rcode;
 
 /// The records of an RRset, the one that stands at `rotation` on their circle first. `question` is the name as it was asked.
@@ -31,9 +31,7 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: u64) -> Vec<
                 Some(record(RData::SRV(SRV::new(SRV_PRIORITY, SRV_WEIGHT, srv.port, name(&target)))))
             })
             .collect(),
-        Data::Ptr(set) => rotated(set.owners, rotation)
-            .filter_map(|owner| Some(record(RData::PTR(PTR(name(&set.target(owner)?))))))
-            .collect(),
+        Data::Ptr(set) => set.targets().map(|target| record(RData::PTR(PTR(name(&target))))).collect(),
         Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&NameParts::whole(target)))))],
         Data::Ns(server) => vec![record(RData::NS(NS(name(&NameParts::whole(server)))))],
         Data::Soa(data) => vec![record(RData::SOA(soa(&data)))],
@@ -47,7 +45,7 @@ pub(super) fn additional(additional: &Additional<'_>, rotation: u64) -> Vec<Reco
     match additional {
         Additional::None => Vec::new(),
         Additional::NameServer { owner, ttl, addresses } => {
-            address_records(&name(&NameParts::whole(owner)), *ttl, addresses).collect()
+            address_records(&name(&NameParts::whole(owner)), *ttl, addresses.borrowed()).collect()
         }
         Additional::Targets(set) => glue(set, rotation),
     }
@@ -65,7 +63,7 @@ fn glue(set: &SrvSet<'_>, rotation: u64) -> Vec<Record> {
         .collect()
 }
 
-fn address_records(owner: &Name, ttl: u32, addresses: &Addresses) -> impl Iterator<Item = Record> {
+fn address_records(owner: &Name, ttl: u32, addresses: AddressesRef<'_>) -> impl Iterator<Item = Record> {
     let v4 = addresses.v4.iter().map(|a| RData::A(A(*a)));
     let v6 = addresses.v6.iter().map(|a| RData::AAAA(AAAA(*a)));
     v4.chain(v6).map(move |data| Record::from_rdata(owner.clone(), ttl, data))

@@ -1,7 +1,7 @@
 //! The record table by itself: what is published is there at once, what is gone leaves nothing behind.
 
 use super::*;
-use crate::name::Label;
+use crate::name::{Label, Relative};
 use crate::records::{Addresses, ServiceKind, Srv, SrvTarget};
 
 /// `web/shop`, as kubectl writes it.
@@ -34,11 +34,10 @@ fn address(text: &str) -> IpAddr {
 
 /// The names that an address leads back to, as labels joined by dots.
 fn owners(table: &Table<'_>, text: &str) -> Vec<String> {
-    let name = |owner: &ReverseOwner| {
-        let labels = crate::name::Labels(owner).map(|label| String::from_utf8_lossy(&label[1..]).into_owned());
-        labels.collect::<Vec<_>>().join(".")
-    };
-    table.reverse(address(text)).unwrap_or_default().iter().map(name).collect()
+    let names = table.reverse(address(text)).into_iter().flat_map(Owners::names);
+    let mut names: Vec<_> = names.map(|name| Relative(&name.concat()).to_string()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn has_name_above(table: &Table<'_>, text: &str) -> bool {
@@ -111,7 +110,7 @@ fn a_service_that_goes_leaves_nothing_behind() {
     writer.publish(vec![(key("db/web"), None)]);
     let table = reader.pin();
     assert!(!table.has_namespace(b"\x02db") && !has_name_above(&table, "10.0.0.1"));
-    assert!(table.services().is_empty() && table.reverses().is_empty());
+    assert!(table.services().is_empty() && table.reverse_addresses().is_empty());
     assert_eq!(table.size(), TableSize { services: 0, endpoints: 0, namespaces: 0 });
 }
 

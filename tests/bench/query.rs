@@ -24,15 +24,18 @@ use workload::{Asked, Cluster, ZONE};
 
 /// Queries that are timed together: as many as a worker takes at once.
 const BATCH: usize = 64;
-/// Different queries, so that they do not all lie in the nearest cache.
-const QUERIES: usize = 64 * BATCH;
+/// Different queries, so that they do not all lie in the nearest cache, nor what they ask for.
+const QUERIES: usize = 512 * BATCH;
 const WIRE: WireOptions = WireOptions { edns_udp_size: DEFAULT_EDNS_UDP, tcp_keepalive: 50 };
 /// Octets of an answer over UDP.
 const ANSWER: usize = DEFAULT_EDNS_UDP as usize;
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53_000);
 
 /// What is asked.
-const WORKLOADS: [&str; 5] = ["mix", "ordinal", "endpoints-10", "endpoints-1000", "endpoints-5000"];
+const WORKLOADS: [&str; 7] =
+    ["mix", "ordinal", "endpoints-10", "endpoints-1000", "endpoints-5000", "services-100", "services-10000"];
+/// Endpoints of the largest Service where there are many.
+const MOST_ENDPOINTS: usize = 15;
 
 /// Everything that answers, and the queries as they come off the wire.
 struct Fixture {
@@ -44,8 +47,10 @@ struct Fixture {
 
 impl Fixture {
     fn of(workload: &str) -> Self {
-        let cluster = match workload.strip_prefix("endpoints-") {
-            Some(size) => Cluster::of_sizes(&[size.parse().expect("a number")]),
+        let number = |text: &str| text.parse().expect("a number");
+        let cluster = match workload.split_once('-') {
+            Some(("endpoints", size)) => Cluster::of_sizes(&[number(size)]),
+            Some((_, services)) => Cluster::of_services(number(services), MOST_ENDPOINTS),
             None => Cluster::of_services(200, 100),
         };
         let questions = if workload == "mix" { cluster.mix(QUERIES) } else { cluster.ordinals(QUERIES) };
