@@ -115,8 +115,8 @@ pub struct TableWriter {
     /// What the newest Service is named by.
     last_id: ServiceId,
     /// Records that no longer stand in the table, until the last reader has let go of them. The map leaves it to that
-    /// reader to free what was replaced: a thousand boxes for a Service of as many endpoints, while queries wait. With
-    /// another owner here the reader only counts down, and the writer frees.
+    /// reader to free what was replaced, while queries wait: of a large Service that is more than the allocator keeps, and
+    /// goes back to the system. With another owner here the reader only counts down, and the writer frees.
     replaced: Vec<Arc<Published>>,
 }
 

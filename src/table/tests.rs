@@ -167,3 +167,34 @@ fn services_and_reverse_names_are_listed_in_order() {
     let listed: Vec<_> = table.services().iter().map(|(key, _)| key.to_string()).collect();
     assert_eq!(listed, ["a/z", "db/a", "db/pg", "web/a"]);
 }
+
+/// S6, S13.
+#[test]
+fn an_address_of_several_hosts_leads_back_to_each_while_it_has_it() {
+    let (mut writer, reader) = table();
+    for (hosts, expected) in [
+        (&["a", "b", "c"][..], &["a.pg.db", "b.pg.db", "c.pg.db"][..]),
+        (&["b", "c"], &["b.pg.db", "c.pg.db"]),
+        (&["c", "d"], &["c.pg.db", "d.pg.db"]),
+        (&["e"], &["e.pg.db"]),
+        (&[], &[]),
+    ] {
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host, "10.0.0.1")).collect();
+        writer.publish(vec![(key("db/pg"), Some(headless(&hosts)))]);
+        assert_eq!(owners(&reader.pin(), "10.0.0.1"), expected);
+        assert_eq!(has_name_above(&reader.pin(), "10.0.0.1"), !expected.is_empty());
+    }
+}
+
+/// R2, in the tree of IPv6, where a block of addresses is two labels deep.
+#[test]
+fn a_reverse_name_exists_above_the_addresses_that_are_below_it_alone() {
+    let (mut writer, reader) = table();
+    writer.publish(vec![(key("db/pg"), Some(headless(&[("a", "fd00::12"), ("b", "fd00::34")])))]);
+    let table = reader.pin();
+    let names = |text: &str| Prefix::above(address(text)).filter(|prefix| table.has_reverse_below(*prefix)).count();
+    let of_an_address = Prefix::above(address("fd00::12")).count();
+    assert_eq!((names("fd00::1f"), names("fd00::3f")), (of_an_address, of_an_address));
+    assert_eq!((names("fd00::2f"), names("fd00::112")), (of_an_address - 1, of_an_address - 2));
+    assert_eq!(names("fe00::12"), 1, "an f is above both");
+}
