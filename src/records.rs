@@ -99,7 +99,10 @@ pub enum SrvTarget {
 
 /// SRV records by the two labels `_port._protocol` in wire form, which few Services have more than one or two of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SrvByOwner(Box<[(Box<[u8]>, Box<[Srv]>)]>);
+pub struct SrvByOwner(Box<[OwnedSrv]>);
+
+/// An owner and its records.
+type OwnedSrv = (Box<[u8]>, Box<[Srv]>);
 
 impl SrvByOwner {
     pub fn get(&self, owner: &[u8]) -> Option<&[Srv]> {
@@ -113,9 +116,9 @@ impl SrvByOwner {
     }
 }
 
-impl FromIterator<(Box<[u8]>, Box<[Srv]>)> for SrvByOwner {
+impl FromIterator<OwnedSrv> for SrvByOwner {
     /// From owners in any order, each once.
-    fn from_iter<I: IntoIterator<Item = (Box<[u8]>, Box<[Srv]>)>>(sets: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = OwnedSrv>>(sets: I) -> Self {
         let mut sets: Box<[_]> = sets.into_iter().collect();
         sets.sort_unstable();
         Self(sets)
