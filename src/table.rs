@@ -17,6 +17,10 @@
 //!
 //! `dashmap` is the fastest until its writer is taken off its core inside a lock: then every query for that shard waits as
 //! long as the scheduler likes. A fifth of a look-up is no price for a tail that the writer has no part in.
+//!
+//! What a look-up costs in a large table is memory that is not in a cache: entry, records, slot and label are all that it
+//! touches (see `crate::records::Hosts`). An endpoint of a Service with one port takes about a hundred octets, reverse names
+//! and all, and one change to a Service of 5,000 is published in a tenth of a millisecond (`cargo bench --bench footprint`).
 
 mod blocks;
 mod owners;
