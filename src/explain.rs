@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::{Explains, Explanation};
 use crate::authority::{Authority, EdeText};
 use crate::export::records_at;
-use crate::name::{Labels, Name, Shown};
+use crate::name::{Labels, Name, Relative};
 use crate::reasons::{ServiceReason, Told, Why};
 use crate::records::ServiceKey;
 use crate::table::TableReader;
@@ -104,7 +104,7 @@ impl Explains for Explainer {
         }
         match self.authority.service_of(name.as_wire()) {
             Some(found) => {
-                let host = found.host.map(|host| Shown(host).to_string());
+                let host = found.host.map(|host| Relative(host).to_string());
                 let _ = writeln!(text, "\nwhat is known of it:");
                 let mut labels = Labels(found.service);
                 let (service, namespace) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());

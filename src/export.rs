@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::admin::{NameView, RecordView, RecordsQuery, RecordsSource, ServiceKind as KindView, ServiceView};
 use crate::authority::{Authority, Data, NameParts, Owner, SRV_PRIORITY, SRV_WEIGHT};
-use crate::name::{self, strip_suffix};
+use crate::name::{self, Relative, strip_suffix};
 use crate::records::{ServiceKey, ServiceKind, ServiceRecords};
 use crate::reverse;
 use crate::table::{Table, TableReader};
@@ -61,17 +61,16 @@ impl Records {
                 names.extend(view(&self.authority, table, &name));
             }
         }
-        for (address, _) in service.reverse() {
-            names.extend(view(&self.authority, table, &reverse::name_of(address)));
-        }
+        let addresses = service.reverse().flat_map(|(_, addresses)| addresses.iter());
+        names.extend(addresses.filter_map(|address| view(&self.authority, table, &reverse::name_of(address))));
         let kind = match service.kind {
             ServiceKind::Headless => KindView::Headless,
             ServiceKind::ClusterIp => KindView::ClusterIp,
             ServiceKind::ExternalName(_) => KindView::ExternalName,
         };
         ServiceView {
-            namespace: Label(key.namespace()).to_string(),
-            service: Label(key.name()).to_string(),
+            namespace: Relative(key.namespace()).to_string(),
+            service: Relative(key.name()).to_string(),
             kind,
             names,
         }
@@ -85,7 +84,7 @@ impl Records {
             names.push([b"\x02ns\x03dns", apex].concat());
             names.extend(table.services().into_iter().flat_map(|(key, service)| names_of(key, service, apex)));
         } else {
-            let owners = table.reverses().into_iter().map(|(address, _)| reverse::name_of(address));
+            let owners = table.reverse_addresses().into_iter().map(reverse::name_of);
             names.extend(owners.filter(|name| strip_suffix(name, apex).is_some()));
         }
         names
@@ -95,7 +94,8 @@ impl Records {
 impl RecordsSource for Records {
     fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView> {
         let table = self.table.pin();
-        let fits = |key: &ServiceKey| query.fits(&Label(key.namespace()).to_string(), &Label(key.name()).to_string());
+        let fits =
+            |key: &ServiceKey| query.fits(&Relative(key.namespace()).to_string(), &Relative(key.name()).to_string());
         let services = table.services().into_iter().filter(|(key, _)| fits(key)).take(limit);
         services.map(|(key, service)| self.service_view(&table, key, service)).collect()
     }
@@ -129,7 +129,7 @@ impl RecordsSource for Records {
 /// The names of a Service below a zone: the bare name, its hosts, its ports.
 fn names_of(key: &ServiceKey, service: &ServiceRecords, apex: &[u8]) -> Vec<Vec<u8>> {
     let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc", apex].concat();
-    let labels = service.hosts.keys().map(name::Label::as_wire).chain(service.srv.keys().map(|owner| &**owner));
+    let labels = service.hosts.labels().chain(service.srv.owners());
     std::iter::once(below(b"")).chain(labels.map(below)).filter(|name| name.len() <= name::MAX_NAME).collect()
 }
 
@@ -145,8 +145,9 @@ fn texts(data: &Data<'_>) -> Vec<String> {
             set.records.iter().filter_map(|srv| Some((srv.port, set.target(srv)?.0))).map(text).collect()
         }
         Data::Ptr(set) => {
-            let targets = set.owners.iter().filter_map(|owner| set.target(owner));
-            targets.map(|target| Absolute(&target.0.concat()).to_string()).collect()
+            let mut names: Vec<_> = set.targets().map(|target| Absolute(&target.0.concat()).to_string()).collect();
+            names.sort_unstable();
+            names
         }
         Data::Cname(target) | Data::Ns(target) => vec![target.to_string()],
         Data::Soa(soa) => vec![format!(
@@ -167,14 +168,5 @@ impl fmt::Display for Absolute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         name::write_relative(f, self.0)?;
         f.write_str(".")
-    }
-}
-
-/// A label in wire form, to be shown.
-struct Label<'a>(&'a [u8]);
-
-impl fmt::Display for Label<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name::write_relative(f, self.0)
     }
 }

@@ -1,11 +1,12 @@
 //! Why names of a Service are absent, as far as the cluster's objects tell it: data until somebody asks, and then a sentence.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::name::Label;
-use crate::records::{ByLabel, ServiceKey};
+use crate::name::{Label, Relative};
+use crate::records::ServiceKey;
 
 /// What is missing of one Service, which need not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Reasons {
     /// Why its bare name is absent, and all below it.
     pub service: Option<ServiceReason>,
     /// Why names of single endpoints are.
-    pub hosts: ByLabel<Label, HostReason>,
+    pub hosts: BTreeMap<Label, HostReason>,
 }
 
 impl Reasons {
@@ -101,7 +102,7 @@ fn service(f: &mut fmt::Formatter<'_>, reasons: &Reasons, reason: &ServiceReason
         ServiceReason::NoClusterIp => write!(f, "Service {key} has no cluster IP yet"),
         ServiceReason::NoneReady(count) => {
             write!(f, "no endpoint of Service {key} is ready, of {count}")?;
-            match reasons.hosts.first() {
+            match reasons.hosts.first_key_value() {
                 Some((label, reason)) => {
                     f.write_str("; ")?;
                     host(f, key, label, reason)
@@ -115,7 +116,7 @@ fn service(f: &mut fmt::Formatter<'_>, reasons: &Reasons, reason: &ServiceReason
 fn host(f: &mut fmt::Formatter<'_>, key: &ServiceKey, label: &Label, reason: &HostReason) -> fmt::Result {
     match &reason.pod {
         Some(pod) => {
-            let namespace = key.namespace_shown();
+            let namespace = Relative(key.namespace());
             write!(f, "Pod {namespace}/{pod} ")?;
         }
         None => write!(f, "endpoint {label} of Service {key} ")?,
@@ -127,11 +128,11 @@ fn host(f: &mut fmt::Formatter<'_>, key: &ServiceKey, label: &Label, reason: &Ho
         Why::Finished => f.write_str("has come to its end and does not run again"),
         Why::NoAddress => f.write_str("has no IP yet"),
         Why::Subdomain(Some(other)) => {
-            write!(f, "has the subdomain {other} (serviceName of its StatefulSet), not {}", key.name_shown())
+            write!(f, "has the subdomain {other} (serviceName of its StatefulSet), not {}", Relative(key.name()))
         }
         Why::Subdomain(None) => f.write_str("has no subdomain: its StatefulSet names no serviceName"),
         Why::NotSelected => {
-            write!(f, "names Service {} as its subdomain, whose selector does not match it", key.name_shown())
+            write!(f, "names Service {} as its subdomain, whose selector does not match it", Relative(key.name()))
         }
     }
 }

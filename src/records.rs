@@ -4,73 +4,15 @@
 //! completes them (see `crate::authority`). Addresses are kept in network order, one after the other, which is their
 //! wire form.
 
-use std::fmt;
+mod hosts;
+mod key;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use indexmap::IndexMap;
+pub use hosts::Hosts;
+pub use key::ServiceKey;
 
-use crate::name::{self, Label, Labels, Name};
-
-/// Namespace and name of a Service, kept as the two labels `name.namespace` in wire form: a slice of the question.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceKey(Box<[u8]>);
-
-impl ServiceKey {
-    pub fn new(namespace: &Label, name: &Label) -> Self {
-        Self([name.as_wire(), namespace.as_wire()].concat().into())
-    }
-
-    /// The key of two labels in lower-case wire form, as a question has them.
-    pub fn of_wire(name: &[u8], namespace: &[u8]) -> Self {
-        Self([name, namespace].concat().into())
-    }
-
-    /// The two labels, `\x02pg\x02db`.
-    pub fn as_wire(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The Service's own label, with its length octet.
-    pub fn name(&self) -> &[u8] {
-        Labels(&self.0).next().unwrap_or_default()
-    }
-
-    /// The Service's own name, as a person reads it.
-    pub fn name_shown(&self) -> impl fmt::Display + '_ {
-        name::Shown(self.name())
-    }
-
-    /// The namespace, as a person reads it.
-    pub fn namespace_shown(&self) -> impl fmt::Display + '_ {
-        name::Shown(self.namespace())
-    }
-
-    /// The namespace's label, with its length octet.
-    pub fn namespace(&self) -> &[u8] {
-        Labels(&self.0).nth(1).unwrap_or_default()
-    }
-}
-
-impl std::borrow::Borrow<[u8]> for ServiceKey {
-    fn borrow(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Display for ServiceKey {
-    /// As `kubectl` writes it, `db/pg`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name::write_relative(f, self.namespace())?;
-        f.write_str("/")?;
-        name::write_relative(f, self.name())
-    }
-}
-
-impl fmt::Debug for ServiceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServiceKey({self})")
-    }
-}
+use crate::name::{Labels, Name};
 
 /// The A and the AAAA RRset of one name; each may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,11 +22,32 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    pub fn borrowed(&self) -> AddressesRef<'_> {
+        AddressesRef { v4: &self.v4, v6: &self.v6 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.borrowed().is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.borrowed().iter()
+    }
+}
+
+/// [`Addresses`] wherever they are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressesRef<'a> {
+    pub v4: &'a [Ipv4Addr],
+    pub v6: &'a [Ipv6Addr],
+}
+
+impl<'a> AddressesRef<'a> {
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
         self.v4.iter().copied().map(IpAddr::V4).chain(self.v6.iter().copied().map(IpAddr::V6))
     }
 }
@@ -130,15 +93,37 @@ pub struct Srv {
 pub enum SrvTarget {
     /// The bare name of the Service.
     Service,
-    /// The host at this place of [`ServiceRecords::hosts`].
+    /// The host at this place of [`ServiceRecords::hosts`], in the order of labels.
     Host(u32),
 }
 
-/// Names keyed by their wire form relative to the Service, in a fixed order.
-pub type ByLabel<K, V> = IndexMap<K, V, foldhash::fast::RandomState>;
+/// SRV records by the two labels `_port._protocol` in wire form, which few Services have more than one or two of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SrvByOwner(Box<[OwnedSrv]>);
 
-/// SRV records by the two labels `_port._protocol` in wire form.
-pub type SrvByOwner = ByLabel<Box<[u8]>, Box<[Srv]>>;
+/// An owner and its records.
+type OwnedSrv = (Box<[u8]>, Box<[Srv]>);
+
+impl SrvByOwner {
+    pub fn get(&self, owner: &[u8]) -> Option<&[Srv]> {
+        let place = self.0.binary_search_by(|(other, _)| (**other).cmp(owner)).ok()?;
+        Some(&self.0.get(place)?.1)
+    }
+
+    /// The owners, in order.
+    pub fn owners(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|(owner, _)| &**owner)
+    }
+}
+
+impl FromIterator<OwnedSrv> for SrvByOwner {
+    /// From owners in any order, each once.
+    fn from_iter<I: IntoIterator<Item = OwnedSrv>>(sets: I) -> Self {
+        let mut sets: Box<[_]> = sets.into_iter().collect();
+        sets.sort_unstable();
+        Self(sets)
+    }
+}
 
 /// All RRsets of one Service. Published whole, so that no reader sees the addresses of one moment with the SRV records of
 /// another.
@@ -148,7 +133,7 @@ pub struct ServiceRecords {
     /// The bare name's addresses.
     pub addresses: Addresses,
     /// The endpoints' own names, by label.
-    pub hosts: ByLabel<Label, Addresses>,
+    pub hosts: Hosts,
     /// The SRV records of named ports.
     pub srv: SrvByOwner,
     /// The SRV records of the bare name: every port, those without a name too.
@@ -161,8 +146,8 @@ impl ServiceRecords {
         Self {
             kind,
             addresses: Addresses::default(),
-            hosts: ByLabel::default(),
-            srv: ByLabel::default(),
+            hosts: Hosts::default(),
+            srv: SrvByOwner::default(),
             all_srv: Box::default(),
         }
     }
@@ -174,29 +159,30 @@ impl ServiceRecords {
 
     /// Whether a name `_port.PROTOCOL.` exists below the Service, `protocol` being one label in wire form.
     pub fn has_protocol(&self, protocol: &[u8]) -> bool {
-        self.srv.keys().any(|owner| Labels(owner).nth(1) == Some(protocol))
+        self.srv.owners().any(|owner| Labels(owner).nth(1) == Some(protocol))
     }
 
     /// The address records that an SRV target leads to, and the target's label; none for the bare name.
-    pub fn target(&self, target: SrvTarget) -> Option<(&[u8], &Addresses)> {
+    pub fn target(&self, target: SrvTarget) -> Option<(&[u8], AddressesRef<'_>)> {
         match target {
-            SrvTarget::Service => Some((&[], &self.addresses)),
-            SrvTarget::Host(at) => {
-                let (label, addresses) = self.hosts.get_index(usize::try_from(at).ok()?)?;
-                Some((label.as_wire(), addresses))
-            }
+            SrvTarget::Service => Some((&[], self.addresses.borrowed())),
+            SrvTarget::Host(place) => self.hosts.at(place),
         }
     }
 
-    /// The reverse mappings: each address with the label in front of the Service's name that it leads back to, empty
-    /// for the bare name. Headless Services map their endpoints, others their virtual addresses alone: several PTR
+    /// The names that addresses lead back to, each with its addresses: the label in front of the Service's name, empty for
+    /// the bare name, in order. Headless Services map their endpoints, others their virtual addresses alone: several PTR
     /// records for one Pod break programs that check a reverse look-up strictly.
-    pub fn reverse(&self) -> impl Iterator<Item = (IpAddr, &[u8])> + '_ {
-        let hosts = matches!(self.kind, ServiceKind::Headless).then_some(&self.hosts);
-        let bare = matches!(self.kind, ServiceKind::ClusterIp).then_some(&self.addresses);
-        let hosts = hosts.into_iter().flatten();
-        hosts
-            .flat_map(|(label, addresses)| addresses.iter().map(|address| (address, label.as_wire())))
-            .chain(bare.into_iter().flat_map(|addresses| addresses.iter().map(|address| (address, [].as_slice()))))
+    pub fn reverse(&self) -> impl Iterator<Item = (&[u8], AddressesRef<'_>)> {
+        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.iter());
+        let bare = matches!(self.kind, ServiceKind::ClusterIp).then(|| ([].as_slice(), self.addresses.borrowed()));
+        bare.into_iter().chain(hosts.into_iter().flatten())
+    }
+
+    /// Those of them that one address leads back to.
+    pub fn reverse_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
+        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.having(address));
+        let bare = matches!(self.kind, ServiceKind::ClusterIp) && self.addresses.iter().any(|other| other == address);
+        bare.then_some([].as_slice()).into_iter().chain(hosts.into_iter().flatten())
     }
 }

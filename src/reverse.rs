@@ -12,6 +12,10 @@ const OCTETS: usize = 4;
 /// Nibbles of an IPv6 address, one label each.
 const NIBBLES: usize = 32;
 
+/// Leading bits that the addresses of one block share.
+const V4_BLOCK: u8 = 24;
+const V6_BLOCK: u8 = 120;
+
 /// What a name in one of the reverse trees stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReverseName {
@@ -35,6 +39,33 @@ impl Prefix {
             IpAddr::V6(_) => (NIBBLES, 4),
         };
         (1..labels).map(move |count| Prefix::of(address, count as u8 * bits_each))
+    }
+
+    /// The name right above `address`, and what it leaves open of it: the last octet, which is two labels of IPv6. The
+    /// 256 addresses below it are its *block*.
+    pub fn block(address: IpAddr) -> (Self, u8) {
+        match address {
+            IpAddr::V4(v4) => (Self::of(address, V4_BLOCK), v4.octets()[3]),
+            IpAddr::V6(v6) => (Self::of(address, V6_BLOCK), v6.octets()[15]),
+        }
+    }
+
+    /// The address in the block of this name that ends in `last`.
+    pub fn address(&self, last: u8) -> IpAddr {
+        match self.address {
+            IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() | u32::from(last)).into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() | u128::from(last)).into(),
+        }
+    }
+
+    /// Whether `address` is below this name.
+    pub fn covers(&self, address: IpAddr) -> bool {
+        Self::of(address, self.bits) == *self
+    }
+
+    /// Whether this name is above whole blocks.
+    pub fn is_above_blocks(&self) -> bool {
+        self.bits < if self.address.is_ipv4() { V4_BLOCK } else { V6_BLOCK }
     }
 
     fn of(address: IpAddr, bits: u8) -> Self {

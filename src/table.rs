@@ -1,7 +1,7 @@
 //! The record table: one writer publishes Services, any number of readers look them up without a lock.
 //!
 //! The unit of publication is one Service. Its records are replaced as one immutable value, so a reader sees all of the
-//! old or all of the new. What spans Services (which namespaces exist, which address leads back to which names) is
+//! old or all of the new. What spans Services (which namespaces exist, which address may lead back to which Service) is
 //! published in the same call, before a Service appears and after it is gone, so that no name is denied while another
 //! answer still leads to it.
 //!
@@ -17,7 +17,15 @@
 //!
 //! `dashmap` is the fastest until its writer is taken off its core inside a lock: then every query for that shard waits as
 //! long as the scheduler likes. A fifth of a look-up is no price for a tail that the writer has no part in.
+//!
+//! What a look-up costs in a large table is memory that is not in a cache: entry, records, slot and label are all that it
+//! touches (see `crate::records::Hosts`). An endpoint of a Service with one port takes about a hundred octets, reverse names
+//! and all, and one change to a Service of 5,000 is published in a tenth of a millisecond (`cargo bench --bench footprint`).
 
+mod blocks;
+mod owners;
+
+use std::cmp::Ordering::{Greater, Less};
 use std::collections::HashMap as PrivateMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,15 +40,14 @@ use seize::Collector;
 use crate::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::reverse::Prefix;
+use blocks::{BlockCounts, Blocks, ServiceId};
+pub use owners::Owners;
 
 /// The records to put in a Service's place; none for a Service that is gone.
 pub type Batch = Vec<(ServiceKey, Option<ServiceRecords>)>;
 
 /// Why names of a Service are absent; none where nothing is to be told.
 pub type ReasonsBatch = Vec<(ServiceKey, Option<Reasons>)>;
-
-/// A name that an address leads back to: `host.service.namespace` or `service.namespace` as labels in wire form.
-pub type ReverseOwner = Box<[u8]>;
 
 /// A new, empty table that is not synchronised.
 pub fn table() -> (TableWriter, TableReader) {
@@ -49,7 +56,8 @@ pub fn table() -> (TableWriter, TableReader) {
         TableWriter {
             shared: Arc::clone(&shared),
             namespaces: PrivateMap::default(),
-            prefixes: PrivateMap::default(),
+            blocks: BlockCounts::default(),
+            last_id: 0,
             replaced: Vec::new(),
             replaced_reasons: Vec::new(),
         },
@@ -58,11 +66,11 @@ pub fn table() -> (TableWriter, TableReader) {
 }
 
 struct Shared {
-    services: HashMap<ServiceKey, Arc<ServiceRecords>, RandomState>,
+    services: HashMap<ServiceKey, Arc<Published>, RandomState>,
+    /// The Services that hints name.
+    keys: HashMap<ServiceId, ServiceKey, RandomState>,
     namespaces: HashMap<Box<[u8]>, (), RandomState>,
-    reverse: HashMap<IpAddr, Box<[ReverseOwner]>, RandomState>,
-    /// The names above the reverse names that exist.
-    prefixes: HashMap<Prefix, (), RandomState>,
+    reverse: Blocks,
     /// Beside the records, because they change more often and nobody's answer waits for them.
     reasons: HashMap<ServiceKey, Arc<Reasons>, RandomState>,
     /// The endpoints' names in all Services.
@@ -73,20 +81,28 @@ struct Shared {
     stale_since: AtomicI64,
 }
 
+/// A Service in its place.
+struct Published {
+    records: ServiceRecords,
+    id: ServiceId,
+}
+
+/// A map whose entries `collector` frees.
+fn map<K: Send + 'static, V: Send + 'static>(collector: &Arc<Collector>) -> HashMap<K, V, RandomState> {
+    HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build()
+}
+
 impl Default for Shared {
     fn default() -> Self {
-        fn map<K: Send + 'static, V: Send + 'static>(collector: &Arc<Collector>) -> HashMap<K, V, RandomState> {
-            HashMap::builder().hasher(RandomState::default()).shared_collector(Arc::clone(collector)).build()
-        }
         let collector = Arc::new(Collector::new());
         // Serials begin at the clock, so that a restart does not go back, unless records changed more than once a second all
         // the time before (RFC 1982 arithmetic makes the truncation sound).
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             services: map(&collector),
+            keys: map(&collector),
             namespaces: map(&collector),
-            reverse: map(&collector),
-            prefixes: map(&collector),
+            reverse: Blocks::new(&collector),
             reasons: map(&collector),
             endpoints: AtomicUsize::new(0),
             serial: AtomicU32::new(since_epoch.as_secs() as u32),
@@ -111,12 +127,13 @@ pub struct TableWriter {
     shared: Arc<Shared>,
     /// Services in each namespace.
     namespaces: PrivateMap<Box<[u8]>, usize, RandomState>,
-    /// Addresses below each name of the reverse trees.
-    prefixes: PrivateMap<Prefix, usize, RandomState>,
+    blocks: BlockCounts,
+    /// What the newest Service is named by.
+    last_id: ServiceId,
     /// Records that no longer stand in the table, until the last reader has let go of them. The map leaves it to that
-    /// reader to free what was replaced: a thousand boxes for a Service of as many endpoints, while queries wait. With
-    /// another owner here the reader only counts down, and the writer frees.
-    replaced: Vec<Arc<ServiceRecords>>,
+    /// reader to free what was replaced, while queries wait: of a large Service that is more than the allocator keeps, and
+    /// goes back to the system. With another owner here the reader only counts down, and the writer frees.
+    replaced: Vec<Arc<Published>>,
     /// Reasons that no longer stand there, for the same reason.
     replaced_reasons: Vec<Arc<Reasons>>,
 }
@@ -131,35 +148,35 @@ impl TableWriter {
         let mut changed = 0;
         for (key, new) in batch {
             let standing = shared.services.get(&key, &guard);
-            let old = standing.map(|records| &**records);
+            let old = standing.map(|published| &published.records);
             if old == new.as_ref() {
                 continue;
             }
             changed += 1;
             self.replaced.extend(standing.cloned());
-            let fresh = new.as_ref().map(reverse_of(&key)).unwrap_or_default();
-            let stale = old.map(reverse_of(&key)).unwrap_or_default();
             let endpoints = |records: Option<&ServiceRecords>| records.map_or(0, |records| records.hosts.len());
             let (more, fewer) = (endpoints(new.as_ref()), endpoints(old));
             shared.endpoints.fetch_add(more.wrapping_sub(fewer), Ordering::Relaxed);
 
-            if old.is_none() {
-                self.enter_namespace(&key, &guard);
-            }
-            for (address, owner) in difference(&fresh, &stale) {
-                self.add_reverse(*address, owner, &guard);
+            let Moved { gone, come } = Moved::between(old, new.as_ref());
+            let id = match standing {
+                Some(published) => published.id,
+                None => self.enter(&key, &guard),
+            };
+            for address in come {
+                self.blocks.add(&shared.reverse, address, id, &guard);
             }
             match new {
                 Some(records) => {
-                    shared.services.insert(key.clone(), Arc::new(records), &guard);
+                    shared.services.insert(key, Arc::new(Published { records, id }), &guard);
                 }
                 None => {
                     shared.services.remove(&key, &guard);
-                    self.leave_namespace(&key, &guard);
+                    self.leave(&key, id, &guard);
                 }
             }
-            for (address, owner) in difference(&stale, &fresh) {
-                self.remove_reverse(*address, owner, &guard);
+            for address in gone {
+                self.blocks.remove(&shared.reverse, address, id, &guard);
             }
         }
         if changed > 0 {
@@ -195,15 +212,24 @@ impl TableWriter {
         self.shared.size()
     }
 
-    fn enter_namespace(&mut self, key: &ServiceKey, guard: &LocalGuard<'_>) {
+    /// Makes a new Service known by an identity, and its namespace.
+    fn enter(&mut self, key: &ServiceKey, guard: &LocalGuard<'_>) -> ServiceId {
         let services = self.namespaces.entry(key.namespace().into()).or_default();
         *services += 1;
         if *services == 1 {
             self.shared.namespaces.insert(key.namespace().into(), (), guard);
         }
+        self.last_id = self.last_id.wrapping_add(1);
+        while self.shared.keys.contains_key(&self.last_id, guard) {
+            self.last_id = self.last_id.wrapping_add(1);
+        }
+        self.shared.keys.insert(self.last_id, key.clone(), guard);
+        self.last_id
     }
 
-    fn leave_namespace(&mut self, key: &ServiceKey, guard: &LocalGuard<'_>) {
+    /// Forgets a Service that is gone, and its namespace with the last.
+    fn leave(&mut self, key: &ServiceKey, id: ServiceId, guard: &LocalGuard<'_>) {
+        self.shared.keys.remove(&id, guard);
         if let Some(services) = self.namespaces.get_mut(key.namespace()) {
             *services -= 1;
             if *services == 0 {
@@ -212,58 +238,37 @@ impl TableWriter {
             }
         }
     }
+}
 
-    fn add_reverse(&mut self, address: IpAddr, owner: &ReverseOwner, guard: &LocalGuard<'_>) {
-        let owners = self.shared.reverse.get(&address, guard);
-        if owners.is_none() {
-            for prefix in Prefix::above(address) {
-                let addresses = self.prefixes.entry(prefix).or_default();
-                *addresses += 1;
-                if *addresses == 1 {
-                    self.shared.prefixes.insert(prefix, (), guard);
-                }
-            }
-        }
-        let mut owners = owners.map(|owners| owners.to_vec()).unwrap_or_default();
-        if let Err(place) = owners.binary_search(owner) {
-            owners.insert(place, owner.clone());
-            self.shared.reverse.insert(address, owners.into(), guard);
-        }
-    }
+/// What a change of records does to the addresses that lead back to a Service: as often as it has names there, an address
+/// is listed, and one that a name loses to another is both gone and come.
+#[derive(Default)]
+struct Moved {
+    gone: Vec<IpAddr>,
+    come: Vec<IpAddr>,
+}
 
-    fn remove_reverse(&mut self, address: IpAddr, owner: &ReverseOwner, guard: &LocalGuard<'_>) {
-        let Some(owners) = self.shared.reverse.get(&address, guard) else { return };
-        let left: Vec<_> = owners.iter().filter(|other| *other != owner).cloned().collect();
-        if !left.is_empty() {
-            self.shared.reverse.insert(address, left.into(), guard);
-            return;
-        }
-        self.shared.reverse.remove(&address, guard);
-        for prefix in Prefix::above(address) {
-            if let Some(addresses) = self.prefixes.get_mut(&prefix) {
-                *addresses -= 1;
-                if *addresses == 0 {
-                    self.prefixes.remove(&prefix);
-                    self.shared.prefixes.remove(&prefix, guard);
-                }
+impl Moved {
+    /// Goes through the names of both side by side, which are in one order.
+    fn between(old: Option<&ServiceRecords>, new: Option<&ServiceRecords>) -> Self {
+        let mut old = old.into_iter().flat_map(ServiceRecords::reverse).peekable();
+        let mut new = new.into_iter().flat_map(ServiceRecords::reverse).peekable();
+        let mut moved = Self::default();
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return moved,
+                (Some(_), None) => Less,
+                (None, Some(_)) => Greater,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+            };
+            let before = old.next_if(|_| order.is_le()).map(|(_, addresses)| addresses);
+            let after = new.next_if(|_| order.is_ge()).map(|(_, addresses)| addresses);
+            if before != after {
+                moved.gone.extend(before.into_iter().flat_map(|addresses| addresses.iter()));
+                moved.come.extend(after.into_iter().flat_map(|addresses| addresses.iter()));
             }
         }
     }
-}
-
-/// The reverse mappings of a Service, sorted, with the owner's name complete up to the namespace.
-fn reverse_of(key: &ServiceKey) -> impl Fn(&ServiceRecords) -> Vec<(IpAddr, ReverseOwner)> + '_ {
-    |records| {
-        let mut reverse: Vec<_> =
-            records.reverse().map(|(address, label)| (address, [label, key.as_wire()].concat().into())).collect();
-        reverse.sort_unstable();
-        reverse
-    }
-}
-
-/// What is in sorted `these` and not in sorted `those`.
-fn difference<'a, T: Ord>(these: &'a [T], those: &'a [T]) -> impl Iterator<Item = &'a T> {
-    these.iter().filter(|item| those.binary_search(item).is_err())
 }
 
 /// A handle from which readers pin the table. Cheap to clone, one for each worker.
@@ -289,7 +294,7 @@ pub struct Table<'t> {
 impl Table<'_> {
     /// The records of a Service, by the two labels `name.namespace` in wire form.
     pub fn service(&self, key: &[u8]) -> Option<&ServiceRecords> {
-        self.shared.services.get(key, &self.guard).map(|records| &**records)
+        self.shared.services.get(key, &self.guard).map(|published| &published.records)
     }
 
     /// Why names of a Service are absent, as far as that is known, by the same labels.
@@ -303,13 +308,19 @@ impl Table<'_> {
     }
 
     /// The names that an address leads back to.
-    pub fn reverse(&self, address: IpAddr) -> Option<&[ReverseOwner]> {
-        self.shared.reverse.get(&address, &self.guard).map(|owners| &**owners)
+    pub fn reverse(&self, address: IpAddr) -> Option<Owners<'_>> {
+        Owners::find(self, address, self.shared.reverse.hints(address, &self.guard))
+    }
+
+    /// The Service that a hint names, as it is now.
+    fn service_of(&self, id: ServiceId) -> Option<(&ServiceKey, &ServiceRecords)> {
+        let key = self.shared.keys.get(&id, &self.guard)?;
+        Some((key, self.service(key.as_wire())?))
     }
 
     /// Whether an address with these leading bits leads back to a name.
     pub fn has_reverse_below(&self, prefix: Prefix) -> bool {
-        self.shared.prefixes.contains_key(&prefix, &self.guard)
+        self.shared.reverse.has_below(prefix, &self.guard)
     }
 
     /// Changes whenever a record does (RFC 1035 section 3.3.13).
@@ -333,17 +344,14 @@ impl Table<'_> {
     /// All Services, by namespace and name.
     pub fn services(&self) -> Vec<(&ServiceKey, &ServiceRecords)> {
         let services = self.shared.services.iter(&self.guard);
-        let mut services: Vec<_> = services.map(|(key, records)| (key, &**records)).collect();
+        let mut services: Vec<_> = services.map(|(key, published)| (key, &published.records)).collect();
         services.sort_unstable_by_key(|(key, _)| (key.namespace().get(1..), key.name().get(1..)));
         services
     }
 
-    /// All reverse mappings, by address.
-    pub fn reverses(&self) -> Vec<(IpAddr, &[ReverseOwner])> {
-        let mut reverses: Vec<_> =
-            self.shared.reverse.iter(&self.guard).map(|(address, owners)| (*address, &**owners)).collect();
-        reverses.sort_unstable();
-        reverses
+    /// The addresses that lead back to names, in order.
+    pub fn reverse_addresses(&self) -> Vec<IpAddr> {
+        self.shared.reverse.addresses(&self.guard)
     }
 
     pub fn size(&self) -> TableSize {

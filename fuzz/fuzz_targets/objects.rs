@@ -70,11 +70,11 @@ fuzz_target!(|history: &[u8]| {
         let table = reader.pin();
         let forward = table.services().into_iter().flat_map(|(key, records)| {
             let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc\x07cluster\x05local\x00"].concat();
-            let hosts = records.hosts.keys().map(|host| below(host.as_wire()));
-            let ports = records.srv.keys().map(|owner| below(owner));
+            let hosts = records.hosts.labels().map(below);
+            let ports = records.srv.owners().map(below);
             std::iter::once(below(b"")).chain(hosts).chain(ports).collect::<Vec<_>>()
         });
-        let reverse = table.reverses().into_iter().map(|(address, _)| headless_dns::reverse::name_of(address));
+        let reverse = table.reverse_addresses().into_iter().map(headless_dns::reverse::name_of);
         forward.chain(reverse).filter(|name| name.len() <= 255).collect()
     };
     let responder = responder(reader.clone());

@@ -6,8 +6,8 @@ use arrayvec::ArrayVec;
 
 use super::ede::{Ede, Errors};
 use crate::name::{MAX_NAME, Name};
-use crate::records::{Addresses, ServiceRecords, Srv};
-use crate::table::ReverseOwner;
+use crate::records::{Addresses, AddressesRef, ServiceRecords, Srv};
+use crate::table::Owners;
 use crate::wire::{Class, Rcode, RrType};
 
 /// Aliases followed inside our own zones before giving up (each is an ExternalName Service).
@@ -126,14 +126,12 @@ pub enum Data<'t> {
 }
 
 impl Data<'_> {
-    /// The number of records.
-    pub fn count(&self) -> usize {
+    pub fn is_empty(&self) -> bool {
         match self {
-            Data::A(addresses) => addresses.len(),
-            Data::Aaaa(addresses) => addresses.len(),
-            Data::Srv(set) => set.records.len(),
-            Data::Ptr(set) => set.owners.len(),
-            Data::Cname(_) | Data::Ns(_) | Data::Soa(_) | Data::Txt(_) | Data::Hinfo(..) => 1,
+            Data::A(addresses) => addresses.is_empty(),
+            Data::Aaaa(addresses) => addresses.is_empty(),
+            Data::Srv(set) => set.records.is_empty(),
+            Data::Ptr(_) | Data::Cname(_) | Data::Ns(_) | Data::Soa(_) | Data::Txt(_) | Data::Hinfo(..) => false,
         }
     }
 
@@ -159,14 +157,15 @@ pub struct Suffix<'t>(pub [&'t [u8]; 2]);
 /// Names that an address leads back to.
 #[derive(Clone, Copy, Debug)]
 pub struct PtrSet<'t> {
-    pub owners: &'t [ReverseOwner],
+    pub owners: Owners<'t>,
     pub suffix: Suffix<'t>,
 }
 
 impl<'t> PtrSet<'t> {
-    /// The name of one of the owners; none, and so no record, if it can have no name in this zone.
-    pub fn target(&self, owner: &'t ReverseOwner) -> Option<NameParts<'t>> {
-        NameParts([owner, self.suffix.0[0], self.suffix.0[1], &[]]).if_it_fits()
+    /// The names, but for those that can have no name in this zone.
+    pub fn targets(&self) -> impl Iterator<Item = NameParts<'t>> + use<'t> {
+        let [svc, zone] = self.suffix.0;
+        self.owners.names().filter_map(move |[host, service]| NameParts([host, service, svc, zone]).if_it_fits())
     }
 }
 
@@ -190,7 +189,7 @@ pub const SRV_WEIGHT: u16 = 100;
 
 impl<'t> SrvSet<'t> {
     /// The target's name and its addresses; none, and so no record, if it can have no name in this zone.
-    pub fn target(&self, srv: &Srv) -> Option<(NameParts<'t>, &'t Addresses)> {
+    pub fn target(&self, srv: &Srv) -> Option<(NameParts<'t>, AddressesRef<'t>)> {
         let (label, addresses) = self.service.target(srv.target)?;
         Some((NameParts([label, self.key, self.suffix.0[0], self.suffix.0[1]]).if_it_fits()?, addresses))
     }

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use arrayvec::{ArrayString, ArrayVec};
 use jiff::Timestamp;
 
-use crate::name::{Labels, Shown};
+use crate::name::{Labels, Relative};
 use crate::reasons::Told;
 
 /// The most errors of one answer: that it may be out of date, and why the name does not exist.
@@ -74,20 +74,20 @@ impl fmt::Display for EdeText<'_> {
             Self::Text(text) => f.write_str(text),
             Self::SilentSince(since) => write!(f, "no word from the API server since {since}"),
             Self::Reason(reason) => write!(f, "{reason}"),
-            Self::NotWatched(namespace) => write!(f, "namespace {} is not watched by this server", Shown(namespace)),
-            Self::NoServices(namespace) => write!(f, "no Service in namespace {}", Shown(namespace)),
+            Self::NotWatched(namespace) => write!(f, "namespace {} is not watched by this server", Relative(namespace)),
+            Self::NoServices(namespace) => write!(f, "no Service in namespace {}", Relative(namespace)),
             Self::NoService(key) => {
                 let (service, namespace) = split(key, 1);
-                write!(f, "there is no Service {} in namespace {}", Shown(service), Shown(namespace))
+                write!(f, "there is no Service {} in namespace {}", Relative(service), Relative(namespace))
             }
             Self::NothingReady(key) => write!(f, "Service {} has no ready endpoint", Service(key)),
             Self::NoHost(name) => {
                 let (host, key) = split(name, 2);
-                write!(f, "Service {} has no ready endpoint {}", Service(key), Shown(host))
+                write!(f, "Service {} has no ready endpoint {}", Service(key), Relative(host))
             }
             Self::NoPort(name) => {
                 let (port, key) = split(name, 2);
-                write!(f, "Service {} has no port {}", Service(key), Shown(port))
+                write!(f, "Service {} has no port {}", Service(key), Relative(port))
             }
         }
     }
@@ -105,7 +105,7 @@ struct Service<'a>(&'a [u8]);
 impl fmt::Display for Service<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (service, namespace) = split(self.0, 1);
-        write!(f, "{}/{}", Shown(namespace), Shown(service))
+        write!(f, "{}/{}", Relative(namespace), Relative(service))
     }
 }
 

@@ -24,7 +24,7 @@ pub use explain::About;
 pub use zone::{Identity, Options, Zone};
 
 use crate::name::{self, Label, Name};
-use crate::records::{Addresses, ServiceKind, ServiceRecords};
+use crate::records::{Addresses, AddressesRef, ServiceKind, ServiceRecords};
 use crate::reverse::ReverseName;
 use crate::table::Table;
 use crate::wire::{Class, Question, Rcode, RrType};
@@ -57,10 +57,10 @@ enum Node<'t> {
     /// The name exists and owns no record: an empty non-terminal (RFC 4592 section 2.2.2).
     Empty,
     Apex,
-    Addresses(&'t Addresses),
+    Addresses(AddressesRef<'t>),
     /// The bare name of a Service: addresses, and SRV records for every port.
     Service {
-        addresses: &'t Addresses,
+        addresses: AddressesRef<'t>,
         srv: SrvSet<'t>,
     },
     Srv(SrvSet<'t>),
@@ -164,7 +164,7 @@ impl Authority {
             OwnerName::Apex => Node::Apex,
             OwnerName::DnsVersion => Node::Text(SCHEMA_VERSION),
             OwnerName::Dns | OwnerName::Svc => Node::Empty,
-            OwnerName::NameServer => Node::Addresses(&self.name_server),
+            OwnerName::NameServer => Node::Addresses(self.name_server.borrowed()),
             OwnerName::Namespace(namespace) => exists(table.has_namespace(namespace)),
             OwnerName::Service(key) => match table.service(key) {
                 Some(service) => self.bare_name(zone, key, service),
@@ -194,9 +194,10 @@ impl Authority {
         match &service.kind {
             ServiceKind::ExternalName(target) => Node::Alias(target),
             _ if !service.exists() => Node::Absent,
-            _ => {
-                Node::Service { addresses: &service.addresses, srv: self.srv_set(zone, key, service, &service.all_srv) }
-            }
+            _ => Node::Service {
+                addresses: service.addresses.borrowed(),
+                srv: self.srv_set(zone, key, service, &service.all_srv),
+            },
         }
     }
 
@@ -236,14 +237,14 @@ impl Authority {
             }
             (Node::Apex, RrType::SOA) => Data::Soa(zone.soa(table.serial(), self.negative_ttl)),
             (Node::Apex, RrType::NS) => Data::Ns(&zone.name_server),
-            (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::A) => Data::A(&addresses.v4),
-            (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::AAAA) => Data::Aaaa(&addresses.v6),
+            (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::A) => Data::A(addresses.v4),
+            (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::AAAA) => Data::Aaaa(addresses.v6),
             (Node::Srv(srv) | Node::Service { srv, .. }, RrType::SRV) => Data::Srv(srv),
             (Node::Text(text), RrType::TXT) => Data::Txt(text),
             (Node::Ptr(set), RrType::PTR) => Data::Ptr(set),
             _ => return None,
         };
-        (found.count() > 0).then_some(found)
+        (!found.is_empty()).then_some(found)
     }
 
     fn additional<'t>(&'t self, zone: &'t Zone, data: Data<'t>) -> Additional<'t> {

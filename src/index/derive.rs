@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::cluster::{Endpoint, Pod, Port, Service, ServiceSpec, SlicePort, TargetPort, Template};
 use crate::name::Label;
-use crate::records::{Addresses, ByLabel, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
+use crate::records::{Addresses, Hosts, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 
 /// One endpoint of a Service, whichever object says so.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +59,12 @@ pub fn derive(service: &Service, members: &[Member<'_>], not_ready_ordinals: boo
     match &service.spec {
         ServiceSpec::ExternalName(target) => ServiceRecords::empty(ServiceKind::ExternalName(target.clone())),
         ServiceSpec::ClusterIp(addresses) => {
-            let hosts = Hosts::of(members.iter().filter(|member| counts(member)));
+            let hosts = Named::of(members.iter().filter(|member| counts(member)));
             cluster_ip(service, addresses.iter().copied().collect(), hosts.into_records())
         }
         ServiceSpec::Headless => {
             let is_named = |member: &Member<'_>| counts(member) || (not_ready_ordinals && member.hostname.is_some());
-            let hosts = Hosts::of(members.iter().filter(|member| is_named(member)));
+            let hosts = Named::of(members.iter().filter(|member| is_named(member)));
             let (mut addresses, mut srv) = (Vec::new(), SrvSets::default());
             for (target, (_, members)) in (0u32..).zip(&hosts.0) {
                 for member in members.iter().filter(|member| counts(member)) {
@@ -82,7 +82,7 @@ pub fn derive(service: &Service, members: &[Member<'_>], not_ready_ordinals: boo
 }
 
 /// The names and ports of a Service with virtual addresses. Without an address there is nothing for a port to lead to.
-fn cluster_ip(service: &Service, addresses: Addresses, hosts: ByLabel<Label, Addresses>) -> ServiceRecords {
+fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceRecords {
     let mut srv = SrvSets::default();
     for Port { owner, port, .. } in service.ports.iter().filter(|_| !addresses.is_empty()) {
         srv.add(owner.as_deref(), Srv { port: *port, target: SrvTarget::Service });
@@ -93,9 +93,9 @@ fn cluster_ip(service: &Service, addresses: Addresses, hosts: ByLabel<Label, Add
 
 /// The endpoints' names, each with the endpoints that have it. An endpoint may stand in several slices, and a name on several
 /// endpoints. In the order of the labels, so that equal records are equal values.
-struct Hosts<'a>(Vec<(Cow<'a, Label>, Vec<&'a Member<'a>>)>);
+struct Named<'a>(Vec<(Cow<'a, Label>, Vec<&'a Member<'a>>)>);
 
-impl<'a> Hosts<'a> {
+impl<'a> Named<'a> {
     fn of(members: impl Iterator<Item = &'a Member<'a>>) -> Self {
         let mut labelled: Vec<_> = members.map(|member| (host_label(member), member)).collect();
         labelled.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -109,8 +109,9 @@ impl<'a> Hosts<'a> {
         Self(hosts)
     }
 
-    fn into_records(self) -> ByLabel<Label, Addresses> {
-        let addresses = |members: Vec<&Member<'_>>| members.into_iter().map(|member| member.address).collect();
+    fn into_records(self) -> Hosts {
+        let addresses =
+            |members: Vec<&Member<'_>>| members.into_iter().map(|member| member.address).collect::<Addresses>();
         self.0.into_iter().map(|(label, members)| (label.into_owned(), addresses(members))).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Why names are absent: what keeps the Pods and endpoints of one Service from having theirs. Pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::Index;
 use crate::cluster::{Endpoint, Pod, Service, ServiceSpec};
 use crate::name::Label;
 use crate::reasons::{HostReason, Reasons, ServiceReason, Why, Workload};
-use crate::records::{ByLabel, ServiceKey};
+use crate::records::ServiceKey;
 
 impl Index {
     /// What is known of why names of a Service are absent; none if nothing is.
@@ -18,7 +18,7 @@ impl Index {
             Some(service) => self.reasons_beside(service, &naming),
             None => {
                 let service = naming.first().map(|pod| ServiceReason::Wanted(workload(pod)));
-                Reasons { key: key.clone(), service, hosts: ByLabel::default() }
+                Reasons { key: key.clone(), service, hosts: BTreeMap::new() }
             }
         };
         (!reasons.is_empty()).then_some(reasons)
@@ -88,7 +88,7 @@ impl<'a> Seen<'a> {
     }
 
     /// Why those hostnames are absent that no other endpoint has, in their order. Of several reasons the first counts.
-    fn absent(mut self) -> ByLabel<Label, HostReason> {
+    fn absent(mut self) -> BTreeMap<Label, HostReason> {
         self.absent.retain(|(label, _)| !self.there.contains(label));
         self.absent.sort_by_key(|(label, _)| *label);
         self.absent.dedup_by(|later, first| later.0 == first.0);

@@ -10,8 +10,8 @@ use crate::cluster::{
     Change, ContainerPort, Endpoint, Families, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec, SlicePort,
     TargetPort, Template, Uid, Watched,
 };
-use crate::name::{Label, Name};
-use crate::records::ServiceRecords;
+use crate::name::{Label, Name, Relative};
+use crate::records::{AddressesRef, ServiceRecords};
 use crate::table::{TableReader, TableWriter, table};
 
 mod pods;
@@ -200,8 +200,12 @@ impl Cluster {
     /// The hosts of a Service with their addresses: `pg-0=10.0.0.1`.
     fn hosts(&self, service: &str) -> Vec<String> {
         let Some(records) = self.records(service) else { return Vec::new() };
-        let text = |(label, addresses): (&Label, &crate::records::Addresses)| {
-            format!("{label}={}", addresses.iter().map(|address| address.to_string()).collect::<Vec<_>>().join(","))
+        let text = |(label, addresses): (&[u8], AddressesRef<'_>)| {
+            format!(
+                "{}={}",
+                Relative(label),
+                addresses.iter().map(|address| address.to_string()).collect::<Vec<_>>().join(",")
+            )
         };
         records.hosts.iter().map(text).collect()
     }
@@ -254,7 +258,7 @@ fn each_endpoint_has_the_port_numbers_of_its_own_slice() {
         cluster.slice(Change::Apply(pods));
     }
     let records = cluster.records("db/pg").unwrap();
-    let srv = &records.srv[&*owner("sql").unwrap()];
+    let srv = records.srv.get(&owner("sql").unwrap()).unwrap();
     let pairs: Vec<_> = srv.iter().map(|srv| (records.target(srv.target).unwrap().0, srv.port)).collect();
     assert_eq!(pairs, [(&b"\x04pg-a"[..], 5432), (b"\x04pg-b", 6432)]);
 }
@@ -356,7 +360,11 @@ fn other_kinds_of_service_have_their_own_records() {
     assert_eq!(records.addresses.iter().collect::<Vec<IpAddr>>(), ["10.96.0.1".parse::<IpAddr>().unwrap()]);
     assert_eq!(records.all_srv[0].port, 80, "the Service's own port");
     assert_eq!(cluster.hosts("db/web"), ["10-0-0-1=10.0.0.1"]);
-    assert_eq!(records.reverse().count(), 1, "of the virtual address alone");
+    assert_eq!(
+        records.reverse().flat_map(|(_, addresses)| addresses.iter()).count(),
+        1,
+        "of the virtual address alone"
+    );
     let alias = ServiceSpec::ExternalName(Name::parse("db.example.com").unwrap());
     cluster.service(Change::Apply(Service { spec: alias, ..service("db/web") }));
     assert!(cluster.hosts("db/web").is_empty(), "an alias has nothing below it");

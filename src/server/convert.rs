@@ -7,7 +7,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::encode::rotated;
 use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
-use crate::records::Addresses;
+use crate::records::AddressesRef;
 use crate::wire::Rcode;
 
 /// Which records of a set are wanted.
@@ -44,10 +44,7 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, wanted: Wanted) -> Vec
             })
             .take(most)
             .collect(),
-        Data::Ptr(set) => rotated(set.owners, rotation)
-            .filter_map(|owner| Some(record(RData::PTR(PTR(name(&set.target(owner)?))))))
-            .take(most)
-            .collect(),
+        Data::Ptr(set) => set.targets().map(|target| record(RData::PTR(PTR(name(&target))))).take(most).collect(),
         Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&NameParts::whole(target)))))],
         Data::Ns(server) => vec![record(RData::NS(NS(name(&NameParts::whole(server)))))],
         Data::Soa(data) => vec![record(RData::SOA(soa(&data)))],
@@ -61,7 +58,7 @@ pub(super) fn additional(additional: &Additional<'_>, wanted: Wanted) -> Vec<Rec
     match additional {
         Additional::None => Vec::new(),
         Additional::NameServer { owner, ttl, addresses } => {
-            address_records(&name(&NameParts::whole(owner)), *ttl, addresses, wanted.rotation).collect()
+            address_records(&name(&NameParts::whole(owner)), *ttl, addresses.borrowed(), wanted.rotation).collect()
         }
         Additional::Targets(set) => glue(set, wanted),
     }
@@ -80,9 +77,9 @@ fn glue(set: &SrvSet<'_>, wanted: Wanted) -> Vec<Record> {
         .collect()
 }
 
-fn address_records(owner: &Name, ttl: u32, addresses: &Addresses, rotation: u64) -> impl Iterator<Item = Record> {
-    let v4 = rotated(&addresses.v4, rotation).map(|a| RData::A(A(*a)));
-    let v6 = rotated(&addresses.v6, rotation).map(|a| RData::AAAA(AAAA(*a)));
+fn address_records(owner: &Name, ttl: u32, addresses: AddressesRef<'_>, rotation: u64) -> impl Iterator<Item = Record> {
+    let v4 = rotated(addresses.v4, rotation).map(|a| RData::A(A(*a)));
+    let v6 = rotated(addresses.v6, rotation).map(|a| RData::AAAA(AAAA(*a)));
     v4.chain(v6).map(move |data| Record::from_rdata(owner.clone(), ttl, data))
 }
 

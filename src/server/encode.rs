@@ -7,7 +7,7 @@ use super::errors::{bare_length, told_in};
 use crate::authority::{Additional, Answer, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
 use crate::metrics::Transport;
 use crate::name::Labels;
-use crate::records::{Addresses, SrvTarget};
+use crate::records::{AddressesRef, SrvTarget};
 use crate::wire::codes::{AA, CD, DO, OPT_FIXED, OPTION_HEAD, QR, RD, TC};
 use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, RrType, WireOptions};
 
@@ -146,9 +146,7 @@ impl Message<'_> {
             Data::Srv(set) => rotated(set.records, self.rotation)
                 .filter_map(|srv| Some((srv.port, set.target(srv)?.0)))
                 .all(|(port, target)| write(self, &|m| m.srv(port, &target))),
-            Data::Ptr(set) => rotated(set.owners, self.rotation)
-                .filter_map(|owner| set.target(owner))
-                .all(|target| write(self, &|m| m.name(&target))),
+            Data::Ptr(set) => set.targets().all(|target| write(self, &|m| m.name(&target))),
             Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&NameParts::whole(name))),
             Data::Soa(soa) => write(self, &|m| m.soa(&soa)),
             Data::Txt(text) => write(self, &|m| m.character_string(text)),
@@ -165,7 +163,7 @@ impl Message<'_> {
         match additional {
             Additional::None => 0,
             Additional::NameServer { owner, ttl, addresses } => {
-                self.addresses(&NameParts::whole(owner), *ttl, addresses).records
+                self.addresses(&NameParts::whole(owner), *ttl, addresses.borrowed()).records
             }
             Additional::Targets(set) => self.targets(set),
         }
@@ -192,13 +190,13 @@ impl Message<'_> {
         records
     }
 
-    fn addresses(&mut self, owner: &NameParts<'_>, ttl: u32, addresses: &Addresses) -> Counted {
+    fn addresses(&mut self, owner: &NameParts<'_>, ttl: u32, addresses: AddressesRef<'_>) -> Counted {
         let rrset = |data| Rrset { owner: Owner::Name(*owner), class: Class::IN, ttl, data };
-        let v4 = self.rrset(&rrset(Data::A(&addresses.v4)));
+        let v4 = self.rrset(&rrset(Data::A(addresses.v4)));
         if v4.cut {
             return v4;
         }
-        [v4, self.rrset(&rrset(Data::Aaaa(&addresses.v6)))].into_iter().sum()
+        [v4, self.rrset(&rrset(Data::Aaaa(addresses.v6)))].into_iter().sum()
     }
 
     /// Writes one record; takes it back and says false if it does not fit.

@@ -1,7 +1,7 @@
 //! The record table by itself: what is published is there at once, what is gone leaves nothing behind.
 
 use super::*;
-use crate::name::Label;
+use crate::name::{Label, Relative};
 use crate::records::{Addresses, ServiceKind, Srv, SrvTarget};
 
 /// `web/shop`, as kubectl writes it.
@@ -34,11 +34,10 @@ fn address(text: &str) -> IpAddr {
 
 /// The names that an address leads back to, as labels joined by dots.
 fn owners(table: &Table<'_>, text: &str) -> Vec<String> {
-    let name = |owner: &ReverseOwner| {
-        let labels = crate::name::Labels(owner).map(|label| String::from_utf8_lossy(&label[1..]).into_owned());
-        labels.collect::<Vec<_>>().join(".")
-    };
-    table.reverse(address(text)).unwrap_or_default().iter().map(name).collect()
+    let names = table.reverse(address(text)).into_iter().flat_map(Owners::names);
+    let mut names: Vec<_> = names.map(|name| Relative(&name.concat()).to_string()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn has_name_above(table: &Table<'_>, text: &str) -> bool {
@@ -111,7 +110,7 @@ fn a_service_that_goes_leaves_nothing_behind() {
     writer.publish(vec![(key("db/web"), None)]);
     let table = reader.pin();
     assert!(!table.has_namespace(b"\x02db") && !has_name_above(&table, "10.0.0.1"));
-    assert!(table.services().is_empty() && table.reverses().is_empty());
+    assert!(table.services().is_empty() && table.reverse_addresses().is_empty());
     assert_eq!(table.size(), TableSize { services: 0, endpoints: 0, namespaces: 0 });
 }
 
@@ -167,4 +166,35 @@ fn services_and_reverse_names_are_listed_in_order() {
     let table = reader.pin();
     let listed: Vec<_> = table.services().iter().map(|(key, _)| key.to_string()).collect();
     assert_eq!(listed, ["a/z", "db/a", "db/pg", "web/a"]);
+}
+
+/// S6, S13.
+#[test]
+fn an_address_of_several_hosts_leads_back_to_each_while_it_has_it() {
+    let (mut writer, reader) = table();
+    for (hosts, expected) in [
+        (&["a", "b", "c"][..], &["a.pg.db", "b.pg.db", "c.pg.db"][..]),
+        (&["b", "c"], &["b.pg.db", "c.pg.db"]),
+        (&["c", "d"], &["c.pg.db", "d.pg.db"]),
+        (&["e"], &["e.pg.db"]),
+        (&[], &[]),
+    ] {
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host, "10.0.0.1")).collect();
+        writer.publish(vec![(key("db/pg"), Some(headless(&hosts)))]);
+        assert_eq!(owners(&reader.pin(), "10.0.0.1"), expected);
+        assert_eq!(has_name_above(&reader.pin(), "10.0.0.1"), !expected.is_empty());
+    }
+}
+
+/// R2, in the tree of IPv6, where a block of addresses is two labels deep.
+#[test]
+fn a_reverse_name_exists_above_the_addresses_that_are_below_it_alone() {
+    let (mut writer, reader) = table();
+    writer.publish(vec![(key("db/pg"), Some(headless(&[("a", "fd00::12"), ("b", "fd00::34")])))]);
+    let table = reader.pin();
+    let names = |text: &str| Prefix::above(address(text)).filter(|prefix| table.has_reverse_below(*prefix)).count();
+    let of_an_address = Prefix::above(address("fd00::12")).count();
+    assert_eq!((names("fd00::1f"), names("fd00::3f")), (of_an_address, of_an_address));
+    assert_eq!((names("fd00::2f"), names("fd00::112")), (of_an_address - 1, of_an_address - 2));
+    assert_eq!(names("fe00::12"), 1, "an f is above both");
 }

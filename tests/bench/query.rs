@@ -22,14 +22,15 @@ use served::{WIRE, packet};
 
 /// Queries that are timed together: as many as a worker takes at once.
 const BATCH: usize = 64;
-/// Different queries, so that they do not all lie in the nearest cache.
-const QUERIES: usize = 64 * BATCH;
+/// Different queries, so that they do not all lie in the nearest cache, nor what they ask for.
+const QUERIES: usize = 512 * BATCH;
 /// Octets of an answer over UDP.
 const ANSWER: usize = DEFAULT_EDNS_UDP as usize;
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53_000);
 
 /// What is asked.
-const WORKLOADS: [&str; 5] = ["mix", "ordinal", "endpoints-10", "endpoints-1000", "endpoints-5000"];
+const WORKLOADS: [&str; 7] =
+    ["mix", "ordinal", "endpoints-10", "endpoints-1000", "endpoints-5000", "services-100", "services-10000"];
 
 /// Everything that answers, and the queries as they come off the wire.
 struct Fixture {

@@ -14,11 +14,16 @@ use crate::workload::{Asked, Cluster, ZONE};
 
 pub const WIRE: WireOptions = WireOptions { edns_udp_size: DEFAULT_EDNS_UDP, tcp_keepalive: 50 };
 
+/// Endpoints of the largest Service of a cluster that has many.
+const MOST_ENDPOINTS: usize = 15;
+
 /// A cluster and questions about it by their name: `mix` and `ordinal` about Services of all sizes, `endpoints-1000` about
-/// one of that size.
+/// one of that size, `services-10000` about so many small ones.
 pub fn workload(name: &str, questions: usize) -> (Cluster, Vec<Asked>) {
-    let cluster = match name.strip_prefix("endpoints-") {
-        Some(size) => Cluster::of_sizes(&[size.parse().expect("a number")]),
+    let number = |text: &str| text.parse().expect("a number");
+    let cluster = match name.split_once('-') {
+        Some(("endpoints", size)) => Cluster::of_sizes(&[number(size)]),
+        Some((_, services)) => Cluster::of_services(number(services), MOST_ENDPOINTS),
         None => Cluster::of_services(200, 100),
     };
     let questions = if name == "mix" { cluster.mix(questions) } else { cluster.ordinals(questions) };

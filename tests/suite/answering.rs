@@ -138,9 +138,9 @@ fn names(reader: &TableReader) -> Vec<Vec<u8>> {
     for (key, records) in table.services() {
         let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc", ZONE].concat();
         names.push(below(b""));
-        names.extend(records.hosts.keys().take(5).map(|host| below(host.as_wire())));
-        names.extend(records.srv.keys().map(|owner| below(owner)));
+        names.extend(records.hosts.labels().take(5).map(below));
+        names.extend(records.srv.owners().map(below));
     }
-    names.extend(table.reverses().into_iter().take(50).map(|(address, _)| reverse::name_of(address)));
+    names.extend(table.reverse_addresses().into_iter().take(50).map(reverse::name_of));
     names
 }

@@ -1,0 +1,126 @@
+//! What a Service is called.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::name::{Label, Labels, Relative};
+
+/// Namespace and name of a Service, kept as the two labels `name.namespace` in wire form: a slice of the question.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceKey(Octets);
+
+/// Octets of a key that stand in the key itself, where a look-up finds them with the map's entry: enough for most, and with
+/// them the key has no more than 40.
+const SHORT: usize = 38;
+
+/// Those that fit are always short, so that equal octets are equal values.
+#[derive(Clone, PartialEq, Eq)]
+enum Octets {
+    /// As many as the number says, then zeros.
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl ServiceKey {
+    pub fn new(namespace: &Label, name: &Label) -> Self {
+        Self::of_wire(name.as_wire(), namespace.as_wire())
+    }
+
+    /// The key of two labels in lower-case wire form, as a question has them.
+    pub fn of_wire(name: &[u8], namespace: &[u8]) -> Self {
+        let length = name.len() + namespace.len();
+        if length > SHORT {
+            return Self(Octets::Long([name, namespace].concat().into()));
+        }
+        let mut octets = [0; SHORT];
+        octets[..name.len()].copy_from_slice(name);
+        octets[name.len()..length].copy_from_slice(namespace);
+        Self(Octets::Short(length as u8, octets))
+    }
+
+    /// The two labels, `\x02pg\x02db`.
+    pub fn as_wire(&self) -> &[u8] {
+        match &self.0 {
+            Octets::Short(length, octets) => &octets[..usize::from(*length)],
+            Octets::Long(octets) => octets,
+        }
+    }
+
+    /// The Service's own label, with its length octet.
+    pub fn name(&self) -> &[u8] {
+        Labels(self.as_wire()).next().unwrap_or_default()
+    }
+
+    /// The namespace's label, with its length octet.
+    pub fn namespace(&self) -> &[u8] {
+        Labels(self.as_wire()).nth(1).unwrap_or_default()
+    }
+}
+
+impl Borrow<[u8]> for ServiceKey {
+    fn borrow(&self) -> &[u8] {
+        self.as_wire()
+    }
+}
+
+impl Hash for ServiceKey {
+    /// As the octets hash, by which a key is looked up.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_wire().hash(state);
+    }
+}
+
+impl Ord for ServiceKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_wire().cmp(other.as_wire())
+    }
+}
+
+impl PartialOrd for ServiceKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    /// As `kubectl` writes it, `db/pg`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Relative(self.namespace()), Relative(self.name()))
+    }
+}
+
+impl fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServiceKey({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(namespace: &str, name: &str) -> ServiceKey {
+        ServiceKey::new(&Label::parse(namespace).unwrap(), &Label::parse(name).unwrap())
+    }
+
+    #[test]
+    fn a_key_of_any_length_is_its_two_labels() {
+        for length in [1, SHORT - 4, SHORT - 3, SHORT - 2, 63] {
+            let name = "a".repeat(length);
+            let key = key("b", &name);
+            let wire = [&[length as u8], name.as_bytes(), b"\x01b"].concat();
+            assert_eq!((key.as_wire(), key.namespace()), (wire.as_slice(), b"\x01b".as_slice()));
+            assert_eq!((key.to_string(), key.name().len()), (format!("b/{name}"), length + 1));
+        }
+        assert_eq!(size_of::<ServiceKey>(), 40);
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_their_octets_whether_short_or_long() {
+        let keys = [key("b", "a"), key("c", "a"), key("b", &"a".repeat(SHORT)), key("b", &"b".repeat(SHORT))];
+        assert!(keys.is_sorted());
+        assert!(keys.is_sorted_by_key(ServiceKey::as_wire));
+    }
+}
