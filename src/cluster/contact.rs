@@ -80,6 +80,11 @@ impl Contact {
         }
     }
 
+    /// When something last arrived.
+    pub fn last_heard(&self) -> std::time::Instant {
+        self.heard.last()
+    }
+
     /// No watch is open, or the one that is has failed.
     pub fn over(&self) {
         self.open.send_replace(None);

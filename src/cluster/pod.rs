@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-use super::incoming::{Kind, Raw, RawMetadata, RawOwner};
+use super::incoming::{Kind, Raw, RawMetadata, RawOwner, moment};
 use super::labels::Labels;
 use super::service::Protocol;
 use super::tolerant::Field;
@@ -15,6 +16,8 @@ use crate::name::Label;
 
 /// The label by which a StatefulSet's Pod carries its own name.
 pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+/// The condition that says whether it may be sent requests.
+const READY: &str = "Ready";
 /// The label by which it carries its ordinal.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
@@ -170,6 +173,18 @@ impl Kind for Pod {
         Update::Pod(scope, change)
     }
 
+    fn happened(raw: &RawPod) -> Option<SystemTime> {
+        let metadata = raw.metadata.value()?;
+        if let Some(deadline) = moment(&metadata.deletion_timestamp) {
+            // By then it has to be gone; it was deleted as much earlier as it was given time.
+            let grace = metadata.deletion_grace_period_seconds.value().copied().unwrap_or_default();
+            return deadline.checked_sub(Duration::from_secs(grace.into()));
+        }
+        let mut conditions = raw.status.value()?.conditions.value()?.iter().filter_map(Field::value);
+        let ready = conditions.find(|condition| condition.r#type.value().is_some_and(|name| name == READY))?;
+        moment(&ready.last_transition_time)
+    }
+
     fn read(object: ObjectKey, raw: RawPod, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
         let spec = raw.spec.required("spec")?;
@@ -295,7 +310,7 @@ fn readiness(conditions: Field<Vec<Field<RawCondition>>>, warn: &mut dyn FnMut(S
     let read = || {
         for condition in conditions.optional("status.conditions")?.unwrap_or_default() {
             let condition = condition.required("an entry of status.conditions")?;
-            if condition.r#type.required("status.conditions.type")? == "Ready" {
+            if condition.r#type.required("status.conditions.type")? == READY {
                 let status = condition.status.required("status.conditions.status")?;
                 let changed = condition.last_transition_time.optional("status.conditions.lastTransitionTime")?;
                 let changed = changed.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::runtime::utils::Backoff;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
-use super::{Change, POD_NAME, Pod, Scope, Service, Slice, Update};
+use super::{Change, News, POD_NAME, Pod, Scope, Service, Slice, Times};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
 /// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
@@ -121,7 +121,7 @@ pub async fn follow_all(
     client: Client,
     url: &str,
     selection: &Selection,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<News>,
     metrics: &Arc<Metrics>,
 ) {
     let outage = Outage::default();
@@ -141,7 +141,7 @@ async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
     selection: &Selection,
-    updates: &mpsc::Sender<Update>,
+    updates: &mpsc::Sender<News>,
     mut reporter: Reporter<'_>,
 ) {
     let Some(mut config) = selection.config(K::WATCHED) else { return };
@@ -175,8 +175,9 @@ async fn follow<K: Kind>(
                         backoff.reset();
                         reporter.works();
                     }
-                    let change = read(event, &mut reporter);
-                    if updates.send(K::update(scope.clone(), change)).await.is_err() {
+                    let times = times(&event, contact.last_heard());
+                    let update = K::update(scope.clone(), read(event, &mut reporter));
+                    if updates.send(News { update, times }).await.is_err() {
                         return;
                     }
                 }
@@ -238,6 +239,15 @@ fn is_position_lost(error: &watcher::Error) -> bool {
         watcher::Error::WatchError(status) => matches!(status.code, 410 | 500 | 504),
         watcher::Error::NoResourceVersion => true,
         _ => false,
+    }
+}
+
+/// When the change happened that an event tells of, and when it was heard; none for what a list says.
+fn times<K: Kind>(event: &Event<Incoming<K>>, heard: Instant) -> Option<Times> {
+    match event {
+        Event::Apply(incoming) => Some(Times { heard, happened: incoming.happened() }),
+        Event::Delete(_) => Some(Times { heard, happened: None }),
+        Event::Init | Event::InitApply(_) | Event::InitDone => None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! The objects of one kind as the watches describe them.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -31,63 +34,87 @@ impl Object for Pod {
 
 /// Objects by name. A relist is marked and swept: it replaces objects one by one as they stream in, and at its end those
 /// that it did not name are gone, so that two copies of the cluster never stand in memory.
+///
+/// Whoever joins objects shares them, and looks none up again.
 #[derive(Debug)]
-pub(super) struct ObjectStore<K> {
-    objects: HashMap<ObjectKey, Stored<K>, RandomState>,
+pub(super) struct ObjectStore<K: Object> {
+    objects: HashSet<Stored<K>, RandomState>,
     /// The relists begun so far in each scope.
     relists: HashMap<Scope, u64, RandomState>,
 }
 
+/// An object, found by its name.
 #[derive(Debug)]
 struct Stored<K> {
-    object: K,
+    object: Arc<K>,
     /// The relist of its scope that was the newest when the object was last heard of.
     heard: u64,
 }
 
-impl<K> Default for ObjectStore<K> {
+impl<K: Object> Borrow<ObjectKey> for Stored<K> {
+    fn borrow(&self) -> &ObjectKey {
+        self.object.object()
+    }
+}
+
+impl<K: Object> Hash for Stored<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.object.object().hash(state);
+    }
+}
+
+impl<K: Object> PartialEq for Stored<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.object.object() == other.object.object()
+    }
+}
+
+impl<K: Object> Eq for Stored<K> {}
+
+impl<K: Object> Default for ObjectStore<K> {
     fn default() -> Self {
-        Self { objects: HashMap::default(), relists: HashMap::default() }
+        Self { objects: HashSet::default(), relists: HashMap::default() }
     }
 }
 
 impl<K: Object> ObjectStore<K> {
-    pub fn get(&self, key: &ObjectKey) -> Option<&K> {
-        self.objects.get(key).map(|stored| &stored.object)
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = &K> {
-        self.objects.values().map(|stored| &stored.object)
+        self.objects.iter().map(|stored| &*stored.object)
     }
 
     /// Takes in a change, and tells `changed` of each object that was there before or is there now: the old one, the new
     /// one.
-    pub fn apply(&mut self, scope: &Scope, change: Change<K>, mut changed: impl FnMut(Option<&K>, Option<&K>)) {
+    pub fn apply(
+        &mut self,
+        scope: &Scope,
+        change: Change<K>,
+        mut changed: impl FnMut(Option<&Arc<K>>, Option<&Arc<K>>),
+    ) {
         let relist = self.relists.get(scope).copied().unwrap_or_default();
         match change {
             Change::RelistStarted => {
                 self.relists.insert(scope.clone(), relist + 1);
             }
             Change::Apply(object) => {
-                let key = object.object().clone();
-                let old = self.objects.remove(&key).map(|stored| stored.object);
+                let old = self.objects.take(object.object()).map(|stored| stored.object);
+                let object = Arc::new(object);
                 changed(old.as_ref(), Some(&object));
-                self.objects.insert(key, Stored { object, heard: relist });
+                self.objects.insert(Stored { object, heard: relist });
             }
             Change::Keep(key) => {
-                if let Some(stored) = self.objects.get_mut(&key) {
-                    stored.heard = relist;
+                if let Some(stored) = self.objects.take(&key) {
+                    self.objects.insert(Stored { heard: relist, ..stored });
                 }
             }
             Change::Delete(key) => {
-                if let Some(stored) = self.objects.remove(&key) {
+                if let Some(stored) = self.objects.take(&key) {
                     changed(Some(&stored.object), None);
                 }
             }
             Change::RelistDone => {
                 // A relist of one scope says nothing of another's objects.
-                self.objects.retain(|key, stored| {
-                    let stays = stored.heard == relist || !scope.covers(key);
+                self.objects.retain(|stored| {
+                    let stays = stored.heard == relist || !scope.covers(stored.object.object());
                     if !stays {
                         changed(Some(&stored.object), None);
                     }

@@ -13,6 +13,7 @@ use crate::records::ServiceRecords;
 use crate::table::{TableReader, TableWriter, table};
 
 mod pods;
+mod times;
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
@@ -223,7 +224,7 @@ fn a_service_and_its_slices_may_come_in_either_order_and_go_in_either_order() {
                 cluster.apply(update);
             }
             assert_eq!(cluster.records("db/pg"), None);
-            assert!(cluster.index.slices_of.is_empty() && cluster.index.service_objects.is_empty());
+            assert!(cluster.index.slices_of.is_empty() && cluster.index.described.is_empty());
         }
     }
 }

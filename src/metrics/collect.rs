@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 
 use super::{
-    DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, Transport,
+    DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, ServiceKind, Transport,
     WatchErrorReason, WatchEvent,
 };
 
@@ -137,6 +137,19 @@ impl Collector for Snapshot {
             Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
         out.counters("malformed_objects", "Objects that could not be used and were passed over", malformed)?;
 
+        let programming = ServiceKind::ALL.iter().map(|kind| (*kind, &metrics.programming[kind.index()]));
+        out.histograms(
+            "dns_programming_duration",
+            "Time from a change of a Service or its Pods, by their own account, to its being answered",
+            programming,
+        )?;
+        let publication = [(Labels([]), &metrics.publication)];
+        out.histograms(
+            "publication_duration",
+            "Time from the arrival of a watch event to its being answered",
+            publication,
+        )?;
+
         let table = &metrics.table;
         out.gauge("table_services", "Services in the record table", None, table.services.load(Relaxed) as f64)?;
         out.gauge("table_endpoints", "Endpoints in the record table", None, table.endpoints.load(Relaxed) as f64)?;
@@ -180,11 +193,11 @@ impl Output<'_> {
         self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    fn histograms<'m, L: EncodeLabelSet>(
+    fn histograms<'m, L: EncodeLabelSet, const UNIT: u64>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = (L, &'m Histogram)>,
+        series: impl IntoIterator<Item = (L, &'m Histogram<UNIT>)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
         series.into_iter().try_for_each(|(labels, histogram)| {

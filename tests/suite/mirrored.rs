@@ -166,6 +166,11 @@ impl Mirrored {
         (!addresses.is_empty()).then_some(addresses)
     }
 
+    /// Goes up with each publication that changes anything.
+    pub fn serial(&self) -> u32 {
+        self.reader.pin().serial()
+    }
+
     /// The value of a counter, `watch_errors_total{resource="services",reason="gone"}`.
     pub fn metric(&self, series: &str) -> u64 {
         let text = Exporter::new(Arc::clone(&self.metrics)).encode(Format::Prometheus).expect("text");
