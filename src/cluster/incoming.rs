@@ -102,8 +102,8 @@ impl<K: Kind> Incoming<K> {
     }
 
     pub fn key(&self) -> ObjectKey {
-        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
-        ObjectKey { namespace: text(&self.meta.namespace), name: text(&self.meta.name) }
+        let ObjectMeta { namespace, name, .. } = &self.meta;
+        ObjectKey::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
     }
 
     /// What the object says, and what of it cannot be served.

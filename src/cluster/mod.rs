@@ -26,8 +26,9 @@ pub use access::{Access, AccessError, connect};
 pub use endpoint_slice::{Endpoint, Slice, SlicePort};
 pub use incoming::read_json;
 pub use labels::Labels;
-pub use pod::{ContainerPort, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
+pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
 pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
+use smol_str::SmolStr;
 pub use watch::{PodSelection, Selection, WATCHED, Watched, follow_all};
 
 use crate::name::Label;
@@ -36,7 +37,7 @@ use crate::name::Label;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     pub namespace: Arc<str>,
-    pub name: Arc<str>,
+    pub name: SmolStr,
 }
 
 impl ObjectKey {

@@ -29,7 +29,7 @@ pub struct Pod {
     pub template: Arc<Template>,
     /// Which of its labels follow from its name, and stand in no template for that reason.
     pub own_labels: OwnLabels,
-    pub hostname: Option<Label>,
+    pub hostname: Hostname,
     /// The first address of each family, as in an EndpointSlice.
     pub v4: Option<Ipv4Addr>,
     pub v6: Option<Ipv6Addr>,
@@ -40,6 +40,16 @@ pub struct Pod {
     pub is_terminating: bool,
     /// It has come to its end, in success or not, and will not run again.
     pub is_finished: bool,
+}
+
+/// The name that a Pod asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hostname {
+    #[default]
+    None,
+    /// Its own, as every Pod of a StatefulSet does.
+    Own,
+    Other(Box<Label>),
 }
 
 /// What the Pods of one workload have in common. Kept once for all of them.
@@ -89,6 +99,15 @@ impl Pod {
     /// Whether it has all of the labels.
     pub fn is_selected_by(&self, selector: &Labels) -> bool {
         selector.iter().all(|(key, value)| self.label(key) == Some(value))
+    }
+
+    /// The name that it asks for.
+    pub fn hostname(&self) -> Option<Label> {
+        match &self.hostname {
+            Hostname::None => None,
+            Hostname::Own => Label::parse(&self.object.name).ok(),
+            Hostname::Other(label) => Some(Label::clone(label)),
+        }
     }
 
     /// Whether it has been given an address yet.
@@ -197,8 +216,11 @@ impl Kind for Pod {
         };
         let is_own = |key: &str| (key == POD_NAME && own_labels.name) || (key == POD_INDEX && own_labels.index);
         let hostname = match spec.hostname.optional("spec.hostname")?.filter(|hostname| !hostname.is_empty()) {
-            None => None,
-            Some(hostname) => Some(Label::parse(&hostname).map_err(|error| format!("spec.hostname: {error}"))?),
+            None => Hostname::None,
+            Some(hostname) => {
+                let label = Label::parse(&hostname).map_err(|error| format!("spec.hostname: {error}"))?;
+                if label.as_text() == object.name { Hostname::Own } else { Hostname::Other(Box::new(label)) }
+            }
         };
         let subdomain = spec.subdomain.optional("spec.subdomain")?.filter(|subdomain| !subdomain.is_empty());
         let template = Template {

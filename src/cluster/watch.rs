@@ -9,7 +9,7 @@ use futures::StreamExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
@@ -22,6 +22,9 @@ use crate::metrics::{Metrics, Resource, WatchEvent};
 const WATCH_SECONDS: u32 = 50;
 /// The longest pause between two tries that a server may ask for. That of the backoff is the same.
 const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
+
+/// Lists that come before that of the Pods: of Services, and of their slices.
+const FIRST_LISTS: u32 = 2;
 
 /// What may be asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
 pub const WATCHED: [Watched; 3] = [Watched::Services, Watched::EndpointSlices, Watched::Pods];
@@ -127,21 +130,28 @@ pub async fn follow_all(
     let outage = Outage::default();
     let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
+        let lists = Semaphore::new(0);
+        let pods = async {
+            // What must be known before anything is answered is not to wait for Pods, the most of all objects.
+            let _ = lists.acquire_many(FIRST_LISTS).await;
+            follow::<Pod>(&client, scope, selection, &updates, &lists, reporter(Pod::WATCHED)).await;
+        };
         tokio::join!(
-            follow::<Service>(&client, scope, selection, &updates, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, selection, &updates, reporter(Slice::WATCHED)),
-            follow::<Pod>(&client, scope, selection, &updates, reporter(Pod::WATCHED)),
+            follow::<Service>(&client, scope, selection, &updates, &lists, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, &updates, &lists, reporter(Slice::WATCHED)),
+            pods,
         )
     });
     futures::future::join_all(follows).await;
 }
 
-/// Follows one kind in one scope.
+/// Follows one kind in one scope, and adds to `lists` each time that it has been listed.
 async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
     selection: &Selection,
     updates: &mpsc::Sender<News>,
+    lists: &Semaphore,
     mut reporter: Reporter<'_>,
 ) {
     let Some(mut config) = selection.config(K::WATCHED) else { return };
@@ -174,6 +184,9 @@ async fn follow<K: Kind>(
                     if is_recovery(&config, &event) {
                         backoff.reset();
                         reporter.works();
+                    }
+                    if matches!(event, Event::InitDone) {
+                        lists.add_permits(1);
                     }
                     let times = times(&event, contact.last_heard());
                     let update = K::update(scope.clone(), read(event, &mut reporter));

@@ -69,9 +69,6 @@ impl Index {
         };
         match update {
             Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
-                if old == new {
-                    return;
-                }
                 // What its object says is when it was made.
                 let times = if old.is_some() { times.map(Times::heard_alone) } else { times };
                 if let Some(old) = old {
@@ -88,9 +85,6 @@ impl Index {
                 }
             }),
             Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
-                if old == new {
-                    return;
-                }
                 if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                     if let Some(others) = slices_of.get_mut(service) {
                         others.retain(|other| !Arc::ptr_eq(other, old));

@@ -53,9 +53,6 @@ impl Pods {
         }
         let is_listed = matches!(change, Change::RelistDone);
         store.apply(scope, change, |old, new| {
-            if old == new {
-                return;
-            }
             let mut touch = |members: &Members, pod: &Pod| {
                 // Before, no Service asks for its Pods; at the first list's end all do.
                 if listed.iter().any(|scope| scope.covers(&pod.object)) {

@@ -77,13 +77,12 @@ impl<K: Object> Default for ObjectStore<K> {
     }
 }
 
-impl<K: Object> ObjectStore<K> {
+impl<K: Object + PartialEq> ObjectStore<K> {
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.objects.iter().map(|stored| &*stored.object)
     }
 
-    /// Takes in a change, and tells `changed` of each object that was there before or is there now: the old one, the new
-    /// one.
+    /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.
     pub fn apply(
         &mut self,
         scope: &Scope,
@@ -97,8 +96,15 @@ impl<K: Object> ObjectStore<K> {
             }
             Change::Apply(object) => {
                 let old = self.objects.take(object.object()).map(|stored| stored.object);
-                let object = Arc::new(object);
-                changed(old.as_ref(), Some(&object));
+                let object = match old {
+                    // Those who share it go on doing so.
+                    Some(old) if *old == object => old,
+                    old => {
+                        let object = Arc::new(object);
+                        changed(old.as_ref(), Some(&object));
+                        object
+                    }
+                };
                 self.objects.insert(Stored { object, heard: relist });
             }
             Change::Keep(key) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cluster::{
-    Change, ContainerPort, Endpoint, Families, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec, SlicePort,
-    TargetPort, Template, Uid,
+    Change, ContainerPort, Endpoint, Families, Hostname, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec,
+    SlicePort, TargetPort, Template, Uid,
 };
 use crate::name::{Label, Name};
 use crate::records::ServiceRecords;
@@ -119,7 +119,7 @@ fn pod(text: &str, uid: u64, address: &str) -> Pod {
         uid: Uid::parse(&format!("00000000-0000-4000-8000-{uid:012x}")),
         template: template(&object, "pg", "pg"),
         own_labels: OwnLabels { name: true, index: true },
-        hostname: Some(label(&object.name)),
+        hostname: Hostname::Own,
         v4: address.parse().ok(),
         v6: None,
         is_ready: true,

@@ -149,8 +149,7 @@ async fn a_burst_of_pods_is_published_together() {
     let before = mirrored.serial();
     // Nothing else runs on this thread meanwhile.
     (0..PODS).for_each(|ordinal| put(&mirrored.sandbox, Kind::Pod, pod(ordinal, 2, true)));
-    let all: Vec<_> = (0..PODS).map(|ordinal| address(ordinal, 2)).collect();
-    answers(&mirrored, "pg", &all).await;
+    mirrored.converge("after the burst").await;
     let publications = mirrored.serial().wrapping_sub(before);
     assert!(publications <= u32::from(PODS) / 10, "{publications} publications of {PODS} changes");
     assert_eq!(u64::from(publications), mirrored.metric("publication_duration_seconds_count") - 1, "each is measured");
