@@ -17,22 +17,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::pace::Pace;
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, News, Scope, Selection, Watched};
+use crate::cluster::{self, Access, AccessError, News, Scope, Selection, Timing, Update, Watched};
 use crate::config::Config;
+use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;
-use crate::index::{self, Index};
+use crate::index::{self, Index, Repairs};
 use crate::metrics::{Exporter, Metrics, Transport};
-use crate::name::Name;
+use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
 use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
 use crate::table::{TableWriter, table};
@@ -44,6 +46,8 @@ const UPDATES: usize = 1024;
 const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
 /// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
 const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
+/// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
+const EXPLAIN: Duration = Duration::from_millis(100);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
@@ -58,6 +62,7 @@ pub struct App {
     responder: Responder,
     admin: Option<Admin>,
     writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
 }
@@ -83,15 +88,18 @@ impl App {
         };
         let responder = Responder::new(Arc::clone(&authority), reader.clone(), Arc::clone(&metrics), options);
         let readiness = Readiness::new();
+        let (index, inspections) = mpsc::channel(INSPECTIONS);
         let admin = match config.admin {
             None => None,
             Some(address) => {
                 let exporter = Exporter::new(Arc::clone(&metrics));
-                let admin = Admin::bind(address, readiness.clone(), exporter, Records::new(authority, reader)).await;
+                let explainer = Explainer::new(Arc::clone(&authority), reader.clone(), index);
+                let records = Records::new(authority, reader);
+                let admin = Admin::bind(address, readiness.clone(), exporter, records, explainer).await;
                 Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
             }
         };
-        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness })
+        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, inspections, metrics, readiness })
     }
 
     /// The addresses that are answered on, in the order of the configuration.
@@ -118,14 +126,16 @@ impl App {
     /// # Errors
     /// A part of the server ended by itself, which none should.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness } = self;
+        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, inspections, metrics, readiness } =
+            self;
         let shutdown = CancellationToken::new();
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
-        let mirror = mirror(cluster, cluster_url, Mirrored::of(&config), writer, &readiness, Arc::clone(&metrics));
+        let mirror =
+            mirror(cluster, cluster_url, Mirrored::of(&config), writer, inspections, &readiness, Arc::clone(&metrics));
         let mut mirror = tokio::spawn(mirror);
         let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
@@ -203,9 +213,10 @@ pub struct Mirrored {
 
 impl Mirrored {
     fn of(config: &Config) -> Self {
-        let &Config { pods, not_ready_ordinals, headless_only, .. } = config;
+        let &Config { pods, not_ready_ordinals, headless_only, stale_after, reconcile_every, .. } = config;
+        let timing = Timing { stale_after, reconcile_every };
         Self {
-            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only },
+            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
             index: index::Options { not_ready_ordinals, headless_only },
         }
     }
@@ -218,6 +229,7 @@ pub fn mirror(
     url: String,
     mirrored: Mirrored,
     writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
 ) -> impl Future<Output = ()> + use<> {
@@ -236,6 +248,7 @@ pub fn mirror(
         let index = AbortOnDropHandle::new(tokio::spawn(keep_table(
             Index::new(index),
             incoming,
+            inspections,
             writer,
             pending,
             Arc::clone(&metrics),
@@ -260,7 +273,8 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
-    let mirror = mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default());
+    let mirror =
+        mirror(cluster, url, Mirrored::of(&config), writer, mpsc::channel(INSPECTIONS).1, &readiness, Arc::default());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -278,16 +292,21 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 async fn keep_table(
     mut index: Index,
     mut incoming: mpsc::Receiver<News>,
+    mut inspections: mpsc::Receiver<Inspection>,
     mut writer: TableWriter,
     mut synchronising: HashMap<(Watched, Scope), Latch>,
     metrics: Arc<Metrics>,
 ) {
+    let mut staleness = Staleness::default();
     let mut received = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
+    let mut explain = interval(EXPLAIN);
+    explain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pace = Pace::new();
     let mut last_latch = None;
     loop {
-        let is_due = synchronising.is_empty() && (index.is_touched() || last_latch.is_some());
+        let is_due =
+            synchronising.is_empty() && (index.is_touched() || last_latch.is_some() || staleness.has_changed());
         tokio::select! {
             biased;
             () = pace.rested(), if is_due => {}
@@ -299,12 +318,26 @@ async fn keep_table(
                     if let Some(latch) = news.update.relisted().and_then(|watch| synchronising.remove(&watch)) {
                         last_latch = synchronising.is_empty().then_some(latch);
                     }
+                    staleness.take(&news.update);
                     index.apply(news);
+                }
+                for Repairs { watched, scope, count } in index.take_repairs() {
+                    metrics.reconcile_repairs(watched.label(), count);
+                    tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
                 }
                 continue;
             }
             _ = forget.tick() => {
                 index.forget_gone_pods();
+                continue;
+            }
+            Some(Inspection { service, host, reply }) = inspections.recv() => {
+                // Whoever asked may have gone.
+                let _ = reply.send(index.describe(&service, host.as_deref()));
+                continue;
+            }
+            _ = explain.tick(), if index.has_reasons() => {
+                writer.explain(index.take_reasons());
                 continue;
             }
         }
@@ -328,6 +361,55 @@ async fn keep_table(
                 "synchronised with the cluster"
             );
         }
+        if let Some(stale) = staleness.news() {
+            writer.set_stale(stale);
+            metrics.stale(stale);
+        }
+    }
+}
+
+/// Since when answers may be out of date, by the silence of the watches that they depend on.
+#[derive(Default)]
+struct Staleness {
+    silent: HashMap<(Watched, Scope), Timestamp>,
+    /// What was told last.
+    since: Option<Timestamp>,
+}
+
+impl Staleness {
+    fn take(&mut self, update: &Update) {
+        match update {
+            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
+                self.silent.insert((*watched, scope.clone()), *since);
+            }
+            Update::Heard(watched, scope) => {
+                self.silent.remove(&(*watched, scope.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether there is anything to be told.
+    fn has_changed(&self) -> bool {
+        self.since != self.silent.values().min().copied()
+    }
+
+    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
+    /// logged.
+    fn news(&mut self) -> Option<Option<Timestamp>> {
+        let since = self.silent.values().min().copied();
+        if since == self.since {
+            return None;
+        }
+        match (self.since, since) {
+            (None, Some(since)) => {
+                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
+            }
+            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
+            _ => {}
+        }
+        self.since = since;
+        Some(since)
     }
 }
 
@@ -364,6 +446,7 @@ fn zones(config: &Config, bound: &[SocketAddr]) -> anyhow::Result<Options> {
         reverse_zones: names(&config.reverse_zones)?,
         name_server,
         hostmaster: config.hostmaster.as_deref().map(Name::parse).transpose()?,
+        namespaces: config.namespaces.iter().map(|name| Label::parse(name)).collect::<Result<_, _>>()?,
         identity: Identity { version: config.chaos_version.clone(), id: config.chaos_id.clone() },
         ttl: config.ttl,
         negative_ttl: config.negative_ttl,

@@ -4,8 +4,9 @@
 mod sandbox;
 
 use anyhow::{Context, bail};
+use headless_dns::admin::Explanation;
 use headless_dns::app::{self, App, Stop};
-use headless_dns::cli::{Export, Serve};
+use headless_dns::cli::{Explain, Export, Serve};
 use headless_dns::config::Config;
 use headless_dns::metrics::Label;
 use headless_dns::{admin, telemetry};
@@ -64,6 +65,14 @@ pub async fn export(export: Export, config: Config, zone: String) -> anyhow::Res
     // The command line has seen to it that there is one.
     let address = config.admin.context("there is no admin address")?;
     Ok(admin::fetch_zone(address, &zone).await?)
+}
+
+/// `headless-dns explain`: the text, and whether the name resolves.
+pub async fn explain(explain: Explain, config: Config) -> anyhow::Result<Explanation> {
+    telemetry::init(&config.log_level, config.log_format)?;
+    // The command line has seen to it that there is one.
+    let address = config.admin.context("there is no admin address")?;
+    Ok(admin::fetch_explanation(address, &explain.name).await?)
 }
 
 /// SIGTERM, as Kubernetes sends it, drains; SIGINT, as a keyboard does, stops at once, as any second signal does.

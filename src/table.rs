@@ -21,18 +21,23 @@
 use std::collections::HashMap as PrivateMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
+use jiff::Timestamp;
 use papaya::{HashMap, LocalGuard};
 use seize::Collector;
 
+use crate::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::reverse::Prefix;
 
 /// The records to put in a Service's place; none for a Service that is gone.
 pub type Batch = Vec<(ServiceKey, Option<ServiceRecords>)>;
+
+/// Why names of a Service are absent; none where nothing is to be told.
+pub type ReasonsBatch = Vec<(ServiceKey, Option<Reasons>)>;
 
 /// A name that an address leads back to: `host.service.namespace` or `service.namespace` as labels in wire form.
 pub type ReverseOwner = Box<[u8]>;
@@ -46,6 +51,7 @@ pub fn table() -> (TableWriter, TableReader) {
             namespaces: PrivateMap::default(),
             prefixes: PrivateMap::default(),
             replaced: Vec::new(),
+            replaced_reasons: Vec::new(),
         },
         TableReader { shared },
     )
@@ -57,10 +63,14 @@ struct Shared {
     reverse: HashMap<IpAddr, Box<[ReverseOwner]>, RandomState>,
     /// The names above the reverse names that exist.
     prefixes: HashMap<Prefix, (), RandomState>,
+    /// Beside the records, because they change more often and nobody's answer waits for them.
+    reasons: HashMap<ServiceKey, Arc<Reasons>, RandomState>,
     /// The endpoints' names in all Services.
     endpoints: AtomicUsize,
     serial: AtomicU32,
     synchronised: AtomicBool,
+    /// Since when the table may be out of date, in seconds since the Unix epoch; 0 while it is not.
+    stale_since: AtomicI64,
 }
 
 impl Default for Shared {
@@ -77,9 +87,11 @@ impl Default for Shared {
             namespaces: map(&collector),
             reverse: map(&collector),
             prefixes: map(&collector),
+            reasons: map(&collector),
             endpoints: AtomicUsize::new(0),
             serial: AtomicU32::new(since_epoch.as_secs() as u32),
             synchronised: AtomicBool::new(false),
+            stale_since: AtomicI64::new(0),
         }
     }
 }
@@ -105,6 +117,8 @@ pub struct TableWriter {
     /// reader to free what was replaced: a thousand boxes for a Service of as many endpoints, while queries wait. With
     /// another owner here the reader only counts down, and the writer frees.
     replaced: Vec<Arc<ServiceRecords>>,
+    /// Reasons that no longer stand there, for the same reason.
+    replaced_reasons: Vec<Arc<Reasons>>,
 }
 
 impl TableWriter {
@@ -161,9 +175,27 @@ impl TableWriter {
         }
     }
 
+    /// Puts reasons in place. They are no records: no serial moves.
+    pub fn explain(&mut self, batch: ReasonsBatch) {
+        let guard = self.shared.reasons.guard();
+        self.replaced_reasons.retain(|reasons| Arc::strong_count(reasons) > 1);
+        for (key, new) in batch {
+            self.replaced_reasons.extend(self.shared.reasons.get(&key, &guard).cloned());
+            match new {
+                Some(reasons) => self.shared.reasons.insert(key, Arc::new(reasons), &guard),
+                None => self.shared.reasons.remove(&key, &guard),
+            };
+        }
+    }
+
     /// Says that every source of objects has been heard in full once: from now on an absent name does not exist.
     pub fn set_synchronised(&mut self) {
         self.shared.synchronised.store(true, Ordering::Release);
+    }
+
+    /// Says that nothing has been heard of the cluster since then, or that it is heard.
+    pub fn set_stale(&mut self, since: Option<Timestamp>) {
+        self.shared.stale_since.store(since.map_or(0, Timestamp::as_second), Ordering::Relaxed);
     }
 
     pub fn size(&self) -> TableSize {
@@ -267,6 +299,11 @@ impl Table<'_> {
         self.shared.services.get(key, &self.guard).map(|records| &**records)
     }
 
+    /// Why names of a Service are absent, as far as that is known, by the same labels.
+    pub fn reasons(&self, key: &[u8]) -> Option<&Reasons> {
+        self.shared.reasons.get(key, &self.guard).map(|reasons| &**reasons)
+    }
+
     /// Whether the namespace, one label in wire form, holds a Service.
     pub fn has_namespace(&self, label: &[u8]) -> bool {
         self.shared.namespaces.contains_key(label, &self.guard)
@@ -290,6 +327,14 @@ impl Table<'_> {
     /// False until every source of objects has been heard in full once.
     pub fn is_synchronised(&self) -> bool {
         self.shared.synchronised.load(Ordering::Acquire)
+    }
+
+    /// Since when nothing has been heard of the cluster, so that the table may be out of date; none while it is heard.
+    pub fn stale_since(&self) -> Option<Timestamp> {
+        match self.shared.stale_since.load(Ordering::Relaxed) {
+            0 => None,
+            seconds => Timestamp::from_second(seconds).ok(),
+        }
     }
 
     /// All Services, by namespace and name.

@@ -11,6 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 
+use super::explain::{Explains, Explanation};
 use super::records::{DEFAULT_PAGE, MAX_PAGE, RecordsPage, RecordsQuery, RecordsSource};
 use crate::{
     metrics::{Exporter, Format},
@@ -21,10 +22,11 @@ const INDEX: &str = "\
 headless-dns
 
 /livez     200 while the process works
-/readyz    200 when every watch has synchronised, else 503 and what is pending
+/readyz    200 when every watch has synchronised, and since when none is heard; else 503 and what is pending
 /metrics   what is counted, for Prometheus
 /records   the records as JSON: ?namespace=NAME &service=NAME &limit=NUMBER &continue=TOKEN
 /zone      a zone as a zone file: ?name=ZONE
+/explain   why a name is answered as it is: ?name=NAME; 404 where it does not resolve
 ";
 
 /// Why there is no page.
@@ -38,10 +40,16 @@ struct Sources {
     readiness: Readiness,
     exporter: Arc<Exporter>,
     records: Arc<dyn RecordsSource>,
+    explainer: Arc<dyn Explains>,
 }
 
 /// All pages.
-pub fn router(readiness: Readiness, exporter: Exporter, records: Arc<dyn RecordsSource>) -> Router {
+pub fn router(
+    readiness: Readiness,
+    exporter: Exporter,
+    records: Arc<dyn RecordsSource>,
+    explainer: Arc<dyn Explains>,
+) -> Router {
     Router::new()
         .route("/", get(INDEX))
         .route("/livez", get("ok\n"))
@@ -49,14 +57,19 @@ pub fn router(readiness: Readiness, exporter: Exporter, records: Arc<dyn Records
         .route("/metrics", get(metrics))
         .route("/records", get(show_records))
         .route("/zone", get(zone))
+        .route("/explain", get(explain))
         .fallback(async || (StatusCode::NOT_FOUND, format!("There is no such page. There are:\n\n{INDEX}")))
-        .with_state(Sources { readiness, exporter: Arc::new(exporter), records })
+        .with_state(Sources { readiness, exporter: Arc::new(exporter), records, explainer })
 }
 
 async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
     let pending = sources.readiness.pending();
     if pending.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
+        // The last known answers are better than none.
+        let stale = sources.records.stale_since();
+        let stale =
+            stale.map(|since| format!("stale: no word from the API server since {since}\n")).unwrap_or_default();
+        return (StatusCode::OK, format!("ok\n{stale}"));
     }
     (StatusCode::SERVICE_UNAVAILABLE, pending.iter().map(|what| format!("pending: {what}\n")).collect())
 }
@@ -135,6 +148,22 @@ async fn zone(
             Err((StatusCode::NOT_FOUND, format!("name: found {name:?}, served are {served}\n")))
         }
     }
+}
+
+/// The parameters of `/explain`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainParameters {
+    name: String,
+}
+
+async fn explain(
+    State(sources): State<Sources>,
+    parameters: Result<Query<ExplainParameters>, QueryRejection>,
+) -> Result<(StatusCode, String), Refusal> {
+    let Query(ExplainParameters { name }) = parameters.map_err(bad_parameters)?;
+    let Explanation { resolves, text } = sources.explainer.explain(&name).await.map_err(bad_request)?;
+    Ok((if resolves { StatusCode::OK } else { StatusCode::NOT_FOUND }, text))
 }
 
 fn bad_parameters(rejection: QueryRejection) -> Refusal {

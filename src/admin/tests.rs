@@ -1,20 +1,26 @@
 //! The pages as a client sees them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinHandle,
 };
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::metrics::Metrics;
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Services `a/x`, `a/y`, `b/x`, each with one name of one record.
-struct ThreeServices;
+/// Services `a/x`, `a/y`, `b/x`, each with one name of one record, and stale since then.
+#[derive(Clone, Default)]
+struct ThreeServices {
+    stale_since: Arc<Mutex<Option<Timestamp>>>,
+}
 
 impl RecordsSource for ThreeServices {
     fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView> {
@@ -40,24 +46,42 @@ impl RecordsSource for ThreeServices {
     fn zone_file(&self, zone: &str) -> Option<String> {
         (zone == "cluster.local").then(|| "$ORIGIN cluster.local.\n".to_owned())
     }
+
+    fn stale_since(&self) -> Option<Timestamp> {
+        *self.stale_since.lock().expect("no panic")
+    }
+}
+
+/// Knows one name.
+struct OneName;
+
+#[async_trait]
+impl Explains for OneName {
+    async fn explain(&self, name: &str) -> Result<Explanation, String> {
+        match name {
+            "no name" => Err("name: it is none".to_owned()),
+            name => Ok(Explanation { resolves: name == "here", text: format!("about {name}\n") }),
+        }
+    }
 }
 
 struct Running {
     address: SocketAddr,
     readiness: Readiness,
+    records: ThreeServices,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
     async fn start() -> Self {
-        let readiness = Readiness::new();
+        let (readiness, records) = (Readiness::new(), ThreeServices::default());
         let exporter = Exporter::new(Arc::new(Metrics::new()));
         let loopback = "127.0.0.1:0".parse().expect("an address");
-        let admin = Admin::bind(loopback, readiness.clone(), exporter, ThreeServices).await.expect("bound");
+        let admin = Admin::bind(loopback, readiness.clone(), exporter, records.clone(), OneName).await.expect("bound");
         let (address, shutdown) = (admin.address(), CancellationToken::new());
         let task = tokio::spawn(admin.run(shutdown.clone()));
-        Self { address, readiness, shutdown, task }
+        Self { address, readiness, records, shutdown, task }
     }
 
     /// The whole answer to `GET target`: status code, head, body.
@@ -93,6 +117,15 @@ async fn it_is_alive_before_it_is_ready_and_says_what_is_pending() {
     drop(latch);
     let (status, _, body) = admin.get("/readyz", "").await;
     assert_eq!((status, body.as_str()), (200, "ok\n"));
+}
+
+/// T2.
+#[tokio::test]
+async fn it_stays_ready_while_it_is_stale_and_says_since_when() {
+    let admin = Running::start().await;
+    *admin.records.stale_since.lock().expect("no panic") = Timestamp::from_second(1_795_226_645).ok();
+    let (status, _, body) = admin.get("/readyz", "").await;
+    assert_eq!((status, body.as_str()), (200, "ok\nstale: no word from the API server since 2026-11-21T02:04:05Z\n"));
 }
 
 #[tokio::test]
@@ -231,4 +264,20 @@ async fn a_client_that_asks_nothing_or_asks_too_slowly_is_cut_off() {
         stream.read_to_string(&mut answer).await.expect("the server ends the connection");
         assert!(!answer.contains("200 OK"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_name_is_explained_and_the_status_tells_whether_it_resolves() {
+    let admin = Running::start().await;
+    for (name, status, text) in
+        [("here", 200, "about here\n"), ("there", 404, "about there\n"), ("no%20name", 400, "name: it is none\n")]
+    {
+        let (found, _, body) = admin.get(&format!("/explain?name={name}"), "").await;
+        assert_eq!((found, body.as_str()), (status, text));
+    }
+    let (status, _, body) = admin.get("/explain", "").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("missing field `name`"), "{body}");
+    let explanation = fetch_explanation(admin.address, "there").await.expect("an explanation");
+    assert_eq!(explanation, Explanation { resolves: false, text: "about there\n".to_owned() });
 }

@@ -7,6 +7,8 @@
 //! Nothing behind this module knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
 
 mod access;
+mod backoff;
+mod check;
 mod contact;
 mod endpoint_slice;
 mod incoming;
@@ -22,6 +24,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use jiff::Timestamp;
+
 pub use access::{Access, AccessError, connect};
 pub use endpoint_slice::{Endpoint, Slice, SlicePort};
 pub use incoming::read_json;
@@ -29,7 +33,7 @@ pub use labels::Labels;
 pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
 pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
 use smol_str::SmolStr;
-pub use watch::{PodSelection, Selection, WATCHED, Watched, follow_all};
+pub use watch::{PodSelection, Selection, Timing, WATCHED, Watched, follow_all};
 
 use crate::name::Label;
 
@@ -128,12 +132,24 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A change of one kind of object in one scope: what flows from all watches to the index.
+/// What flows from all watches to the index: changes of one kind of object in one scope, and what is to be known of the
+/// watch itself.
 #[derive(Clone, Debug)]
 pub enum Update {
     Service(Scope, Change<Service>),
     Slice(Scope, Change<Slice>),
     Pod(Scope, Change<Pod>),
+    /// The list that has just ended was no more than a check: the watch had told of all changes, or should have. As many
+    /// as `newer` of its objects may differ all the same, from changes that the watch had no time to tell of.
+    Reconciled {
+        watched: Watched,
+        scope: Scope,
+        newer: usize,
+    },
+    /// The API server was last heard on the watch at that time, and should have been since.
+    Silent(Watched, Scope, Timestamp),
+    /// The silence is over.
+    Heard(Watched, Scope),
 }
 
 /// An update on its way to the index.

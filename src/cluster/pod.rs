@@ -101,6 +101,10 @@ impl Pod {
         selector.iter().all(|(key, value)| self.label(key) == Some(value))
     }
 
+    pub fn has_hostname(&self) -> bool {
+        self.hostname != Hostname::None
+    }
+
     /// The name that it asks for.
     pub fn hostname(&self) -> Option<Label> {
         match &self.hostname {

@@ -1,27 +1,52 @@
 //! One list and watch for each kind and scope, kept alive for ever, feeding one channel.
 
 use std::fmt;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::backoff::{Backoff, shortened};
+use super::check::Check;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
-use super::{Change, News, POD_NAME, Pod, Scope, Service, Slice, Times};
+use super::{Change, News, POD_NAME, Pod, Scope, Service, Slice, Times, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
-/// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
-/// unnoticed (kube gives up five seconds later).
-const WATCH_SECONDS: u32 = 50;
-/// The longest pause between two tries that a server may ask for. That of the backoff is the same.
-const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
+/// The most seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a
+/// word goes unnoticed (kube gives up five seconds later).
+const MAX_WATCH_SECONDS: u64 = 50;
+
+/// What is configured about watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A watch that says nothing for so long is silent.
+    pub stale_after: Duration,
+    /// How long a watch is relied on before a list checks it; zero is for ever.
+    pub reconcile_every: Duration,
+}
+
+impl Timing {
+    /// How long a watch lasts: five sixths of what counts as silence, so that one on which nothing changes is heard in
+    /// time when it is resumed.
+    fn watch_seconds(&self) -> u32 {
+        let seconds = self.stale_after.as_secs() * 5 / 6;
+        seconds.clamp(1, MAX_WATCH_SECONDS) as u32
+    }
+
+    /// When the watch of a list that has just ended is to be checked, if ever.
+    fn next_reconcile(&self) -> Option<Instant> {
+        (!self.reconcile_every.is_zero()).then(|| Instant::now() + shortened(self.reconcile_every))
+    }
+}
 
 /// Lists that come before that of the Pods: of Services, and of their slices.
 const FIRST_LISTS: u32 = 2;
@@ -55,7 +80,8 @@ impl Watched {
         }
     }
 
-    pub(super) const fn label(self) -> Resource {
+    /// Its label in metrics.
+    pub const fn label(self) -> Resource {
         match self {
             Self::Services => Resource::Services,
             Self::EndpointSlices => Resource::EndpointSlices,
@@ -89,24 +115,25 @@ pub enum PodSelection {
     All,
 }
 
-/// What of the cluster is followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What of the cluster is followed, and how closely.
+#[derive(Clone, Debug)]
 pub struct Selection {
     pub scopes: Vec<Scope>,
     pub pods: PodSelection,
     /// Services without `clusterIP: None` are left out.
     pub headless_only: bool,
+    pub timing: Timing,
 }
 
 impl Selection {
     /// Everything that may be served in these scopes.
-    pub fn of(scopes: Vec<Scope>) -> Self {
-        Self { scopes, pods: PodSelection::default(), headless_only: false }
+    pub fn of(scopes: Vec<Scope>, timing: Timing) -> Self {
+        Self { scopes, pods: PodSelection::default(), headless_only: false, timing }
     }
 
     /// What the API server is asked to send of a resource, as watch parameters; none where it is not watched at all.
     fn config(&self, watched: Watched) -> Option<watcher::Config> {
-        let config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
+        let config = watcher::Config::default().timeout(self.timing.watch_seconds()).streaming_lists();
         match (watched, self.pods) {
             (Watched::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
             // No filter for slices: those made by hand for a headless Service have no label that says so.
@@ -130,38 +157,84 @@ pub async fn follow_all(
     let outage = Outage::default();
     let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
-        let lists = Semaphore::new(0);
+        let outlet = Outlet { updates: &updates, lists: Semaphore::new(0) };
         let pods = async {
             // What must be known before anything is answered is not to wait for Pods, the most of all objects.
-            let _ = lists.acquire_many(FIRST_LISTS).await;
-            follow::<Pod>(&client, scope, selection, &updates, &lists, reporter(Pod::WATCHED)).await;
+            let _ = outlet.lists.acquire_many(FIRST_LISTS).await;
+            follow::<Pod>(&client, scope, selection, &outlet, reporter(Pod::WATCHED)).await;
         };
         tokio::join!(
-            follow::<Service>(&client, scope, selection, &updates, &lists, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, selection, &updates, &lists, reporter(Slice::WATCHED)),
+            follow::<Service>(&client, scope, selection, &outlet, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, &outlet, reporter(Slice::WATCHED)),
             pods,
         )
     });
     futures::future::join_all(follows).await;
 }
 
-/// Follows one kind in one scope, and adds to `lists` each time that it has been listed.
+/// Where the watches of one scope tell what they hear.
+struct Outlet<'a> {
+    updates: &'a mpsc::Sender<News>,
+    /// One for each list that was told to its end.
+    lists: Semaphore,
+}
+
+impl Outlet<'_> {
+    /// # Errors
+    /// Nobody receives any more.
+    async fn send(&self, news: impl Into<News>) -> Result<(), SendError<News>> {
+        let news = news.into();
+        let is_listed = news.update.relisted().is_some();
+        self.updates.send(news).await?;
+        self.lists.add_permits(is_listed.into());
+        Ok(())
+    }
+}
+
+/// Follows one kind in one scope, and says when nothing is heard of it.
 async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
     selection: &Selection,
-    updates: &mpsc::Sender<News>,
-    lists: &Semaphore,
+    outlet: &Outlet<'_>,
+    reporter: Reporter<'_>,
+) {
+    let Some(config) = selection.config(K::WATCHED) else { return };
+    let contact = Contact::new(reporter.watch_contact());
+    let tell_of_silences = async {
+        let mut silences = contact.silences();
+        loop {
+            let since = silences.begun(selection.timing.stale_after).await;
+            // An error is the other's to notice.
+            let _ = outlet.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
+            silences.ended().await;
+            let _ = outlet.send(Update::Heard(K::WATCHED, scope.clone())).await;
+        }
+    };
+    tokio::select! {
+        () = list_and_watch::<K>(client, &contact, scope, selection.timing, config, outlet, reporter) => {}
+        () = tell_of_silences => {}
+    }
+}
+
+/// Keeps a watch alive, from a list on, until nobody receives what it tells any more.
+async fn list_and_watch<K: Kind>(
+    client: &Client,
+    contact: &Arc<Contact>,
+    scope: &Scope,
+    timing: Timing,
+    mut config: watcher::Config,
+    outlet: &Outlet<'_>,
     mut reporter: Reporter<'_>,
 ) {
-    let Some(mut config) = selection.config(K::WATCHED) else { return };
-    let contact = Contact::new(reporter.watch_contact());
     let client = contact.client(client);
     let api: Api<Incoming<K>> = match scope {
         Scope::All => Api::all(client),
         Scope::Namespace(namespace) => Api::namespaced(client, namespace),
     };
-    let mut backoff = watcher::DefaultBackoff::default();
+    let mut backoff = Backoff::new();
+    let mut check = Check::new();
+    let mut reconcile = None;
     // Each turn of the outer loop begins with a list.
     loop {
         let mut events = pin!(watcher::watcher(api.clone(), config.clone()));
@@ -176,6 +249,10 @@ async fn follow<K: Kind>(
                     reporter.works();
                     continue;
                 }
+                () = at(reconcile), if is_listed && !reporter.is_in_trouble() => {
+                    check.begin();
+                    break;
+                }
             };
             match event {
                 None => break,
@@ -185,14 +262,26 @@ async fn follow<K: Kind>(
                         backoff.reset();
                         reporter.works();
                     }
+                    let checked = check.take(&event);
                     if matches!(event, Event::InitDone) {
-                        lists.add_permits(1);
+                        reconcile = timing.next_reconcile();
                     }
                     let times = times(&event, contact.last_heard());
                     let update = K::update(scope.clone(), read(event, &mut reporter));
-                    if updates.send(News { update, times }).await.is_err() {
+                    if outlet.send(News { update, times }).await.is_err() {
                         return;
                     }
+                    if let Some(newer) = checked {
+                        let update = Update::Reconciled { watched: K::WATCHED, scope: scope.clone(), newer };
+                        if outlet.send(update).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Some(Err(error)) if !is_listed && is_filter_refused(&config, &error) => {
+                    tracing::info!(resource = %K::WATCHED, %scope, "the API server does not select by field: asking for all");
+                    config.field_selector = None;
+                    break;
                 }
                 Some(Err(error)) if !is_listed && is_streaming_refused(&config, &error) => {
                     tracing::info!(resource = %K::WATCHED, %scope, "the API server does not stream lists: listing in pages");
@@ -202,8 +291,8 @@ async fn follow<K: Kind>(
                 Some(Err(error)) => {
                     contact.over();
                     reporter.error(&error);
-                    let pause = backoff.next().unwrap_or_default().max(asked_pause(&error));
-                    tokio::time::sleep(pause).await;
+                    check.fail();
+                    sleep(backoff.after(&error)).await;
                     if is_position_lost(&error) {
                         break;
                     }
@@ -213,16 +302,12 @@ async fn follow<K: Kind>(
     }
 }
 
-/// How long the server asks to be left alone (`Retry-After`), within reason.
-fn asked_pause(error: &watcher::Error) -> Duration {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
-        watcher::Error::WatchError(status) => status,
-        _ => return Duration::ZERO,
-    };
-    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    Duration::from_secs(seconds.into()).min(MAX_ASKED_PAUSE)
+/// Waits for a moment, if there is one to wait for.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
 }
 
 /// Whether an event shows that the watch does what it is for. Half a list does not: its next page may fail for ever. Nor
@@ -233,6 +318,14 @@ fn is_recovery<K>(config: &watcher::Config, event: &Event<K>) -> bool {
         Event::InitDone => config.initial_list_strategy == InitialListStrategy::StreamingList,
         Event::Apply(_) | Event::Delete(_) => true,
     }
+}
+
+/// Whether the server may refuse a list for its field selector: before Kubernetes 1.31, Services are not selected by
+/// `spec.clusterIP`.
+fn is_filter_refused(config: &watcher::Config, error: &watcher::Error) -> bool {
+    config.field_selector.is_some()
+        && matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::InitialListFailed(kube::Error::Api(status))
+            if status.code == 400)
 }
 
 /// Whether the server refuses the streaming list that `config` asks for, where `error` comes before the list: before Kubernetes 1.27, and later where the
@@ -256,7 +349,7 @@ fn is_position_lost(error: &watcher::Error) -> bool {
 }
 
 /// When the change happened that an event tells of, and when it was heard; none for what a list says.
-fn times<K: Kind>(event: &Event<Incoming<K>>, heard: Instant) -> Option<Times> {
+fn times<K: Kind>(event: &Event<Incoming<K>>, heard: std::time::Instant) -> Option<Times> {
     match event {
         Event::Apply(incoming) => Some(Times { heard, happened: incoming.happened() }),
         Event::Delete(_) => Some(Times { heard, happened: None }),

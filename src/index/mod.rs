@@ -11,11 +11,13 @@
 //! Service has been waiting.
 
 mod derive;
+mod describe;
 mod members;
 mod pods;
+mod reasons;
 mod store;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -24,9 +26,9 @@ pub use derive::{Member, derive, ports_of};
 use pods::Pods;
 use store::ObjectStore;
 
-use crate::cluster::{News, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice, Times, Update};
+use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};
 use crate::records::{ServiceKey, ServiceRecords};
-use crate::table::Batch;
+use crate::table::{Batch, ReasonsBatch};
 
 /// What of the objects is served, where that is a matter of choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,10 +50,22 @@ pub struct Index {
     described: HashMap<ServiceKey, Arc<Service>, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, Vec<Arc<Slice>>, RandomState>,
-    /// Scopes in which the watch of Pods has fallen silent, while that of slices goes on.
-    deaf_to_pods: HashSet<Scope, RandomState>,
+    /// The watches on which nothing is heard.
+    silent: HashSet<(Watched, Scope), RandomState>,
     /// The Services whose records may have changed, with the times of the changes that anybody waits for.
     touched: BTreeMap<ServiceKey, Option<Times>>,
+    /// The Services of which it may have changed why names are absent.
+    unexplained: BTreeSet<ServiceKey>,
+    repairs: Vec<Repairs>,
+}
+
+/// What a list found that the watch had not told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repairs {
+    pub watched: Watched,
+    pub scope: Scope,
+    /// Objects.
+    pub count: usize,
 }
 
 impl Index {
@@ -62,7 +76,7 @@ impl Index {
     /// Takes in one change.
     pub fn apply(&mut self, news: impl Into<News>) {
         let News { update, times } = news.into();
-        let Self { services, slices, pods, described, slices_of, touched, .. } = self;
+        let Self { services, slices, pods, described, slices_of, touched, unexplained, .. } = self;
         let mut touch = |service: &ServiceKey, times: Option<Times>| match touched.get_mut(service) {
             Some(known) => *known = Times::earliest(*known, times),
             None => drop(touched.insert(service.clone(), times)),
@@ -100,24 +114,51 @@ impl Index {
                 }
             }),
             Update::Pod(scope, change) => {
-                let is_first_list = pods.apply(&scope, change, |service, old, new| {
-                    let times = if is_turn(old, new) { times } else { times.map(Times::heard_alone) };
-                    touch(service, times);
-                });
+                let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
+                    touch(service, if is_turn(old, new) { times } else { times.map(Times::heard_alone) });
+                };
+                let name = |service| {
+                    unexplained.insert(service);
+                };
+                let is_first_list = pods.apply(&scope, change, touch, name);
                 if is_first_list {
                     self.touch_services_of_pods(&scope);
                 }
             }
+            Update::Reconciled { watched, scope, newer } => {
+                let differences = match watched {
+                    Watched::Services => self.services.differences(&scope),
+                    Watched::EndpointSlices => self.slices.differences(&scope),
+                    Watched::Pods => self.pods.store.differences(&scope),
+                };
+                let count = differences.saturating_sub(newer);
+                if count > 0 {
+                    self.repairs.push(Repairs { watched, scope, count });
+                }
+            }
+            Update::Silent(watched, scope, _) => self.hear(watched, &scope, false),
+            Update::Heard(watched, scope) => self.hear(watched, &scope, true),
         }
     }
 
-    /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
-    /// endpoints then.
-    pub fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
-        let is_new = if is_deaf { self.deaf_to_pods.insert(scope.clone()) } else { self.deaf_to_pods.remove(scope) };
-        if is_new {
+    /// What is known stands, however old it is; but while the watch of Pods is silent and that of slices is not, slices know
+    /// better.
+    fn hear(&mut self, watched: Watched, scope: &Scope, is_heard: bool) {
+        let was_deaf = self.is_deaf_to_pods(scope);
+        let watch = (watched, scope.clone());
+        if is_heard {
+            self.silent.remove(&watch)
+        } else {
+            self.silent.insert(watch)
+        };
+        if self.is_deaf_to_pods(scope) != was_deaf {
             self.touch_services_of_pods(scope);
         }
+    }
+
+    fn is_deaf_to_pods(&self, scope: &Scope) -> bool {
+        let is_silent = |watched| self.silent.contains(&(watched, scope.clone()));
+        is_silent(Watched::Pods) && !is_silent(Watched::EndpointSlices)
     }
 
     /// Forgets Pods that are long gone. To be called now and then: often enough that few are remembered, and seldom enough
@@ -146,9 +187,15 @@ impl Index {
         timed.filter_map(|(key, times)| Some((key.clone(), (Arc::clone(self.described.get(key)?), times)))).collect()
     }
 
+    /// What lists have repaired since the last call.
+    pub fn take_repairs(&mut self) -> Vec<Repairs> {
+        std::mem::take(&mut self.repairs)
+    }
+
     /// The records of every Service touched since the last call, for the table.
     pub fn take_batch(&mut self) -> Batch {
         let touched = std::mem::take(&mut self.touched);
+        self.unexplained.extend(touched.keys().cloned());
         touched
             .into_keys()
             .map(|key| {
@@ -158,16 +205,31 @@ impl Index {
             .collect()
     }
 
+    /// Whether [`Index::take_reasons`] would give anything.
+    pub fn has_reasons(&self) -> bool {
+        !self.unexplained.is_empty()
+    }
+
+    /// Why names are absent, of every Service of which that may have changed since the last call.
+    pub fn take_reasons(&mut self) -> ReasonsBatch {
+        let unexplained = std::mem::take(&mut self.unexplained);
+        unexplained
+            .into_iter()
+            .map(|key| {
+                let reasons = self.reasons_of(&key);
+                (key, reasons)
+            })
+            .collect()
+    }
+
     fn records(&self, service: &Service) -> ServiceRecords {
-        let asks_pods = is_of_pods(service) && self.hears_pods(&service.object);
         let mut members = Vec::new();
         for slice in self.slices(&service.key) {
-            let counts = |pod| !asks_pods || !self.pods.supersede(pod);
-            let endpoints = slice.endpoints.iter().filter(|endpoint| endpoint.pod.is_none_or(counts));
+            let endpoints = self.own_endpoints(service, slice);
             members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
         }
         let mut by_template = Vec::new();
-        if asks_pods {
+        if self.asks_pods(service) {
             let candidates = self.pods.members.candidates(&service.key);
             by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
         }
@@ -175,7 +237,30 @@ impl Index {
             let selected = pods.iter().filter(|pod| pod.is_selected_by(&service.selector));
             members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
         }
-        derive(service, &members, service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals))
+        derive(service, &members, self.has_not_ready_ordinals(service))
+    }
+
+    /// The Pods of a Service that speak for themselves.
+    fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
+        let candidates = self.pods.members.candidates(&service.key).filter(|_| self.asks_pods(service));
+        let pods = candidates.flat_map(|(_, pods)| pods).map(|pod| &**pod);
+        pods.filter(|pod| pod.is_selected_by(&service.selector))
+    }
+
+    /// The endpoints of a Service that have no other source than its slices.
+    fn endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Endpoint> {
+        self.slices(&service.key).flat_map(|slice| self.own_endpoints(service, slice))
+    }
+
+    /// Those of one slice.
+    fn own_endpoints<'a>(&'a self, service: &Service, slice: &'a Slice) -> impl Iterator<Item = &'a Endpoint> {
+        let asks_pods = self.asks_pods(service);
+        let counts = move |pod| !asks_pods || !self.pods.supersede(pod);
+        slice.endpoints.iter().filter(move |endpoint| endpoint.pod.is_none_or(counts))
+    }
+
+    fn has_not_ready_ordinals(&self, service: &Service) -> bool {
+        service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals)
     }
 
     /// The Service, unless it is one that is not served.
@@ -188,9 +273,10 @@ impl Index {
         self.slices_of.get(key).into_iter().flatten().map(|slice| &**slice)
     }
 
-    /// Whether the Pods beside an object are known and kept up with.
-    fn hears_pods(&self, object: &ObjectKey) -> bool {
-        self.pods.is_listed(|scope| scope.covers(object) && !self.deaf_to_pods.contains(scope))
+    /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
+    fn asks_pods(&self, service: &Service) -> bool {
+        let is_heard = |scope: &Scope| scope.covers(&service.object) && !self.is_deaf_to_pods(scope);
+        is_of_pods(service) && self.pods.is_listed(is_heard)
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {

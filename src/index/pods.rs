@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::members::Members;
+use super::members::{Members, subdomain};
 use super::store::ObjectStore;
 use crate::cluster::{Change, Pod, Scope, Uid};
 use crate::records::ServiceKey;
@@ -38,13 +38,15 @@ struct Gone {
 const REMEMBERED: u8 = 2;
 
 impl Pods {
-    /// Takes in a change, and tells `touched` of the Services whose Pods it changes, with the Pod that was and the one that is. True if from now on the Pods of the
-    /// scope are known, and were not before.
+    /// Takes in a change, and tells `touched` of the Services whose Pods it changes, with the Pod as it was and as it is, and
+    /// `named` of those that the Pods name as their subdomain. True if from now on the Pods of the scope are known, and were
+    /// not before.
     pub fn apply(
         &mut self,
         scope: &Scope,
         mut change: Change<Pod>,
         mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
+        mut named: impl FnMut(ServiceKey),
     ) -> bool {
         let Self { store, members, mirrored, gone, listed } = self;
         if let Change::Apply(pod) = &mut change {
@@ -53,14 +55,16 @@ impl Pods {
         }
         let is_listed = matches!(change, Change::RelistDone);
         store.apply(scope, change, |old, new| {
+            let (was, is) = (old.map(|pod| &**pod), new.map(|pod| &**pod));
             let mut touch = |members: &Members, pod: &Pod| {
                 // Before, no Service asks for its Pods; at the first list's end all do.
                 if listed.iter().any(|scope| scope.covers(&pod.object)) {
-                    members
-                        .services_of(pod)
-                        .for_each(|service| touched(service, old.map(|old| &**old), new.map(|new| &**new)));
+                    members.services_of(pod).for_each(|service| touched(service, was, is));
                 }
             };
+            for pod in [was, is].into_iter().flatten() {
+                subdomain(&pod.template).map(&mut named);
+            }
             if let Some(old) = old {
                 touch(members, old);
                 members.remove_pod(old);

@@ -39,8 +39,16 @@ impl Object for Pod {
 #[derive(Debug)]
 pub(super) struct ObjectStore<K: Object> {
     objects: HashSet<Stored<K>, RandomState>,
-    /// The relists begun so far in each scope.
-    relists: HashMap<Scope, u64, RandomState>,
+    relists: HashMap<Scope, Relists, RandomState>,
+}
+
+/// The relists of one scope.
+#[derive(Clone, Copy, Debug, Default)]
+struct Relists {
+    /// How many have begun so far.
+    begun: u64,
+    /// The objects that have changed since the last one began.
+    differences: usize,
 }
 
 /// An object, found by its name.
@@ -78,6 +86,11 @@ impl<K: Object> Default for ObjectStore<K> {
 }
 
 impl<K: Object + PartialEq> ObjectStore<K> {
+    /// The objects that have changed since the last relist of a scope began.
+    pub fn differences(&self, scope: &Scope) -> usize {
+        self.relists.get(scope).map_or(0, |relists| relists.differences)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.objects.iter().map(|stored| &*stored.object)
     }
@@ -89,10 +102,15 @@ impl<K: Object + PartialEq> ObjectStore<K> {
         change: Change<K>,
         mut changed: impl FnMut(Option<&Arc<K>>, Option<&Arc<K>>),
     ) {
-        let relist = self.relists.get(scope).copied().unwrap_or_default();
+        let relist = self.relists.get(scope).map_or(0, |relists| relists.begun);
+        let mut differences = 0;
+        let mut changed = |old: Option<&Arc<K>>, new: Option<&Arc<K>>| {
+            differences += 1;
+            changed(old, new);
+        };
         match change {
             Change::RelistStarted => {
-                self.relists.insert(scope.clone(), relist + 1);
+                self.relists.insert(scope.clone(), Relists { begun: relist + 1, differences: 0 });
             }
             Change::Apply(object) => {
                 let old = self.objects.take(object.object()).map(|stored| stored.object);
@@ -127,6 +145,9 @@ impl<K: Object + PartialEq> ObjectStore<K> {
                     stays
                 });
             }
+        }
+        if let Some(relists) = self.relists.get_mut(scope) {
+            relists.differences += differences;
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cluster::{
-    Change, ContainerPort, Endpoint, Families, Hostname, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec,
-    SlicePort, TargetPort, Template, Uid,
+    Change, ContainerPort, Endpoint, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope,
+    ServiceSpec, SlicePort, TargetPort, Template, Uid, Watched,
 };
 use crate::name::{Label, Name};
 use crate::records::ServiceRecords;

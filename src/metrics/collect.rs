@@ -137,6 +137,16 @@ impl Collector for Snapshot {
             Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
         out.counters("malformed_objects", "Objects that could not be used and were passed over", malformed)?;
 
+        let repairs = Resource::ALL
+            .iter()
+            .map(|resource| (Labels([pair(*resource)]), &metrics.reconcile_repairs[resource.index()]));
+        out.counters("reconcile_repairs", "Objects that a list put right because the watch had missed them", repairs)?;
+        out.gauge(
+            "stale",
+            "Time since the API server was last heard, while answers are stale; 0 while they are not",
+            Some(Unit::Seconds),
+            metrics.stale_age().as_secs_f64(),
+        )?;
         let programming = ServiceKind::ALL.iter().map(|kind| (*kind, &metrics.programming[kind.index()]));
         out.histograms(
             "dns_programming_duration",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headless_dns::authority::{Authority, Options};
-use headless_dns::cluster::{Scope, read_json};
+use headless_dns::cluster::{Change, Scope, Update, read_json};
 use headless_dns::index::Index;
 use headless_dns::metrics::{Metrics, Transport};
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
@@ -13,6 +13,7 @@ use headless_dns::table::{TableWriter, table};
 use headless_dns::wire::WireOptions;
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
@@ -61,7 +62,12 @@ impl Server {
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
         let running = tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
-        Self { address, index: Index::default(), writer, metrics, encrypted, running, stop: stop.drop_guard() }
+        let mut index = Index::default();
+        // No Pods, as far as anybody knows.
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            index.apply(Update::Pod(Scope::All, change));
+        }
+        Self { address, index, writer, metrics, encrypted, running, stop: stop.drop_guard() }
     }
 
     /// Tells it to stop; it ends when what is due has been answered.
@@ -79,12 +85,24 @@ impl Server {
             self.index.apply(update);
         }
         self.writer.publish(self.index.take_batch());
+        self.writer.explain(self.index.take_reasons());
     }
 
     /// The answer to one query as [`ask`] gives it.
     pub async fn ask(&self, name: &str, record_type: RecordType) -> Message {
         exchange(self.address, &query(name, record_type), false).await.expect("an answer")
     }
+}
+
+/// The Extended DNS Errors of an answer, in their order: code and text.
+pub fn extended_errors(answer: &Message) -> Vec<(u16, String)> {
+    let options = answer.edns.as_ref().map(|edns| edns.options().get_all(EdnsCode::Unknown(15))).unwrap_or_default();
+    let error = |option: &EdnsOption| {
+        let EdnsOption::Unknown(_, data) = option else { panic!("{option:?}") };
+        let (code, text) = data.split_first_chunk().expect("a code");
+        (u16::from_be_bytes(*code), String::from_utf8(text.to_vec()).expect("UTF-8"))
+    };
+    options.into_iter().map(error).collect()
 }
 
 /// Sends octets and waits for the answer's; none if none comes over TCP because the server closes the connection.

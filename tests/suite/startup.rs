@@ -287,7 +287,7 @@ fn a_signal_ends_it_with_code_0_whether_or_not_the_cluster_answers() {
 fn help_and_version_are_printed_and_an_unknown_flag_is_refused() {
     let help = run_program(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    for command in ["serve", "sandbox", "check-config", "export", "completions"] {
+    for command in ["serve", "sandbox", "check-config", "export", "explain", "completions"] {
         assert!(help.stdout.contains(&format!("\n  {command}")), "{}", help.stdout);
         let own = run_program(&[command, "--help"]);
         assert_eq!(own.code, Some(0));

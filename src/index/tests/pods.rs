@@ -133,15 +133,20 @@ fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_sil
     assert_eq!(cluster.pod(Change::RelistDone), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 
-    let silent = |cluster: &mut Cluster, is_deaf| {
-        cluster.index.set_deaf_to_pods(&Scope::All, is_deaf);
-        cluster.writer.publish(cluster.index.take_batch())
-    };
-    assert_eq!(silent(&mut cluster, true), 1);
-    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-    assert_eq!(silent(&mut cluster, true), 0, "said twice");
-    assert_eq!(silent(&mut cluster, false), 1);
-    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
+    let silent = |watched| Update::Silent(watched, Scope::All, jiff::Timestamp::UNIX_EPOCH);
+    let heard = |watched| Update::Heard(watched, Scope::All);
+    for (update, changed, hosts) in [
+        (silent(Watched::Pods), 1, &["pg-0=10.0.0.1"][..]),
+        (silent(Watched::Pods), 0, &["pg-0=10.0.0.1"]),
+        (heard(Watched::Pods), 1, &["pg-0=10.0.0.1", "pg-1=10.0.0.2"]),
+        // The whole API server is away: what is known last stands.
+        (silent(Watched::EndpointSlices), 0, &["pg-0=10.0.0.1", "pg-1=10.0.0.2"]),
+        (silent(Watched::Pods), 0, &["pg-0=10.0.0.1", "pg-1=10.0.0.2"]),
+        (heard(Watched::EndpointSlices), 1, &["pg-0=10.0.0.1"]),
+    ] {
+        assert_eq!(cluster.apply(update), changed);
+        assert_eq!(cluster.hosts("db/pg"), hosts);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use headless_dns::app::{self, mirror};
 use headless_dns::authority::{Authority, Identity, Options};
-use headless_dns::cluster::{self, Access, PodSelection, Scope, Selection};
+use headless_dns::cluster::{self, Access, PodSelection, Scope, Selection, Timing};
 use headless_dns::metrics::{Metrics, Transport};
 use headless_dns::name::Name;
 use headless_dns::readiness::Readiness;
@@ -18,6 +18,7 @@ use headless_dns::wire::WireOptions;
 use headless_dns::{index, name};
 use serde_json::json;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 
 use crate::objects::NAMESPACE;
 use crate::server::{address_in, question, until};
@@ -28,6 +29,8 @@ const SIZES: [usize; 2] = [10, 1_000];
 const SLICES_LATE: Duration = Duration::from_secs(1);
 /// Changes that are timed; without Pods each takes that second.
 const ROUNDS: [(PodSelection, usize); 2] = [(PodSelection::StatefulSets, 300), (PodSelection::Off, 5)];
+/// Nothing here goes silent, and nothing is to be checked.
+const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 /// Between two changes, so that each is one by itself.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often the answer is looked at.
@@ -56,10 +59,11 @@ fn measure(runtime: &Runtime, size: usize, pods: PodSelection, rounds: usize) ->
     }
     let (writer, reader) = table();
     let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
+    let (_inspect, inspections) = mpsc::channel(1);
     let (client, url) = runtime.block_on(connect(&sandbox));
-    let selection = Selection { pods, ..Selection::of(vec![Scope::All]) };
+    let selection = Selection { pods, ..Selection::of(vec![Scope::All], TIMING) };
     let mirrored = app::Mirrored { selection, index: index::Options::default() };
-    let mirror = runtime.spawn(mirror(client, url, mirrored, writer, &readiness, Arc::clone(&metrics)));
+    let mirror = runtime.spawn(mirror(client, url, mirrored, writer, inspections, &readiness, Arc::clone(&metrics)));
     let authority = Arc::new(Authority::new(served()).expect("names that fit"));
     let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 0 };
     let responder = Responder::new(authority, reader.clone(), metrics, wire);
@@ -105,6 +109,7 @@ fn served() -> Options {
         reverse_zones: Vec::<Name>::new(),
         name_server: Vec::new(),
         hostmaster: None,
+        namespaces: Vec::new(),
         identity: Identity::default(),
         ttl: 5,
         negative_ttl: 1,
