@@ -10,7 +10,7 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text},
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text},
     metrics::MetricType,
     registry::{Registry, Unit},
 };
@@ -153,11 +153,10 @@ impl Collector for Snapshot {
             "Time from a change of a Service or its Pods, by their own account, to its being answered",
             programming,
         )?;
-        let publication = [(Labels([]), &metrics.publication)];
-        out.histograms(
+        out.histogram(
             "publication_duration",
             "Time from the arrival of a watch event to its being answered",
-            publication,
+            &metrics.publication,
         )?;
 
         let table = &metrics.table;
@@ -210,13 +209,26 @@ impl Output<'_> {
         series: impl IntoIterator<Item = (L, &'m Histogram<UNIT>)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        series.into_iter().try_for_each(|(labels, histogram)| {
-            let buckets = histogram.buckets();
-            // From the buckets, so that the count agrees with them while others go on counting.
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
-        })
+        series.into_iter().try_for_each(|(labels, histogram)| family.encode_family(&labels)?.encode(histogram))
+    }
+
+    fn histogram<const UNIT: u64>(&mut self, name: &str, help: &str, histogram: &Histogram<UNIT>) -> fmt::Result {
+        self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?.encode(histogram)
+    }
+}
+
+/// Writes one histogram.
+trait EncodeHistogram {
+    fn encode<const UNIT: u64>(&mut self, histogram: &Histogram<UNIT>) -> fmt::Result;
+}
+
+impl EncodeHistogram for MetricEncoder<'_> {
+    fn encode<const UNIT: u64>(&mut self, histogram: &Histogram<UNIT>) -> fmt::Result {
+        let buckets = histogram.buckets();
+        // From the buckets, so that the count agrees with them while others go on counting.
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
+        self.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
     }
 }
 
