@@ -9,12 +9,13 @@
 //! bound in `run`, once the cluster is known: clients that the kernel sends here would have been answered there.
 
 mod listening;
+mod pace;
 mod staleness;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use kube::Client;
@@ -24,9 +25,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::pace::Pace;
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
+use crate::cluster::{self, Access, AccessError, News, Scope, Selection, Timing, Update, Watched};
 use crate::config::Config;
 use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;
@@ -309,28 +311,50 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 
 /// Takes in updates and publishes what follows from them, until no watch is left.
 ///
-/// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation.
+/// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation; and
+/// until everything has been listed nothing is, because nobody is answered before.
 async fn keep_table(
     mut index: Index,
-    mut incoming: mpsc::Receiver<Update>,
+    mut incoming: mpsc::Receiver<News>,
     mut inspections: mpsc::Receiver<Inspection>,
     mut writer: TableWriter,
     mut synchronising: HashMap<(Watched, Scope), Latch>,
     metrics: Arc<Metrics>,
 ) {
     let mut staleness = Staleness::default();
-    let mut updates = Vec::with_capacity(UPDATES);
+    let mut received = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
     let mut explain = interval(EXPLAIN);
     explain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = Pace::new();
+    let mut last_latch = None;
     loop {
+        let is_due =
+            synchronising.is_empty() && (index.is_touched() || last_latch.is_some() || staleness.has_changed());
         tokio::select! {
-            received = incoming.recv_many(&mut updates, UPDATES) => {
-                if received == 0 {
+            biased;
+            () = pace.rested(), if is_due => {}
+            count = incoming.recv_many(&mut received, UPDATES) => {
+                if count == 0 {
                     return;
                 }
+                for news in received.drain(..) {
+                    if let Some(latch) = news.update.relisted().and_then(|watch| synchronising.remove(&watch)) {
+                        last_latch = synchronising.is_empty().then_some(latch);
+                    }
+                    staleness.take(&news.update);
+                    index.apply(news);
+                }
+                for Repairs { watched, scope, count } in index.take_repairs() {
+                    metrics.reconcile_repairs(watched.label(), count);
+                    tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
+                }
+                continue;
             }
-            _ = forget.tick() => index.forget_gone_pods(),
+            _ = forget.tick() => {
+                index.forget_gone_pods();
+                continue;
+            }
             Some(Inspection { service, host, reply }) = inspections.recv() => {
                 // Whoever asked may have gone.
                 let _ = reply.send(index.describe(&service, host.as_deref()));
@@ -341,18 +365,18 @@ async fn keep_table(
                 continue;
             }
         }
-        let mut synchronised = Vec::new();
-        for update in updates.drain(..) {
-            synchronised.extend(update.relisted());
-            staleness.take(&update);
-            index.apply(update);
-        }
-        writer.publish(index.take_batch());
+        let began = Instant::now();
+        let waits = index.take_waits();
+        writer.publish_each(index.take_batch(), |key| {
+            if let Some((service, times)) = waits.get(key) {
+                metrics.published(service.label(), times.heard, times.happened);
+            }
+        });
+        pace.published(began.elapsed());
         let size = writer.size();
         metrics.table(size.services, size.endpoints, size.namespaces);
         // Only now do the answers show what was listed.
-        let latches: Vec<_> = synchronised.iter().filter_map(|watch| synchronising.remove(watch)).collect();
-        if !latches.is_empty() && synchronising.is_empty() {
+        if last_latch.take().is_some() {
             writer.set_synchronised();
             tracing::info!(
                 services = size.services,
@@ -361,13 +385,7 @@ async fn keep_table(
                 "synchronised with the cluster"
             );
         }
-        for Repairs { watched, scope, count } in index.take_repairs() {
-            metrics.reconcile_repairs(watched.label(), count);
-            tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
-        }
-        if synchronising.is_empty()
-            && let Some(stale) = staleness.news()
-        {
+        if let Some(stale) = staleness.news() {
             writer.set_stale(stale);
             metrics.stale(stale);
         }

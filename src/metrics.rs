@@ -26,7 +26,8 @@ use jiff::Timestamp;
 
 pub use collect::{Exporter, Format};
 pub use labels::{
-    DropReason, Family, Label, QueryType, Rcode, RejectReason, Resource, Transport, WatchErrorReason, WatchEvent,
+    DropReason, Family, Label, QueryType, Rcode, RejectReason, Resource, ServiceKind, Transport, WatchErrorReason,
+    WatchEvent,
 };
 pub use tally::Tally;
 
@@ -35,7 +36,7 @@ pub use tally::Tally;
 pub struct Metrics {
     requests: [[[AtomicU64; QueryType::COUNT]; Family::COUNT]; Transport::COUNT],
     responses: [AtomicU64; Rcode::COUNT],
-    durations: [Histogram; Transport::COUNT],
+    durations: [Histogram<MICROSECOND>; Transport::COUNT],
     dropped: [AtomicU64; DropReason::COUNT],
     tcp_open: AtomicU64,
     tcp_rejected: [AtomicU64; RejectReason::COUNT],
@@ -48,6 +49,8 @@ pub struct Metrics {
     /// Since when answers are stale, in seconds since the Unix epoch; 0 while they are not.
     stale_since: AtomicI64,
     table: TableSize,
+    programming: [Histogram<MILLISECOND>; ServiceKind::COUNT],
+    publication: Histogram<MICROSECOND>,
     started: Instant,
     start_time: Duration,
 }
@@ -77,6 +80,8 @@ impl Metrics {
             reconcile_repairs: Default::default(),
             stale_since: AtomicI64::default(),
             table: TableSize::default(),
+            programming: Default::default(),
+            publication: Histogram::default(),
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
@@ -147,6 +152,16 @@ impl Metrics {
         self.table.namespaces.store(namespaces as u64, Relaxed);
     }
 
+    /// A change of a Service's records is answered from now on: its event arrived at `heard`, and it `happened` then by the
+    /// account of the objects.
+    pub fn published(&self, kind: Option<ServiceKind>, heard: Instant, happened: Option<SystemTime>) {
+        self.publication.observe(heard.elapsed(), 1);
+        if let (Some(kind), Some(happened)) = (kind, happened) {
+            // Clocks differ: what is said to happen in the future has happened now.
+            self.programming[kind.index()].observe(happened.elapsed().unwrap_or_default(), 1);
+        }
+    }
+
     /// How long nothing was heard on that watch of `resource` which has been silent the longest; since the start, where
     /// nothing ever was.
     pub fn watch_age(&self, resource: Resource) -> Duration {
@@ -189,33 +204,37 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Upper bounds of the buckets are powers of two of a microsecond: 1 µs, 2 µs, 4 µs … 1.05 s, and one without a bound.
-/// Finding the bucket is then a matter of counting leading zeros.
+/// Upper bounds of the buckets are powers of two of a unit: 1 µs, 2 µs, 4 µs … 1.05 s, and one without a bound. Finding the
+/// bucket is then a matter of counting leading zeros.
 const BOUNDED_BUCKETS: usize = 21;
+/// The unit for what this program does by itself, in nanoseconds.
+const MICROSECOND: u64 = 1_000;
+/// The unit for what others have a part in: up to 17 minutes.
+const MILLISECOND: u64 = 1_000_000;
 
 /// How many observations fell into each bucket, and what they add up to.
 #[derive(Debug, Default)]
-struct Histogram {
+struct Histogram<const UNIT: u64> {
     buckets: [AtomicU64; BOUNDED_BUCKETS + 1],
     sum_nanoseconds: AtomicU64,
 }
 
-impl Histogram {
+impl<const UNIT: u64> Histogram<UNIT> {
     /// Counts `times` observations that all took so long.
     fn observe(&self, elapsed: Duration, times: u64) {
         if times == 0 {
             return;
         }
         let nanoseconds = nanoseconds(elapsed);
-        let microseconds_begun = nanoseconds.div_ceil(1_000).max(1);
-        let bucket = microseconds_begun.next_power_of_two().trailing_zeros() as usize;
+        let units_begun = nanoseconds.div_ceil(UNIT).max(1);
+        let bucket = units_begun.next_power_of_two().trailing_zeros() as usize;
         self.buckets[bucket.min(BOUNDED_BUCKETS)].fetch_add(times, Relaxed);
         self.sum_nanoseconds.fetch_add(nanoseconds.saturating_mul(times), Relaxed);
     }
 
     /// Upper bound of each bucket in seconds, with the number of observations in that bucket.
     fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = (0..BOUNDED_BUCKETS).map(|bucket| (1_u64 << bucket) as f64 / 1e6).chain([f64::INFINITY]);
+        let bounds = (0..BOUNDED_BUCKETS).map(|bucket| (UNIT << bucket) as f64 / 1e9).chain([f64::INFINITY]);
         bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Relaxed))).collect()
     }
 }

@@ -7,7 +7,10 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+
+use smol_str::SmolStr;
 
 /// Octets in a label, without its length octet (RFC 1035 section 2.3.4).
 pub const MAX_LABEL: usize = 63;
@@ -31,9 +34,9 @@ pub enum NameError {
     Wire,
 }
 
-/// One label in lower-case wire form, its length octet first.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Label(Box<[u8]>);
+/// One label in lower-case wire form, its length octet first: ASCII all of it. One of an ordinary length is kept in place.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label(SmolStr);
 
 impl Label {
     /// Reads a label of letters, digits, `-` and `_`.
@@ -41,9 +44,9 @@ impl Label {
     /// # Errors
     /// What is wrong with the text: empty, too long, or a character that no host or service label holds.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let mut wire = Vec::with_capacity(text.len() + 1);
-        push_label(&mut wire, text)?;
-        Ok(Self(wire.into()))
+        let length = checked_length(text)?;
+        let octets = text.chars().map(|letter| letter.to_ascii_lowercase());
+        Ok(Self([char::from(length)].into_iter().chain(octets).collect()))
     }
 
     /// The address with dashes for its dots or colons: `10-1-0-20`, `fd00--a`.
@@ -57,26 +60,36 @@ impl Label {
             text.push('0');
         }
         // Eight groups of four digits and what stands between them are 41 octets at most.
-        let mut wire = vec![text.len() as u8];
-        wire.extend_from_slice(text.as_bytes());
-        Self(wire.into())
+        Self([char::from(text.len() as u8)].into_iter().chain(text.chars()).collect())
     }
 
     /// The length octet and the label.
     pub fn as_wire(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
+    }
+
+    /// The label without its length octet.
+    pub fn as_text(&self) -> &str {
+        self.0.get(1..).unwrap_or_default()
+    }
+}
+
+impl Hash for Label {
+    /// As its wire form, by which it is looked up.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_wire().hash(state);
     }
 }
 
 impl Borrow<[u8]> for Label {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self.as_wire()
     }
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_relative(f, &self.0)
+        write_relative(f, self.as_wire())
     }
 }
 
@@ -212,6 +225,13 @@ pub fn strip_suffix<'a>(name: &'a [u8], suffix: &[u8]) -> Option<&'a [u8]> {
 
 /// Appends `text` as one label in lower-case wire form.
 fn push_label(wire: &mut Vec<u8>, text: &str) -> Result<(), NameError> {
+    wire.push(checked_length(text)?);
+    wire.extend(text.bytes().map(|b| b.to_ascii_lowercase()));
+    Ok(())
+}
+
+/// The length of a text that is a label.
+fn checked_length(text: &str) -> Result<u8, NameError> {
     let length = u8::try_from(text.len()).ok().filter(|length| usize::from(*length) <= MAX_LABEL);
     let length = length.ok_or_else(|| NameError::LongLabel(text.to_owned()))?;
     if length == 0 {
@@ -220,9 +240,7 @@ fn push_label(wire: &mut Vec<u8>, text: &str) -> Result<(), NameError> {
     if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
         return Err(NameError::Character(text.to_owned()));
     }
-    wire.push(length);
-    wire.extend(text.bytes().map(|b| b.to_ascii_lowercase()));
-    Ok(())
+    Ok(length)
 }
 
 /// Writes a run of labels in presentation form, without a final dot: `pg-0.pg`. Octets that are not printable are escaped

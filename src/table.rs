@@ -142,17 +142,24 @@ impl TableWriter {
     /// Puts a batch in place, each Service at once, and gives the number of Services that changed. Records equal to those
     /// that stand there are not published; a batch that changes nothing leaves the serial as it is.
     pub fn publish(&mut self, batch: Batch) -> usize {
+        let mut changed = 0;
+        self.publish_each(batch, |_| changed += 1);
+        changed
+    }
+
+    /// The same, and tells `published` of each Service that changed as soon as readers see it.
+    pub fn publish_each(&mut self, batch: Batch, mut published: impl FnMut(&ServiceKey)) {
         let shared = Arc::clone(&self.shared);
         let guard = shared.services.guard();
         self.replaced.retain(|records| Arc::strong_count(records) > 1);
-        let mut changed = 0;
+        let mut is_changed = false;
         for (key, new) in batch {
             let standing = shared.services.get(&key, &guard);
             let old = standing.map(|published| &published.records);
             if old == new.as_ref() {
                 continue;
             }
-            changed += 1;
+            is_changed = true;
             self.replaced.extend(standing.cloned());
             let endpoints = |records: Option<&ServiceRecords>| records.map_or(0, |records| records.hosts.len());
             let (more, fewer) = (endpoints(new.as_ref()), endpoints(old));
@@ -178,11 +185,11 @@ impl TableWriter {
             for address in gone {
                 self.blocks.remove(&shared.reverse, address, id, &guard);
             }
+            published(&key);
         }
-        if changed > 0 {
+        if is_changed {
             shared.serial.fetch_add(1, Ordering::Release);
         }
-        changed
     }
 
     /// Puts reasons in place. They are no records: no serial moves.

@@ -29,6 +29,11 @@ impl Staleness {
         }
     }
 
+    /// Whether there is anything to be told.
+    pub fn has_changed(&self) -> bool {
+        self.since != self.silent.values().min().copied()
+    }
+
     /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
     /// logged.
     pub fn news(&mut self) -> Option<Option<Timestamp>> {

@@ -85,6 +85,11 @@ impl Contact {
         }
     }
 
+    /// When something last arrived.
+    pub fn last_heard(&self) -> std::time::Instant {
+        self.heard.borrow().into_std()
+    }
+
     /// What tells when the watch falls silent.
     pub fn silences(&self) -> Silences {
         Silences { heard: self.heard.subscribe() }

@@ -1,10 +1,11 @@
 //! EndpointSlices, cut down to what is served.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::incoming::{Kind, Raw, RawMetadata};
+use super::incoming::{Kind, Raw, RawMetadata, moment};
 use super::service::RawPort;
 use super::tolerant::Field;
 use super::{Change, ObjectKey, Scope, Uid, Update, Watched, name_label};
@@ -87,6 +88,10 @@ impl Kind for Slice {
 
     fn update(scope: Scope, change: Change<Self>) -> Update {
         Update::Slice(scope, change)
+    }
+
+    fn happened(raw: &RawSlice) -> Option<SystemTime> {
+        moment(&raw.metadata.value()?.annotations.value()?.last_change_trigger_time)
     }
 
     fn read(object: ObjectKey, raw: RawSlice, warn: &mut dyn FnMut(String)) -> Result<Self, String> {

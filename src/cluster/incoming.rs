@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::SystemTime;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -25,6 +27,10 @@ pub(super) trait Kind: Clone + Debug + Send + 'static {
     fn read(key: ObjectKey, raw: Self::Raw, warn: &mut dyn FnMut(String)) -> Result<Self, String>;
 
     fn update(scope: Scope, change: Change<Self>) -> Update;
+
+    /// When the change happened that the object tells of, if it says so. What cannot be read is not there: this is for
+    /// measurements alone.
+    fn happened(raw: &Self::Raw) -> Option<SystemTime>;
 }
 
 /// The fields of an object that are read.
@@ -40,7 +46,9 @@ pub(super) struct RawMetadata {
     pub namespace: Field<String>,
     pub uid: Field<String>,
     pub resource_version: Field<String>,
+    pub creation_timestamp: Field<String>,
     pub deletion_timestamp: Field<String>,
+    pub deletion_grace_period_seconds: Field<u32>,
     pub labels: Field<RawMap>,
     pub annotations: Field<RawAnnotations>,
     pub owner_references: Field<Vec<Field<RawOwner>>>,
@@ -56,6 +64,8 @@ pub(super) struct RawAnnotations {
     pub tolerate_unready_endpoints: Field<String>,
     #[serde(rename = "headless-dns/not-ready-ordinals")]
     pub not_ready_ordinals: Field<String>,
+    #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
+    pub last_change_trigger_time: Field<String>,
 }
 
 /// Who manages an object.
@@ -65,6 +75,11 @@ pub(super) struct RawOwner {
     pub kind: Field<String>,
     pub name: Field<String>,
     pub controller: Field<bool>,
+}
+
+/// A time as the API writes it.
+pub(super) fn moment(text: &Field<String>) -> Option<SystemTime> {
+    text.value()?.parse::<Timestamp>().ok().map(SystemTime::from)
 }
 
 /// An object of kind `K` on its way in.
@@ -81,9 +96,14 @@ impl<K: Kind> Clone for Incoming<K> {
 }
 
 impl<K: Kind> Incoming<K> {
+    /// When the change happened that the object tells of, if it says so.
+    pub fn happened(&self) -> Option<SystemTime> {
+        self.raw.value().and_then(K::happened)
+    }
+
     pub fn key(&self) -> ObjectKey {
-        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
-        ObjectKey { namespace: text(&self.meta.namespace), name: text(&self.meta.name) }
+        let ObjectMeta { namespace, name, .. } = &self.meta;
+        ObjectKey::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
     }
 
     /// What the object says, and what of it cannot be served.

@@ -22,6 +22,7 @@ mod watch;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
@@ -29,8 +30,9 @@ pub use access::{Access, AccessError, connect};
 pub use endpoint_slice::{Endpoint, Slice, SlicePort};
 pub use incoming::read_json;
 pub use labels::Labels;
-pub use pod::{ContainerPort, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
+pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
 pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
+use smol_str::SmolStr;
 pub use watch::{PodSelection, Selection, Timing, WATCHED, Watched, follow_all};
 
 use crate::name::Label;
@@ -39,7 +41,7 @@ use crate::name::Label;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     pub namespace: Arc<str>,
-    pub name: Arc<str>,
+    pub name: SmolStr,
 }
 
 impl ObjectKey {
@@ -149,6 +151,43 @@ pub enum Update {
     Silent(Watched, Scope, Timestamp),
     /// The silence is over.
     Heard(Watched, Scope),
+}
+
+/// An update on its way to the index.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub update: Update,
+    /// None where nobody waits for it: what a list says may be as old as the object.
+    pub times: Option<Times>,
+}
+
+impl From<Update> for News {
+    fn from(update: Update) -> Self {
+        Self { update, times: None }
+    }
+}
+
+/// When a change happened, and when it was heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Its event arrived off the wire.
+    pub heard: Instant,
+    /// By the object's own account, in whole seconds as a rule.
+    pub happened: Option<SystemTime>,
+}
+
+impl Times {
+    /// Leaves out when it happened.
+    pub fn heard_alone(self) -> Self {
+        Self { happened: None, ..self }
+    }
+
+    /// The first times of two changes that are published together.
+    pub fn earliest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+        let happened = a.happened.into_iter().chain(b.happened).min();
+        Some(Self { heard: a.heard.min(b.heard), happened })
+    }
 }
 
 impl Update {

@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
-use super::incoming::{Kind, Raw, RawMetadata, RawOwner};
+use super::incoming::{Kind, Raw, RawMetadata, RawOwner, moment};
 use super::labels::Labels;
 use super::service::Protocol;
 use super::tolerant::Field;
@@ -15,6 +16,8 @@ use crate::name::Label;
 
 /// The label by which a StatefulSet's Pod carries its own name.
 pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+/// The condition that says whether it may be sent requests.
+const READY: &str = "Ready";
 /// The label by which it carries its ordinal.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
@@ -26,7 +29,7 @@ pub struct Pod {
     pub template: Arc<Template>,
     /// Which of its labels follow from its name, and stand in no template for that reason.
     pub own_labels: OwnLabels,
-    pub hostname: Option<Label>,
+    pub hostname: Hostname,
     /// The first address of each family, as in an EndpointSlice.
     pub v4: Option<Ipv4Addr>,
     pub v6: Option<Ipv6Addr>,
@@ -37,6 +40,16 @@ pub struct Pod {
     pub is_terminating: bool,
     /// It has come to its end, in success or not, and will not run again.
     pub is_finished: bool,
+}
+
+/// The name that a Pod asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hostname {
+    #[default]
+    None,
+    /// Its own, as every Pod of a StatefulSet does.
+    Own,
+    Other(Box<Label>),
 }
 
 /// What the Pods of one workload have in common. Kept once for all of them.
@@ -86,6 +99,19 @@ impl Pod {
     /// Whether it has all of the labels.
     pub fn is_selected_by(&self, selector: &Labels) -> bool {
         selector.iter().all(|(key, value)| self.label(key) == Some(value))
+    }
+
+    pub fn has_hostname(&self) -> bool {
+        self.hostname != Hostname::None
+    }
+
+    /// The name that it asks for.
+    pub fn hostname(&self) -> Option<Label> {
+        match &self.hostname {
+            Hostname::None => None,
+            Hostname::Own => Label::parse(&self.object.name).ok(),
+            Hostname::Other(label) => Some(Label::clone(label)),
+        }
     }
 
     /// Whether it has been given an address yet.
@@ -170,6 +196,18 @@ impl Kind for Pod {
         Update::Pod(scope, change)
     }
 
+    fn happened(raw: &RawPod) -> Option<SystemTime> {
+        let metadata = raw.metadata.value()?;
+        if let Some(deadline) = moment(&metadata.deletion_timestamp) {
+            // By then it has to be gone; it was deleted as much earlier as it was given time.
+            let grace = metadata.deletion_grace_period_seconds.value().copied().unwrap_or_default();
+            return deadline.checked_sub(Duration::from_secs(grace.into()));
+        }
+        let mut conditions = raw.status.value()?.conditions.value()?.iter().filter_map(Field::value);
+        let ready = conditions.find(|condition| condition.r#type.value().is_some_and(|name| name == READY))?;
+        moment(&ready.last_transition_time)
+    }
+
     fn read(object: ObjectKey, raw: RawPod, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
         let spec = raw.spec.required("spec")?;
@@ -182,8 +220,11 @@ impl Kind for Pod {
         };
         let is_own = |key: &str| (key == POD_NAME && own_labels.name) || (key == POD_INDEX && own_labels.index);
         let hostname = match spec.hostname.optional("spec.hostname")?.filter(|hostname| !hostname.is_empty()) {
-            None => None,
-            Some(hostname) => Some(Label::parse(&hostname).map_err(|error| format!("spec.hostname: {error}"))?),
+            None => Hostname::None,
+            Some(hostname) => {
+                let label = Label::parse(&hostname).map_err(|error| format!("spec.hostname: {error}"))?;
+                if label.as_text() == object.name { Hostname::Own } else { Hostname::Other(Box::new(label)) }
+            }
         };
         let subdomain = spec.subdomain.optional("spec.subdomain")?.filter(|subdomain| !subdomain.is_empty());
         let template = Template {
@@ -295,7 +336,7 @@ fn readiness(conditions: Field<Vec<Field<RawCondition>>>, warn: &mut dyn FnMut(S
     let read = || {
         for condition in conditions.optional("status.conditions")?.unwrap_or_default() {
             let condition = condition.required("an entry of status.conditions")?;
-            if condition.r#type.required("status.conditions.type")? == "Ready" {
+            if condition.r#type.required("status.conditions.type")? == READY {
                 let status = condition.status.required("status.conditions.status")?;
                 let changed = condition.last_transition_time.optional("status.conditions.lastTransitionTime")?;
                 let changed = changed.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);

@@ -1,13 +1,15 @@
 //! Services, cut down to what is served.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
-use super::incoming::{Kind, Raw, RawMap, RawMetadata};
+use super::incoming::{Kind, Raw, RawMap, RawMetadata, moment};
 use super::labels::Labels;
 use super::tolerant::Field;
 use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
+use crate::metrics::ServiceKind;
 use crate::name::{Label, Name};
 use crate::records::ServiceKey;
 
@@ -25,6 +27,18 @@ pub struct Service {
     /// The labels of the Pods that are its endpoints; none for a Service that has no selector.
     pub selector: Labels,
     pub families: Families,
+}
+
+impl Service {
+    /// How it comes by its endpoints, for metrics; none for one that has none.
+    pub fn label(&self) -> Option<ServiceKind> {
+        match self.spec {
+            ServiceSpec::ClusterIp(_) => Some(ServiceKind::ClusterIp),
+            ServiceSpec::Headless if self.selector.is_empty() => Some(ServiceKind::HeadlessWithoutSelector),
+            ServiceSpec::Headless => Some(ServiceKind::HeadlessWithSelector),
+            ServiceSpec::ExternalName(_) => None,
+        }
+    }
 }
 
 /// Families of addresses that a Service has endpoints of.
@@ -161,6 +175,10 @@ impl Kind for Service {
 
     fn update(scope: Scope, change: Change<Self>) -> Update {
         Update::Service(scope, change)
+    }
+
+    fn happened(raw: &RawService) -> Option<SystemTime> {
+        moment(&raw.metadata.value()?.creation_timestamp)
     }
 
     fn read(object: ObjectKey, raw: RawService, warn: &mut dyn FnMut(String)) -> Result<Self, String> {

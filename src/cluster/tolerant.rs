@@ -23,6 +23,11 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
+    /// The value, if there is one and it is right.
+    pub fn value(&self) -> Option<&T> {
+        if let Self::Value(value) = self { Some(value) } else { None }
+    }
+
     /// The value, if there is one.
     ///
     /// # Errors

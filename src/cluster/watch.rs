@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::{Backoff, shortened};
@@ -17,7 +18,7 @@ use super::check::Check;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
-use super::{Change, POD_NAME, Pod, Scope, Service, Slice, Update};
+use super::{Change, News, POD_NAME, Pod, Scope, Service, Slice, Times, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
 /// The most seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a
@@ -46,6 +47,9 @@ impl Timing {
         (!self.reconcile_every.is_zero()).then(|| Instant::now() + shortened(self.reconcile_every))
     }
 }
+
+/// Lists that come before that of the Pods: of Services, and of their slices.
+const FIRST_LISTS: u32 = 2;
 
 /// What may be asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
 pub const WATCHED: [Watched; 3] = [Watched::Services, Watched::EndpointSlices, Watched::Pods];
@@ -147,19 +151,44 @@ pub async fn follow_all(
     client: Client,
     url: &str,
     selection: &Selection,
-    updates: mpsc::Sender<Update>,
+    updates: mpsc::Sender<News>,
     metrics: &Arc<Metrics>,
 ) {
     let outage = Outage::default();
     let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
+        let outlet = Outlet { updates: &updates, lists: Semaphore::new(0) };
+        let pods = async {
+            // What must be known before anything is answered is not to wait for Pods, the most of all objects.
+            let _ = outlet.lists.acquire_many(FIRST_LISTS).await;
+            follow::<Pod>(&client, scope, selection, &outlet, reporter(Pod::WATCHED)).await;
+        };
         tokio::join!(
-            follow::<Service>(&client, scope, selection, &updates, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, selection, &updates, reporter(Slice::WATCHED)),
-            follow::<Pod>(&client, scope, selection, &updates, reporter(Pod::WATCHED)),
+            follow::<Service>(&client, scope, selection, &outlet, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, &outlet, reporter(Slice::WATCHED)),
+            pods,
         )
     });
     futures::future::join_all(follows).await;
+}
+
+/// Where the watches of one scope tell what they hear.
+struct Outlet<'a> {
+    updates: &'a mpsc::Sender<News>,
+    /// One for each list that was told to its end.
+    lists: Semaphore,
+}
+
+impl Outlet<'_> {
+    /// # Errors
+    /// Nobody receives any more.
+    async fn send(&self, news: impl Into<News>) -> Result<(), SendError<News>> {
+        let news = news.into();
+        let is_listed = news.update.relisted().is_some();
+        self.updates.send(news).await?;
+        self.lists.add_permits(is_listed.into());
+        Ok(())
+    }
 }
 
 /// Follows one kind in one scope, and says when nothing is heard of it.
@@ -167,7 +196,7 @@ async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
     selection: &Selection,
-    updates: &mpsc::Sender<Update>,
+    outlet: &Outlet<'_>,
     reporter: Reporter<'_>,
 ) {
     let Some(config) = selection.config(K::WATCHED) else { return };
@@ -178,28 +207,28 @@ async fn follow<K: Kind>(
             let since = silences.begun(selection.timing.stale_after).await;
             loop {
                 // An error is the other's to notice.
-                let _ = updates.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
+                let _ = outlet.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
                 if silences.ended_within(selection.timing.stale_after).await {
                     break;
                 }
             }
-            let _ = updates.send(Update::Heard(K::WATCHED, scope.clone())).await;
+            let _ = outlet.send(Update::Heard(K::WATCHED, scope.clone())).await;
         }
     };
     tokio::select! {
-        () = list_and_watch::<K>(client, &contact, scope, selection.timing, config, updates, reporter) => {}
+        () = list_and_watch::<K>(client, &contact, scope, selection.timing, config, outlet, reporter) => {}
         () = tell_of_silences => {}
     }
 }
 
-/// Keeps a watch alive, from a list on, until nobody receives from `updates` any more.
+/// Keeps a watch alive, from a list on, until nobody receives what it tells any more.
 async fn list_and_watch<K: Kind>(
     client: &Client,
     contact: &Arc<Contact>,
     scope: &Scope,
     timing: Timing,
     mut config: watcher::Config,
-    updates: &mpsc::Sender<Update>,
+    outlet: &Outlet<'_>,
     mut reporter: Reporter<'_>,
 ) {
     let client = contact.client(client);
@@ -241,13 +270,14 @@ async fn list_and_watch<K: Kind>(
                     if matches!(event, Event::InitDone) {
                         reconcile = timing.next_reconcile();
                     }
-                    let change = read(event, &mut reporter);
-                    if updates.send(K::update(scope.clone(), change)).await.is_err() {
+                    let times = times(&event, contact.last_heard());
+                    let update = K::update(scope.clone(), read(event, &mut reporter));
+                    if outlet.send(News { update, times }).await.is_err() {
                         return;
                     }
                     if let Some(newer) = checked {
                         let update = Update::Reconciled { watched: K::WATCHED, scope: scope.clone(), newer };
-                        if updates.send(update).await.is_err() {
+                        if outlet.send(update).await.is_err() {
                             return;
                         }
                     }
@@ -319,6 +349,15 @@ fn is_position_lost(error: &watcher::Error) -> bool {
         watcher::Error::WatchError(status) => matches!(status.code, 410 | 500 | 504),
         watcher::Error::NoResourceVersion => true,
         _ => false,
+    }
+}
+
+/// When the change happened that an event tells of, and when it was heard; none for what a list says.
+fn times<K: Kind>(event: &Event<Incoming<K>>, heard: std::time::Instant) -> Option<Times> {
+    match event {
+        Event::Apply(incoming) => Some(Times { heard, happened: incoming.happened() }),
+        Event::Delete(_) => Some(Times { heard, happened: None }),
+        Event::Init | Event::InitApply(_) | Event::InitDone => None,
     }
 }
 

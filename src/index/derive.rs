@@ -1,6 +1,5 @@
 //! From objects to records: what the DNS specification says follows from one Service and its endpoints. Pure.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,9 +8,9 @@ use crate::name::Label;
 use crate::records::{Addresses, Hosts, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 
 /// One endpoint of a Service, whichever object says so.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Member<'a> {
-    pub hostname: Option<&'a Label>,
+    pub hostname: Option<Label>,
     pub address: IpAddr,
     pub is_ready: bool,
     /// Ports with the endpoint's own numbers.
@@ -22,7 +21,7 @@ impl<'a> Member<'a> {
     /// An endpoint as its slice has it.
     pub fn of_slice(endpoint: &'a Endpoint, ports: &'a [SlicePort]) -> Self {
         let Endpoint { address, hostname, ready, .. } = endpoint;
-        Self { hostname: hostname.as_ref(), address: *address, is_ready: *ready, ports }
+        Self { hostname: hostname.clone(), address: *address, is_ready: *ready, ports }
     }
 
     /// The endpoints that a Pod is, one for each family, as Kubernetes' EndpointSlice controller makes them.
@@ -32,10 +31,10 @@ impl<'a> Member<'a> {
         let v6 = pod.v6.filter(|_| service.families.v6 && !pod.is_finished).map(IpAddr::V6);
         // Its hostname is a name below the Service that it names as its subdomain, and below no other.
         let is_subdomain = pod.template.subdomain.as_deref() == Some(&*service.object.name);
-        let hostname = pod.hostname.as_ref().filter(|_| is_subdomain);
+        let hostname = is_subdomain.then(|| pod.hostname()).flatten();
         // "ready" is never true of a Pod that is terminating, unless addresses are published regardless.
         let is_ready = pod.is_ready && !pod.is_terminating;
-        v4.into_iter().chain(v6).map(move |address| Self { hostname, address, is_ready, ports })
+        v4.into_iter().chain(v6).map(move |address| Self { hostname: hostname.clone(), address, is_ready, ports })
     }
 }
 
@@ -93,13 +92,13 @@ fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceR
 
 /// The endpoints' names, each with the endpoints that have it. An endpoint may stand in several slices, and a name on several
 /// endpoints. In the order of the labels, so that equal records are equal values.
-struct Named<'a>(Vec<(Cow<'a, Label>, Vec<&'a Member<'a>>)>);
+struct Named<'a>(Vec<(Label, Vec<&'a Member<'a>>)>);
 
 impl<'a> Named<'a> {
     fn of(members: impl Iterator<Item = &'a Member<'a>>) -> Self {
         let mut labelled: Vec<_> = members.map(|member| (host_label(member), member)).collect();
         labelled.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut hosts: Vec<(Cow<'a, Label>, Vec<&'a Member<'a>>)> = Vec::with_capacity(labelled.len());
+        let mut hosts: Vec<(Label, Vec<&'a Member<'a>>)> = Vec::with_capacity(labelled.len());
         for (label, member) in labelled {
             match hosts.last_mut() {
                 Some((last, members)) if *last == label => members.push(member),
@@ -112,17 +111,14 @@ impl<'a> Named<'a> {
     fn into_records(self) -> Hosts {
         let addresses =
             |members: Vec<&Member<'_>>| members.into_iter().map(|member| member.address).collect::<Addresses>();
-        self.0.into_iter().map(|(label, members)| (label.into_owned(), addresses(members))).collect()
+        self.0.into_iter().map(|(label, members)| (label, addresses(members))).collect()
     }
 }
 
 /// The label below the Service's name: the endpoint's hostname, else its address with dashes (specification section
 /// 2.4.1, "a unique, system-assigned identifier"), as CoreDNS writes it.
-fn host_label<'a>(member: &Member<'a>) -> Cow<'a, Label> {
-    match member.hostname {
-        Some(hostname) => Cow::Borrowed(hostname),
-        None => Cow::Owned(Label::of_address(member.address)),
-    }
+fn host_label(member: &Member<'_>) -> Label {
+    member.hostname.clone().unwrap_or_else(|| Label::of_address(member.address))
 }
 
 /// SRV records on their way into a fixed order: by owner, then by target, then by port.

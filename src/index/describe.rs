@@ -13,14 +13,14 @@ impl Index {
     /// Lines about a Service and its endpoints, the one called `host` first.
     pub fn describe(&self, key: &ServiceKey, host: Option<&str>) -> Vec<String> {
         let mut lines = Vec::new();
-        match self.service_objects.get(key).and_then(|object| self.services.get(object)) {
+        match self.described.get(key) {
             Some(service) => {
                 lines.push(format!("Service {key} is {}", self.what_it_is(service)));
                 lines.extend(self.endpoint_lines(service, host));
             }
             None => lines.push(format!("there is no Service {key}")),
         }
-        let naming = self.pods.members.naming(key).filter_map(|pod| self.pods.store.get(pod));
+        let naming = self.pods.members.naming(key);
         let naming: Vec<_> = naming.filter(|pod| !self.is_told(key, pod)).map(pod_line).collect();
         if !naming.is_empty() {
             lines.push(format!("other Pods that name it as their subdomain: {}", naming.len()));
@@ -93,7 +93,7 @@ fn pod_line(pod: &Pod) -> Line {
         None => String::new(),
     };
     let subdomain = pod.template.subdomain.as_deref().unwrap_or("none");
-    let name = pod.hostname.as_ref().map_or_else(|| pod.object.name.to_string(), ToString::to_string);
+    let name = pod.hostname().as_ref().map_or_else(|| pod.object.name.to_string(), ToString::to_string);
     (name.clone(), format!("{name}  {address}  {state}, subdomain {subdomain}{owner}"))
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::cluster::{Labels, ObjectKey, OwnLabels, Pod, Template};
+use crate::cluster::{Labels, OwnLabels, Pod, Service, Template};
 use crate::name::Label;
 use crate::records::ServiceKey;
 
@@ -23,7 +23,7 @@ pub(super) struct Members {
     templates_with: HashMap<Pair, Vec<Arc<Template>>, RandomState>,
     selectors: HashMap<ServiceKey, Selector, RandomState>,
     /// Services by their anchor.
-    anchored: HashMap<Pair, BTreeSet<ServiceKey>, RandomState>,
+    anchored: HashMap<Pair, Vec<ServiceKey>, RandomState>,
     /// The templates that name each Service as their subdomain, whether it is there or not.
     naming: HashMap<ServiceKey, Vec<Arc<Template>>, RandomState>,
     pairs: RandomState,
@@ -32,14 +32,24 @@ pub(super) struct Members {
 /// The Pods of one template, and the Services that may select them: all or, by the labels that each Pod has for itself, some.
 #[derive(Debug, Default)]
 struct Group {
-    pods: BTreeSet<ObjectKey>,
-    services: BTreeSet<ServiceKey>,
+    /// By the length of their names and then by name, which for the Pods of a StatefulSet is by ordinal.
+    pods: Vec<Arc<Pod>>,
+    services: Vec<ServiceKey>,
+}
+
+impl Group {
+    /// Where the Pod of this name is, or would have to be.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.pods.binary_search_by(|pod| {
+            let other = &*pod.object.name;
+            (other.len(), other).cmp(&(name.len(), name))
+        })
+    }
 }
 
 #[derive(Debug)]
 struct Selector {
-    namespace: Arc<str>,
-    labels: Labels,
+    service: Arc<Service>,
     anchor: Pair,
     templates: Vec<Arc<Template>>,
 }
@@ -51,18 +61,23 @@ impl Members {
         Arc::clone(known.unwrap_or(template))
     }
 
-    pub fn add_pod(&mut self, pod: &Pod) {
+    pub fn add_pod(&mut self, pod: &Arc<Pod>) {
         if !self.templates.contains_key(&pod.template) {
             self.add_template(&pod.template);
         }
         if let Some(group) = self.templates.get_mut(&pod.template) {
-            group.pods.insert(pod.object.clone());
+            match group.place(&pod.object.name) {
+                Ok(place) => group.pods[place] = Arc::clone(pod),
+                Err(place) => group.pods.insert(place, Arc::clone(pod)),
+            }
         }
     }
 
     pub fn remove_pod(&mut self, pod: &Pod) {
         let Some(group) = self.templates.get_mut(&pod.template) else { return };
-        group.pods.remove(&pod.object);
+        if let Ok(place) = group.place(&pod.object.name) {
+            group.pods.remove(place);
+        }
         if group.pods.is_empty() {
             self.remove_template(&pod.template);
         }
@@ -71,33 +86,34 @@ impl Members {
     /// The Services that select a Pod, which has been added.
     pub fn services_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a ServiceKey> {
         let services = self.templates.get(&pod.template).into_iter().flat_map(|group| &group.services);
-        services.filter(|key| self.selectors.get(*key).is_some_and(|selector| pod.is_selected_by(&selector.labels)))
+        services.filter(|key| {
+            self.selectors.get(*key).is_some_and(|selector| pod.is_selected_by(&selector.service.selector))
+        })
     }
 
-    pub fn add_service(&mut self, key: &ServiceKey, namespace: &Arc<str>, selector: &Labels) {
-        let anchor = self.anchor(namespace, selector);
+    pub fn add_service(&mut self, service: &Arc<Service>) {
+        let key = &service.key;
+        let anchor = self.anchor(&service.object.namespace, &service.selector);
         let candidates = self.templates_with.get(&anchor).into_iter().flatten();
-        let templates: Vec<_> =
-            candidates.filter(|template| may_select(namespace, selector, template)).cloned().collect();
+        let templates: Vec<_> = candidates.filter(|template| may_select(service, template)).cloned().collect();
         for template in &templates {
             if let Some(group) = self.templates.get_mut(template) {
-                group.services.insert(key.clone());
+                group.services.push(key.clone());
             }
         }
-        self.anchored.entry(anchor).or_default().insert(key.clone());
-        let selector = Selector { namespace: Arc::clone(namespace), labels: selector.clone(), anchor, templates };
-        self.selectors.insert(key.clone(), selector);
+        self.anchored.entry(anchor).or_default().push(key.clone());
+        self.selectors.insert(key.clone(), Selector { service: Arc::clone(service), anchor, templates });
     }
 
     pub fn remove_service(&mut self, key: &ServiceKey) {
         let Some(selector) = self.selectors.remove(key) else { return };
         for template in &selector.templates {
             if let Some(group) = self.templates.get_mut(template) {
-                group.services.remove(key);
+                group.services.retain(|other| other != key);
             }
         }
         if let Some(services) = self.anchored.get_mut(&selector.anchor) {
-            services.remove(key);
+            services.retain(|other| other != key);
             if services.is_empty() {
                 self.anchored.remove(&selector.anchor);
             }
@@ -105,9 +121,9 @@ impl Members {
     }
 
     /// The Pods that a Service may select, by their templates.
-    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, &BTreeSet<ObjectKey>)> {
+    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, &[Arc<Pod>])> {
         let templates = self.selectors.get(service).into_iter().flat_map(|selector| &selector.templates);
-        templates.filter_map(|template| Some((&**template, &self.templates.get(template)?.pods)))
+        templates.filter_map(|template| Some((&**template, &*self.templates.get(template)?.pods)))
     }
 
     /// Whether nothing is kept of any Pod or Service.
@@ -119,9 +135,9 @@ impl Members {
     }
 
     /// The Pods that name a Service as their subdomain.
-    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = &ObjectKey> {
+    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = &Pod> {
         let templates = self.naming.get(service).into_iter().flatten();
-        templates.filter_map(|template| self.templates.get(template)).flat_map(|group| &group.pods)
+        templates.filter_map(|template| self.templates.get(template)).flat_map(|group| &group.pods).map(|pod| &**pod)
     }
 
     fn add_template(&mut self, template: &Arc<Template>) {
@@ -129,9 +145,9 @@ impl Members {
         for pair in self.pairs_of(template) {
             for key in self.anchored.get(&pair).into_iter().flatten() {
                 if let Some(selector) = self.selectors.get_mut(key)
-                    && may_select(&selector.namespace, &selector.labels, template)
-                    && group.services.insert(key.clone())
+                    && may_select(&selector.service, template)
                 {
+                    group.services.push(key.clone());
                     selector.templates.push(Arc::clone(template));
                 }
             }
@@ -164,7 +180,7 @@ impl Members {
         let shared = selector.iter().filter(|(key, _)| !OwnLabels::is_key(key));
         let pairs = shared.map(|(key, value)| self.pair(namespace, key, value));
         let crowd = |pair: &Pair| {
-            (self.anchored.get(pair).map_or(0, BTreeSet::len), self.templates_with.get(pair).map_or(0, Vec::len))
+            (self.anchored.get(pair).map_or(0, Vec::len), self.templates_with.get(pair).map_or(0, Vec::len))
         };
         pairs.min_by_key(crowd).unwrap_or_else(|| self.pair(namespace, "", ""))
     }
@@ -196,7 +212,7 @@ fn take_from<K: Eq + Hash>(map: &mut HashMap<K, Vec<Arc<Template>>, RandomState>
 }
 
 /// Whether a selector selects Pods of this template, unless it asks for another label that they have each for themselves.
-fn may_select(namespace: &str, selector: &Labels, template: &Template) -> bool {
-    *namespace == *template.namespace
-        && selector.iter().all(|(key, value)| OwnLabels::is_key(key) || template.labels.get(key) == Some(value))
+fn may_select(service: &Service, template: &Template) -> bool {
+    service.object.namespace == template.namespace
+        && service.selector.iter().all(|(key, value)| OwnLabels::is_key(key) || template.labels.get(key) == Some(value))
 }

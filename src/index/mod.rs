@@ -7,7 +7,8 @@
 //!
 //! One task owns the index: no locks, no waiting. A Service, its slices and its Pods may arrive and go in any order; the
 //! records are always those that follow from the objects as they are now. What is touched collects until
-//! [`Index::take_batch`], so that a burst of changes derives each Service once.
+//! [`Index::take_batch`], so that a burst of changes derives each Service once, and with it since when whoever asks for the
+//! Service has been waiting.
 
 mod derive;
 mod describe;
@@ -16,7 +17,8 @@ mod pods;
 mod reasons;
 mod store;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -24,7 +26,7 @@ pub use derive::{Member, derive, ports_of};
 use pods::Pods;
 use store::ObjectStore;
 
-use crate::cluster::{Endpoint, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice, Update, Watched};
+use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::table::{Batch, ReasonsBatch};
 
@@ -44,15 +46,16 @@ pub struct Index {
     services: ObjectStore<Service>,
     slices: ObjectStore<Slice>,
     pods: Pods,
-    /// Which object describes each Service.
-    service_objects: HashMap<ServiceKey, ObjectKey, RandomState>,
+    /// The object that describes each Service.
+    described: HashMap<ServiceKey, Arc<Service>, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
-    slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
+    slices_of: HashMap<ServiceKey, Vec<Arc<Slice>>, RandomState>,
     /// The watches that are silent.
     silent: HashSet<(Watched, Scope), RandomState>,
     /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
     deaf_to_pods: HashSet<Scope, RandomState>,
-    touched: BTreeSet<ServiceKey>,
+    /// The Services whose records may have changed, with the times of the changes that anybody waits for.
+    touched: BTreeMap<ServiceKey, Option<Times>>,
     /// The Services of which it may have changed why names are absent.
     unexplained: BTreeSet<ServiceKey>,
     repairs: Vec<Repairs>,
@@ -73,41 +76,48 @@ impl Index {
     }
 
     /// Takes in one change.
-    pub fn apply(&mut self, update: Update) {
-        let Self { services, slices, pods, service_objects, slices_of, touched, unexplained, .. } = self;
+    pub fn apply(&mut self, news: impl Into<News>) {
+        let News { update, times } = news.into();
+        let Self { services, slices, pods, described, slices_of, touched, unexplained, .. } = self;
+        let mut touch = |service: &ServiceKey, times: Option<Times>| match touched.get_mut(service) {
+            Some(known) => *known = Times::earliest(*known, times),
+            None => drop(touched.insert(service.clone(), times)),
+        };
         match update {
             Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
+                // What its object says is when it was made.
+                let times = if old.is_some() { times.map(Times::heard_alone) } else { times };
                 if let Some(old) = old {
-                    service_objects.remove(&old.key);
+                    described.remove(&old.key);
                     pods.members.remove_service(&old.key);
-                    touched.insert(old.key.clone());
+                    touch(&old.key, times);
                 }
                 if let Some(new) = new {
-                    service_objects.insert(new.key.clone(), new.object.clone());
+                    described.insert(new.key.clone(), Arc::clone(new));
                     if is_of_pods(new) {
-                        pods.members.add_service(&new.key, &new.object.namespace, &new.selector);
+                        pods.members.add_service(new);
                     }
-                    touched.insert(new.key.clone());
+                    touch(&new.key, times);
                 }
             }),
             Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
                 if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                     if let Some(others) = slices_of.get_mut(service) {
-                        others.remove(&old.object);
+                        others.retain(|other| !Arc::ptr_eq(other, old));
                         if others.is_empty() {
                             slices_of.remove(service);
                         }
                     }
-                    touched.insert(service.clone());
+                    touch(service, times);
                 }
                 if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
-                    slices_of.entry(service.clone()).or_default().insert(new.object.clone());
-                    touched.insert(service.clone());
+                    slices_of.entry(service.clone()).or_default().push(Arc::clone(new));
+                    touch(service, times);
                 }
             }),
             Update::Pod(scope, change) => {
-                let touch = |service: &ServiceKey| {
-                    touched.insert(service.clone());
+                let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
+                    touch(service, if is_turn(old, new) { times } else { times.map(Times::heard_alone) });
                 };
                 let name = |service| {
                     unexplained.insert(service);
@@ -170,16 +180,28 @@ impl Index {
         let forgotten = self.pods.forget(&self.slices.iter().flat_map(pods_of).collect());
         if !forgotten.is_empty() {
             let again = self.slices.iter().filter(|slice| pods_of(slice).iter().any(|pod| forgotten.contains(pod)));
-            self.touched.extend(again.filter_map(|slice| slice.service.clone()));
+            self.touched.extend(again.filter_map(|slice| Some((slice.service.clone()?, None))));
         }
+    }
+
+    /// Whether any Service has been touched since the last call of [`Self::take_batch`].
+    pub fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// The Services touched since the last call of [`Self::take_batch`] that are served, with the times of the changes that
+    /// anybody waits for.
+    pub fn take_waits(&mut self) -> HashMap<ServiceKey, (Arc<Service>, Times), RandomState> {
+        let timed = self.touched.iter_mut().filter_map(|(key, times)| Some((key, times.take()?)));
+        timed.filter_map(|(key, times)| Some((key.clone(), (Arc::clone(self.described.get(key)?), times)))).collect()
     }
 
     /// The records of every Service touched since the last call, for the table.
     pub fn take_batch(&mut self) -> Batch {
         let touched = std::mem::take(&mut self.touched);
-        self.unexplained.extend(touched.iter().cloned());
+        self.unexplained.extend(touched.keys().cloned());
         touched
-            .into_iter()
+            .into_keys()
             .map(|key| {
                 let records = self.service(&key).map(|service| self.records(service));
                 (key, records)
@@ -216,8 +238,7 @@ impl Index {
             by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
         }
         for (ports, pods) in &by_template {
-            let pods = pods.iter().filter_map(|key| self.pods.store.get(key));
-            let selected = pods.filter(|pod| pod.is_selected_by(&service.selector));
+            let selected = pods.iter().filter(|pod| pod.is_selected_by(&service.selector));
             members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
         }
         derive(service, &members, self.has_not_ready_ordinals(service))
@@ -226,7 +247,7 @@ impl Index {
     /// The Pods of a Service that speak for themselves.
     fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
         let candidates = self.pods.members.candidates(&service.key).filter(|_| self.asks_pods(service));
-        let pods = candidates.flat_map(|(_, pods)| pods).filter_map(|key| self.pods.store.get(key));
+        let pods = candidates.flat_map(|(_, pods)| pods).map(|pod| &**pod);
         pods.filter(|pod| pod.is_selected_by(&service.selector))
     }
 
@@ -248,12 +269,12 @@ impl Index {
 
     /// The Service, unless it is one that is not served.
     fn service(&self, key: &ServiceKey) -> Option<&Service> {
-        let service = self.services.get(self.service_objects.get(key)?)?;
+        let service = self.described.get(key)?;
         (!self.options.headless_only || service.spec == ServiceSpec::Headless).then_some(service)
     }
 
     fn slices(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {
-        self.slices_of.get(key).into_iter().flatten().filter_map(|object| self.slices.get(object))
+        self.slices_of.get(key).into_iter().flatten().map(|slice| &**slice)
     }
 
     /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
@@ -264,8 +285,14 @@ impl Index {
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {
         let services = self.services.iter().filter(|service| is_of_pods(service) && scope.covers(&service.object));
-        self.touched.extend(services.map(|service| service.key.clone()));
+        self.touched.extend(services.map(|service| (service.key.clone(), None)));
     }
+}
+
+/// Whether a Pod has just become what it says that it became when: its readiness, its end.
+fn is_turn(old: Option<&Pod>, new: Option<&Pod>) -> bool {
+    let turns = |pod: Option<&Pod>| pod.map(|pod| (pod.ready_changed, pod.is_terminating));
+    turns(old) != turns(new)
 }
 
 /// Whether the endpoints of a Service are Pods that are looked at here: those of other Services are not worth it, nobody waits

@@ -5,6 +5,7 @@
 //! them is gone counts just the same: it is remembered until no slice repeats the Pod any more.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -37,26 +38,35 @@ struct Gone {
 const REMEMBERED: u8 = 2;
 
 impl Pods {
-    /// Takes in a change, and tells `touched` of the Services whose Pods it changes, `named` of those that the Pods name as
-    /// their subdomain. True if from now on the Pods of the scope are known, and were not before.
+    /// Takes in a change, and tells `touched` of the Services whose Pods it changes, with the Pod as it was and as it is, and
+    /// `named` of those that the Pods name as their subdomain. True if from now on the Pods of the scope are known, and were
+    /// not before.
     pub fn apply(
         &mut self,
         scope: &Scope,
         mut change: Change<Pod>,
-        mut touched: impl FnMut(&ServiceKey),
+        mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
         mut named: impl FnMut(ServiceKey),
     ) -> bool {
         let Self { store, members, mirrored, gone, listed } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
+            pod.object.namespace = Arc::clone(&pod.template.namespace);
         }
         let is_listed = matches!(change, Change::RelistDone);
         store.apply(scope, change, |old, new| {
-            for pod in [old, new].into_iter().flatten() {
+            let (was, is) = (old.map(|pod| &**pod), new.map(|pod| &**pod));
+            let mut touch = |members: &Members, pod: &Pod| {
+                // Before, no Service asks for its Pods; at the first list's end all do.
+                if listed.iter().any(|scope| scope.covers(&pod.object)) {
+                    members.services_of(pod).for_each(|service| touched(service, was, is));
+                }
+            };
+            for pod in [was, is].into_iter().flatten() {
                 subdomain(&pod.template).map(&mut named);
             }
             if let Some(old) = old {
-                members.services_of(old).for_each(&mut touched);
+                touch(members, old);
                 members.remove_pod(old);
                 if let Some(uid) = old.uid {
                     mirrored.remove(&uid);
@@ -65,7 +75,7 @@ impl Pods {
             }
             if let Some(new) = new {
                 members.add_pod(new);
-                members.services_of(new).for_each(&mut touched);
+                touch(members, new);
                 if let Some(uid) = new.uid {
                     mirrored.insert(uid);
                     gone.remove(&uid);

@@ -13,7 +13,7 @@ use crate::records::ServiceKey;
 impl Index {
     /// What is known of why names of a Service are absent; none if nothing is.
     pub(super) fn reasons_of(&self, key: &ServiceKey) -> Option<Reasons> {
-        let naming: Vec<&Pod> = self.pods.members.naming(key).filter_map(|pod| self.pods.store.get(pod)).collect();
+        let naming: Vec<&Pod> = self.pods.members.naming(key).collect();
         let reasons = match self.service(key) {
             Some(service) => self.reasons_beside(service, &naming),
             None => {
@@ -32,22 +32,19 @@ impl Index {
         for pod in self.selected(service) {
             let why = why_absent(service, pod).filter(|why| {
                 let waits = matches!(why, Why::NotReady(_) | Why::Terminating);
-                !(waits && is_published(pod.hostname.is_some()))
+                !(waits && is_published(pod.has_hostname()))
             });
-            seen.add(
-                pod.hostname.as_ref(),
-                why.map(|why| HostReason { pod: Some(pod.object.name.as_ref().into()), why }),
-            );
+            seen.add(pod.hostname(), why.map(|why| HostReason { pod: Some(pod.object.name.as_str().into()), why }));
         }
         for Endpoint { hostname, ready, .. } in self.endpoints(service) {
             let is_absent = !ready && !is_published(hostname.is_some());
-            seen.add(hostname.as_ref(), is_absent.then_some(HostReason { pod: None, why: Why::NotReady(None) }));
+            seen.add(hostname.clone(), is_absent.then_some(HostReason { pod: None, why: Why::NotReady(None) }));
         }
         let endpoints = seen.endpoints;
         if self.asks_pods(service) {
             for pod in naming.iter().filter(|pod| !pod.is_selected_by(&service.selector)) {
-                let reason = HostReason { pod: Some(pod.object.name.as_ref().into()), why: Why::NotSelected };
-                seen.add(pod.hostname.as_ref(), Some(reason));
+                let reason = HostReason { pod: Some(pod.object.name.as_str().into()), why: Why::NotSelected };
+                seen.add(pod.hostname(), Some(reason));
             }
         }
         let why = match &service.spec {
@@ -67,15 +64,15 @@ impl Index {
 
 /// Endpoints that have been looked at.
 #[derive(Default)]
-struct Seen<'a> {
+struct Seen {
     endpoints: usize,
     is_anything_there: bool,
-    there: HashSet<&'a Label>,
-    absent: Vec<(&'a Label, HostReason)>,
+    there: HashSet<Label>,
+    absent: Vec<(Label, HostReason)>,
 }
 
-impl<'a> Seen<'a> {
-    fn add(&mut self, hostname: Option<&'a Label>, reason: Option<HostReason>) {
+impl Seen {
+    fn add(&mut self, hostname: Option<Label>, reason: Option<HostReason>) {
         self.endpoints += 1;
         match (hostname, reason) {
             (Some(hostname), Some(reason)) => self.absent.push((hostname, reason)),
@@ -90,9 +87,9 @@ impl<'a> Seen<'a> {
     /// Why those hostnames are absent that no other endpoint has, in their order. Of several reasons the first counts.
     fn absent(mut self) -> BTreeMap<Label, HostReason> {
         self.absent.retain(|(label, _)| !self.there.contains(label));
-        self.absent.sort_by_key(|(label, _)| *label);
+        self.absent.sort_by(|(one, _), (other, _)| one.cmp(other));
         self.absent.dedup_by(|later, first| later.0 == first.0);
-        self.absent.into_iter().map(|(label, reason)| (label.clone(), reason)).collect()
+        self.absent.into_iter().collect()
     }
 }
 
@@ -101,7 +98,7 @@ fn why_absent(service: &Service, pod: &Pod) -> Option<Why> {
     let subdomain = pod.template.subdomain.as_deref();
     if pod.is_finished {
         Some(Why::Finished)
-    } else if pod.hostname.is_some() && subdomain != Some(&*service.object.name) {
+    } else if pod.has_hostname() && subdomain != Some(&*service.object.name) {
         Some(Why::Subdomain(subdomain.map(Into::into)))
     } else if !pod.has_address() {
         Some(Why::NoAddress)
@@ -118,6 +115,6 @@ fn why_absent(service: &Service, pod: &Pod) -> Option<Why> {
 fn workload(pod: &Pod) -> Workload {
     match &pod.template.owner {
         Some((kind, name)) => Workload::Controller(kind.clone(), name.clone()),
-        None => Workload::Pod(pod.object.name.as_ref().into()),
+        None => Workload::Pod(pod.object.name.as_str().into()),
     }
 }

@@ -1,6 +1,9 @@
 //! The objects of one kind as the watches describe them.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -31,9 +34,11 @@ impl Object for Pod {
 
 /// Objects by name. A relist is marked and swept: it replaces objects one by one as they stream in, and at its end those
 /// that it did not name are gone, so that two copies of the cluster never stand in memory.
+///
+/// Whoever joins objects shares them, and looks none up again.
 #[derive(Debug)]
-pub(super) struct ObjectStore<K> {
-    objects: HashMap<ObjectKey, Stored<K>, RandomState>,
+pub(super) struct ObjectStore<K: Object> {
+    objects: HashSet<Stored<K>, RandomState>,
     relists: HashMap<Scope, Relists, RandomState>,
 }
 
@@ -46,67 +51,94 @@ struct Relists {
     differences: usize,
 }
 
+/// An object, found by its name.
 #[derive(Debug)]
 struct Stored<K> {
-    object: K,
+    object: Arc<K>,
     /// The relist of its scope that was the newest when the object was last heard of.
     heard: u64,
 }
 
-impl<K> Default for ObjectStore<K> {
+impl<K: Object> Borrow<ObjectKey> for Stored<K> {
+    fn borrow(&self) -> &ObjectKey {
+        self.object.object()
+    }
+}
+
+impl<K: Object> Hash for Stored<K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.object.object().hash(state);
+    }
+}
+
+impl<K: Object> PartialEq for Stored<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.object.object() == other.object.object()
+    }
+}
+
+impl<K: Object> Eq for Stored<K> {}
+
+impl<K: Object> Default for ObjectStore<K> {
     fn default() -> Self {
-        Self { objects: HashMap::default(), relists: HashMap::default() }
+        Self { objects: HashSet::default(), relists: HashMap::default() }
     }
 }
 
 impl<K: Object + PartialEq> ObjectStore<K> {
-    pub fn get(&self, key: &ObjectKey) -> Option<&K> {
-        self.objects.get(key).map(|stored| &stored.object)
-    }
-
     /// The objects that have changed since the last relist of a scope began.
     pub fn differences(&self, scope: &Scope) -> usize {
         self.relists.get(scope).map_or(0, |relists| relists.differences)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &K> {
-        self.objects.values().map(|stored| &stored.object)
+        self.objects.iter().map(|stored| &*stored.object)
     }
 
     /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.
-    pub fn apply(&mut self, scope: &Scope, change: Change<K>, mut changed: impl FnMut(Option<&K>, Option<&K>)) {
+    pub fn apply(
+        &mut self,
+        scope: &Scope,
+        change: Change<K>,
+        mut changed: impl FnMut(Option<&Arc<K>>, Option<&Arc<K>>),
+    ) {
         let relist = self.relists.get(scope).map_or(0, |relists| relists.begun);
         let mut differences = 0;
-        let mut changed = |old: Option<&K>, new: Option<&K>| {
-            if old != new {
-                differences += 1;
-                changed(old, new);
-            }
+        let mut changed = |old: Option<&Arc<K>>, new: Option<&Arc<K>>| {
+            differences += 1;
+            changed(old, new);
         };
         match change {
             Change::RelistStarted => {
                 self.relists.insert(scope.clone(), Relists { begun: relist + 1, differences: 0 });
             }
             Change::Apply(object) => {
-                let key = object.object().clone();
-                let old = self.objects.remove(&key).map(|stored| stored.object);
-                changed(old.as_ref(), Some(&object));
-                self.objects.insert(key, Stored { object, heard: relist });
+                let old = self.objects.take(object.object()).map(|stored| stored.object);
+                let object = match old {
+                    // Those who share it go on doing so.
+                    Some(old) if *old == object => old,
+                    old => {
+                        let object = Arc::new(object);
+                        changed(old.as_ref(), Some(&object));
+                        object
+                    }
+                };
+                self.objects.insert(Stored { object, heard: relist });
             }
             Change::Keep(key) => {
-                if let Some(stored) = self.objects.get_mut(&key) {
-                    stored.heard = relist;
+                if let Some(stored) = self.objects.take(&key) {
+                    self.objects.insert(Stored { heard: relist, ..stored });
                 }
             }
             Change::Delete(key) => {
-                if let Some(stored) = self.objects.remove(&key) {
+                if let Some(stored) = self.objects.take(&key) {
                     changed(Some(&stored.object), None);
                 }
             }
             Change::RelistDone => {
                 // A relist of one scope says nothing of another's objects.
-                self.objects.retain(|key, stored| {
-                    let stays = stored.heard == relist || !scope.covers(key);
+                self.objects.retain(|stored| {
+                    let stays = stored.heard == relist || !scope.covers(stored.object.object());
                     if !stays {
                         changed(Some(&stored.object), None);
                     }

@@ -7,14 +7,15 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::cluster::{
-    Change, ContainerPort, Endpoint, Families, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec, SlicePort,
-    TargetPort, Template, Uid, Watched,
+    Change, ContainerPort, Endpoint, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope,
+    ServiceSpec, SlicePort, TargetPort, Template, Uid, Watched,
 };
 use crate::name::{Label, Name, Relative};
 use crate::records::{AddressesRef, ServiceRecords};
 use crate::table::{TableReader, TableWriter, table};
 
 mod pods;
+mod times;
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
@@ -120,7 +121,7 @@ fn pod(text: &str, uid: u64, address: &str) -> Pod {
         uid: Uid::parse(&format!("00000000-0000-4000-8000-{uid:012x}")),
         template: template(&object, "pg", "pg"),
         own_labels: OwnLabels { name: true, index: true },
-        hostname: Some(label(&object.name)),
+        hostname: Hostname::Own,
         v4: address.parse().ok(),
         v6: None,
         is_ready: true,
@@ -229,7 +230,7 @@ fn a_service_and_its_slices_may_come_in_either_order_and_go_in_either_order() {
                 cluster.apply(update);
             }
             assert_eq!(cluster.records("db/pg"), None);
-            assert!(cluster.index.slices_of.is_empty() && cluster.index.service_objects.is_empty());
+            assert!(cluster.index.slices_of.is_empty() && cluster.index.described.is_empty());
         }
     }
 }

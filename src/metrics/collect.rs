@@ -10,13 +10,13 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text},
+    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text},
     metrics::MetricType,
     registry::{Registry, Unit},
 };
 
 use super::{
-    DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, Transport,
+    DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, ServiceKind, Transport,
     WatchErrorReason, WatchEvent,
 };
 
@@ -147,6 +147,17 @@ impl Collector for Snapshot {
             Some(Unit::Seconds),
             metrics.stale_age().as_secs_f64(),
         )?;
+        let programming = ServiceKind::ALL.iter().map(|kind| (*kind, &metrics.programming[kind.index()]));
+        out.histograms(
+            "dns_programming_duration",
+            "Time from a change of a Service or its Pods, by their own account, to its being answered",
+            programming,
+        )?;
+        out.histogram(
+            "publication_duration",
+            "Time from the arrival of a watch event to its being answered",
+            &metrics.publication,
+        )?;
 
         let table = &metrics.table;
         out.gauge("table_services", "Services in the record table", None, table.services.load(Relaxed) as f64)?;
@@ -191,20 +202,33 @@ impl Output<'_> {
         self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
     }
 
-    fn histograms<'m, L: EncodeLabelSet>(
+    fn histograms<'m, L: EncodeLabelSet, const UNIT: u64>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = (L, &'m Histogram)>,
+        series: impl IntoIterator<Item = (L, &'m Histogram<UNIT>)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        series.into_iter().try_for_each(|(labels, histogram)| {
-            let buckets = histogram.buckets();
-            // From the buckets, so that the count agrees with them while others go on counting.
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
-            family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
-        })
+        series.into_iter().try_for_each(|(labels, histogram)| family.encode_family(&labels)?.encode(histogram))
+    }
+
+    fn histogram<const UNIT: u64>(&mut self, name: &str, help: &str, histogram: &Histogram<UNIT>) -> fmt::Result {
+        self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?.encode(histogram)
+    }
+}
+
+/// Writes one histogram.
+trait EncodeHistogram {
+    fn encode<const UNIT: u64>(&mut self, histogram: &Histogram<UNIT>) -> fmt::Result;
+}
+
+impl EncodeHistogram for MetricEncoder<'_> {
+    fn encode<const UNIT: u64>(&mut self, histogram: &Histogram<UNIT>) -> fmt::Result {
+        let buckets = histogram.buckets();
+        // From the buckets, so that the count agrees with them while others go on counting.
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
+        self.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
     }
 }
 

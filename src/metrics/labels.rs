@@ -217,6 +217,18 @@ label! {
 }
 
 label! {
+    /// How a Service comes by its endpoints, as the SIG-Scalability SLI tells them apart.
+    ServiceKind "service_kind" {
+        /// By its virtual address.
+        ClusterIp = "cluster_ip",
+        /// From Pods that it selects.
+        HeadlessWithSelector = "headless_with_selector",
+        /// From slices that somebody writes.
+        HeadlessWithoutSelector = "headless_without_selector",
+    }
+}
+
+label! {
     /// What a watch delivered.
     WatchEvent "event" {
         /// An object that is new or different.

@@ -17,6 +17,7 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     add::<DropReason>(&mut labels);
     add::<RejectReason>(&mut labels);
     add::<Resource>(&mut labels);
+    add::<ServiceKind>(&mut labels);
     add::<WatchEvent>(&mut labels);
     add::<WatchErrorReason>(&mut labels);
     labels
@@ -45,6 +46,8 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_malformed_objects_total counter",
             "headless_dns_reconcile_repairs_total counter",
             "headless_dns_stale_seconds gauge",
+            "headless_dns_dns_programming_duration_seconds histogram",
+            "headless_dns_publication_duration_seconds histogram",
             "headless_dns_table_services gauge",
             "headless_dns_table_endpoints gauge",
             "headless_dns_table_namespaces gauge",
@@ -130,7 +133,7 @@ fn what_is_counted_is_what_is_shown() {
 #[test]
 fn a_duration_falls_into_the_first_bucket_that_holds_it() {
     let bucket_of = |elapsed| {
-        let histogram = Histogram::default();
+        let histogram = Histogram::<MICROSECOND>::default();
         histogram.observe(elapsed, 1);
         histogram.buckets().iter().position(|(_, count)| *count == 1)
     };

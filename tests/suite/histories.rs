@@ -8,8 +8,8 @@ use std::sync::Arc;
 use headless_dns::admin::RecordsSource;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{
-    Change, Endpoint, Families, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope, Service, ServiceSpec, Slice,
-    SlicePort, TargetPort, Template, Uid, Update, Watched, read_json,
+    Change, Endpoint, Families, Hostname, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope, Service, ServiceSpec,
+    Slice, SlicePort, TargetPort, Template, Uid, Update, Watched, read_json,
 };
 use headless_dns::export::Records;
 use headless_dns::index::Index;
@@ -247,7 +247,7 @@ fn mirrored(place: Place, said: &SaidPod) -> Pod {
             owner: None,
         }),
         own_labels: OwnLabels::default(),
-        hostname: Some(label(&object.name)),
+        hostname: Hostname::Own,
         v4,
         v6,
         is_ready: said.is_ready,

@@ -169,6 +169,11 @@ impl Mirrored {
         extended_errors(&answer(&self.responder, name))
     }
 
+    /// Goes up with each publication that changes anything.
+    pub fn serial(&self) -> u32 {
+        self.reader.pin().serial()
+    }
+
     /// The value of a counter or gauge, `watch_errors_total{resource="services",reason="gone"}`, without its fraction.
     pub fn metric(&self, series: &str) -> u64 {
         let text = Exporter::new(Arc::clone(&self.metrics)).encode(Format::Prometheus).expect("text");

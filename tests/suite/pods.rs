@@ -166,3 +166,19 @@ async fn a_watch_of_pods_that_is_cut_misses_nothing() {
     }
     mirrored.converge("at the end").await;
 }
+
+/// However many Pods of a Service change at once, it is derived and published a few times, not once for each.
+#[tokio::test]
+async fn a_burst_of_pods_is_published_together() {
+    const PODS: u8 = 200;
+    let mirrored = start(|_| {}).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 1, true));
+    answers(&mirrored, "pg", &[address(0, 1)]).await;
+    let before = mirrored.serial();
+    // Nothing else runs on this thread meanwhile.
+    (0..PODS).for_each(|ordinal| put(&mirrored.sandbox, Kind::Pod, pod(ordinal, 2, true)));
+    mirrored.converge("after the burst").await;
+    let publications = mirrored.serial().wrapping_sub(before);
+    assert!(publications <= u32::from(PODS) / 10, "{publications} publications of {PODS} changes");
+    assert_eq!(u64::from(publications), mirrored.metric("publication_duration_seconds_count") - 1, "each is measured");
+}

@@ -41,7 +41,7 @@ fn a_pod_is_answered_before_any_slice_repeats_it() {
 fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {
     let finished = Pod { is_finished: true, ..pod_0() };
     let elsewhere = pod_0().labelled("pg", "other");
-    let unnamed = Pod { hostname: None, ..pod_0() };
+    let unnamed = Pod { hostname: Hostname::None, ..pod_0() };
     let nowhere = Pod { v4: None, ..pod_0() };
     let dual = Pod { v6: "fd00::1".parse().ok(), ..pod_0() };
     for (pod, plain, eager) in [

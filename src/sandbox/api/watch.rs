@@ -282,7 +282,7 @@ impl Watch {
     fn push(&mut self, event_type: &str, object: &Value) {
         let kind = self.filter.kind();
         let object = match self.shape {
-            Shape::Object => object.clone(),
+            Shape::Object => return self.push_raw(event_type, object),
             Shape::Metadata => list::partial(object),
             Shape::Table => {
                 let columns = if self.columns_sent { table::Columns::Hidden } else { table::Columns::Shown };
@@ -290,7 +290,7 @@ impl Watch {
                 table::of_one(kind, object, self.include, columns)
             }
         };
-        self.push_raw(&json!({ "type": event_type, "object": object }));
+        self.push_raw(event_type, &object);
     }
 
     fn push_bookmark(&mut self, initial_events_end: bool) {
@@ -305,18 +305,19 @@ impl Watch {
             Shape::Metadata => list::partial(&json!({ "metadata": metadata })),
             Shape::Table => table::of_none(&metadata),
         };
-        self.push_raw(&json!({ "type": "BOOKMARK", "object": object }));
+        self.push_raw("BOOKMARK", &object);
     }
 
     /// Ends the watch with an `ERROR` event.
     fn fail(&mut self, error: &ApiError) {
-        self.push_raw(&json!({ "type": "ERROR", "object": error.to_status() }));
+        self.push_raw("ERROR", &json!(error.to_status()));
         self.ended = true;
     }
 
-    fn push_raw(&mut self, event: &Value) {
+    /// The type comes first, as an API server writes it: clients that read in one pass know then what the object is.
+    fn push_raw(&mut self, event_type: &str, object: &Value) {
         let due = Instant::now() + self.api.faults.delay(&self.site());
-        let bytes = Bytes::from(format!("{event}\n"));
+        let bytes = Bytes::from(format!("{{\"type\":\"{event_type}\",\"object\":{object}}}\n"));
         self.outbox.push_back(Chunk { due, revision: self.cursor, bytes });
     }
 }
