@@ -45,6 +45,7 @@ pub mod reverse;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;
+pub mod state;
 pub mod table;
 pub mod telemetry;
 pub mod wire;

@@ -9,6 +9,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Octets in a label, without its length octet (RFC 1035 section 2.3.4).
 pub const MAX_LABEL: usize = 63;
 /// Octets in an absolute name, length octets and root label included (RFC 1035 section 2.3.4).
@@ -32,7 +34,8 @@ pub enum NameError {
 }
 
 /// One label in lower-case wire form, its length octet first.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Label(Box<[u8]>);
 
 impl Label {
@@ -68,6 +71,20 @@ impl Label {
     }
 }
 
+impl TryFrom<String> for Label {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.to_string()
+    }
+}
+
 impl Borrow<[u8]> for Label {
     fn borrow(&self) -> &[u8] {
         &self.0
@@ -87,7 +104,8 @@ impl fmt::Debug for Label {
 }
 
 /// An absolute name in lower-case wire form.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(Box<[u8]>);
 
 impl Name {
@@ -128,6 +146,20 @@ impl Name {
     /// The labels, each with its length octet, and the root label.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.to_string()
     }
 }
 

@@ -8,11 +8,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
-use crate::name::{self, Label, Labels, Name};
+use crate::name::{self, Label, Labels, Name, NameError};
 
 /// Namespace and name of a Service, kept as the two labels `name.namespace` in wire form: a slice of the question.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServiceKey(Box<[u8]>);
 
 impl ServiceKey {
@@ -33,6 +35,22 @@ impl ServiceKey {
     /// The namespace's label, with its length octet.
     pub fn namespace(&self) -> &[u8] {
         Labels(&self.0).nth(1).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for ServiceKey {
+    type Error = NameError;
+
+    /// Reads what [`ServiceKey`] is displayed as.
+    fn try_from(text: String) -> Result<Self, NameError> {
+        let (namespace, name) = text.split_once('/').ok_or(NameError::EmptyLabel)?;
+        Ok(Self::new(&Label::parse(namespace)?, &Label::parse(name)?))
+    }
+}
+
+impl From<ServiceKey> for String {
+    fn from(key: ServiceKey) -> Self {
+        key.to_string()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::incoming::{Kind, Raw, RawMap, RawMetadata};
 use super::labels::Labels;
@@ -12,7 +12,7 @@ use crate::name::{Label, Name};
 use crate::records::ServiceKey;
 
 /// What is served of a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     pub key: ServiceKey,
     pub object: ObjectKey,
@@ -28,7 +28,7 @@ pub struct Service {
 }
 
 /// Families of addresses that a Service has endpoints of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Families {
     pub v4: bool,
     pub v6: bool,
@@ -39,7 +39,7 @@ impl Families {
     pub const BOTH: Self = Self { v4: true, v6: true };
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceSpec {
     Headless,
     /// With its virtual addresses, one for each family; none before they are allocated.
@@ -48,7 +48,7 @@ pub enum ServiceSpec {
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// The two labels `_port._protocol` in wire form; none for a port without a name.
     pub owner: Option<Box<[u8]>>,
@@ -58,7 +58,7 @@ pub struct Port {
 }
 
 /// The port of a Pod that a Service's port leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetPort {
     Number(u16),
     /// The port to which the Pod's container gives this name.
@@ -66,7 +66,7 @@ pub enum TargetPort {
 }
 
 /// Transport protocol of a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     #[default]

@@ -12,6 +12,7 @@
 mod derive;
 mod members;
 mod pods;
+mod snapshot;
 mod store;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -20,6 +21,7 @@ use foldhash::fast::RandomState;
 
 pub use derive::{Member, derive, ports_of};
 use pods::Pods;
+pub use snapshot::Snapshot;
 use store::ObjectStore;
 
 use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update};

@@ -79,6 +79,26 @@ impl Pods {
         self.mirrored.contains(&pod) || self.gone.contains_key(&pod)
     }
 
+    /// The scopes whose Pods have been heard of in full.
+    pub fn listed(&self) -> impl Iterator<Item = &Scope> {
+        self.listed.iter()
+    }
+
+    /// Makes the Pods of a scope unknown until they have been heard of in full once more. True if they were known.
+    pub fn unlist(&mut self, scope: &Scope) -> bool {
+        self.listed.remove(scope)
+    }
+
+    /// The Pods that are gone and remembered, each with whether it was about to go.
+    pub fn gone(&self) -> impl Iterator<Item = (Uid, bool)> {
+        self.gone.iter().map(|(uid, gone)| (*uid, gone.was_terminating))
+    }
+
+    /// Remembers a Pod that was gone before this index was there.
+    pub fn remember(&mut self, uid: Uid, was_terminating: bool) {
+        self.gone.insert(uid, Gone { was_terminating, age: 0 });
+    }
+
     /// Whether there is anything that [`Pods::forget`] could forget.
     pub fn remember_gone(&self) -> bool {
         !self.gone.is_empty()

@@ -1,6 +1,7 @@
 //! The objects of one kind as the watches describe them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -40,7 +41,8 @@ pub(super) struct ObjectStore<K> {
 
 #[derive(Debug)]
 struct Stored<K> {
-    object: K,
+    /// Shared with a snapshot while it is written.
+    object: Arc<K>,
     /// The relist of its scope that was the newest when the object was last heard of.
     heard: u64,
 }
@@ -53,11 +55,16 @@ impl<K> Default for ObjectStore<K> {
 
 impl<K: Object> ObjectStore<K> {
     pub fn get(&self, key: &ObjectKey) -> Option<&K> {
-        self.objects.get(key).map(|stored| &stored.object)
+        self.objects.get(key).map(|stored| &*stored.object)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &K> {
-        self.objects.values().map(|stored| &stored.object)
+        self.objects.values().map(|stored| &*stored.object)
+    }
+
+    /// All objects as they are now, shared: they may be replaced here while somebody looks at them.
+    pub fn share(&self) -> Vec<Arc<K>> {
+        self.objects.values().map(|stored| Arc::clone(&stored.object)).collect()
     }
 
     /// Takes in a change, and tells `changed` of each object that was there before or is there now: the old one, the new
@@ -71,8 +78,8 @@ impl<K: Object> ObjectStore<K> {
             Change::Apply(object) => {
                 let key = object.object().clone();
                 let old = self.objects.remove(&key).map(|stored| stored.object);
-                changed(old.as_ref(), Some(&object));
-                self.objects.insert(key, Stored { object, heard: relist });
+                changed(old.as_deref(), Some(&object));
+                self.objects.insert(key, Stored { object: Arc::new(object), heard: relist });
             }
             Change::Keep(key) => {
                 if let Some(stored) = self.objects.get_mut(&key) {

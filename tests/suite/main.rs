@@ -25,6 +25,7 @@ mod readers;
 mod rebuild;
 #[cfg(feature = "sandbox")]
 mod startup;
+mod state;
 #[cfg(feature = "sandbox")]
 mod walkthroughs;
 #[cfg(feature = "sandbox")]
