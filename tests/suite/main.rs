@@ -29,5 +29,7 @@ mod state;
 #[cfg(feature = "sandbox")]
 mod walkthroughs;
 #[cfg(feature = "sandbox")]
+mod warm;
+#[cfg(feature = "sandbox")]
 mod watch;
 mod wire;
