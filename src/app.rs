@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -24,12 +25,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, Scope, Selection, Update, Watched};
+use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
 use crate::config::Config;
 use crate::export::Records;
-use crate::index::{self, Index};
+use crate::index::{self, Index, Repairs};
 use crate::metrics::{Exporter, Metrics, Transport};
-use crate::name::Name;
+use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
 use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
 use crate::table::{TableWriter, table};
@@ -195,6 +196,7 @@ fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Erro
 #[derive(Clone, Debug)]
 pub struct Mirrored {
     pub selection: Selection,
+    pub timing: Timing,
     pub index: index::Options,
 }
 
@@ -203,6 +205,7 @@ impl Mirrored {
         let &Config { pods, not_ready_ordinals, headless_only, .. } = config;
         Self {
             selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only },
+            timing: Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every },
             index: index::Options { not_ready_ordinals, headless_only },
         }
     }
@@ -219,7 +222,7 @@ pub fn mirror(
     metrics: Arc<Metrics>,
 ) -> impl Future<Output = ()> + use<> {
     let (updates, incoming) = mpsc::channel(UPDATES);
-    let Mirrored { selection, index } = mirrored;
+    let Mirrored { selection, timing, index } = mirrored;
     let scopes = selection.scopes.iter();
     let pending: HashMap<_, _> = scopes
         .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
@@ -243,7 +246,7 @@ pub fn mirror(
                     tracing::error!(%error, "the index failed");
                 }
             }
-            () = cluster::follow_all(cluster, &url, &selection, updates, &metrics) => {}
+            () = cluster::follow_all(cluster, &url, &selection, timing, updates, &metrics) => {}
         }
     }
 }
@@ -278,6 +281,7 @@ async fn keep_table(
     mut synchronising: HashMap<(Watched, Scope), Latch>,
     metrics: Arc<Metrics>,
 ) {
+    let mut staleness = Staleness::default();
     let mut updates = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
     loop {
@@ -292,6 +296,7 @@ async fn keep_table(
         let mut synchronised = Vec::new();
         for update in updates.drain(..) {
             synchronised.extend(update.relisted());
+            staleness.take(&update);
             index.apply(update);
         }
         writer.publish(index.take_batch());
@@ -308,6 +313,56 @@ async fn keep_table(
                 "synchronised with the cluster"
             );
         }
+        for Repairs { watched, scope, count } in index.take_repairs() {
+            metrics.reconcile_repairs(watched.label(), count);
+            tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
+        }
+        if synchronising.is_empty()
+            && let Some(stale) = staleness.news()
+        {
+            writer.set_stale(stale);
+            metrics.stale(stale);
+        }
+    }
+}
+
+/// Since when answers may be out of date, by the silence of the watches that they depend on.
+#[derive(Default)]
+struct Staleness {
+    silent: HashMap<(Watched, Scope), Timestamp>,
+    /// What was told last.
+    since: Option<Timestamp>,
+}
+
+impl Staleness {
+    fn take(&mut self, update: &Update) {
+        match update {
+            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
+                self.silent.insert((*watched, scope.clone()), *since);
+            }
+            Update::Heard(watched, scope) => {
+                self.silent.remove(&(*watched, scope.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
+    /// logged.
+    fn news(&mut self) -> Option<Option<Timestamp>> {
+        let since = self.silent.values().min().copied();
+        if since == self.since {
+            return None;
+        }
+        match (self.since, since) {
+            (None, Some(since)) => {
+                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
+            }
+            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
+            _ => {}
+        }
+        self.since = since;
+        Some(since)
     }
 }
 
@@ -344,6 +399,7 @@ fn zones(config: &Config, bound: &[SocketAddr]) -> anyhow::Result<Options> {
         reverse_zones: names(&config.reverse_zones)?,
         name_server,
         hostmaster: config.hostmaster.as_deref().map(Name::parse).transpose()?,
+        namespaces: config.namespaces.iter().map(|name| Label::parse(name)).collect::<Result<_, _>>()?,
         identity: Identity { version: config.chaos_version.clone(), id: config.chaos_id.clone() },
         ttl: config.ttl,
         negative_ttl: config.negative_ttl,

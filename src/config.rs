@@ -167,6 +167,18 @@ options! {
         kubeconfig: Option<PathBuf> = "", "--kubeconfig FILE", parse::path;
         /// Context of the kubeconfig to use. Empty is its current context.
         context: Option<String> = "", "--context NAME", parse::text;
+        /// Seconds without a word from the API server after which answers are stale.
+        /// From 5 to 600. They go on all the same, and say so to clients that ask with EDNS (*Stale Answer*), as do
+        /// `/readyz` and a metric. A watch is opened anew after five sixths of that time, 50 s at most, so that one on
+        /// which nothing changes is heard in between; 60 s notices a dead link within a minute at the cost of a request
+        /// a minute for each watch.
+        stale_after: Duration = 60, "--stale-after SECONDS", |value| parse::seconds(value, parse::STALE_AFTER);
+        /// Seconds after which a watch is checked, and mended, by a list of everything; at random up to half sooner.
+        /// From 0 to 86400, 0 is never. A watch tells of every change, unless something between here and the API
+        /// server's storage has a fault. The list of 10,000 Services and their slices is tens of megabytes for the API
+        /// server to write: every 15 minutes that is little for a few replicas, hundreds of them want hours.
+        reconcile_every: Duration = 900, "--reconcile-every SECONDS",
+            |value| parse::seconds(value, parse::RECONCILE_EVERY);
     }
     "Operation" {
         /// Address of the admin pages: `/livez`, `/readyz`, `/metrics`, `/records` and `/zone`; "off" for none.

@@ -6,6 +6,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::admin::{NameView, RecordView, RecordsQuery, RecordsSource, ServiceKind as KindView, ServiceView};
 use crate::authority::{Authority, Data, NameParts, Owner, SRV_PRIORITY, SRV_WEIGHT};
 use crate::name::{self, strip_suffix};
@@ -94,6 +96,10 @@ impl RecordsSource for Records {
     fn zones(&self) -> Vec<String> {
         let zones = self.authority.zones().iter().chain(self.authority.reverse_zones());
         zones.map(|zone| zone.apex().to_string().trim_end_matches('.').to_owned()).collect()
+    }
+
+    fn stale_since(&self) -> Option<Timestamp> {
+        self.table.pin().stale_since()
     }
 
     fn zone_file(&self, zone: &str) -> Option<String> {

@@ -17,10 +17,12 @@ mod tally;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+
+use jiff::Timestamp;
 
 pub use collect::{Exporter, Format};
 pub use labels::{
@@ -42,6 +44,9 @@ pub struct Metrics {
     /// When each watch of a resource was last heard on, in nanoseconds since `started`. There is one for each scope.
     watch_contacts: [Mutex<Vec<Arc<AtomicU64>>>; Resource::COUNT],
     malformed: [AtomicU64; Resource::COUNT],
+    reconcile_repairs: [AtomicU64; Resource::COUNT],
+    /// Since when answers are stale, in seconds since the Unix epoch; 0 while they are not.
+    stale_since: AtomicI64,
     table: TableSize,
     started: Instant,
     start_time: Duration,
@@ -69,6 +74,8 @@ impl Metrics {
             watch_errors: Default::default(),
             watch_contacts: Default::default(),
             malformed: Default::default(),
+            reconcile_repairs: Default::default(),
+            stale_since: AtomicI64::default(),
             table: TableSize::default(),
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
@@ -111,6 +118,26 @@ impl Metrics {
     /// An object of `resource` could not be used and was passed over.
     pub fn malformed(&self, resource: Resource) {
         increment(&self.malformed[resource.index()]);
+    }
+
+    /// A list has found `count` objects of `resource` of which the watch should have told.
+    pub fn reconcile_repairs(&self, resource: Resource, count: usize) {
+        self.reconcile_repairs[resource.index()].fetch_add(count as u64, Relaxed);
+    }
+
+    /// Nothing has been heard of the cluster since then, so that answers are stale; or they are fresh.
+    pub fn stale(&self, since: Option<Timestamp>) {
+        self.stale_since.store(since.map_or(0, Timestamp::as_second), Relaxed);
+    }
+
+    /// For how long answers have been stale.
+    fn stale_age(&self) -> Duration {
+        match self.stale_since.load(Relaxed) {
+            0 => Duration::ZERO,
+            since => {
+                Duration::from_secs(Timestamp::now().as_second().saturating_sub(since).try_into().unwrap_or_default())
+            }
+        }
     }
 
     /// The table now holds this many Services, ready endpoints, and namespaces with at least one Service.

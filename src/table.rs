@@ -21,10 +21,11 @@
 use std::collections::HashMap as PrivateMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use foldhash::fast::RandomState;
+use jiff::Timestamp;
 use papaya::{HashMap, LocalGuard};
 use seize::Collector;
 
@@ -61,6 +62,8 @@ struct Shared {
     endpoints: AtomicUsize,
     serial: AtomicU32,
     synchronised: AtomicBool,
+    /// Since when the table may be out of date, in seconds since the Unix epoch; 0 while it is not.
+    stale_since: AtomicI64,
 }
 
 impl Default for Shared {
@@ -80,6 +83,7 @@ impl Default for Shared {
             endpoints: AtomicUsize::new(0),
             serial: AtomicU32::new(since_epoch.as_secs() as u32),
             synchronised: AtomicBool::new(false),
+            stale_since: AtomicI64::new(0),
         }
     }
 }
@@ -157,6 +161,11 @@ impl TableWriter {
     /// Says that every source of objects has been heard in full once: from now on an absent name does not exist.
     pub fn set_synchronised(&mut self) {
         self.shared.synchronised.store(true, Ordering::Release);
+    }
+
+    /// Says that nothing has been heard of the cluster since then, or that it is heard.
+    pub fn set_stale(&mut self, since: Option<Timestamp>) {
+        self.shared.stale_since.store(since.map_or(0, Timestamp::as_second), Ordering::Relaxed);
     }
 
     pub fn size(&self) -> TableSize {
@@ -283,6 +292,14 @@ impl Table<'_> {
     /// False until every source of objects has been heard in full once.
     pub fn is_synchronised(&self) -> bool {
         self.shared.synchronised.load(Ordering::Acquire)
+    }
+
+    /// Since when nothing has been heard of the cluster, so that the table may be out of date; none while it is heard.
+    pub fn stale_since(&self) -> Option<Timestamp> {
+        match self.shared.stale_since.load(Ordering::Relaxed) {
+            0 => None,
+            seconds => Timestamp::from_second(seconds).ok(),
+        }
     }
 
     /// All Services, by namespace and name.

@@ -79,6 +79,7 @@ pub fn responder(table: TableReader) -> Responder {
         name_server: vec![Ipv4Addr::LOCALHOST.into()],
         hostmaster: None,
         identity: Identity::default(),
+        namespaces: Vec::new(),
         ttl: 5,
         negative_ttl: 1,
     };

@@ -21,7 +21,7 @@ const INDEX: &str = "\
 headless-dns
 
 /livez     200 while the process works
-/readyz    200 when every watch has synchronised, else 503 and what is pending
+/readyz    200 when every watch has synchronised, and since when none is heard; else 503 and what is pending
 /metrics   what is counted, for Prometheus
 /records   the records as JSON: ?namespace=NAME &service=NAME &limit=NUMBER &continue=TOKEN
 /zone      a zone as a zone file: ?name=ZONE
@@ -56,7 +56,11 @@ pub fn router(readiness: Readiness, exporter: Exporter, records: Arc<dyn Records
 async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
     let pending = sources.readiness.pending();
     if pending.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
+        // The last known answers are better than none.
+        let stale = sources.records.stale_since();
+        let stale =
+            stale.map(|since| format!("stale: no word from the API server since {since}\n")).unwrap_or_default();
+        return (StatusCode::OK, format!("ok\n{stale}"));
     }
     (StatusCode::SERVICE_UNAVAILABLE, pending.iter().map(|what| format!("pending: {what}\n")).collect())
 }

@@ -1,5 +1,6 @@
 //! What the pages `/records` and `/zone` show, and where they get it from.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Services on a page of `/records` where the client does not say.
@@ -19,6 +20,10 @@ pub trait RecordsSource: Send + Sync + 'static {
     /// The zone of that name as a zone file (RFC 1035 section 5). `None` for a name that [`RecordsSource::zones`]
     /// lacks.
     fn zone_file(&self, zone: &str) -> Option<String>;
+
+    /// Since when nothing has been heard of the cluster, so that the records may be out of date; none while it is heard.
+    /// Does not take its time.
+    fn stale_since(&self) -> Option<Timestamp>;
 }
 
 /// Which Services to show.
@@ -113,6 +118,10 @@ impl RecordsSource for NoRecords {
     }
 
     fn zone_file(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn stale_since(&self) -> Option<Timestamp> {
         None
     }
 }

@@ -1,7 +1,8 @@
 //! The pages as a client sees them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -13,8 +14,11 @@ use crate::metrics::Metrics;
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Services `a/x`, `a/y`, `b/x`, each with one name of one record.
-struct ThreeServices;
+/// Services `a/x`, `a/y`, `b/x`, each with one name of one record, and stale since then.
+#[derive(Clone, Default)]
+struct ThreeServices {
+    stale_since: Arc<Mutex<Option<Timestamp>>>,
+}
 
 impl RecordsSource for ThreeServices {
     fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView> {
@@ -40,24 +44,29 @@ impl RecordsSource for ThreeServices {
     fn zone_file(&self, zone: &str) -> Option<String> {
         (zone == "cluster.local").then(|| "$ORIGIN cluster.local.\n".to_owned())
     }
+
+    fn stale_since(&self) -> Option<Timestamp> {
+        *self.stale_since.lock().expect("no panic")
+    }
 }
 
 struct Running {
     address: SocketAddr,
     readiness: Readiness,
+    records: ThreeServices,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
     async fn start() -> Self {
-        let readiness = Readiness::new();
+        let (readiness, records) = (Readiness::new(), ThreeServices::default());
         let exporter = Exporter::new(Arc::new(Metrics::new()));
         let loopback = "127.0.0.1:0".parse().expect("an address");
-        let admin = Admin::bind(loopback, readiness.clone(), exporter, ThreeServices).await.expect("bound");
+        let admin = Admin::bind(loopback, readiness.clone(), exporter, records.clone()).await.expect("bound");
         let (address, shutdown) = (admin.address(), CancellationToken::new());
         let task = tokio::spawn(admin.run(shutdown.clone()));
-        Self { address, readiness, shutdown, task }
+        Self { address, readiness, records, shutdown, task }
     }
 
     /// The whole answer to `GET target`: status code, head, body.
@@ -93,6 +102,15 @@ async fn it_is_alive_before_it_is_ready_and_says_what_is_pending() {
     drop(latch);
     let (status, _, body) = admin.get("/readyz", "").await;
     assert_eq!((status, body.as_str()), (200, "ok\n"));
+}
+
+/// T2.
+#[tokio::test]
+async fn it_stays_ready_while_it_is_stale_and_says_since_when() {
+    let admin = Running::start().await;
+    *admin.records.stale_since.lock().expect("no panic") = Timestamp::from_second(1_795_226_645).ok();
+    let (status, _, body) = admin.get("/readyz", "").await;
+    assert_eq!((status, body.as_str()), (200, "ok\nstale: no word from the API server since 2026-11-21T02:04:05Z\n"));
 }
 
 #[tokio::test]

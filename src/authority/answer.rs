@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
+use super::ede::{Ede, Errors};
 use crate::name::{MAX_NAME, Name};
 use crate::records::{Addresses, ServiceRecords, Srv};
 use crate::table::ReverseOwner;
@@ -25,12 +26,12 @@ pub struct Answer<'t> {
     pub authority: Option<Rrset<'t>>,
     pub additional: Additional<'t>,
     /// Told to clients that sent an OPT record (RFC 8914).
-    pub ede: Option<Ede>,
+    pub errors: Errors<'t>,
 }
 
 impl<'t> Answer<'t> {
     /// An answer without records and without authority.
-    pub fn bare(rcode: Rcode, ede: Option<Ede>) -> Self {
+    pub fn bare(rcode: Rcode, error: Option<Ede<'t>>) -> Self {
         Self {
             rcode,
             authoritative: false,
@@ -38,7 +39,7 @@ impl<'t> Answer<'t> {
             records: None,
             authority: None,
             additional: Additional::None,
-            ede,
+            errors: error.into_iter().collect(),
         }
     }
 
@@ -68,22 +69,6 @@ impl<'t> Aliases<'t> {
         };
         std::iter::once(Owner::Question).chain(next).zip(&self.targets).map(alias)
     }
-}
-
-/// An Extended DNS Error (RFC 8914): its code and the text for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ede {
-    pub code: u16,
-    pub text: &'static str,
-}
-
-impl Ede {
-    /// *Not Ready*, RFC 8914 section 4.15.
-    pub const NOT_READY: u16 = 14;
-    /// *Not Authoritative*, RFC 8914 section 4.21.
-    pub const NOT_AUTHORITATIVE: u16 = 20;
-    /// *Not Supported*, RFC 8914 section 4.22.
-    pub const NOT_SUPPORTED: u16 = 21;
 }
 
 /// A name in pieces of wire form that follow one another and end with the root label.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Question ─▶ the zone it is in ─▶ its form (owner.rs) ─▶ what the table holds there ─▶ Answer (answer.rs)
+//!                                                      for clients with EDNS: explain.rs ─▶ its errors (ede.rs)
 //! ```
 //!
 //! Answering is synchronous, total (any name, type and class has an answer) and allocates nothing: an [`Answer`] borrows
@@ -9,16 +10,19 @@
 //! version 1.1.0, and of the RFCs quoted where they are obeyed.
 
 mod answer;
+mod ede;
+mod explain;
 mod owner;
 mod zone;
 
 pub use answer::{
-    ALIAS_LIMIT, Additional, Aliases, Answer, Data, Ede, NameParts, Owner, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT,
-    Soa, SrvSet, Suffix,
+    ALIAS_LIMIT, Additional, Aliases, Answer, Data, NameParts, Owner, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa,
+    SrvSet, Suffix,
 };
+pub use ede::{Ede, EdeText, Errors, MAX_ERRORS, MAX_TEXT};
 pub use zone::{Identity, Options, Zone};
 
-use crate::name::{self, Name};
+use crate::name::{self, Label, Name};
 use crate::records::{Addresses, ServiceKind, ServiceRecords};
 use crate::reverse::ReverseName;
 use crate::table::Table;
@@ -38,6 +42,8 @@ pub struct Authority {
     reverse_zones: Vec<Zone>,
     name_server: Addresses,
     identity: Identity,
+    /// Those that are watched; all of them if none is named.
+    namespaces: Vec<Label>,
     ttl: u32,
     negative_ttl: u32,
 }
@@ -73,16 +79,19 @@ impl Authority {
         let Some((zone, node)) = self.find(table, question.name) else {
             return Answer::bare(
                 Rcode::Refused,
-                Some(Ede { code: Ede::NOT_AUTHORITATIVE, text: "the name is in no zone of this server" }),
+                Some(Ede {
+                    code: Ede::NOT_AUTHORITATIVE,
+                    text: EdeText::Text("the name is in no zone of this server"),
+                }),
             );
         };
         if matches!(question.qtype, RrType::AXFR | RrType::IXFR) {
-            let ede = Ede { code: Ede::NOT_SUPPORTED, text: "zones are not transferred" };
+            let ede = Ede { code: Ede::NOT_SUPPORTED, text: EdeText::Text("zones are not transferred") };
             return Answer::bare(Rcode::Refused, Some(ede));
         }
         if !table.is_synchronised() {
-            let ede = Ede { code: Ede::NOT_READY, text: "the first synchronisation with the cluster is not complete" };
-            return Answer::bare(Rcode::ServFail, Some(ede));
+            let text = EdeText::Text("the first synchronisation with the cluster is not complete");
+            return Answer::bare(Rcode::ServFail, Some(Ede { code: Ede::NOT_READY, text }));
         }
         self.answer_from(table, zone, node, question)
     }

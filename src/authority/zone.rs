@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Authority, Soa};
-use crate::name::{Name, NameError};
+use crate::name::{Label, Name, NameError};
 
 /// Times of the SOA record that only secondary servers look at (RFC 1912 section 2.2), seconds.
 const REFRESH: u32 = 7200;
@@ -71,6 +71,8 @@ pub struct Options {
     /// Mailbox in the SOA records, as a name; `hostmaster.ZONE` where none is given.
     pub hostmaster: Option<Name>,
     pub identity: Identity,
+    /// The namespaces that are watched; all of them if none is named.
+    pub namespaces: Vec<Label>,
     /// Of records, seconds.
     pub ttl: u32,
     /// Of denials, seconds.
@@ -99,6 +101,7 @@ impl Authority {
                 .collect::<Result<_, _>>()?,
             name_server: options.name_server.into_iter().collect(),
             identity: options.identity,
+            namespaces: options.namespaces,
             ttl: options.ttl,
             negative_ttl: options.negative_ttl,
         })

@@ -6,6 +6,7 @@
 //!       ▲                                                                           │
 //!       └──────── an end at once becomes an error ◀── Contact ◀──response, frames───┘
 //!                                                        ├──▶ age of the watch (metrics)
+//!                                                        ├──▶ when it falls silent, and is heard again (silences)
 //!                                                        └──▶ since when it is open (steady)
 //! ```
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body as KubeBody;
 use tokio::sync::watch;
@@ -36,14 +38,16 @@ pub(super) struct EndedAtOnce;
 
 /// What one watch hears of the API server.
 pub(super) struct Contact {
-    heard: WatchContact,
+    age: WatchContact,
+    /// When the server was last heard; before that, when the watch began.
+    heard: watch::Sender<Instant>,
     /// Since when a watch is open that nothing is wrong with.
     open: watch::Sender<Option<Instant>>,
 }
 
 impl Contact {
-    pub fn new(heard: WatchContact) -> Arc<Self> {
-        Arc::new(Self { heard, open: watch::Sender::new(None) })
+    pub fn new(age: WatchContact) -> Arc<Self> {
+        Arc::new(Self { age, heard: watch::Sender::new(Instant::now()), open: watch::Sender::new(None) })
     }
 
     /// A client that is listened to, and sends through `client`.
@@ -53,7 +57,8 @@ impl Contact {
         let service = service_fn(move |request: Request<KubeBody>| {
             let (contact, client) = (Arc::clone(&contact), client.clone());
             async move {
-                let is_watch = is_watch(&request);
+                let request = up_to_date(request);
+                let is_watch = has(&request, "watch=true");
                 let response = client.send(request).await?;
                 Ok::<_, kube::Error>(contact.listen(response, is_watch))
             }
@@ -80,15 +85,25 @@ impl Contact {
         }
     }
 
+    /// What tells when the watch falls silent.
+    pub fn silences(&self) -> Silences {
+        Silences { heard: self.heard.subscribe() }
+    }
+
     /// No watch is open, or the one that is has failed.
     pub fn over(&self) {
         self.open.send_replace(None);
     }
 
+    fn heard(&self) {
+        self.age.now();
+        self.heard.send_replace(Instant::now());
+    }
+
     fn listen(self: Arc<Self>, response: Response<KubeBody>, is_watch: bool) -> Response<Heard> {
         let is_success = response.status().is_success();
         if is_success {
-            self.heard.now();
+            self.heard();
         }
         let opened = (is_success && is_watch).then(Instant::now);
         if opened.is_some() {
@@ -98,9 +113,51 @@ impl Contact {
     }
 }
 
-/// Whether this asks for a watch, not for a list.
-fn is_watch(request: &Request<KubeBody>) -> bool {
-    request.uri().query().is_some_and(|query| query.split('&').any(|parameter| parameter == "watch=true"))
+/// The silences of one watch, each followed by its end.
+pub(super) struct Silences {
+    heard: watch::Receiver<Instant>,
+}
+
+impl Silences {
+    /// Returns as soon as nothing was heard for longer than `bound`: since when, to the second.
+    pub async fn begun(&mut self, bound: Duration) -> Timestamp {
+        loop {
+            let last = *self.heard.borrow_and_update();
+            sleep_until(last + bound).await;
+            if !self.heard.has_changed().unwrap_or_default() {
+                let now = Timestamp::now();
+                let since = now.checked_sub(last.elapsed()).unwrap_or(now);
+                return Timestamp::from_second(since.as_second()).unwrap_or(since);
+            }
+        }
+    }
+
+    /// Returns as soon as something is heard.
+    pub async fn ended(&mut self) {
+        // An error would mean that the contact is gone, and nobody waits then.
+        let _ = self.heard.changed().await;
+    }
+}
+
+/// Whether a request has this parameter.
+fn has<B>(request: &Request<B>, wanted: &str) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|parameter| parameter == wanted))
+}
+
+/// Asks for the newest state where kube's watcher asks for any. Of several API servers, one may lag behind the one that
+/// was heard last: its list from version 0 would take answers back in time. Without a version, says the reference of the
+/// Kubernetes API on `sendInitialEvents`, "this is interpreted as 'consistent read'".
+fn up_to_date<B>(mut request: Request<B>) -> Request<B> {
+    const ANY_VERSION: &str = "resourceVersion=0";
+    if has(&request, "sendInitialEvents=true") && has(&request, ANY_VERSION) {
+        let parameters = request.uri().query().unwrap_or_default().split('&');
+        let parameters: Vec<_> = parameters.filter(|parameter| *parameter != ANY_VERSION).collect();
+        let newest = format!("{}?{}", request.uri().path(), parameters.join("&"));
+        if let Ok(newest) = newest.parse() {
+            *request.uri_mut() = newest;
+        }
+    }
+    request
 }
 
 /// The body of a response, listened to.
@@ -118,7 +175,7 @@ impl Body for Heard {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
-            self.contact.heard.now();
+            self.contact.heard();
             // An event is a line.
             if frame.data_ref().is_some_and(|data| data.contains(&b'\n')) {
                 self.opened = None;
@@ -137,5 +194,23 @@ impl Body for Heard {
 impl Drop for Heard {
     fn drop(&mut self) {
         self.contact.over();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(uri: &str) -> String {
+        up_to_date(Request::get(uri).body(()).expect("a request")).uri().to_string()
+    }
+
+    #[test]
+    fn a_streaming_list_is_asked_for_as_it_is_now_and_a_watch_from_where_it_was() {
+        let list = "/api/v1/services?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        assert_eq!(asked(&format!("{list}&resourceVersion=0")), list);
+        for other in [&format!("{list}&resourceVersion=07"), "/api/v1/services?watch=true&resourceVersion=0", "/api"] {
+            assert_eq!(asked(other), other);
+        }
     }
 }

@@ -7,6 +7,8 @@
 //! Nothing behind this module knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
 
 mod access;
+mod backoff;
+mod check;
 mod contact;
 mod endpoint_slice;
 mod incoming;
@@ -21,6 +23,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, AccessError, connect};
@@ -29,7 +32,7 @@ pub use incoming::read_json;
 pub use labels::Labels;
 pub use pod::{ContainerPort, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
 pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
-pub use watch::{PodSelection, Selection, WATCHED, Watched, follow_all};
+pub use watch::{PodSelection, Selection, Timing, WATCHED, Watched, follow_all};
 
 use crate::name::Label;
 
@@ -128,12 +131,24 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A change of one kind of object in one scope: what flows from all watches to the index.
+/// What flows from all watches to the index: changes of one kind of object in one scope, and what is to be known of the
+/// watch itself.
 #[derive(Clone, Debug)]
 pub enum Update {
     Service(Scope, Change<Service>),
     Slice(Scope, Change<Slice>),
     Pod(Scope, Change<Pod>),
+    /// The list that has just ended was no more than a check: the watch had told of all changes, or should have. As many
+    /// as `newer` of its objects may differ all the same, from changes that the watch had no time to tell of.
+    Reconciled {
+        watched: Watched,
+        scope: Scope,
+        newer: usize,
+    },
+    /// The API server was last heard on the watch at that time, and should have been since.
+    Silent(Watched, Scope, Timestamp),
+    /// The silence is over.
+    Heard(Watched, Scope),
 }
 
 impl Update {

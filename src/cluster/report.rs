@@ -197,7 +197,7 @@ fn is_outage(reason: WatchErrorReason) -> bool {
 }
 
 /// The class of an error.
-fn reason(error: &Error) -> WatchErrorReason {
+pub(super) fn reason(error: &Error) -> WatchErrorReason {
     match error {
         _ if causes(error).any(<dyn std::error::Error>::is::<EndedAtOnce>) => WatchErrorReason::Other,
         Error::WatchError(status) => status_reason(status),

@@ -1,27 +1,51 @@
 //! One list and watch for each kind and scope, kept alive for ever, feeding one channel.
 
 use std::fmt;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::backoff::{Backoff, shortened};
+use super::check::Check;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
 use super::{Change, POD_NAME, Pod, Scope, Service, Slice, Update};
 use crate::metrics::{Metrics, Resource, WatchEvent};
 
-/// Seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a word goes
-/// unnoticed (kube gives up five seconds later).
-const WATCH_SECONDS: u32 = 50;
-/// The longest pause between two tries that a server may ask for. That of the backoff is the same.
-const MAX_ASKED_PAUSE: Duration = Duration::from_secs(30);
+/// The most seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a
+/// word goes unnoticed (kube gives up five seconds later).
+const MAX_WATCH_SECONDS: u64 = 50;
+
+/// What is configured about watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A watch that says nothing for so long is silent.
+    pub stale_after: Duration,
+    /// How long a watch is relied on before a list checks it; zero is for ever.
+    pub reconcile_every: Duration,
+}
+
+impl Timing {
+    /// How long a watch lasts: five sixths of what counts as silence, so that one on which nothing changes is heard in
+    /// time when it is resumed.
+    fn watch_seconds(&self) -> u32 {
+        let seconds = self.stale_after.as_secs() * 5 / 6;
+        seconds.clamp(1, MAX_WATCH_SECONDS) as u32
+    }
+
+    /// When the watch of a list that has just ended is to be checked, if ever.
+    fn next_reconcile(&self) -> Option<Instant> {
+        (!self.reconcile_every.is_zero()).then(|| Instant::now() + shortened(self.reconcile_every))
+    }
+}
 
 /// What may be asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
 pub const WATCHED: [Watched; 3] = [Watched::Services, Watched::EndpointSlices, Watched::Pods];
@@ -52,7 +76,8 @@ impl Watched {
         }
     }
 
-    pub(super) const fn label(self) -> Resource {
+    /// Its label in metrics.
+    pub const fn label(self) -> Resource {
         match self {
             Self::Services => Resource::Services,
             Self::EndpointSlices => Resource::EndpointSlices,
@@ -103,7 +128,7 @@ impl Selection {
 
     /// What the API server is asked to send of a resource, as watch parameters; none where it is not watched at all.
     fn config(&self, watched: Watched) -> Option<watcher::Config> {
-        let config = watcher::Config::default().timeout(WATCH_SECONDS).streaming_lists();
+        let config = watcher::Config::default().streaming_lists();
         match (watched, self.pods) {
             (Watched::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
             // No filter for slices: those made by hand for a headless Service have no label that says so.
@@ -121,6 +146,7 @@ pub async fn follow_all(
     client: Client,
     url: &str,
     selection: &Selection,
+    timing: Timing,
     updates: mpsc::Sender<Update>,
     metrics: &Arc<Metrics>,
 ) {
@@ -128,30 +154,60 @@ pub async fn follow_all(
     let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
         tokio::join!(
-            follow::<Service>(&client, scope, selection, &updates, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, selection, &updates, reporter(Slice::WATCHED)),
-            follow::<Pod>(&client, scope, selection, &updates, reporter(Pod::WATCHED)),
+            follow::<Service>(&client, scope, selection, timing, &updates, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, timing, &updates, reporter(Slice::WATCHED)),
+            follow::<Pod>(&client, scope, selection, timing, &updates, reporter(Pod::WATCHED)),
         )
     });
     futures::future::join_all(follows).await;
 }
 
-/// Follows one kind in one scope.
+/// Follows one kind in one scope, if it is to be followed, and says when nothing is heard of it.
 async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
     selection: &Selection,
+    timing: Timing,
+    updates: &mpsc::Sender<Update>,
+    reporter: Reporter<'_>,
+) {
+    let Some(config) = selection.config(K::WATCHED) else { return };
+    let config = config.timeout(timing.watch_seconds());
+    let contact = Contact::new(reporter.watch_contact());
+    let tell_of_silences = async {
+        let mut silences = contact.silences();
+        loop {
+            let since = silences.begun(timing.stale_after).await;
+            // An error is the other's to notice.
+            let _ = updates.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
+            silences.ended().await;
+            let _ = updates.send(Update::Heard(K::WATCHED, scope.clone())).await;
+        }
+    };
+    tokio::select! {
+        () = list_and_watch::<K>(client, &contact, scope, config, timing, updates, reporter) => {}
+        () = tell_of_silences => {}
+    }
+}
+
+/// Keeps a watch alive, from a list on, until nobody receives from `updates` any more.
+async fn list_and_watch<K: Kind>(
+    client: &Client,
+    contact: &Arc<Contact>,
+    scope: &Scope,
+    mut config: watcher::Config,
+    timing: Timing,
     updates: &mpsc::Sender<Update>,
     mut reporter: Reporter<'_>,
 ) {
-    let Some(mut config) = selection.config(K::WATCHED) else { return };
-    let contact = Contact::new(reporter.watch_contact());
     let client = contact.client(client);
     let api: Api<Incoming<K>> = match scope {
         Scope::All => Api::all(client),
         Scope::Namespace(namespace) => Api::namespaced(client, namespace),
     };
-    let mut backoff = watcher::DefaultBackoff::default();
+    let mut backoff = Backoff::new();
+    let mut check = Check::new();
+    let mut reconcile = None;
     // Each turn of the outer loop begins with a list.
     loop {
         let mut events = pin!(watcher::watcher(api.clone(), config.clone()));
@@ -166,6 +222,10 @@ async fn follow<K: Kind>(
                     reporter.works();
                     continue;
                 }
+                () = at(reconcile), if is_listed && !reporter.is_in_trouble() => {
+                    check.begin();
+                    break;
+                }
             };
             match event {
                 None => break,
@@ -175,9 +235,19 @@ async fn follow<K: Kind>(
                         backoff.reset();
                         reporter.works();
                     }
+                    let checked = check.take(&event);
+                    if matches!(event, Event::InitDone) {
+                        reconcile = timing.next_reconcile();
+                    }
                     let change = read(event, &mut reporter);
                     if updates.send(K::update(scope.clone(), change)).await.is_err() {
                         return;
+                    }
+                    if let Some(newer) = checked {
+                        let update = Update::Reconciled { watched: K::WATCHED, scope: scope.clone(), newer };
+                        if updates.send(update).await.is_err() {
+                            return;
+                        }
                     }
                 }
                 Some(Err(error)) if !is_listed && is_streaming_refused(&config, &error) => {
@@ -188,8 +258,8 @@ async fn follow<K: Kind>(
                 Some(Err(error)) => {
                     contact.over();
                     reporter.error(&error);
-                    let pause = backoff.next().unwrap_or_default().max(asked_pause(&error));
-                    tokio::time::sleep(pause).await;
+                    check.fail();
+                    sleep(backoff.after(&error)).await;
                     if is_position_lost(&error) {
                         break;
                     }
@@ -199,16 +269,12 @@ async fn follow<K: Kind>(
     }
 }
 
-/// How long the server asks to be left alone (`Retry-After`), within reason.
-fn asked_pause(error: &watcher::Error) -> Duration {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
-        watcher::Error::WatchError(status) => status,
-        _ => return Duration::ZERO,
-    };
-    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    Duration::from_secs(seconds.into()).min(MAX_ASKED_PAUSE)
+/// Waits for a moment, if there is one to wait for.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
 }
 
 /// Whether an event shows that the watch does what it is for. Half a list does not: its next page may fail for ever. Nor

@@ -29,6 +29,12 @@ pub const UDP_WORKERS: RangeInclusive<i64> = 0..=256;
 /// Bounds of the time that stopping may take, in seconds.
 pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
 
+/// Bounds of the time without a word from the API server that is no reason to worry, in seconds. Below the lower one, the
+/// watches would be opened anew all the time.
+pub const STALE_AFTER: RangeInclusive<i64> = 5..=600;
+/// Bounds of the time between two lists that check a watch, in seconds; 0 is never.
+pub const RECONCILE_EVERY: RangeInclusive<i64> = 0..=86_400;
+
 /// RFC 1035 section 2.3.4: "labels 63 octets or less".
 const MAX_LABEL: usize = 63;
 /// RFC 1035 section 2.3.4: names are "255 octets or less" on the wire, which leaves 253 characters of text.

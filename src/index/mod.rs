@@ -24,7 +24,7 @@ use pods::Pods;
 pub use snapshot::Snapshot;
 use store::ObjectStore;
 
-use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update};
+use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update, Watched};
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::table::Batch;
 
@@ -51,6 +51,16 @@ pub struct Index {
     /// Scopes in which the watch of Pods has fallen silent, while that of slices goes on.
     deaf_to_pods: HashSet<Scope, RandomState>,
     touched: BTreeSet<ServiceKey>,
+    repairs: Vec<Repairs>,
+}
+
+/// What a list found that the watch had not told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repairs {
+    pub watched: Watched,
+    pub scope: Scope,
+    /// Objects.
+    pub count: usize,
 }
 
 impl Index {
@@ -63,9 +73,6 @@ impl Index {
         let Self { services, slices, pods, service_objects, slices_of, touched, .. } = self;
         match update {
             Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
-                if old == new {
-                    return;
-                }
                 if let Some(old) = old {
                     service_objects.remove(&old.key);
                     pods.members.remove_service(&old.key);
@@ -80,9 +87,6 @@ impl Index {
                 }
             }),
             Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
-                if old == new {
-                    return;
-                }
                 if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                     if let Some(others) = slices_of.get_mut(service) {
                         others.remove(&old.object);
@@ -105,7 +109,25 @@ impl Index {
                     self.touch_services_of_pods(&scope);
                 }
             }
+            Update::Reconciled { watched, scope, newer } => {
+                let differences = match watched {
+                    Watched::Services => self.services.differences(&scope),
+                    Watched::EndpointSlices => self.slices.differences(&scope),
+                    Watched::Pods => self.pods.store.differences(&scope),
+                };
+                let count = differences.saturating_sub(newer);
+                if count > 0 {
+                    self.repairs.push(Repairs { watched, scope, count });
+                }
+            }
+            // What is known stands, however old it is.
+            Update::Silent(..) | Update::Heard(..) => {}
         }
+    }
+
+    /// What lists have repaired since the last call.
+    pub fn take_repairs(&mut self) -> Vec<Repairs> {
+        std::mem::take(&mut self.repairs)
     }
 
     /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all

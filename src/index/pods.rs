@@ -46,9 +46,6 @@ impl Pods {
         }
         let is_listed = matches!(change, Change::RelistDone);
         store.apply(scope, change, |old, new| {
-            if old == new {
-                return;
-            }
             if let Some(old) = old {
                 members.services_of(old).for_each(&mut touched);
                 members.remove_pod(old);

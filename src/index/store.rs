@@ -35,8 +35,16 @@ impl Object for Pod {
 #[derive(Debug)]
 pub(super) struct ObjectStore<K> {
     objects: HashMap<ObjectKey, Stored<K>, RandomState>,
-    /// The relists begun so far in each scope.
-    relists: HashMap<Scope, u64, RandomState>,
+    relists: HashMap<Scope, Relists, RandomState>,
+}
+
+/// The relists of one scope.
+#[derive(Clone, Copy, Debug, Default)]
+struct Relists {
+    /// How many have begun so far.
+    begun: u64,
+    /// The objects that have changed since the last one began.
+    differences: usize,
 }
 
 #[derive(Debug)]
@@ -53,9 +61,14 @@ impl<K> Default for ObjectStore<K> {
     }
 }
 
-impl<K: Object> ObjectStore<K> {
+impl<K: Object + PartialEq> ObjectStore<K> {
     pub fn get(&self, key: &ObjectKey) -> Option<&K> {
         self.objects.get(key).map(|stored| &*stored.object)
+    }
+
+    /// The objects that have changed since the last relist of a scope began.
+    pub fn differences(&self, scope: &Scope) -> usize {
+        self.relists.get(scope).map_or(0, |relists| relists.differences)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &K> {
@@ -67,13 +80,19 @@ impl<K: Object> ObjectStore<K> {
         self.objects.values().map(|stored| Arc::clone(&stored.object)).collect()
     }
 
-    /// Takes in a change, and tells `changed` of each object that was there before or is there now: the old one, the new
-    /// one.
+    /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.
     pub fn apply(&mut self, scope: &Scope, change: Change<K>, mut changed: impl FnMut(Option<&K>, Option<&K>)) {
-        let relist = self.relists.get(scope).copied().unwrap_or_default();
+        let relist = self.relists.get(scope).map_or(0, |relists| relists.begun);
+        let mut differences = 0;
+        let mut changed = |old: Option<&K>, new: Option<&K>| {
+            if old != new {
+                differences += 1;
+                changed(old, new);
+            }
+        };
         match change {
             Change::RelistStarted => {
-                self.relists.insert(scope.clone(), relist + 1);
+                self.relists.insert(scope.clone(), Relists { begun: relist + 1, differences: 0 });
             }
             Change::Apply(object) => {
                 let key = object.object().clone();
@@ -101,6 +120,9 @@ impl<K: Object> ObjectStore<K> {
                     stays
                 });
             }
+        }
+        if let Some(relists) = self.relists.get_mut(scope) {
+            relists.differences += differences;
         }
     }
 }

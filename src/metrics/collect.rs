@@ -137,6 +137,17 @@ impl Collector for Snapshot {
             Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
         out.counters("malformed_objects", "Objects that could not be used and were passed over", malformed)?;
 
+        let repairs = Resource::ALL
+            .iter()
+            .map(|resource| (Labels([pair(*resource)]), &metrics.reconcile_repairs[resource.index()]));
+        out.counters("reconcile_repairs", "Objects that a list put right because the watch had missed them", repairs)?;
+        out.gauge(
+            "stale",
+            "Time since the API server was last heard, while answers are stale; 0 while they are not",
+            Some(Unit::Seconds),
+            metrics.stale_age().as_secs_f64(),
+        )?;
+
         let table = &metrics.table;
         out.gauge("table_services", "Services in the record table", None, table.services.load(Relaxed) as f64)?;
         out.gauge("table_endpoints", "Endpoints in the record table", None, table.endpoints.load(Relaxed) as f64)?;

@@ -43,6 +43,8 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_watch_errors_total counter",
             "headless_dns_watch_age_seconds gauge",
             "headless_dns_malformed_objects_total counter",
+            "headless_dns_reconcile_repairs_total counter",
+            "headless_dns_stale_seconds gauge",
             "headless_dns_table_services gauge",
             "headless_dns_table_endpoints gauge",
             "headless_dns_table_namespaces gauge",
@@ -94,6 +96,8 @@ fn what_is_counted_is_what_is_shown() {
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.watch_event(Resource::Services, WatchEvent::Relist);
     metrics.watch_error(Resource::EndpointSlices, WatchErrorReason::Forbidden);
+    metrics.reconcile_repairs(Resource::Services, 4);
+    metrics.stale(Timestamp::from_second(1).ok());
     metrics.table(3, 9, 2);
     let open = metrics.tcp_opened();
     let text = scrape(&metrics, Format::Prometheus);
@@ -106,11 +110,19 @@ fn what_is_counted_is_what_is_shown() {
         r#"headless_dns_request_duration_seconds_sum{transport="udp"} 0.000003"#,
         r#"headless_dns_watch_events_total{resource="services",event="relist"} 1"#,
         r#"headless_dns_watch_errors_total{resource="endpointslices",reason="forbidden"} 1"#,
+        r#"headless_dns_reconcile_repairs_total{resource="services"} 4"#,
         "headless_dns_table_endpoints 9.0",
         "headless_dns_tcp_connections 1.0",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }
+    let stale = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("headless_dns_stale_seconds "));
+        line.and_then(|seconds| seconds.parse::<f64>().ok()).expect("a number")
+    };
+    assert!(stale(&text) > 1e9, "since 1970: {text}");
+    metrics.stale(None);
+    assert_eq!(stale(&scrape(&metrics, Format::Prometheus)), 0.0);
     drop(open);
     assert!(scrape(&metrics, Format::Prometheus).contains("headless_dns_tcp_connections 0.0"));
 }

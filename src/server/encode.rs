@@ -3,12 +3,13 @@
 //! Names are compressed against the question alone: that is where nearly all of them end, and it keeps the letters that
 //! the client used. The targets of SRV records are not compressed (RFC 2782).
 
-use crate::authority::{Additional, Answer, Data, Ede, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
+use super::errors::{bare_length, told_in};
+use crate::authority::{Additional, Answer, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
 use crate::metrics::Transport;
 use crate::name::Labels;
 use crate::records::{Addresses, SrvTarget};
-use crate::wire::codes::{AA, CD, DO, OPT_FIXED, QR, RD, TC};
-use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, Rcode, RrType, WireOptions};
+use crate::wire::codes::{AA, CD, DO, OPT_FIXED, OPTION_HEAD, QR, RD, TC};
+use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, RrType, WireOptions};
 
 /// How an answer is to be written.
 pub struct Encoding<'a> {
@@ -19,23 +20,24 @@ pub struct Encoding<'a> {
 }
 
 /// Appends the message that answers `query` to `out`, within the limit of its transport. What does not fit is left out:
-/// additional records without a word (RFC 2181 section 9), others with TC set.
+/// texts of errors and additional records without a word (RFC 2181 section 9), others with TC set.
 pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
-    let ede = answer.ede.filter(|_| query.edns.is_some());
     let keepalive = query.edns.is_some_and(|edns| edns.wants_keepalive && encoding.transport.has_keepalive());
     let limit = usize::from(encoding.options.limit(query.edns.as_ref(), encoding.transport.is_datagram()));
-    let reserved = query.edns.map_or(0, |_| opt_length(ede, keepalive));
+    let reserved = query.edns.map_or(0, |_| opt_length(keepalive));
     let start = out.len();
+    let end = start + limit - reserved;
     out.extend_from_slice(&[0; HEADER]);
     out.extend_from_slice(query.question);
-    let mut message =
-        Message { end: start + limit - reserved, question: query.name.as_wire(), rotation: encoding.rotation, out };
+    let mut message = Message { end, question: query.name.as_wire(), rotation: encoding.rotation, out };
     let answers: Counted = answer.answer().map(|rrset| message.rrset(&rrset)).sum();
     let authorities: Counted = answer.authority.iter().map(|rrset| message.rrset(rrset)).sum();
     let is_truncated = answers.cut || authorities.cut;
+    message.end -= bare_length(&answer.errors);
     let additionals = if is_truncated { 0 } else { message.additional(&answer.additional) };
     if let Some(edns) = &query.edns {
-        write_opt(out, edns, answer.rcode, encoding.options, keepalive, ede);
+        let room = end - out.len();
+        write_opt(out, edns, answer, encoding.options, keepalive, room);
     }
     let additionals = additionals + u16::from(query.edns.is_some());
     let header = header(query, answer, is_truncated, [answers.records, authorities.records, additionals]);
@@ -63,38 +65,42 @@ fn header(query: &Query<'_>, answer: &Answer<'_>, is_truncated: bool, counts: [u
     ]
 }
 
-/// Octets of an option's code and length.
-const OPTION_HEAD: usize = 4;
-
-fn opt_length(ede: Option<Ede>, keepalive: bool) -> usize {
-    let ede = ede.map_or(0, |ede| OPTION_HEAD + 2 + ede.text.len());
-    OPT_FIXED + ede + if keepalive { OPTION_HEAD + 2 } else { 0 }
+/// Octets of an OPT record without errors.
+fn opt_length(keepalive: bool) -> usize {
+    OPT_FIXED + if keepalive { OPTION_HEAD + 2 } else { 0 }
 }
 
-fn write_opt(out: &mut Vec<u8>, asked: &Edns, rcode: Rcode, options: &WireOptions, keepalive: bool, ede: Option<Ede>) {
+/// Writes an OPT record with so much of the errors as finds `room` besides.
+fn write_opt(
+    out: &mut Vec<u8>,
+    asked: &Edns,
+    answer: &Answer<'_>,
+    options: &WireOptions,
+    keepalive: bool,
+    room: usize,
+) {
     // RFC 3225 section 3: "The DO bit of the query MUST be copied in the response."
     let flags = if asked.dnssec_ok { DO } else { 0 };
-    let length = (opt_length(ede, keepalive) - OPT_FIXED) as u16;
     out.push(0);
     out.extend_from_slice(&RrType::OPT.0.to_be_bytes());
     out.extend_from_slice(&options.edns_udp_size.to_be_bytes());
-    out.extend_from_slice(&[(rcode as u16 >> 4) as u8, EDNS_VERSION, flags, 0]);
-    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&[(answer.rcode as u16 >> 4) as u8, EDNS_VERSION, flags, 0]);
+    out.extend_from_slice(&[0; RDLENGTH]);
+    let begin = out.len();
     if keepalive {
-        write_option(out, OptionCode::TcpKeepalive, &[&options.tcp_keepalive.to_be_bytes()]);
+        write_option(out, OptionCode::TcpKeepalive, &options.tcp_keepalive.to_be_bytes());
     }
-    if let Some(Ede { code, text }) = ede {
-        write_option(out, OptionCode::ExtendedError, &[&code.to_be_bytes(), text.as_bytes()]);
+    for data in told_in(room, &answer.errors) {
+        write_option(out, OptionCode::ExtendedError, &data);
     }
+    let length = (out.len() - begin) as u16;
+    out[begin - RDLENGTH..begin].copy_from_slice(&length.to_be_bytes());
 }
 
-fn write_option(out: &mut Vec<u8>, code: OptionCode, data: &[&[u8]]) {
-    let length: usize = data.iter().map(|part| part.len()).sum();
+fn write_option(out: &mut Vec<u8>, code: OptionCode, data: &[u8]) {
     out.extend_from_slice(&(code as u16).to_be_bytes());
-    out.extend_from_slice(&(length as u16).to_be_bytes());
-    for part in data {
-        out.extend_from_slice(part);
-    }
+    out.extend_from_slice(&(data.len() as u16).to_be_bytes());
+    out.extend_from_slice(data);
 }
 
 /// The records of a section that were written, and whether some were not.

@@ -13,6 +13,7 @@ use hickory_server::server::Request;
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder, Queries};
 
 use super::convert;
+use super::errors::{bare_length, told_in};
 use super::responder::Batch;
 use crate::authority::{Answer, Ede};
 use crate::metrics::Transport;
@@ -99,8 +100,9 @@ impl Reply {
         batch.count(question.qtype.0, request.src());
         let limit = batch.options().limit(edns.as_ref(), batch.transport().is_datagram());
         let rotation = batch.rotate();
-        reply.fill(&batch.decide(&question, edns.as_ref()), asked.name(), rotation);
-        reply.fit(&request.queries, usize::from(limit));
+        let answer = batch.decide(&question, edns.as_ref());
+        reply.fill(&answer, asked.name(), rotation);
+        reply.fit(&request.queries, usize::from(limit), &answer.errors);
         reply
     }
 
@@ -118,20 +120,25 @@ impl Reply {
         self.answers = answer.answer().flat_map(records).collect();
         self.authorities = answer.authority.into_iter().flat_map(records).collect();
         self.additionals = convert::additional(&answer.additional, rotation);
-        if let (Some(edns), Some(Ede { code, text })) = (&mut self.edns, &answer.ede) {
-            let error = [&code.to_be_bytes(), text.as_bytes()].concat();
-            edns.options_mut().insert(EdnsOption::Unknown(OptionCode::ExtendedError as u16, error));
+    }
+
+    /// Leaves out what does not fit into `limit` octets: texts of errors first, then additional records, which are not
+    /// missed (RFC 2181 section 9), then answer records, and TC says that there are more.
+    fn fit(&mut self, queries: &Queries, limit: usize, errors: &[Ede<'_>]) {
+        self.fit_records(queries, limit, bare_length(errors));
+        if let Some(room) = limit.checked_sub(self.octets(queries, self.answers.len(), self.additionals.len()))
+            && let Some(edns) = &mut self.edns
+        {
+            for data in told_in(room, errors) {
+                edns.options_mut().insert(EdnsOption::Unknown(OptionCode::ExtendedError as u16, data.to_vec()));
+            }
         }
     }
 
-    /// Leaves out what does not fit into `limit` octets: additional records first, which are not missed (RFC 2181
-    /// section 9), then answer records, and TC says that there are more.
-    fn fit(&mut self, queries: &Queries, limit: usize) {
-        if self.octets(queries, self.answers.len(), self.additionals.len()) <= limit {
-            return;
-        }
+    /// Leaves out records that do not fit. Additional ones leave `kept` octets of the limit to others.
+    fn fit_records(&mut self, queries: &Queries, limit: usize, kept: usize) {
         if self.octets(queries, self.answers.len(), 0) <= limit {
-            let fits = |additionals| self.octets(queries, self.answers.len(), additionals) <= limit;
+            let fits = |additionals| self.octets(queries, self.answers.len(), additionals) <= limit - kept;
             self.additionals.truncate(largest(self.additionals.len(), fits));
         } else {
             self.additionals.clear();

@@ -14,6 +14,7 @@ mod certificate;
 mod convert;
 mod encode;
 mod encrypted;
+mod errors;
 mod hickory;
 mod https;
 mod limits;

@@ -114,7 +114,12 @@ impl Batch<'_> {
         if edns.is_some_and(|edns| edns.version != EDNS_VERSION) {
             return Answer::bare(Rcode::BadVers, None);
         }
-        self.responder.authority.answer(&self.table, question)
+        let authority = &self.responder.authority;
+        let mut answer = authority.answer(&self.table, question);
+        if edns.is_some() {
+            authority.explain(&self.table, question, &mut answer);
+        }
+        answer
     }
 
     /// Counts a question.

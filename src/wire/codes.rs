@@ -95,5 +95,7 @@ pub const DO: u8 = 0x80;
 
 /// Octets of type and class after a question's name.
 pub const TYPE_AND_CLASS: usize = 4;
+/// Octets of an EDNS option's code and length (RFC 6891 section 6.1.2).
+pub const OPTION_HEAD: usize = 4;
 /// Octets of an OPT record before its options, the root owner included (RFC 6891 section 6.1.2).
 pub const OPT_FIXED: usize = 11;

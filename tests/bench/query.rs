@@ -64,6 +64,7 @@ impl Fixture {
             name_server: Vec::new(),
             hostmaster: None,
             identity: Identity::default(),
+            namespaces: Vec::new(),
             ttl: 5,
             negative_ttl: 1,
         };

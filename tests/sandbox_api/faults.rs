@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::http_client::{End, soon};
 use crate::*;
@@ -73,13 +74,19 @@ async fn answers_and_events_come_late() {
 #[tokio::test]
 async fn open_watches_are_cut_the_way_that_is_asked_for() {
     let (sandbox, http) = sandbox().await;
-    for how in [Cut::Clean, Cut::Abrupt, Cut::Expired] {
+    for how in [Cut::Clean, Cut::Abrupt, Cut::Expired, Cut::Silent] {
         let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
         inject(&sandbox, Fault::CutWatches { on: Scope::kind(Kind::ConfigMap), how });
         match how {
             Cut::Clean => assert_eq!(watch.next().await, Err(End::Clean)),
             Cut::Abrupt => assert_eq!(watch.next().await, Err(End::Broken)),
             Cut::Expired => assert_eq!(watch.next().await.expect("an event")["object"]["code"], 410),
+            Cut::Silent => {
+                let mut other = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
+                http.post(CONFIG_MAPS, &config_map("news")).await;
+                assert_eq!(other.change().await.1, "news");
+                assert!(timeout(Duration::ZERO, watch.next()).await.is_err(), "open, and without a word");
+            }
         }
     }
     sandbox.shutdown().await;

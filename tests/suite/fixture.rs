@@ -16,6 +16,7 @@ pub fn options() -> Options {
         name_server: vec!["127.0.0.1".parse().expect("an address")],
         hostmaster: None,
         identity: Identity::default(),
+        namespaces: Vec::new(),
         ttl: 5,
         negative_ttl: 1,
     }

@@ -7,16 +7,21 @@ mod common;
 #[cfg(feature = "sandbox")]
 mod deploy;
 mod encrypted;
+mod errors;
 mod fixture;
 mod forwarders;
 mod histories;
 mod layering;
+#[cfg(feature = "sandbox")]
+mod lists;
 mod malformed;
 #[cfg(feature = "sandbox")]
 mod memory;
 #[cfg(feature = "sandbox")]
 mod mirrored;
 mod oracle;
+#[cfg(feature = "sandbox")]
+mod outage;
 mod peers;
 mod pods;
 #[cfg(feature = "sandbox")]

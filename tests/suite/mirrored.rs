@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headless_dns::app::{self, mirror};
 use headless_dns::authority::Authority;
-use headless_dns::cluster::{self, Access, Change, Scope, Selection, Update, Watched, read_json};
+use headless_dns::cluster::{self, Access, Change, Scope, Selection, Timing, Update, Watched, read_json};
 use headless_dns::index;
 use headless_dns::metrics::{Exporter, Format, Metrics, Resource, Transport};
 use headless_dns::readiness::Readiness;
@@ -28,13 +28,15 @@ use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::common::{options, query};
+use crate::common::{extended_errors, options, query};
 use crate::rebuild::{Model, compare};
 
 /// Longer than any pause between two tries that these tests provoke.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a state is looked at that nothing announces.
-const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(10);
+/// As configured by default, but that nothing is checked by a list unasked.
+pub const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 
 /// A cluster that can misbehave, and its mirror. All tasks run on the thread of the test, whose log is kept.
 pub struct Mirrored {
@@ -42,7 +44,7 @@ pub struct Mirrored {
     metrics: Arc<Metrics>,
     pub readiness: Readiness,
     reader: TableReader,
-    responder: Responder,
+    pub responder: Arc<Responder>,
     log: Log,
     _mirror: AbortOnDropHandle<()>,
     _subscriber: DefaultGuard,
@@ -58,6 +60,11 @@ impl Mirrored {
 
     /// The same, with what `prepare` does to the sandbox before anybody looks; does not wait.
     pub async fn start_with(options: sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
+        Self::timed(TIMING, options, prepare).await
+    }
+
+    /// The same, at a pace of choice.
+    pub async fn timed(timing: Timing, options: sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
         let log = Log::default();
         let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
         let sandbox = Sandbox::start(sandbox::Options { controllers: None, ..options }).await.expect("a free port");
@@ -71,13 +78,14 @@ impl Mirrored {
         let (client, url) = cluster::connect(&access).await.expect("a kubeconfig");
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
-        let mirrored = app::Mirrored { selection: Selection::of(vec![Scope::All]), index: index::Options::default() };
+        let selection = Selection::of(vec![Scope::All]);
+        let mirrored = app::Mirrored { selection, timing, index: index::Options::default() };
         let mirror = mirror(client, url, mirrored, writer, &readiness, Arc::clone(&metrics));
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {
             sandbox,
-            responder: Responder::new(authority, reader.clone(), Arc::clone(&metrics), wire),
+            responder: Arc::new(Responder::new(authority, reader.clone(), Arc::clone(&metrics), wire)),
             metrics,
             readiness,
             reader,
@@ -152,25 +160,20 @@ impl Mirrored {
 
     /// The A records of `NAME.db.svc.cluster.local`; none if there is no such name.
     pub fn addresses(&self, name: &str) -> Option<Vec<Ipv4Addr>> {
-        let asked = query(&format!("{name}.db.svc.cluster.local."), RecordType::A).to_vec().expect("a message");
-        let mut answer = Vec::new();
-        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 5353));
-        assert!(self.responder.respond(&asked, client, Transport::Udp, &mut answer));
-        let answer = Message::from_vec(&answer).expect("a message that can be read");
-        let addresses = answer.answers.iter().map(|record| match &record.data {
-            RData::A(address) => address.0,
-            other => panic!("{other}"),
-        });
-        let mut addresses: Vec<_> = addresses.collect();
-        addresses.sort();
-        (!addresses.is_empty()).then_some(addresses)
+        addresses(&self.responder, name)
     }
 
-    /// The value of a counter, `watch_errors_total{resource="services",reason="gone"}`.
+    /// The Extended DNS Errors in the answer for `NAME.db.svc.cluster.local`.
+    pub fn told_of(&self, name: &str) -> Vec<(u16, String)> {
+        extended_errors(&answer(&self.responder, name))
+    }
+
+    /// The value of a counter or gauge, `watch_errors_total{resource="services",reason="gone"}`, without its fraction.
     pub fn metric(&self, series: &str) -> u64 {
         let text = Exporter::new(Arc::clone(&self.metrics)).encode(Format::Prometheus).expect("text");
         let line = text.lines().find_map(|line| line.strip_prefix("headless_dns_")?.strip_prefix(series));
-        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).trim().parse().expect("a number")
+        let value: f64 = line.unwrap_or_else(|| panic!("no {series} in\n{text}")).trim().parse().expect("a number");
+        value as u64
     }
 
     pub fn errors(&self, resource: &str, reason: &str) -> u64 {
@@ -202,6 +205,27 @@ impl Mirrored {
     pub fn log(&self) -> Vec<String> {
         self.log.0.lock().expect("the log").clone()
     }
+}
+
+/// The A records of `NAME.db.svc.cluster.local`; none if there is no such name.
+pub fn addresses(responder: &Responder, name: &str) -> Option<Vec<Ipv4Addr>> {
+    let answer = answer(responder, name);
+    let addresses = answer.answers.iter().map(|record| match &record.data {
+        RData::A(address) => address.0,
+        other => panic!("{other}"),
+    });
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort();
+    (!addresses.is_empty()).then_some(addresses)
+}
+
+/// The answer for the A records of `NAME.db.svc.cluster.local`.
+fn answer(responder: &Responder, name: &str) -> Message {
+    let asked = query(&format!("{name}.db.svc.cluster.local."), RecordType::A).to_vec().expect("a message");
+    let mut answer = Vec::new();
+    let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 5353));
+    assert!(responder.respond(&asked, client, Transport::Udp, &mut answer));
+    Message::from_vec(&answer).expect("a message that can be read")
 }
 
 /// Every watch and list of one kind, or of both.

@@ -77,6 +77,8 @@ impl Model {
                     self.listed.insert(scope.clone());
                 }
             }
+            // They say nothing of objects.
+            Update::Reconciled { .. } | Update::Silent(..) | Update::Heard(..) => {}
         }
     }
 

@@ -5,28 +5,26 @@ use std::cell::Cell;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use headless_dns::sandbox;
 use headless_dns::sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use headless_dns::sandbox::kind::Kind;
-use headless_dns::sandbox::{self, Sandbox};
 use serde_json::{Value, json};
 
-use crate::mirrored::{Mirrored, on, service, slice};
+use crate::mirrored::{Mirrored, on};
 
-/// Objects on a page of a list, as kube asks for.
-const PAGE: usize = 500;
-
-fn cut(kind: Kind, how: Cut) -> Fault {
+pub fn cut(kind: Kind, how: Cut) -> Fault {
     Fault::CutWatches { on: on(kind), how }
 }
 
 /// Changes of every sort: a new Service, a changed one, and one that goes.
-fn change(mirrored: &Mirrored) {
+pub fn change(mirrored: &Mirrored) {
     mirrored.put("new", &[9]);
     mirrored.put("changed", &[4, 5]);
     mirrored.remove("gone");
 }
 
-async fn with_something_to_change() -> Mirrored {
+/// A mirror of the Services `steady`, `changed` and `gone`.
+pub async fn with_something_to_change() -> Mirrored {
     let mirrored = Mirrored::start().await;
     mirrored.put("changed", &[4]);
     mirrored.put("gone", &[6]);
@@ -177,20 +175,6 @@ async fn events_that_come_late_come_all_the_same() {
     mirrored.converge("after the delay").await;
 }
 
-/// Events that a server swallows without a word are known of only at the next list: the table is as it was until then.
-#[tokio::test]
-async fn events_that_are_lost_without_a_word_are_made_good_by_the_next_list() {
-    let mirrored = with_something_to_change().await;
-    let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
-    change(&mirrored);
-    mirrored.sandbox.faults().remove(stall);
-    mirrored.put("later", &[7]);
-    mirrored.until("what came later is there", |mirrored| mirrored.addresses("later").is_some()).await;
-    assert!(mirrored.addresses("new").is_none() && mirrored.addresses("gone").is_some());
-    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Expired });
-    mirrored.converge("after the list").await;
-}
-
 fn malformed(kind: &str, api_version: &str, rest: Value) -> Fault {
     let mut object = json!({ "apiVersion": api_version, "kind": kind });
     object.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
@@ -249,32 +233,6 @@ async fn an_object_without_metadata_ends_in_a_list_and_the_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_taken_back_to_a_backup_is_believed() {
-    let mirrored = with_something_to_change().await;
-    mirrored.inject(Fault::Snapshot);
-    change(&mirrored);
-    mirrored.converge("before the restore").await;
-    mirrored.inject(Fault::Restore);
-    mirrored.converge("after the restore").await;
-    assert!(mirrored.addresses("gone").is_some() && mirrored.addresses("new").is_none());
-    change(&mirrored);
-    mirrored.converge("with resourceVersions that come a second time").await;
-}
-
-#[tokio::test]
-async fn a_server_that_goes_down_and_comes_back_is_found_again() {
-    let mirrored = with_something_to_change().await;
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") >= 2).await;
-    change(&mirrored);
-    assert_eq!(mirrored.addresses("changed"), Some(vec![Ipv4Addr::new(10, 0, 0, 4)]), "the last known answers go on");
-    assert!(mirrored.readiness.is_ready(), "and it stays ready");
-    mirrored.sandbox.faults().remove(down);
-    mirrored.converge("after the server is back").await;
-    assert_eq!(mirrored.warnings().len(), 1, "one for all watches: {:#?}", mirrored.warnings());
-}
-
-#[tokio::test]
 async fn a_server_that_is_down_at_the_start_is_waited_for_and_nothing_is_answered_before() {
     let mirrored = Mirrored::start_with(sandbox::Options::default(), |sandbox| {
         sandbox.faults().inject(Fault::Down { milliseconds: None }).expect("a fault");
@@ -285,96 +243,6 @@ async fn a_server_that_is_down_at_the_start_is_waited_for_and_nothing_is_answere
     assert!(mirrored.addresses("steady").is_none());
     mirrored.sandbox.faults().clear();
     mirrored.converge("once the server is there").await;
-}
-
-/// So many Services that they take three pages; some have a slice.
-fn many(sandbox: &Sandbox) {
-    for i in 0..PAGE * 2 + 50 {
-        let name = format!("s{i}");
-        sandbox.store().create(Kind::Service, service(&name)).expect("a valid object");
-        if i % 100 == 0 {
-            sandbox.store().create(Kind::EndpointSlice, slice(&name, &[2])).expect("a valid object");
-        }
-    }
-}
-
-fn without_streaming() -> sandbox::Options {
-    sandbox::Options { streaming_lists: false, ..sandbox::Options::default() }
-}
-
-#[tokio::test]
-async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
-    let mirrored = Mirrored::start_with(without_streaming(), many).await;
-    mirrored.converge("after the pages").await;
-    assert!(mirrored.requests(Verb::List, "services") >= 3, "three pages");
-    mirrored.put("new", &[9]);
-    mirrored.remove("s700");
-    mirrored.converge("after changes").await;
-    mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
-    mirrored.remove("s300");
-    mirrored.sandbox.faults().clear();
-    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Expired });
-    mirrored.converge("after listing in pages anew").await;
-    assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
-}
-
-#[tokio::test]
-async fn a_list_whose_pages_expire_half_way_is_begun_anew() {
-    let mirrored = Mirrored::start_with(without_streaming(), |sandbox| {
-        many(sandbox);
-        // Long enough to see that the second page has been asked for, and to act before it is given.
-        let delay = Fault::Delay { on: on(Kind::Service).verb(Verb::List), milliseconds: 500 };
-        sandbox.faults().inject(delay).expect("a fault");
-    })
-    .await;
-    mirrored.until("asked for a second page", |mirrored| mirrored.requests(Verb::List, "services") == 2).await;
-    mirrored.remove("s100");
-    mirrored.remove("s900");
-    mirrored.put("new", &[9]);
-    mirrored.inject(Fault::Compact);
-    mirrored.until("told that the page is gone", |mirrored| mirrored.errors("services", "gone") == 1).await;
-    assert!(!mirrored.readiness.is_ready(), "half a list is no list");
-    mirrored.sandbox.faults().clear();
-    mirrored.converge("after a whole list").await;
-}
-
-/// What is heard of a list that never gets to its end is no recovery: it would be said at each try, and each try be as
-/// soon as the first.
-#[tokio::test]
-async fn a_list_whose_second_page_fails_again_and_again_is_one_trouble() {
-    let mirrored = Mirrored::start_with(without_streaming(), |sandbox| {
-        many(sandbox);
-        // Long enough to see that the second page has been asked for, and to act before it is given.
-        let delay = Fault::Delay { on: on(Kind::Service).verb(Verb::List), milliseconds: 500 };
-        sandbox.faults().inject(delay).expect("a fault");
-    })
-    .await;
-    for failures in 1..=3 {
-        let pages = 2 * failures;
-        mirrored.until("on page two", |mirrored| mirrored.requests(Verb::List, "services") == pages).await;
-        let lists = on(Kind::Service).verb(Verb::List);
-        mirrored.inject(Fault::Answer { on: lists, code: 500, retry_after: None, times: Some(1) });
-        mirrored.until("refused", |mirrored| mirrored.errors("services", "server") == failures).await;
-    }
-    assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
-    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
-    mirrored.sandbox.faults().clear();
-    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
-    mirrored.converge("after a whole list").await;
-}
-
-#[tokio::test]
-async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_trouble() {
-    let mirrored = Mirrored::start_with(without_streaming(), |_| {}).await;
-    mirrored.converge("at the start").await;
-    let verb = on(Kind::Service).verb(Verb::Watch);
-    mirrored.inject(Fault::Answer { on: verb, code: 400, retry_after: None, times: None });
-    mirrored.inject(cut(Kind::Service, Cut::Expired));
-    mirrored.until("tried", |mirrored| mirrored.errors("services", "other") == 3).await;
-    assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
-    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
-    mirrored.sandbox.faults().clear();
-    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
 }
 
 #[tokio::test]
@@ -455,18 +323,4 @@ async fn an_object_is_warned_of_once_for_as_long_as_its_problems_are_the_same() 
     mirrored.until("listed anew", |mirrored| relists(mirrored) > before).await;
     store.create(Kind::EndpointSlice, slice(6)).expect("a valid object");
     mirrored.until("warned of the third object", |mirrored| mirrored.warnings().len() == 3).await;
-}
-
-#[tokio::test]
-async fn a_refusal_to_resume_a_watch_is_not_taken_for_one_to_stream_lists() {
-    for code in [400, 422] {
-        let mirrored = with_something_to_change().await;
-        let verb = on(Kind::EndpointSlice).verb(Verb::Watch);
-        mirrored.inject(Fault::Answer { on: verb, code, retry_after: None, times: Some(1) });
-        mirrored.inject(cut(Kind::EndpointSlice, Cut::Clean));
-        change(&mirrored);
-        mirrored.converge("after the refusal").await;
-        assert_eq!(mirrored.errors("endpointslices", "other"), 1, "{code}");
-        assert_eq!(mirrored.requests(Verb::List, "endpointslices"), 0, "{code}: a list is still a stream");
-    }
 }

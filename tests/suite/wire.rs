@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::common::{LIMITS, PATIENCE, Server, exchange, exchange_octets, options, query, read_framed};
+use crate::common::{
+    LIMITS, PATIENCE, Server, exchange, exchange_octets, extended_errors, options, query, read_framed,
+};
 use headless_dns::server::StreamLimits;
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
@@ -230,10 +232,8 @@ async fn before_the_first_synchronisation_the_answer_is_servfail_and_says_why() 
     for name in [BARE, "nope.db.svc.cluster.local.", "cluster.local.", "10.in-addr.arpa."] {
         let answer = server.ask(name, RecordType::A).await;
         assert_eq!(answer.metadata.response_code, ResponseCode::ServFail, "{name}");
-        let edns = answer.edns.expect("an OPT record");
-        let Some(EdnsOption::Unknown(15, error)) = edns.option(EdnsCode::Unknown(15)) else { panic!("no EDE") };
-        assert_eq!(error[..2], [0, 14], "Not Ready");
-        assert!(!error[2..].is_empty(), "with a text");
+        let errors = extended_errors(&answer);
+        assert_eq!(errors, [(14, "the first synchronisation with the cluster is not complete".to_owned())], "{name}");
     }
     let outside = server.ask("example.com.", RecordType::A).await;
     assert_eq!(outside.metadata.response_code, ResponseCode::Refused, "what is not ours never will be");

@@ -11,7 +11,7 @@
 //! that is what bookmarks report.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
@@ -205,6 +205,7 @@ impl Watch {
             if let Some(cut) = self.take_faults() {
                 match cut {
                     Cut::Clean => return None,
+                    Cut::Silent => pending().await,
                     Cut::Expired => self.fail(&ApiError::expired("too old resource version (injected fault)")),
                     Cut::Abrupt => {
                         self.broken = true;

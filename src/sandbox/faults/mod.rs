@@ -167,6 +167,8 @@ pub enum Cut {
     Abrupt,
     /// An `ERROR` event with 410, then the end.
     Expired,
+    /// It stays open and never says anything any more, as over a link that has died. New ones are all right.
+    Silent,
 }
 
 /// What becomes of events while a watch is stalled.

@@ -1,0 +1,54 @@
+//! Why: what a client with EDNS is told beside its answer. Looked up apart from the answer, so that whoever does not ask
+//! does not pay.
+
+use super::owner::{OwnerName, SVC};
+use super::{Answer, Authority, Ede, EdeText};
+use crate::name::{Labels, strip_suffix};
+use crate::reverse::ReverseName;
+use crate::table::Table;
+use crate::wire::{Class, Question, Rcode};
+
+impl Authority {
+    /// Adds to the answer to `question` that it may be out of date, if so, and why its name does not exist.
+    pub fn explain<'t>(&'t self, table: &'t Table<'_>, question: &Question<'t>, answer: &mut Answer<'t>) {
+        if !answer.authoritative || question.class != Class::IN {
+            return;
+        }
+        let stale = table.stale_since();
+        let stale = stale.map(|since| Ede { code: Ede::STALE_ANSWER, text: EdeText::SilentSince(since) });
+        let absent = (answer.rcode == Rcode::NxDomain).then(|| {
+            let name = answer.aliases.targets.last().map_or(question.name, |target| target.as_wire());
+            self.reason(table, name)
+        });
+        let absent = absent.flatten().map(|text| Ede { code: Ede::OTHER, text });
+        answer.errors = stale.into_iter().chain(absent).collect();
+    }
+
+    /// Why nothing stands at a name of our zones, where that can be said.
+    fn reason<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<EdeText<'t>> {
+        let relative = self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()));
+        let Some(relative) = relative else {
+            let is_address = matches!(ReverseName::parse(name), Some(ReverseName::Address(_)));
+            return is_address.then_some(EdeText::Text("no Service and no ready endpoint has this address"));
+        };
+        let name = relative.strip_suffix(SVC).unwrap_or(relative);
+        let (service, missing) = match OwnerName::parse(relative) {
+            OwnerName::Namespace(namespace) => return Some(self.no_services(namespace)),
+            OwnerName::Service(service) => (service, EdeText::NothingReady(service)),
+            OwnerName::Host { service, .. } => (service, EdeText::NoHost(name)),
+            OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => (service, EdeText::NoPort(name)),
+            _ => return Some(EdeText::Text("no name in this zone has such a form")),
+        };
+        let Some(records) = table.service(service) else {
+            let namespace = Labels(service).nth(1)?;
+            let is_empty = !table.has_namespace(namespace);
+            return Some(if is_empty { self.no_services(namespace) } else { EdeText::NoService(service) });
+        };
+        Some(if records.exists() { missing } else { EdeText::NothingReady(service) })
+    }
+
+    fn no_services<'t>(&self, namespace: &'t [u8]) -> EdeText<'t> {
+        let is_watched = self.namespaces.is_empty() || self.namespaces.iter().any(|it| it.as_wire() == namespace);
+        if is_watched { EdeText::NoServices(namespace) } else { EdeText::NotWatched(namespace) }
+    }
+}
