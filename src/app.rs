@@ -7,6 +7,9 @@
 //! Everything that can be refused is refused in `build`: zones, credentials, addresses. After that the process lives
 //! until it is told to end, with or without an API server.
 
+mod saver;
+mod staleness;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -23,6 +25,8 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::saver::Saver;
+use self::staleness::Staleness;
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
@@ -33,7 +37,8 @@ use crate::metrics::{Exporter, Metrics, Transport};
 use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
 use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
-use crate::table::{TableWriter, table};
+use crate::state::State;
+use crate::table::{TableSize, TableWriter, table};
 use crate::wire::WireOptions;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
@@ -44,6 +49,8 @@ const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
 const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the state may take to be saved at the end. All time-outs together are well within the grace of a Pod.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -52,6 +59,7 @@ pub struct App {
     config: Config,
     cluster: Client,
     cluster_url: String,
+    state: Option<State>,
     sockets: server::Bound,
     responder: Responder,
     admin: Option<Admin>,
@@ -67,6 +75,8 @@ impl App {
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         let (cluster, cluster_url) = connect(&config).await?;
+        let selection = Mirrored::of(&config).selection;
+        let state = config.state.as_deref().map(|folder| State::open(folder, &cluster_url, &selection)).transpose()?;
         let mut sockets = server::bind(&config.listen, workers(&config))?;
         if let Some(encrypted) = encrypted(&config)? {
             sockets.bind_encrypted(&encrypted)?;
@@ -89,7 +99,7 @@ impl App {
                 Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
             }
         };
-        Ok(Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness })
+        Ok(Self { config, cluster, cluster_url, state, sockets, responder, admin, writer, metrics, readiness })
     }
 
     /// The addresses that are answered on, in the order of the configuration.
@@ -116,14 +126,17 @@ impl App {
     /// # Errors
     /// A part of the server ended by itself, which none should.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, cluster, cluster_url, sockets, responder, admin, writer, metrics, readiness } = self;
+        let Self { config, cluster, cluster_url, state, sockets, responder, admin, writer, metrics, readiness } = self;
         let shutdown = CancellationToken::new();
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
-        let mirror = mirror(cluster, cluster_url, Mirrored::of(&config), writer, &readiness, Arc::clone(&metrics));
+        let unwatched = CancellationToken::new();
+        let mirrored = Mirrored { state, ..Mirrored::of(&config) };
+        let counted = Arc::clone(&metrics);
+        let mirror = mirror(cluster, cluster_url, mirrored, writer, &readiness, counted, unwatched.clone());
         let mut mirror = tokio::spawn(mirror);
         let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
@@ -145,7 +158,11 @@ impl App {
             tracing::warn!("connections that were still open are cut");
             transports.abort();
         }
-        mirror.abort();
+        unwatched.cancel();
+        if !mirror.is_finished() && timeout(SAVE_TIMEOUT, &mut mirror).await.is_err() {
+            tracing::warn!("the state is not saved in time; the one before stands");
+            mirror.abort();
+        }
         drained.cancel();
         // A panic there has been logged; the end of the process is no time to fail for it.
         let _ = admin.await;
@@ -198,6 +215,8 @@ pub struct Mirrored {
     pub selection: Selection,
     pub timing: Timing,
     pub index: index::Options,
+    /// Where what is known is kept for the next start.
+    pub state: Option<State>,
 }
 
 impl Mirrored {
@@ -207,12 +226,13 @@ impl Mirrored {
             selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only },
             timing: Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every },
             index: index::Options { not_ready_ordinals, headless_only },
+            state: None,
         }
     }
 }
 
-/// Keeps the table as the cluster is. Readiness is held back, from now on, until every
-/// watch has been heard in full once.
+/// Keeps the table as the cluster is, until `stop`. Readiness is held back, from now on, until every watch has been heard in
+/// full once, or what was known at the end of the last run is served.
 pub fn mirror(
     cluster: Client,
     url: String,
@@ -220,33 +240,34 @@ pub fn mirror(
     writer: TableWriter,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
+    stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let (updates, incoming) = mpsc::channel(UPDATES);
-    let Mirrored { selection, timing, index } = mirrored;
+    let Mirrored { selection, timing, index, state } = mirrored;
     let scopes = selection.scopes.iter();
     let pending: HashMap<_, _> = scopes
         .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
         .map(|(watched, scope)| {
             let latch = readiness.block(format!("{watched} of {scope}"));
-            ((watched, scope), latch)
+            ((watched, scope), Some(latch))
         })
         .collect();
     async move {
         // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
-        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(
-            Index::new(index),
-            incoming,
-            writer,
-            pending,
-            Arc::clone(&metrics),
-        )));
-        tokio::select! {
-            ended = index => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "the index failed");
-                }
+        let index = keep_table(index, Saver::new(state), incoming, writer, pending, Arc::clone(&metrics));
+        let mut index = AbortOnDropHandle::new(tokio::spawn(index));
+        let follow = async {
+            tokio::select! {
+                () = cluster::follow_all(cluster, &url, &selection, timing, updates, &metrics) => {}
+                () = stop.cancelled() => {}
             }
-            () = cluster::follow_all(cluster, &url, &selection, timing, updates, &metrics) => {}
+        };
+        let ended = tokio::select! {
+            ended = &mut index => ended,
+            () = follow => index.await,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "the index failed");
         }
     }
 }
@@ -260,7 +281,8 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
-    let mirror = mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default());
+    let mirror =
+        mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default(), CancellationToken::new());
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -275,22 +297,34 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 ///
 /// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation.
 async fn keep_table(
-    mut index: Index,
+    options: index::Options,
+    mut saver: Saver,
     mut incoming: mpsc::Receiver<Update>,
     mut writer: TableWriter,
-    mut synchronising: HashMap<(Watched, Scope), Latch>,
+    mut synchronising: HashMap<(Watched, Scope), Option<Latch>>,
     metrics: Arc<Metrics>,
 ) {
+    let (mut index, as_of) = saver.load(options).await;
     let mut staleness = Staleness::default();
+    if let Some(as_of) = as_of {
+        publish(&mut index, &mut writer, &metrics);
+        writer.set_stale(Some(as_of));
+        metrics.stale(Some(as_of));
+        writer.set_synchronised();
+        staleness = Staleness::of_last_run(as_of);
+        // Old answers are better than none.
+        synchronising.values_mut().for_each(|latch| *latch = None);
+    }
     let mut updates = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
     loop {
         tokio::select! {
             received = incoming.recv_many(&mut updates, UPDATES) => {
                 if received == 0 {
-                    return;
+                    break;
                 }
             }
+            () = saver.due(), if synchronising.is_empty() => saver.save(index.snapshot(), staleness.fresh_until()),
             _ = forget.tick() => index.forget_gone_pods(),
         }
         let mut synchronised = Vec::new();
@@ -299,11 +333,20 @@ async fn keep_table(
             staleness.take(&update);
             index.apply(update);
         }
-        writer.publish(index.take_batch());
-        let size = writer.size();
-        metrics.table(size.services, size.endpoints, size.namespaces);
+        let ends_synchronisation = |watch| synchronised.contains(watch);
+        if !synchronising.is_empty() && synchronising.keys().all(ends_synchronisation) {
+            index.distrust_restored_pods();
+        }
+        let (size, has_changed) = publish(&mut index, &mut writer, &metrics);
+        saver.is_due |= has_changed;
         // Only now do the answers show what was listed.
         let latches: Vec<_> = synchronised.iter().filter_map(|watch| synchronising.remove(watch)).collect();
+        if synchronising.is_empty()
+            && let Some(stale) = staleness.news()
+        {
+            writer.set_stale(stale);
+            metrics.stale(stale);
+        }
         if !latches.is_empty() && synchronising.is_empty() {
             writer.set_synchronised();
             tracing::info!(
@@ -317,53 +360,20 @@ async fn keep_table(
             metrics.reconcile_repairs(watched.label(), count);
             tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
         }
-        if synchronising.is_empty()
-            && let Some(stale) = staleness.news()
-        {
-            writer.set_stale(stale);
-            metrics.stale(stale);
-        }
+    }
+    if synchronising.is_empty() {
+        saver.save_last(index.snapshot(), staleness.fresh_until()).await;
     }
 }
 
-/// Since when answers may be out of date, by the silence of the watches that they depend on.
-#[derive(Default)]
-struct Staleness {
-    silent: HashMap<(Watched, Scope), Timestamp>,
-    /// What was told last.
-    since: Option<Timestamp>,
-}
-
-impl Staleness {
-    fn take(&mut self, update: &Update) {
-        match update {
-            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
-                self.silent.insert((*watched, scope.clone()), *since);
-            }
-            Update::Heard(watched, scope) => {
-                self.silent.remove(&(*watched, scope.clone()));
-            }
-            _ => {}
-        }
-    }
-
-    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
-    /// logged.
-    fn news(&mut self) -> Option<Option<Timestamp>> {
-        let since = self.silent.values().min().copied();
-        if since == self.since {
-            return None;
-        }
-        match (self.since, since) {
-            (None, Some(since)) => {
-                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
-            }
-            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
-            _ => {}
-        }
-        self.since = since;
-        Some(since)
-    }
+/// Puts what has changed into the table. Gives its size, and whether anything had.
+fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> (TableSize, bool) {
+    let batch = index.take_batch();
+    let has_changed = !batch.is_empty();
+    writer.publish(batch);
+    let size = writer.size();
+    metrics.table(size.services, size.endpoints, size.namespaces);
+    (size, has_changed)
 }
 
 /// One UDP worker for each core unless it is said otherwise.

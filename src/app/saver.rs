@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::index::{self, Index, Snapshot};
-use crate::state::{State, Refusal};
+use crate::state::{Refusal, State};
 
 /// Changes are saved no more often: a cluster in which something always changes should not wear out a disk.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Saver {
     state: Option<Arc<State>>,
     /// The index knows what the file does not say.
-    is_due: bool,
+    pub is_due: bool,
     next: Instant,
     saving: Option<JoinHandle<bool>>,
     /// The last save failed, of which there was a warning.
@@ -47,11 +47,6 @@ impl Saver {
                 empty()
             }
         }
-    }
-
-    /// The index has changed.
-    pub fn changed(&mut self) {
-        self.is_due = true;
     }
 
     /// Returns when a snapshot should be saved.
@@ -84,8 +79,15 @@ impl Saver {
         }));
     }
 
+    /// Saves a snapshot at the end.
+    pub async fn save_last(mut self, snapshot: Snapshot, as_of: Timestamp) {
+        self.saved().await;
+        self.save(snapshot, as_of);
+        self.saved().await;
+    }
+
     /// Waits until nothing is being saved. Loses nothing when it is given up half way.
-    pub async fn saved(&mut self) {
+    async fn saved(&mut self) {
         if let Some(saving) = &mut self.saving {
             let is_saved = saving.await.unwrap_or(false);
             self.saving = None;

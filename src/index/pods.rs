@@ -21,6 +21,8 @@ pub(super) struct Pods {
     gone: HashMap<Uid, Gone, RandomState>,
     /// The scopes whose Pods have been heard in full once.
     listed: HashSet<Scope, RandomState>,
+    /// Those of them that have been in the last run alone.
+    restored: HashSet<Scope, RandomState>,
 }
 
 /// A Pod that was mirrored.
@@ -40,7 +42,7 @@ impl Pods {
     /// Takes in a change, and tells `touched` of the Services whose Pods it changes. True if from now on the Pods of the
     /// scope are known, and were not before.
     pub fn apply(&mut self, scope: &Scope, mut change: Change<Pod>, mut touched: impl FnMut(&ServiceKey)) -> bool {
-        let Self { store, members, mirrored, gone, listed } = self;
+        let Self { store, members, mirrored, gone, listed, restored } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
         }
@@ -63,6 +65,9 @@ impl Pods {
                 }
             }
         });
+        if is_listed {
+            restored.remove(scope);
+        }
         is_listed && listed.insert(scope.clone())
     }
 
@@ -81,9 +86,17 @@ impl Pods {
         self.listed.iter()
     }
 
-    /// Makes the Pods of a scope unknown until they have been heard of in full once more. True if they were known.
-    pub fn unlist(&mut self, scope: &Scope) -> bool {
-        self.listed.remove(scope)
+    /// Takes the Pods of a scope for known, as they were in the last run.
+    pub fn restore_listed(&mut self, scope: Scope) {
+        self.listed.insert(scope.clone());
+        self.restored.insert(scope);
+    }
+
+    /// Takes Pods for unknown that are known from the last run alone, and gives their scopes.
+    pub fn distrust_restored(&mut self) -> Vec<Scope> {
+        let scopes: Vec<_> = self.restored.drain().collect();
+        self.listed.retain(|scope| !scopes.contains(scope));
+        scopes
     }
 
     /// The Pods that are gone and remembered, each with whether it was about to go.
@@ -91,8 +104,8 @@ impl Pods {
         self.gone.iter().map(|(uid, gone)| (*uid, gone.was_terminating))
     }
 
-    /// Remembers a Pod that was gone before this index was there.
-    pub fn remember(&mut self, uid: Uid, was_terminating: bool) {
+    /// Remembers a Pod that was gone in the last run.
+    pub fn restore_gone(&mut self, uid: Uid, was_terminating: bool) {
         self.gone.insert(uid, Gone { was_terminating, age: 0 });
     }
 

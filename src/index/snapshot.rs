@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Index;
-use crate::cluster::{Change, Pod, Scope, Service, Slice, Uid, Update};
+use crate::cluster::{Pod, Scope, Service, Slice, Uid};
 
 /// What an index knew at one moment. The objects are shared with the index, which goes on meanwhile: to take it is to count
 /// references, not to copy the cluster.
@@ -32,19 +32,20 @@ impl Index {
     }
 
     /// Takes in a Pod that was gone when a snapshot was taken.
-    pub fn remember_gone_pod(&mut self, uid: Uid, was_terminating: bool) {
-        self.pods.remember(uid, was_terminating);
+    pub fn restore_gone_pod(&mut self, uid: Uid, was_terminating: bool) {
+        self.pods.restore_gone(uid, was_terminating);
     }
 
-    /// Takes in that the Pods of a scope were known when a snapshot was taken, after all of them.
-    pub fn remember_heard_pods(&mut self, scope: Scope) {
-        self.apply(Update::Pod(scope, Change::RelistDone));
+    /// Takes in that the Pods of a scope were known when a snapshot was taken.
+    pub fn restore_heard_pods(&mut self, scope: Scope) {
+        self.touch_services_of_pods(&scope);
+        self.pods.restore_listed(scope);
     }
 
-    /// Relies on slices, and not on Pods that a snapshot told of, until the watch tells of the Pods itself.
-    pub fn distrust_pods(&mut self, scope: &Scope) {
-        if self.pods.unlist(scope) {
-            self.touch_services_of_pods(scope);
+    /// Relies on slices, and not on Pods that a snapshot alone told of, until a watch tells of the Pods.
+    pub fn distrust_restored_pods(&mut self) {
+        for scope in self.pods.distrust_restored() {
+            self.touch_services_of_pods(&scope);
         }
     }
 }

@@ -46,7 +46,7 @@ enum Record {
     /// What the Pods from here on have in common.
     Template(Arc<Template>),
     Pod(Arc<Pod>),
-    /// After all Pods.
+    /// All Pods of the scope are among those here.
     HeardPods(Scope),
     /// The last, with the number of those before it.
     End(u64),
@@ -164,7 +164,7 @@ pub(super) fn read(
                     let scope = scope_of(&slice.object)?.clone();
                     index.apply(Update::Slice(scope, Change::Apply(Arc::unwrap_or_clone(slice))));
                 }
-                (Record::GonePod { uid, was_terminating }, Some(_)) => index.remember_gone_pod(uid, was_terminating),
+                (Record::GonePod { uid, was_terminating }, Some(_)) => index.restore_gone_pod(uid, was_terminating),
                 (Record::Template(next), Some(_)) => template = Some(next),
                 (Record::Pod(pod), Some(_)) => {
                     let scope = scope_of(&pod.object)?.clone();
@@ -172,7 +172,7 @@ pub(super) fn read(
                     let pod = Pod { template, ..Arc::unwrap_or_clone(pod) };
                     index.apply(Update::Pod(scope, Change::Apply(pod)));
                 }
-                (Record::HeardPods(scope), Some(_)) => index.remember_heard_pods(scope),
+                (Record::HeardPods(scope), Some(_)) => index.restore_heard_pods(scope),
                 (Record::End(expected), Some(as_of)) if expected == records && rest.is_empty() => {
                     return if input.is_at_end()? { Ok((index, as_of)) } else { Err(damaged()) };
                 }

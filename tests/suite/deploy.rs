@@ -233,7 +233,8 @@ fn the_pods_need_no_privilege_and_end_within_their_grace() {
     assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
     let mounts = container["volumeMounts"].as_sequence().expect("mounts");
     let state = configuration(&objects).state.expect("a folder");
-    let mount = mounts.iter().find(|mount| mount["mountPath"] == state.to_str().expect("UTF-8")).expect("a mount for it");
+    let mount =
+        mounts.iter().find(|mount| mount["mountPath"] == state.to_str().expect("UTF-8")).expect("a mount for it");
     assert!(mount["readOnly"].is_null());
     let volume = pod["volumes"].as_sequence().expect("volumes").iter().find(|volume| volume["name"] == mount["name"]);
     assert!(volume.expect("a volume")["emptyDir"].is_mapping());

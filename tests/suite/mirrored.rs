@@ -22,6 +22,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, RecordType};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
@@ -79,8 +80,9 @@ impl Mirrored {
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
         let selection = Selection::of(vec![Scope::All]);
-        let mirrored = app::Mirrored { selection, timing, index: index::Options::default() };
-        let mirror = mirror(client, url, mirrored, writer, &readiness, Arc::clone(&metrics));
+        let mirrored = app::Mirrored { selection, timing, index: index::Options::default(), state: None };
+        let stop = CancellationToken::new();
+        let mirror = mirror(client, url, mirrored, writer, &readiness, Arc::clone(&metrics), stop);
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {

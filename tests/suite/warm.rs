@@ -212,7 +212,8 @@ async fn pods_of_the_last_run_give_way_to_slices_where_pods_may_no_longer_be_wat
     cluster.put_object(Kind::Service, "pg", service);
     let slice = |last: u8| {
         let mut slice = mirrored::slice("pg", &[last]);
-        slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io".into();
+        slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] =
+            "endpointslice-controller.k8s.io".into();
         let pod = cluster.sandbox.store().get(Kind::Pod, "db", "pg-0").expect("the Pod");
         slice["endpoints"][0]["targetRef"] =
             json!({ "kind": "Pod", "namespace": "db", "name": "pg-0", "uid": pod["metadata"]["uid"] });

@@ -1,0 +1,59 @@
+//! Whether answers may be out of date, and since when.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::REQUIRED;
+use crate::cluster::{Scope, Update, Watched};
+
+/// Since when answers may be out of date, by the silence of the watches that they depend on.
+#[derive(Default)]
+pub(super) struct Staleness {
+    silent: HashMap<(Watched, Scope), Timestamp>,
+    /// What was told last.
+    since: Option<Timestamp>,
+}
+
+impl Staleness {
+    /// That of answers which are known from the last run alone. Whatever the watches say from here on, only a list of
+    /// everything ends it, which is when [`Staleness::news`] is to be asked for.
+    pub fn of_last_run(as_of: Timestamp) -> Self {
+        Self { silent: HashMap::new(), since: Some(as_of) }
+    }
+
+    /// Until when answers are the truth, as far as is known.
+    pub fn fresh_until(&self) -> Timestamp {
+        self.since.unwrap_or_else(Timestamp::now)
+    }
+
+    pub fn take(&mut self, update: &Update) {
+        match update {
+            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
+                self.silent.insert((*watched, scope.clone()), *since);
+            }
+            Update::Heard(watched, scope) => {
+                self.silent.remove(&(*watched, scope.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
+    /// logged.
+    pub fn news(&mut self) -> Option<Option<Timestamp>> {
+        let since = self.silent.values().min().copied();
+        if since == self.since {
+            return None;
+        }
+        match (self.since, since) {
+            (None, Some(since)) => {
+                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
+            }
+            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
+            _ => {}
+        }
+        self.since = since;
+        Some(since)
+    }
+}
