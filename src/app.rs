@@ -25,8 +25,6 @@ use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::saver::Saver;
-use self::staleness::Staleness;
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
@@ -40,6 +38,8 @@ use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encry
 use crate::state::State;
 use crate::table::{TableSize, TableWriter, table};
 use crate::wire::WireOptions;
+use saver::Saver;
+use staleness::Staleness;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;

@@ -1,4 +1,4 @@
-//! Whether answers may be out of date, and since when.
+//! When answers begin to be stale, and when they no longer are.
 
 use std::collections::HashMap;
 
@@ -27,6 +27,7 @@ impl Staleness {
         self.since.unwrap_or_else(Timestamp::now)
     }
 
+    /// Takes note of what an update says of its watch.
     pub fn take(&mut self, update: &Update) {
         match update {
             Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {

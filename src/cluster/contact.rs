@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body as KubeBody;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::{BoxError, service_fn};
 
 use crate::metrics::WatchContact;
@@ -132,10 +132,10 @@ impl Silences {
         }
     }
 
-    /// Returns as soon as something is heard.
-    pub async fn ended(&mut self) {
+    /// Returns as soon as something is heard, true, or after so long a time without.
+    pub async fn ended_within(&mut self, bound: Duration) -> bool {
         // An error would mean that the contact is gone, and nobody waits then.
-        let _ = self.heard.changed().await;
+        timeout(bound, self.heard.changed()).await.is_ok()
     }
 }
 

@@ -145,7 +145,8 @@ pub enum Update {
         scope: Scope,
         newer: usize,
     },
-    /// The API server was last heard on the watch at that time, and should have been since.
+    /// The API server was last heard on the watch at that time, and should have been since. Said again each time that the
+    /// silence has lasted for as long once more.
     Silent(Watched, Scope, Timestamp),
     /// The silence is over.
     Heard(Watched, Scope),

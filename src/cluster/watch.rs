@@ -178,9 +178,13 @@ async fn follow<K: Kind>(
         let mut silences = contact.silences();
         loop {
             let since = silences.begun(timing.stale_after).await;
-            // An error is the other's to notice.
-            let _ = updates.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
-            silences.ended().await;
+            loop {
+                // An error is the other's to notice.
+                let _ = updates.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
+                if silences.ended_within(timing.stale_after).await {
+                    break;
+                }
+            }
             let _ = updates.send(Update::Heard(K::WATCHED, scope.clone())).await;
         }
     };

@@ -48,7 +48,9 @@ pub struct Index {
     service_objects: HashMap<ServiceKey, ObjectKey, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, BTreeSet<ObjectKey>, RandomState>,
-    /// Scopes in which the watch of Pods has fallen silent, while that of slices goes on.
+    /// The watches that are silent.
+    silent: HashSet<(Watched, Scope), RandomState>,
+    /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
     deaf_to_pods: HashSet<Scope, RandomState>,
     touched: BTreeSet<ServiceKey>,
     repairs: Vec<Repairs>,
@@ -120,8 +122,21 @@ impl Index {
                     self.repairs.push(Repairs { watched, scope, count });
                 }
             }
-            // What is known stands, however old it is.
-            Update::Silent(..) | Update::Heard(..) => {}
+            Update::Silent(watched, scope, _) => {
+                let is_known = !self.silent.insert((watched, scope.clone()));
+                // The watch of slices has been heard since, or else it would be silent too by now: not the server is gone,
+                // but the Pods.
+                let slices_go_on = !self.silent.contains(&(Watched::EndpointSlices, scope.clone()));
+                if watched == Watched::Pods && is_known && slices_go_on {
+                    self.set_deaf_to_pods(&scope, true);
+                }
+            }
+            Update::Heard(watched, scope) => {
+                if watched == Watched::Pods {
+                    self.set_deaf_to_pods(&scope, false);
+                }
+                self.silent.remove(&(watched, scope));
+            }
         }
     }
 
@@ -132,7 +147,7 @@ impl Index {
 
     /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
     /// endpoints then.
-    pub fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
+    fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
         let is_new = if is_deaf { self.deaf_to_pods.insert(scope.clone()) } else { self.deaf_to_pods.remove(scope) };
         if is_new {
             self.touch_services_of_pods(scope);

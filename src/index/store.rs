@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 
 use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice};
 
@@ -34,7 +35,8 @@ impl Object for Pod {
 /// that it did not name are gone, so that two copies of the cluster never stand in memory.
 #[derive(Debug)]
 pub(super) struct ObjectStore<K> {
-    objects: HashMap<ObjectKey, Stored<K>, RandomState>,
+    /// In the order in which they came, which is that of memory, more or less: a walk through all of them is short.
+    objects: IndexMap<ObjectKey, Stored<K>, RandomState>,
     relists: HashMap<Scope, Relists, RandomState>,
 }
 
@@ -57,7 +59,7 @@ struct Stored<K> {
 
 impl<K> Default for ObjectStore<K> {
     fn default() -> Self {
-        Self { objects: HashMap::default(), relists: HashMap::default() }
+        Self { objects: IndexMap::default(), relists: HashMap::default() }
     }
 }
 
@@ -94,19 +96,22 @@ impl<K: Object + PartialEq> ObjectStore<K> {
             Change::RelistStarted => {
                 self.relists.insert(scope.clone(), Relists { begun: relist + 1, differences: 0 });
             }
-            Change::Apply(object) => {
-                let key = object.object().clone();
-                let old = self.objects.remove(&key).map(|stored| stored.object);
-                changed(old.as_deref(), Some(&object));
-                self.objects.insert(key, Stored { object: Arc::new(object), heard: relist });
-            }
+            Change::Apply(object) => match self.objects.get_mut(object.object()) {
+                Some(stored) if *stored.object == object => stored.heard = relist,
+                _ => {
+                    let key = object.object().clone();
+                    let old = self.objects.swap_remove(&key).map(|stored| stored.object);
+                    changed(old.as_deref(), Some(&object));
+                    self.objects.insert(key, Stored { object: Arc::new(object), heard: relist });
+                }
+            },
             Change::Keep(key) => {
                 if let Some(stored) = self.objects.get_mut(&key) {
                     stored.heard = relist;
                 }
             }
             Change::Delete(key) => {
-                if let Some(stored) = self.objects.remove(&key) {
+                if let Some(stored) = self.objects.swap_remove(&key) {
                     changed(Some(&stored.object), None);
                 }
             }

@@ -2,13 +2,15 @@
 //! there is.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use headless_dns::cluster::Timing;
 use headless_dns::sandbox::faults::{Cut, Fault};
 use headless_dns::sandbox::kind::Kind;
 use headless_dns::sandbox::{self, Sandbox};
 use serde_json::{Value, json};
 
-use crate::mirrored::{Mirrored, on};
+use crate::mirrored::{Mirrored, TIMING, on};
 
 const SERVICE: &str = "pg";
 
@@ -65,7 +67,11 @@ fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
 }
 
 async fn start(prepare: impl FnOnce(&Sandbox)) -> Mirrored {
-    Mirrored::start_with(sandbox::Options::default(), |sandbox| {
+    start_timed(TIMING, prepare).await
+}
+
+async fn start_timed(timing: Timing, prepare: impl FnOnce(&Sandbox)) -> Mirrored {
+    Mirrored::timed(timing, sandbox::Options::default(), |sandbox| {
         put(sandbox, Kind::Service, service());
         prepare(sandbox);
     })
@@ -121,6 +127,28 @@ async fn where_pods_may_not_be_listed_the_slices_are_the_source() {
     mirrored.until("told of", |mirrored| mirrored.told("grant the verbs list and watch on pods") == 1).await;
     mirrored.sandbox.faults().clear();
     answers(&mirrored, "pg-0.pg", &[]).await;
+}
+
+#[tokio::test]
+async fn where_pods_are_heard_no_more_the_slices_are_the_source_until_they_are() {
+    let timing = Timing { stale_after: Duration::from_secs(2), ..TIMING };
+    let mirrored = start_timed(timing, |sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    mirrored.converge("at the start").await;
+    let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
+    let forbidden = mirrored.inject(forbidden);
+    mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how: Cut::Clean });
+    mirrored.until("refused", |mirrored| mirrored.errors("pods", "forbidden") >= 1).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
+    put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
+    answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
+    assert_eq!(mirrored.told_of("pg-0.pg"), [], "what is answered is not stale");
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
+    mirrored.sandbox.faults().remove(forbidden);
+    answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;
 }
 
 #[tokio::test]

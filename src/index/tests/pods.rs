@@ -133,15 +133,26 @@ fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_sil
     assert_eq!(cluster.pod(Change::RelistDone), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 
-    let silent = |cluster: &mut Cluster, is_deaf| {
-        cluster.index.set_deaf_to_pods(&Scope::All, is_deaf);
+    let silent = |cluster: &mut Cluster, watched| {
+        cluster.index.apply(Update::Silent(watched, Scope::All, Timestamp::UNIX_EPOCH));
         cluster.writer.publish(cluster.index.take_batch())
     };
-    assert_eq!(silent(&mut cluster, true), 1);
+    let heard = |cluster: &mut Cluster, watched| {
+        cluster.index.apply(Update::Heard(watched, Scope::All));
+        cluster.writer.publish(cluster.index.take_batch())
+    };
+    assert_eq!(silent(&mut cluster, Watched::Pods), 0, "the slices may be about to be silent too");
+    assert_eq!(silent(&mut cluster, Watched::Pods), 1, "and are not");
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-    assert_eq!(silent(&mut cluster, true), 0, "said twice");
-    assert_eq!(silent(&mut cluster, false), 1);
+    assert_eq!(silent(&mut cluster, Watched::Pods), 0, "said once more");
+    assert_eq!(silent(&mut cluster, Watched::EndpointSlices), 0, "now they are; the Pods are no better for it");
+    assert_eq!(heard(&mut cluster, Watched::EndpointSlices), 0);
+    assert_eq!(heard(&mut cluster, Watched::Pods), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
+
+    for _ in 0..3 {
+        assert_eq!(silent(&mut cluster, Watched::Pods) + silent(&mut cluster, Watched::EndpointSlices), 0, "an outage");
+    }
 }
 
 #[test]
