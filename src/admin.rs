@@ -9,6 +9,7 @@
 //! `CONNECTION_LIFETIME` at most.
 
 mod client;
+mod explain;
 mod pages;
 mod records;
 
@@ -25,7 +26,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use client::{FetchError, fetch_zone};
+pub use client::{FetchError, fetch_explanation, fetch_zone};
+pub use explain::{Explains, Explanation};
 pub use records::{
     DEFAULT_PAGE, MAX_PAGE, NameView, NoRecords, RecordView, RecordsPage, RecordsQuery, RecordsSource, ServiceKind,
     ServiceView,
@@ -63,10 +65,12 @@ impl Admin {
         readiness: Readiness,
         exporter: Exporter,
         records: impl RecordsSource,
+        explainer: impl Explains,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, router: pages::router(readiness, exporter, Arc::new(records)) })
+        let router = pages::router(readiness, exporter, Arc::new(records), Arc::new(explainer));
+        Ok(Self { listener, address, router })
     }
 
     /// The address that was bound.

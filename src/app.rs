@@ -1,19 +1,19 @@
 //! The only wiring: what is built from a configuration, in which order it starts, and how it ends.
 //!
 //! ```text
-//! build ──▶ App { addresses } ──run──▶ watches ─▶ index ─▶ table ◀─ transports, admin ──shutdown──▶ drain
+//! build, bind ──▶ App ──run──▶ watches ─▶ index ─▶ table ◀─ transports, admin ──shutdown──▶ drain
 //! ```
 //!
 //! Everything that can be refused is refused in `build`: zones, credentials, addresses. After that the process lives
-//! until it is told to end, with or without an API server.
+//! until it is told to end, with or without an API server. Only where an address is shared with another process it is
+//! bound in `run`, once the cluster is known: clients that the kernel sends here would have been answered there.
 
+mod listening;
 mod saver;
 mod staleness;
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow, ensure};
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,15 +29,17 @@ use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Access, AccessError, Scope, Selection, Timing, Update, Watched};
 use crate::config::Config;
+use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;
 use crate::index::{self, Index, Repairs};
-use crate::metrics::{Exporter, Metrics, Transport};
+use crate::metrics::{Exporter, Metrics};
 use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
-use crate::server::{self, Certificate, CertificateError, CertificateFiles, Encrypted, Responder, StreamLimits};
+use crate::server::{self, Responder, StreamLimits};
 use crate::state::State;
-use crate::table::{TableSize, TableWriter, table};
+use crate::table::{TableReader, TableSize, TableWriter, table};
 use crate::wire::WireOptions;
+use listening::Listening;
 use saver::Saver;
 use staleness::Staleness;
 
@@ -47,8 +49,10 @@ const UPDATES: usize = 1024;
 const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
 /// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
 const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
+/// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
+const EXPLAIN: Duration = Duration::from_millis(100);
 /// How long the transports may take to answer what had arrived when they were closed.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the state may take to be saved at the end. All time-outs together are well within the grace of a Pod.
 const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
@@ -60,10 +64,12 @@ pub struct App {
     cluster: Client,
     cluster_url: String,
     state: Option<State>,
-    sockets: server::Bound,
+    listening: Listening,
     responder: Responder,
     admin: Option<Admin>,
     writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
+    reader: TableReader,
     metrics: Arc<Metrics>,
     readiness: Readiness,
 }
@@ -74,16 +80,14 @@ impl App {
     /// # Errors
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        server::allow_files(config.tcp_max_connections);
         let (cluster, cluster_url) = connect(&config).await?;
         let selection = Mirrored::of(&config).selection;
         let state = config.state.as_deref().map(|folder| State::open(folder, &cluster_url, &selection)).transpose()?;
-        let mut sockets = server::bind(&config.listen, workers(&config))?;
-        if let Some(encrypted) = encrypted(&config)? {
-            sockets.bind_encrypted(&encrypted)?;
-        }
+        let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
-        let authority = Arc::new(Authority::new(zones(&config, sockets.addresses())?)?);
+        let authority = Arc::new(Authority::new(zones(&config)?)?);
         let keepalive = config.tcp_idle_timeout.as_secs().saturating_mul(KEEPALIVE_UNITS);
         let options = WireOptions {
             edns_udp_size: config.edns_udp_size,
@@ -91,30 +95,31 @@ impl App {
         };
         let responder = Responder::new(Arc::clone(&authority), reader.clone(), Arc::clone(&metrics), options);
         let readiness = Readiness::new();
+        let (index, inspections) = mpsc::channel(INSPECTIONS);
         let admin = match config.admin {
             None => None,
             Some(address) => {
                 let exporter = Exporter::new(Arc::clone(&metrics));
-                let admin = Admin::bind(address, readiness.clone(), exporter, Records::new(authority, reader)).await;
+                let explainer = Explainer::new(Arc::clone(&authority), reader.clone(), index);
+                let records = Records::new(authority, reader.clone());
+                let admin = Admin::bind(address, readiness.clone(), exporter, records, explainer).await;
                 Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
             }
         };
-        Ok(Self { config, cluster, cluster_url, state, sockets, responder, admin, writer, metrics, readiness })
-    }
-
-    /// The addresses that are answered on, in the order of the configuration.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.sockets.addresses()
-    }
-
-    /// The addresses that are answered on encrypted, with the transport of each.
-    pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
-        self.sockets.encrypted_addresses()
-    }
-
-    /// Where the admin pages are, if there are any.
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(Admin::address)
+        Ok(Self {
+            config,
+            cluster,
+            cluster_url,
+            state,
+            listening,
+            responder,
+            admin,
+            writer,
+            inspections,
+            reader,
+            metrics,
+            readiness,
+        })
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -124,9 +129,22 @@ impl App {
     /// Serves until it is told to stop.
     ///
     /// # Errors
-    /// A part of the server ended by itself, which none should.
+    /// A part of the server ended by itself, which none should, or an address that is shared cannot be had.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, cluster, cluster_url, state, sockets, responder, admin, writer, metrics, readiness } = self;
+        let Self {
+            config,
+            cluster,
+            cluster_url,
+            state,
+            listening,
+            responder,
+            admin,
+            writer,
+            inspections,
+            reader,
+            metrics,
+            readiness,
+        } = self;
         let shutdown = CancellationToken::new();
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
@@ -134,11 +152,12 @@ impl App {
             idle: config.tcp_idle_timeout,
         };
         let unwatched = CancellationToken::new();
-        let mirrored = Mirrored { state, ..Mirrored::of(&config) };
+        let (cluster, mirrored) = ((cluster, cluster_url), Mirrored { state, ..Mirrored::of(&config) });
         let counted = Arc::clone(&metrics);
-        let mirror = mirror(cluster, cluster_url, mirrored, writer, &readiness, counted, unwatched.clone());
+        let mirror = mirror(cluster, mirrored, writer, inspections, &readiness, counted, unwatched.clone());
         let mut mirror = tokio::spawn(mirror);
-        let mut transports = tokio::spawn(sockets.run(Arc::new(responder), limits, metrics, shutdown.clone()));
+        let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, reader);
+        let mut transports = tokio::spawn(answer(sockets, responder, limits, metrics, shutdown.clone()));
         // The admin pages tell of the drain too, so they are the last to go.
         let drained = CancellationToken::new();
         let admin = tokio::spawn(serve_admin(admin, drained.clone()));
@@ -149,8 +168,10 @@ impl App {
             ended = &mut transports => Err(failure("answering", ended)),
         };
         // Whoever sends queries here learns of the end from the readiness page first, and is answered until then.
+        // Nobody has been sent to a server that has not been ready.
+        let was_ready = readiness.is_ready();
         let _stopping = readiness.block("the server is stopping");
-        if ended.is_ok() {
+        if ended.is_ok() && was_ready {
             let _ = timeout(config.drain_timeout, stop.now.cancelled()).await;
         }
         shutdown.cancel();
@@ -194,6 +215,18 @@ async fn connect(config: &Config) -> Result<(Client, String), AccessError> {
     cluster::connect(&access).await
 }
 
+/// Answers until `shutdown`, from when there are sockets.
+async fn answer(
+    sockets: impl Future<Output = anyhow::Result<server::Bound>>,
+    responder: Responder,
+    limits: StreamLimits,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(sockets) = shutdown.run_until_cancelled(sockets).await else { return Ok(()) };
+    sockets?.run(Arc::new(responder), limits, metrics, shutdown).await.context("answering failed")
+}
+
 async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
     if let Some(admin) = admin {
         admin.run(shutdown).await;
@@ -201,10 +234,10 @@ async fn serve_admin(admin: Option<Admin>, shutdown: CancellationToken) {
 }
 
 /// Why a part that runs for ever came to an end.
-fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Error {
+fn failure(part: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Error {
     match ended {
         Ok(Ok(())) => anyhow!("{part} ended by itself"),
-        Ok(Err(error)) => anyhow!(error).context(format!("{part} failed")),
+        Ok(Err(error)) => error,
         Err(error) => anyhow!(error).context(format!("{part} failed")),
     }
 }
@@ -213,7 +246,6 @@ fn failure(part: &str, ended: Result<io::Result<()>, JoinError>) -> anyhow::Erro
 #[derive(Clone, Debug)]
 pub struct Mirrored {
     pub selection: Selection,
-    pub timing: Timing,
     pub index: index::Options,
     /// Where what is known is kept for the next start.
     pub state: Option<State>,
@@ -221,29 +253,29 @@ pub struct Mirrored {
 
 impl Mirrored {
     fn of(config: &Config) -> Self {
-        let &Config { pods, not_ready_ordinals, headless_only, .. } = config;
+        let &Config { pods, not_ready_ordinals, headless_only, stale_after, reconcile_every, .. } = config;
+        let timing = Timing { stale_after, reconcile_every };
         Self {
-            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only },
-            timing: Timing { stale_after: config.stale_after, reconcile_every: config.reconcile_every },
+            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
             index: index::Options { not_ready_ordinals, headless_only },
             state: None,
         }
     }
 }
 
-/// Keeps the table as the cluster is, until `stop`. Readiness is held back, from now on, until every watch has been heard in
-/// full once, or what was known at the end of the last run is served.
+/// Keeps the table as the cluster is, which a client leads to and a URL names, until `stop`. Readiness is held back, from now
+/// on, until every watch has been heard in full once, or what was known at the end of the last run is served.
 pub fn mirror(
-    cluster: Client,
-    url: String,
+    (cluster, url): (Client, String),
     mirrored: Mirrored,
     writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let (updates, incoming) = mpsc::channel(UPDATES);
-    let Mirrored { selection, timing, index, state } = mirrored;
+    let Mirrored { selection, index, state } = mirrored;
     let scopes = selection.scopes.iter();
     let pending: HashMap<_, _> = scopes
         .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
@@ -254,17 +286,13 @@ pub fn mirror(
         .collect();
     async move {
         // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
-        let index = keep_table(index, Saver::new(state), incoming, writer, pending, Arc::clone(&metrics));
+        let index = keep_table(index, Saver::new(state), incoming, inspections, writer, pending, Arc::clone(&metrics));
         let mut index = AbortOnDropHandle::new(tokio::spawn(index));
-        let follow = async {
-            tokio::select! {
-                () = cluster::follow_all(cluster, &url, &selection, timing, updates, &metrics) => {}
-                () = stop.cancelled() => {}
-            }
-        };
+        let follow = cluster::follow_all(cluster, &url, &selection, updates, &metrics);
         let ended = tokio::select! {
             ended = &mut index => ended,
-            () = follow => index.await,
+            // No longer followed, the updates end, and with them the index.
+            _ = stop.run_until_cancelled(follow) => index.await,
         };
         if let Err(error) = ended {
             tracing::error!(%error, "the index failed");
@@ -277,12 +305,12 @@ pub fn mirror(
 /// # Errors
 /// The credentials cannot be used, or the zone is none that the configuration serves.
 pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
-    let (cluster, url) = connect(&config).await?;
+    let cluster = connect(&config).await?;
     let (writer, reader) = table();
     let readiness = Readiness::new();
-    let records = Records::new(Arc::new(Authority::new(zones(&config, &config.listen)?)?), reader.clone());
-    let mirror =
-        mirror(cluster, url, Mirrored::of(&config), writer, &readiness, Arc::default(), CancellationToken::new());
+    let records = Records::new(Arc::new(Authority::new(zones(&config)?)?), reader.clone());
+    let (unasked, stop) = (mpsc::channel(INSPECTIONS).1, CancellationToken::new());
+    let mirror = mirror(cluster, Mirrored::of(&config), writer, unasked, &readiness, Arc::default(), stop);
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -300,6 +328,7 @@ async fn keep_table(
     options: index::Options,
     mut saver: Saver,
     mut incoming: mpsc::Receiver<Update>,
+    mut inspections: mpsc::Receiver<Inspection>,
     mut writer: TableWriter,
     mut synchronising: HashMap<(Watched, Scope), Option<Latch>>,
     metrics: Arc<Metrics>,
@@ -317,6 +346,8 @@ async fn keep_table(
     }
     let mut updates = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
+    let mut explain = interval(EXPLAIN);
+    explain.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             received = incoming.recv_many(&mut updates, UPDATES) => {
@@ -324,8 +355,20 @@ async fn keep_table(
                     break;
                 }
             }
-            () = saver.due(), if synchronising.is_empty() => saver.save(index.snapshot(), staleness.fresh_until()),
+            () = saver.due(), if synchronising.is_empty() => {
+                saver.save(index.snapshot(), staleness.fresh_until());
+                continue;
+            }
             _ = forget.tick() => index.forget_gone_pods(),
+            Some(Inspection { service, host, reply }) = inspections.recv() => {
+                // Whoever asked may have gone.
+                let _ = reply.send(index.describe(&service, host.as_deref()));
+                continue;
+            }
+            _ = explain.tick(), if index.has_reasons() => {
+                writer.explain(index.take_reasons());
+                continue;
+            }
         }
         let mut synchronised = Vec::new();
         for update in updates.drain(..) {
@@ -376,31 +419,11 @@ fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> (T
     (size, has_changed)
 }
 
-/// One UDP worker for each core unless it is said otherwise.
-fn workers(config: &Config) -> usize {
-    match config.udp_workers {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
-        workers => workers,
-    }
-}
-
-/// What is served encrypted, if anything is; the certificate is read.
-fn encrypted(config: &Config) -> Result<Option<Encrypted>, CertificateError> {
-    // The configuration has both files where one of the lists is not empty.
-    let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else { return Ok(None) };
-    let (tls, https, quic) = (config.tls_listen.clone(), config.https_listen.clone(), config.quic_listen.clone());
-    if tls.is_empty() && https.is_empty() && quic.is_empty() {
-        return Ok(None);
-    }
-    let certificate = Certificate::read(CertificateFiles { certificate, key })?;
-    Ok(Some(Encrypted { certificate, tls, https, https_path: config.https_path.clone(), quic }))
-}
-
-/// What the authority serves, by the configuration and the addresses that were bound.
-fn zones(config: &Config, bound: &[SocketAddr]) -> anyhow::Result<Options> {
+/// What the authority serves.
+fn zones(config: &Config) -> anyhow::Result<Options> {
     let names = |texts: &[String]| texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>, _>>();
     let name_server = if config.nameservers.is_empty() {
-        bound.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
+        config.listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
     } else {
         config.nameservers.clone()
     };

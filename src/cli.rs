@@ -12,11 +12,12 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub use flags::{ExportOptions, ServeOptions};
+pub use flags::{AskOptions, ExportOptions, ServeOptions};
 #[cfg(feature = "sandbox")]
 pub use sandbox::{POD_DELAY, Sandbox, ServeSandbox};
 
 use crate::config::{ConfigError, Effective, Problem, documented_defaults};
+use crate::name::{Name, NameError};
 
 /// The process did what it was asked to.
 pub const EXIT_OK: u8 = 0;
@@ -58,6 +59,8 @@ pub enum Command {
     CheckConfig(CheckConfig),
     /// Print the records of a zone as a zone file
     Export(Export),
+    /// Tell why a name resolves or does not, from the Service and its Pods to the answer
+    Explain(Explain),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -153,8 +156,7 @@ impl Export {
         if effective.config.admin.is_none() && !self.from_cluster {
             let message =
                 "found off, so there is no server to ask; allowed is ADDRESS:PORT, or --from-cluster beside it";
-            let problem = Problem::new(effective.origin("admin").clone(), "admin".to_owned(), message);
-            return Err(ConfigError { problems: vec![problem] });
+            return Err(no_admin(&effective, message));
         }
         let zones = match asked {
             Some(("reverse_zones", _)) => &effective.config.reverse_zones,
@@ -163,6 +165,47 @@ impl Export {
         let zone = zones.first().cloned().unwrap_or_default();
         Ok((effective, zone))
     }
+}
+
+/// `headless-dns explain`
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct Explain {
+    /// The options that matter here; the others come from the file and the environment.
+    #[command(flatten)]
+    pub options: AskOptions,
+    /// The name, fully qualified
+    #[arg(value_name = "NAME", value_parser = domain_name)]
+    pub name: String,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  headless-dns explain pg-0.pg.db.svc.cluster.local
+  headless-dns explain 10.0.1.10.in-addr.arpa --admin 10.0.0.5:8053
+  kubectl exec deploy/headless-dns -- headless-dns explain pg.db.svc.cluster.local
+
+It asks a running server at its admin address. The exit code is 0 where the name has records, 1 where it has none.";
+
+impl Explain {
+    /// The configuration to ask with.
+    pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
+        let effective = self.options.load(environment)?;
+        if effective.config.admin.is_none() {
+            return Err(no_admin(&effective, "found off, so there is no server to ask; allowed is ADDRESS:PORT"));
+        }
+        Ok(effective)
+    }
+}
+
+fn domain_name(text: &str) -> Result<String, NameError> {
+    Name::parse(text).map(|name| name.to_string())
+}
+
+/// Why a server cannot be asked.
+fn no_admin(effective: &Effective, message: &str) -> ConfigError {
+    let problem = Problem::new(effective.origin("admin").clone(), "admin".to_owned(), message);
+    ConfigError { problems: vec![problem] }
 }
 
 /// `headless-dns completions`

@@ -4,10 +4,10 @@
 mod sandbox;
 
 use anyhow::{Context, bail};
+use headless_dns::admin::Explanation;
 use headless_dns::app::{self, App, Stop};
-use headless_dns::cli::{Export, Serve};
+use headless_dns::cli::{Explain, Export, Serve};
 use headless_dns::config::Config;
-use headless_dns::metrics::Label;
 use headless_dns::{admin, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,26 +29,9 @@ pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
 /// Answers until a signal says to stop.
 async fn answer(config: Config) -> anyhow::Result<String> {
     let stop = stop_signals()?;
-    let app = App::build(config).await?;
-    announce(&app);
-    app.run(stop).await?;
+    App::build(config).await?.run(stop).await?;
     tracing::info!("stopped");
     Ok(String::new())
-}
-
-/// Tells where to ask.
-fn announce(app: &App) {
-    let addresses: Vec<_> = app.addresses().iter().map(ToString::to_string).collect();
-    let admin = app.admin_address().map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        listen = addresses.join(" "),
-        admin,
-        "answering over UDP and TCP"
-    );
-    for (transport, address) in app.encrypted_addresses() {
-        tracing::info!(%address, "answering over {}", transport.as_str().to_ascii_uppercase());
-    }
 }
 
 /// `headless-dns export`
@@ -64,6 +47,14 @@ pub async fn export(export: Export, config: Config, zone: String) -> anyhow::Res
     // The command line has seen to it that there is one.
     let address = config.admin.context("there is no admin address")?;
     Ok(admin::fetch_zone(address, &zone).await?)
+}
+
+/// `headless-dns explain`: the text, and whether the name resolves.
+pub async fn explain(explain: Explain, config: Config) -> anyhow::Result<Explanation> {
+    telemetry::init(&config.log_level, config.log_format)?;
+    // The command line has seen to it that there is one.
+    let address = config.admin.context("there is no admin address")?;
+    Ok(admin::fetch_explanation(address, &explain.name).await?)
 }
 
 /// SIGTERM, as Kubernetes sends it, drains; SIGINT, as a keyboard does, stops at once, as any second signal does.

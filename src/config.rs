@@ -110,6 +110,12 @@ options! {
         /// IPv6 is written `[::1]:5300`. `0.0.0.0` is every IPv4 address of the machine and `[::]` every IPv6 address;
         /// both may be given. The default can be tried by anyone: loopback only, no privileged port.
         listen: Vec<SocketAddr> = ["127.0.0.1:5300"], "--listen ADDRESS:PORT", parse::listen;
+        /// Whether another process may answer on the same addresses at the same time.
+        /// For an upgrade without a gap: the next process, with this option too and of the same user, starts beside the
+        /// first, listens once it knows the cluster, and then the first is told to stop. Datagrams are spread over the
+        /// processes and their workers by the client's address, not one by one, so a single busy client keeps a single
+        /// worker busy. Not together with `quic_listen`; the admin pages want an address for each process.
+        share_address: bool = false, "--share-address BOOLEAN", parse::boolean;
         /// Largest UDP answer, in bytes, to a client that asks with EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);
@@ -117,14 +123,15 @@ options! {
         /// From 0 to 256. 0 is one for each core that the process may use.
         udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
         /// Open TCP connections over all clients; a further one is closed at once.
-        /// From 1 to 65536. Each costs a file descriptor and, while it is busy, up to 64 kB for questions and 128 kB for
-        /// answers, over HTTPS up to 2 MB; 1024 of them are some 200 MB, over HTTPS 2 GB, in the very worst case and
-        /// hardly anything in the usual one.
+        /// From 1 to 65536. Each costs a file descriptor and, idle, some 3 kB; while it is busy up to 64 kB for questions
+        /// and 128 kB for answers, over HTTPS up to 2 MB, and up to 512 kB of the kernel's. 1024 of them are some 700 MB,
+        /// over HTTPS 2.5 GB, in the very worst case and hardly anything in the usual one.
         tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
-        /// Open TCP connections of one client address.
-        /// From 1 to 65536, and no more than `tcp_max_connections`. A forwarder such as CoreDNS is one address with
-        /// many connections; at 256 it takes more than a single client to lock the others out.
+        /// Open TCP connections of one client.
+        /// From 1 to 65536, and no more than `tcp_max_connections`. A client is an IPv4 address or an IPv6 /64, of which
+        /// one host may have every address. A forwarder such as CoreDNS is one client with many connections; at 256 it
+        /// takes more than a single one to lock the others out.
         tcp_max_connections_per_client: usize = 256, "--tcp-max-connections-per-client NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
         /// Seconds after which a TCP connection without a question is closed.

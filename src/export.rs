@@ -26,36 +26,43 @@ pub struct Records {
     table: TableReader,
 }
 
+/// The records that a name owns, an absolute one in wire form, each as `TYPE data`.
+pub fn records_at(authority: &Authority, table: &Table<'_>, name: &[u8]) -> Vec<String> {
+    let view = view(authority, table, name);
+    let records = view.into_iter().flat_map(|view| view.records);
+    records.map(|record| format!("{} {}", record.record_type, record.data)).collect()
+}
+
+/// What is answered at a name, an absolute one in wire form; none if it owns nothing.
+fn view(authority: &Authority, table: &Table<'_>, name: &[u8]) -> Option<NameView> {
+    let mut records = Vec::new();
+    for qtype in TYPES {
+        let question = Question { name, qtype, class: Class::IN };
+        let answer = authority.answer(table, &question);
+        let own = answer.answer().filter(|rrset| rrset.owner == Owner::Question && rrset.data.rr_type() == qtype);
+        for rrset in own {
+            let record_type = qtype.to_string();
+            let view = |data| RecordView { record_type: record_type.clone(), ttl: rrset.ttl, data };
+            records.extend(texts(&rrset.data).into_iter().map(view));
+        }
+    }
+    (!records.is_empty()).then(|| NameView { name: Absolute(name).to_string(), records })
+}
+
 impl Records {
     pub fn new(authority: Arc<Authority>, table: TableReader) -> Self {
         Self { authority, table }
-    }
-
-    /// What is answered at a name, an absolute one in wire form; none if it owns nothing.
-    fn view(&self, table: &Table<'_>, name: &[u8]) -> Option<NameView> {
-        let mut records = Vec::new();
-        for qtype in TYPES {
-            let question = Question { name, qtype, class: Class::IN };
-            let answer = self.authority.answer(table, &question);
-            let own = answer.answer().filter(|rrset| rrset.owner == Owner::Question && rrset.data.rr_type() == qtype);
-            for rrset in own {
-                let record_type = qtype.to_string();
-                let view = |data| RecordView { record_type: record_type.clone(), ttl: rrset.ttl, data };
-                records.extend(texts(&rrset.data).into_iter().map(view));
-            }
-        }
-        (!records.is_empty()).then(|| NameView { name: Absolute(name).to_string(), records })
     }
 
     fn service_view(&self, table: &Table<'_>, key: &ServiceKey, service: &ServiceRecords) -> ServiceView {
         let mut names = Vec::new();
         for zone in self.authority.zones() {
             for name in names_of(key, service, zone.apex().as_wire()) {
-                names.extend(self.view(table, &name));
+                names.extend(view(&self.authority, table, &name));
             }
         }
         for (address, _) in service.reverse() {
-            names.extend(self.view(table, &reverse::name_of(address)));
+            names.extend(view(&self.authority, table, &reverse::name_of(address)));
         }
         let kind = match service.kind {
             ServiceKind::Headless => KindView::Headless,
@@ -108,7 +115,7 @@ impl RecordsSource for Records {
         let table = self.table.pin();
         let mut file = String::new();
         for name in self.names_in(&table, zone.apex().as_wire()) {
-            if let Some(NameView { name, records }) = self.view(&table, &name) {
+            if let Some(NameView { name, records }) = view(&self.authority, &table, &name) {
                 for RecordView { record_type, ttl, data } in records {
                     // Writing to a string cannot fail.
                     let _ = writeln!(file, "{name}\t{ttl}\tIN\t{record_type}\t{data}");

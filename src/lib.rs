@@ -35,11 +35,13 @@ pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod explain;
 pub mod export;
 pub mod index;
 pub mod metrics;
 pub mod name;
 pub mod readiness;
+pub mod reasons;
 pub mod records;
 pub mod reverse;
 #[cfg(feature = "sandbox")]

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use headless_dns::admin::Explanation;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
 
 fn main() -> ExitCode {
@@ -27,20 +28,45 @@ fn main() -> ExitCode {
             Ok((effective, zone)) => run(commands::export(export, effective.config, zone)),
             Err(error) => fail(EXIT_USAGE, &error),
         },
+        Command::Explain(explain) => match explain.load(vars_os()) {
+            Ok(effective) => run(commands::explain(explain, effective.config)),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
         Command::Completions(completions) => print(&completions.script()),
     };
     ExitCode::from(outcome)
 }
 
 /// Runs a command that waits for things, and prints what it gives.
-fn run(command: impl Future<Output = anyhow::Result<String>>) -> u8 {
+fn run<T: Into<Printed>>(command: impl Future<Output = anyhow::Result<T>>) -> u8 {
     let outcome = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Err(error.into()),
     };
     match outcome {
-        Ok(text) => print(text.as_bytes()),
+        Ok(printed) => {
+            let Printed { text, code } = printed.into();
+            print(text.as_bytes()).max(code)
+        }
         Err(error) => fail(EXIT_FAILURE, error.as_ref()),
+    }
+}
+
+/// What a command gives: a text, and the exit code if that can be printed.
+struct Printed {
+    text: String,
+    code: u8,
+}
+
+impl From<String> for Printed {
+    fn from(text: String) -> Self {
+        Self { text, code: EXIT_OK }
+    }
+}
+
+impl From<Explanation> for Printed {
+    fn from(Explanation { resolves, text }: Explanation) -> Self {
+        Self { text, code: if resolves { EXIT_OK } else { EXIT_FAILURE } }
     }
 }
 

@@ -257,6 +257,16 @@ fn push_label(wire: &mut Vec<u8>, text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Labels in wire form, as a person reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_relative(f, self.0)
+    }
+}
+
 /// Writes a run of labels in presentation form, without a final dot: `pg-0.pg`. Octets that are not printable are escaped
 /// (RFC 1035 section 5.1).
 pub fn write_relative(f: &mut fmt::Formatter<'_>, wire: &[u8]) -> fmt::Result {

@@ -60,6 +60,15 @@ impl Readiness {
     }
 }
 
+impl Latch {
+    /// Waits until nothing else is pending.
+    pub async fn is_last(&self) {
+        let is_last = |pending: &Vec<Pending>| pending.iter().all(|pending| pending.id == self.id);
+        // An error would mean that the sender is gone, and `self` owns it.
+        let _ = self.pending.subscribe().wait_for(is_last).await;
+    }
+}
+
 impl Default for Readiness {
     fn default() -> Self {
         Self::new()
@@ -120,6 +129,17 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(latch);
         tokio::time::timeout(LONG, waiting).await.expect("ready in time").expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn the_last_one_learns_that_the_others_are_done() {
+        let readiness = Readiness::new();
+        let (first, last) = (readiness.block("services"), readiness.block("listening"));
+        let waiting = tokio::spawn(async move { last.is_last().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(first);
+        tokio::time::timeout(LONG, waiting).await.expect("the last in time").expect("no panic");
     }
 
     #[tokio::test]

@@ -22,6 +22,11 @@ impl ServiceKey {
         Self([name.as_wire(), namespace.as_wire()].concat().into())
     }
 
+    /// The key of two labels in lower-case wire form, as a question has them.
+    pub fn of_wire(name: &[u8], namespace: &[u8]) -> Self {
+        Self([name, namespace].concat().into())
+    }
+
     /// The two labels, `\x02pg\x02db`.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
@@ -30,6 +35,16 @@ impl ServiceKey {
     /// The Service's own label, with its length octet.
     pub fn name(&self) -> &[u8] {
         Labels(&self.0).next().unwrap_or_default()
+    }
+
+    /// The Service's own name, as a person reads it.
+    pub fn name_shown(&self) -> impl fmt::Display + '_ {
+        name::Shown(self.name())
+    }
+
+    /// The namespace, as a person reads it.
+    pub fn namespace_shown(&self) -> impl fmt::Display + '_ {
+        name::Shown(self.namespace())
     }
 
     /// The namespace's label, with its length octet.

@@ -29,11 +29,15 @@ use jiff::Timestamp;
 use papaya::{HashMap, LocalGuard};
 use seize::Collector;
 
+use crate::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::reverse::Prefix;
 
 /// The records to put in a Service's place; none for a Service that is gone.
 pub type Batch = Vec<(ServiceKey, Option<ServiceRecords>)>;
+
+/// Why names of a Service are absent; none where nothing is to be told.
+pub type ReasonsBatch = Vec<(ServiceKey, Option<Reasons>)>;
 
 /// A name that an address leads back to: `host.service.namespace` or `service.namespace` as labels in wire form.
 pub type ReverseOwner = Box<[u8]>;
@@ -47,6 +51,7 @@ pub fn table() -> (TableWriter, TableReader) {
             namespaces: PrivateMap::default(),
             prefixes: PrivateMap::default(),
             replaced: Vec::new(),
+            replaced_reasons: Vec::new(),
         },
         TableReader { shared },
     )
@@ -58,6 +63,8 @@ struct Shared {
     reverse: HashMap<IpAddr, Box<[ReverseOwner]>, RandomState>,
     /// The names above the reverse names that exist.
     prefixes: HashMap<Prefix, (), RandomState>,
+    /// Beside the records, because they change more often and nobody's answer waits for them.
+    reasons: HashMap<ServiceKey, Arc<Reasons>, RandomState>,
     /// The endpoints' names in all Services.
     endpoints: AtomicUsize,
     serial: AtomicU32,
@@ -80,6 +87,7 @@ impl Default for Shared {
             namespaces: map(&collector),
             reverse: map(&collector),
             prefixes: map(&collector),
+            reasons: map(&collector),
             endpoints: AtomicUsize::new(0),
             serial: AtomicU32::new(since_epoch.as_secs() as u32),
             synchronised: AtomicBool::new(false),
@@ -109,6 +117,8 @@ pub struct TableWriter {
     /// reader to free what was replaced: a thousand boxes for a Service of as many endpoints, while queries wait. With
     /// another owner here the reader only counts down, and the writer frees.
     replaced: Vec<Arc<ServiceRecords>>,
+    /// Reasons that no longer stand there, for the same reason.
+    replaced_reasons: Vec<Arc<Reasons>>,
 }
 
 impl TableWriter {
@@ -156,6 +166,19 @@ impl TableWriter {
             shared.serial.fetch_add(1, Ordering::Release);
         }
         changed
+    }
+
+    /// Puts reasons in place. They are no records: no serial moves.
+    pub fn explain(&mut self, batch: ReasonsBatch) {
+        let guard = self.shared.reasons.guard();
+        self.replaced_reasons.retain(|reasons| Arc::strong_count(reasons) > 1);
+        for (key, new) in batch {
+            self.replaced_reasons.extend(self.shared.reasons.get(&key, &guard).cloned());
+            match new {
+                Some(reasons) => self.shared.reasons.insert(key, Arc::new(reasons), &guard),
+                None => self.shared.reasons.remove(&key, &guard),
+            };
+        }
     }
 
     /// Says that every source of objects has been heard in full once: from now on an absent name does not exist.
@@ -267,6 +290,11 @@ impl Table<'_> {
     /// The records of a Service, by the two labels `name.namespace` in wire form.
     pub fn service(&self, key: &[u8]) -> Option<&ServiceRecords> {
         self.shared.services.get(key, &self.guard).map(|records| &**records)
+    }
+
+    /// Why names of a Service are absent, as far as that is known, by the same labels.
+    pub fn reasons(&self, key: &[u8]) -> Option<&Reasons> {
+        self.shared.reasons.get(key, &self.guard).map(|reasons| &**reasons)
     }
 
     /// Whether the namespace, one label in wire form, holds a Service.

@@ -12,8 +12,9 @@ use headless_dns::cluster::{Change, ObjectKey, Scope, Update, Watched, read_json
 use headless_dns::index::Index;
 use headless_dns::metrics::Transport;
 use headless_dns::table::table;
+use headless_dns_fuzz::answering::{respond, responder};
+use headless_dns_fuzz::oracle;
 use headless_dns_fuzz::rebuild::{self, Model};
-use headless_dns_fuzz::{oracle, respond, responder};
 use libfuzzer_sys::fuzz_target;
 
 /// The change that a line tells of.

@@ -4,7 +4,8 @@
 use std::sync::LazyLock;
 
 use headless_dns::metrics::Transport;
-use headless_dns_fuzz::{Server, oracle};
+use headless_dns_fuzz::answering::{Server, respond};
+use headless_dns_fuzz::oracle;
 use hickory_proto::op::Message;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,7 +13,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(Server::of_cases);
 
 fuzz_target!(|message: &[u8]| {
     for transport in [Transport::Udp, Transport::Tcp] {
-        let answer = SERVER.respond(message, transport);
+        let answer = respond(&SERVER.responder, message, transport);
         if let Err(problem) = oracle::check(message, transport == Transport::Udp, answer.as_deref()) {
             panic!("{transport:?}: {problem}");
         }

@@ -1,4 +1,4 @@
-//! The client's side of `/zone`: what `headless-dns export` asks a running server.
+//! The client's side of `/zone` and `/explain`: what `headless-dns export` and `headless-dns explain` ask a running server.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -10,6 +10,8 @@ use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
+
+use super::explain::Explanation;
 
 /// How long to wait for the zone; one of a large cluster has some hundred thousand records.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,16 +35,36 @@ pub enum FetchError {
 
 /// The zone file of `zone`, from the server whose admin pages are at `admin`.
 pub async fn fetch_zone(admin: SocketAddr, zone: &str) -> Result<String, FetchError> {
-    let address = reachable(admin);
-    timeout(FETCH_TIMEOUT, fetch(address, zone)).await.map_err(|_| FetchError::Timeout(address))?
+    let (status, text) = fetch(admin, &format!("/zone?name={zone}")).await?;
+    if status == StatusCode::OK { Ok(text) } else { Err(FetchError::refused(admin, &text)) }
 }
 
-async fn fetch(address: SocketAddr, zone: &str) -> Result<String, FetchError> {
+/// The explanation of `name`, a domain name, from that server.
+pub async fn fetch_explanation(admin: SocketAddr, name: &str) -> Result<Explanation, FetchError> {
+    let (status, text) = fetch(admin, &format!("/explain?name={name}")).await?;
+    match status {
+        StatusCode::OK | StatusCode::NOT_FOUND => Ok(Explanation { resolves: status == StatusCode::OK, text }),
+        _ => Err(FetchError::refused(admin, &text)),
+    }
+}
+
+impl FetchError {
+    fn refused(admin: SocketAddr, text: &str) -> Self {
+        Self::Refused(reachable(admin), text.trim_end().to_owned())
+    }
+}
+
+async fn fetch(admin: SocketAddr, page: &str) -> Result<(StatusCode, String), FetchError> {
+    let address = reachable(admin);
+    timeout(FETCH_TIMEOUT, exchange(address, page)).await.map_err(|_| FetchError::Timeout(address))?
+}
+
+async fn exchange(address: SocketAddr, page: &str) -> Result<(StatusCode, String), FetchError> {
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| FetchError::Http(address, error);
     let stream = TcpStream::connect(address).await.map_err(|error| FetchError::Connect(address, error))?;
     let (mut requests, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
-    let request = Request::get(format!("/zone?name={zone}"))
+    let request = Request::get(page)
         .header(header::HOST, address.to_string())
         .body(Body::empty())
         .map_err(|error| broken(error.into()))?;
@@ -56,7 +78,7 @@ async fn fetch(address: SocketAddr, zone: &str) -> Result<String, FetchError> {
     let (exchanged, _) = tokio::join!(exchange, connection);
     let (status, body) = exchanged.map_err(|error| broken(error.into()))?;
     let text = String::from_utf8(body.into()).map_err(|error| broken(error.into()))?;
-    if status == StatusCode::OK { Ok(text) } else { Err(FetchError::Refused(address, text.trim_end().to_owned())) }
+    Ok((status, text))
 }
 
 /// A server that listens on every address is reached by loopback.

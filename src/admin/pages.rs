@@ -11,6 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 
+use super::explain::{Explains, Explanation};
 use super::records::{DEFAULT_PAGE, MAX_PAGE, RecordsPage, RecordsQuery, RecordsSource};
 use crate::{
     metrics::{Exporter, Format},
@@ -25,6 +26,7 @@ headless-dns
 /metrics   what is counted, for Prometheus
 /records   the records as JSON: ?namespace=NAME &service=NAME &limit=NUMBER &continue=TOKEN
 /zone      a zone as a zone file: ?name=ZONE
+/explain   why a name is answered as it is: ?name=NAME; 404 where it does not resolve
 ";
 
 /// Why there is no page.
@@ -38,10 +40,16 @@ struct Sources {
     readiness: Readiness,
     exporter: Arc<Exporter>,
     records: Arc<dyn RecordsSource>,
+    explainer: Arc<dyn Explains>,
 }
 
 /// All pages.
-pub fn router(readiness: Readiness, exporter: Exporter, records: Arc<dyn RecordsSource>) -> Router {
+pub fn router(
+    readiness: Readiness,
+    exporter: Exporter,
+    records: Arc<dyn RecordsSource>,
+    explainer: Arc<dyn Explains>,
+) -> Router {
     Router::new()
         .route("/", get(INDEX))
         .route("/livez", get("ok\n"))
@@ -49,8 +57,9 @@ pub fn router(readiness: Readiness, exporter: Exporter, records: Arc<dyn Records
         .route("/metrics", get(metrics))
         .route("/records", get(show_records))
         .route("/zone", get(zone))
+        .route("/explain", get(explain))
         .fallback(async || (StatusCode::NOT_FOUND, format!("There is no such page. There are:\n\n{INDEX}")))
-        .with_state(Sources { readiness, exporter: Arc::new(exporter), records })
+        .with_state(Sources { readiness, exporter: Arc::new(exporter), records, explainer })
 }
 
 async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
@@ -139,6 +148,22 @@ async fn zone(
             Err((StatusCode::NOT_FOUND, format!("name: found {name:?}, served are {served}\n")))
         }
     }
+}
+
+/// The parameters of `/explain`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainParameters {
+    name: String,
+}
+
+async fn explain(
+    State(sources): State<Sources>,
+    parameters: Result<Query<ExplainParameters>, QueryRejection>,
+) -> Result<(StatusCode, String), Refusal> {
+    let Query(ExplainParameters { name }) = parameters.map_err(bad_parameters)?;
+    let Explanation { resolves, text } = sources.explainer.explain(&name).await.map_err(bad_request)?;
+    Ok((if resolves { StatusCode::OK } else { StatusCode::NOT_FOUND }, text))
 }
 
 fn bad_parameters(rejection: QueryRejection) -> Refusal {

@@ -9,6 +9,8 @@ use tokio::{
     task::JoinHandle,
 };
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::metrics::Metrics;
 
@@ -50,6 +52,19 @@ impl RecordsSource for ThreeServices {
     }
 }
 
+/// Knows one name.
+struct OneName;
+
+#[async_trait]
+impl Explains for OneName {
+    async fn explain(&self, name: &str) -> Result<Explanation, String> {
+        match name {
+            "no name" => Err("name: it is none".to_owned()),
+            name => Ok(Explanation { resolves: name == "here", text: format!("about {name}\n") }),
+        }
+    }
+}
+
 struct Running {
     address: SocketAddr,
     readiness: Readiness,
@@ -63,7 +78,7 @@ impl Running {
         let (readiness, records) = (Readiness::new(), ThreeServices::default());
         let exporter = Exporter::new(Arc::new(Metrics::new()));
         let loopback = "127.0.0.1:0".parse().expect("an address");
-        let admin = Admin::bind(loopback, readiness.clone(), exporter, records.clone()).await.expect("bound");
+        let admin = Admin::bind(loopback, readiness.clone(), exporter, records.clone(), OneName).await.expect("bound");
         let (address, shutdown) = (admin.address(), CancellationToken::new());
         let task = tokio::spawn(admin.run(shutdown.clone()));
         Self { address, readiness, records, shutdown, task }
@@ -249,4 +264,20 @@ async fn a_client_that_asks_nothing_or_asks_too_slowly_is_cut_off() {
         stream.read_to_string(&mut answer).await.expect("the server ends the connection");
         assert!(!answer.contains("200 OK"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_name_is_explained_and_the_status_tells_whether_it_resolves() {
+    let admin = Running::start().await;
+    for (name, status, text) in
+        [("here", 200, "about here\n"), ("there", 404, "about there\n"), ("no%20name", 400, "name: it is none\n")]
+    {
+        let (found, _, body) = admin.get(&format!("/explain?name={name}"), "").await;
+        assert_eq!((found, body.as_str()), (status, text));
+    }
+    let (status, _, body) = admin.get("/explain", "").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("missing field `name`"), "{body}");
+    let explanation = fetch_explanation(admin.address, "there").await.expect("an explanation");
+    assert_eq!(explanation, Explanation { resolves: false, text: "about there\n".to_owned() });
 }

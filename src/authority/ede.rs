@@ -6,7 +6,8 @@ use std::fmt::{self, Write};
 use arrayvec::{ArrayString, ArrayVec};
 use jiff::Timestamp;
 
-use crate::name::{self, Labels};
+use crate::name::{Labels, Shown};
+use crate::reasons::Told;
 
 /// The most errors of one answer: that it may be out of date, and why the name does not exist.
 pub const MAX_ERRORS: usize = 2;
@@ -41,6 +42,8 @@ pub enum EdeText<'t> {
     Text(&'t str),
     /// The cluster has not been heard since.
     SilentSince(Timestamp),
+    /// What the cluster's objects tell.
+    Reason(Told<'t>),
     /// A namespace that the server leaves alone.
     NotWatched(&'t [u8]),
     /// A namespace without Services.
@@ -70,6 +73,7 @@ impl fmt::Display for EdeText<'_> {
         match *self {
             Self::Text(text) => f.write_str(text),
             Self::SilentSince(since) => write!(f, "no word from the API server since {since}"),
+            Self::Reason(reason) => write!(f, "{reason}"),
             Self::NotWatched(namespace) => write!(f, "namespace {} is not watched by this server", Shown(namespace)),
             Self::NoServices(namespace) => write!(f, "no Service in namespace {}", Shown(namespace)),
             Self::NoService(key) => {
@@ -93,15 +97,6 @@ impl fmt::Display for EdeText<'_> {
 fn split(labels: &[u8], count: usize) -> (&[u8], &[u8]) {
     let first = Labels(labels).count().saturating_sub(count);
     labels.split_at(Labels(labels).take(first).map(<[u8]>::len).sum())
-}
-
-/// Labels in wire form, to be shown.
-struct Shown<'a>(&'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name::write_relative(f, self.0)
-    }
 }
 
 /// `service.namespace` in wire form, to be shown as `kubectl` does.

@@ -4,9 +4,18 @@
 use super::owner::{OwnerName, SVC};
 use super::{Answer, Authority, Ede, EdeText};
 use crate::name::{Labels, strip_suffix};
+use crate::reasons::Told;
 use crate::reverse::ReverseName;
 use crate::table::Table;
 use crate::wire::{Class, Question, Rcode};
+
+/// What a name is about, as labels in wire form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About<'n> {
+    /// `service.namespace`.
+    pub service: &'n [u8],
+    pub host: Option<&'n [u8]>,
+}
 
 impl Authority {
     /// Adds to the answer to `question` that it may be out of date, if so, and why its name does not exist.
@@ -24,6 +33,19 @@ impl Authority {
         answer.errors = stale.into_iter().chain(absent).collect();
     }
 
+    /// The Service that a name of our zones is about, whether either exists or not.
+    pub fn service_of<'n>(&self, name: &'n [u8]) -> Option<About<'n>> {
+        let relative = self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()))?;
+        match OwnerName::parse(relative) {
+            OwnerName::Service(service) => Some(About { service, host: None }),
+            OwnerName::Host { service, host } => Some(About { service, host: Some(host) }),
+            OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {
+                Some(About { service, host: None })
+            }
+            _ => None,
+        }
+    }
+
     /// Why nothing stands at a name of our zones, where that can be said.
     fn reason<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<EdeText<'t>> {
         let relative = self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()));
@@ -39,6 +61,17 @@ impl Authority {
             OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => (service, EdeText::NoPort(name)),
             _ => return Some(EdeText::Text("no name in this zone has such a form")),
         };
+        if let Some(reasons) = table.reasons(service) {
+            let host = match OwnerName::parse(relative) {
+                OwnerName::Host { host, .. } => reasons.hosts.get_key_value(host),
+                _ => None,
+            };
+            let host = host.map(|(label, reason)| Told::Host(reasons, label, reason));
+            let told = host.or_else(|| reasons.service.as_ref().map(|reason| Told::Service(reasons, reason)));
+            if let Some(told) = told {
+                return Some(EdeText::Reason(told));
+            }
+        }
         let Some(records) = table.service(service) else {
             let namespace = Labels(service).nth(1)?;
             let is_empty = !table.has_namespace(namespace);

@@ -20,6 +20,7 @@ pub use answer::{
     SrvSet, Suffix,
 };
 pub use ede::{Ede, EdeText, Errors, MAX_ERRORS, MAX_TEXT};
+pub use explain::About;
 pub use zone::{Identity, Options, Zone};
 
 use crate::name::{self, Label, Name};

@@ -19,10 +19,23 @@ pub struct ServeOptions(Options);
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions(Options);
 
+/// `--config` and flags for the options that say which server to ask.
+#[derive(Clone, Debug, Default)]
+pub struct AskOptions(Options);
+
+/// The options of `explain`.
+const ASK_KEYS: [&str; 3] = ["admin", "log_level", "log_format"];
 /// The options of `export`; `--zone` there is one zone, and not one of these.
 const EXPORT_KEYS: [&str; 6] = ["namespaces", "kubeconfig", "context", "admin", "log_level", "log_format"];
 
 impl ServeOptions {
+    /// The configuration that the file, the environment and these flags give.
+    pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
+        Config::load(self.0.file.as_deref(), environment, &self.0.given)
+    }
+}
+
+impl AskOptions {
     /// The configuration that the file, the environment and these flags give.
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
         Config::load(self.0.file.as_deref(), environment, &self.0.given)
@@ -115,3 +128,4 @@ macro_rules! options_as_args {
 
 options_as_args!(ServeOptions, |_| true);
 options_as_args!(ExportOptions, |option| EXPORT_KEYS.contains(&option.key));
+options_as_args!(AskOptions, |option| ASK_KEYS.contains(&option.key));

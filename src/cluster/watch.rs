@@ -111,24 +111,25 @@ pub enum PodSelection {
     All,
 }
 
-/// What of the cluster is followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What of the cluster is followed, and how closely.
+#[derive(Clone, Debug)]
 pub struct Selection {
     pub scopes: Vec<Scope>,
     pub pods: PodSelection,
     /// Services without `clusterIP: None` are left out.
     pub headless_only: bool,
+    pub timing: Timing,
 }
 
 impl Selection {
     /// Everything that may be served in these scopes.
-    pub fn of(scopes: Vec<Scope>) -> Self {
-        Self { scopes, pods: PodSelection::default(), headless_only: false }
+    pub fn of(scopes: Vec<Scope>, timing: Timing) -> Self {
+        Self { scopes, pods: PodSelection::default(), headless_only: false, timing }
     }
 
     /// What the API server is asked to send of a resource, as watch parameters; none where it is not watched at all.
     fn config(&self, watched: Watched) -> Option<watcher::Config> {
-        let config = watcher::Config::default().streaming_lists();
+        let config = watcher::Config::default().timeout(self.timing.watch_seconds()).streaming_lists();
         match (watched, self.pods) {
             (Watched::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
             // No filter for slices: those made by hand for a headless Service have no label that says so.
@@ -146,7 +147,6 @@ pub async fn follow_all(
     client: Client,
     url: &str,
     selection: &Selection,
-    timing: Timing,
     updates: mpsc::Sender<Update>,
     metrics: &Arc<Metrics>,
 ) {
@@ -154,34 +154,32 @@ pub async fn follow_all(
     let follows = selection.scopes.iter().map(|scope| async {
         let reporter = |watched| Reporter::new(watched, scope, url, &outage, metrics);
         tokio::join!(
-            follow::<Service>(&client, scope, selection, timing, &updates, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, selection, timing, &updates, reporter(Slice::WATCHED)),
-            follow::<Pod>(&client, scope, selection, timing, &updates, reporter(Pod::WATCHED)),
+            follow::<Service>(&client, scope, selection, &updates, reporter(Service::WATCHED)),
+            follow::<Slice>(&client, scope, selection, &updates, reporter(Slice::WATCHED)),
+            follow::<Pod>(&client, scope, selection, &updates, reporter(Pod::WATCHED)),
         )
     });
     futures::future::join_all(follows).await;
 }
 
-/// Follows one kind in one scope, if it is to be followed, and says when nothing is heard of it.
+/// Follows one kind in one scope, and says when nothing is heard of it.
 async fn follow<K: Kind>(
     client: &Client,
     scope: &Scope,
     selection: &Selection,
-    timing: Timing,
     updates: &mpsc::Sender<Update>,
     reporter: Reporter<'_>,
 ) {
     let Some(config) = selection.config(K::WATCHED) else { return };
-    let config = config.timeout(timing.watch_seconds());
     let contact = Contact::new(reporter.watch_contact());
     let tell_of_silences = async {
         let mut silences = contact.silences();
         loop {
-            let since = silences.begun(timing.stale_after).await;
+            let since = silences.begun(selection.timing.stale_after).await;
             loop {
                 // An error is the other's to notice.
                 let _ = updates.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
-                if silences.ended_within(timing.stale_after).await {
+                if silences.ended_within(selection.timing.stale_after).await {
                     break;
                 }
             }
@@ -189,7 +187,7 @@ async fn follow<K: Kind>(
         }
     };
     tokio::select! {
-        () = list_and_watch::<K>(client, &contact, scope, config, timing, updates, reporter) => {}
+        () = list_and_watch::<K>(client, &contact, scope, selection.timing, config, updates, reporter) => {}
         () = tell_of_silences => {}
     }
 }
@@ -199,8 +197,8 @@ async fn list_and_watch<K: Kind>(
     client: &Client,
     contact: &Arc<Contact>,
     scope: &Scope,
-    mut config: watcher::Config,
     timing: Timing,
+    mut config: watcher::Config,
     updates: &mpsc::Sender<Update>,
     mut reporter: Reporter<'_>,
 ) {
@@ -254,6 +252,11 @@ async fn list_and_watch<K: Kind>(
                         }
                     }
                 }
+                Some(Err(error)) if !is_listed && is_filter_refused(&config, &error) => {
+                    tracing::info!(resource = %K::WATCHED, %scope, "the API server does not select by field: asking for all");
+                    config.field_selector = None;
+                    break;
+                }
                 Some(Err(error)) if !is_listed && is_streaming_refused(&config, &error) => {
                     tracing::info!(resource = %K::WATCHED, %scope, "the API server does not stream lists: listing in pages");
                     config.initial_list_strategy = InitialListStrategy::ListWatch;
@@ -289,6 +292,14 @@ fn is_recovery<K>(config: &watcher::Config, event: &Event<K>) -> bool {
         Event::InitDone => config.initial_list_strategy == InitialListStrategy::StreamingList,
         Event::Apply(_) | Event::Delete(_) => true,
     }
+}
+
+/// Whether the server may refuse a list for its field selector: before Kubernetes 1.31, Services are not selected by
+/// `spec.clusterIP`.
+fn is_filter_refused(config: &watcher::Config, error: &watcher::Error) -> bool {
+    config.field_selector.is_some()
+        && matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) | watcher::Error::InitialListFailed(kube::Error::Api(status))
+            if status.code == 400)
 }
 
 /// Whether the server refuses the streaming list that `config` asks for, where `error` comes before the list: before Kubernetes 1.27, and later where the

@@ -10,6 +10,11 @@ use super::{
 pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
     check_addresses(config, settings, problems);
     check_certificate(config, settings, problems);
+    if config.share_address && !config.quic_listen.is_empty() {
+        let message = "found true, allowed is false where quic_listen is on, for a connection over QUIC is known to one \
+                       process only";
+        problems.push(problem(settings, "share_address", "quic_listen", message.to_owned()));
+    }
     if config.tcp_max_connections_per_client > config.tcp_max_connections {
         let message = format!(
             "found {}, allowed is no more than tcp_max_connections ({})",

@@ -114,6 +114,33 @@ fn a_variable_overrides_the_file_and_a_flag_both() {
 }
 
 #[test]
+fn a_boolean_is_true_or_false_in_every_source() {
+    for (file, variable, flag) in [("false", "false", "true"), ("true", "false", "true"), ("false", "true", "false")] {
+        let file = format!("share_address = {file}");
+        let variables = [("HEADLESS_DNS_SHARE_ADDRESS", variable)];
+        let effective = load(Some(&file), &variables, &[]).expect("valid");
+        assert_eq!(effective.config.share_address, variable == "true");
+        let printed = format!("share_address = {variable}  # HEADLESS_DNS_SHARE_ADDRESS\n");
+        assert!(effective.to_toml().contains(&printed), "{}", effective.to_toml());
+        let effective = load(Some(&file), &variables, &[("share_address", &[flag])]).expect("valid");
+        assert_eq!(effective.config.share_address, flag == "true");
+    }
+    assert_eq!(
+        problems("share_address = 'true'"),
+        ["FILE:1: share_address: found the string \"true\", allowed is true or false without quotes"]
+    );
+    let error = load(None, &[], &[("share_address", &["yes"])]).expect_err("no truth");
+    assert!(error.contains("--share-address: found \"yes\", allowed is true or false"), "{error}");
+}
+
+#[test]
+fn an_address_cannot_be_shared_together_with_quic() {
+    let problems = problems("share_address = true\nquic_listen = ['[::1]:853']\ntls_cert = 'c'\ntls_key = 'k'");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("FILE:1: share_address: found true, allowed is false where quic_listen is on"));
+}
+
+#[test]
 fn an_empty_list_in_a_variable_replaces_the_default() {
     let effective = load(None, &[("HEADLESS_DNS_REVERSE_ZONES", "")], &[]).expect("valid");
     assert!(effective.config.reverse_zones.is_empty());
@@ -134,10 +161,10 @@ fn all_problems_of_a_file_are_reported_at_once_with_their_lines() {
         [
             "FILE:1: ttl: found 4000, allowed is a whole number from 0 to 3600",
             "FILE:3: found the unknown option zone, allowed are zones, reverse_zones, ttl, negative_ttl, nameservers, \
-             hostmaster, chaos_version, chaos_id, pods, not_ready_ordinals, headless_only, listen, edns_udp_size, \
-             udp_workers, tcp_max_connections, tcp_max_connections_per_client, tcp_idle_timeout, drain_timeout, \
-             tls_listen, https_listen, https_path, quic_listen, tls_cert, tls_key, namespaces, kubeconfig, context, \
-             stale_after, reconcile_every, admin, state, log_level, log_format",
+             hostmaster, chaos_version, chaos_id, pods, not_ready_ordinals, headless_only, listen, share_address, \
+             edns_udp_size, udp_workers, tcp_max_connections, tcp_max_connections_per_client, tcp_idle_timeout, \
+             drain_timeout, tls_listen, https_listen, https_path, quic_listen, tls_cert, tls_key, namespaces, \
+             kubeconfig, context, stale_after, reconcile_every, admin, state, log_level, log_format",
             r#"FILE:4: negative_ttl: found the string "1", allowed is a whole number without quotes"#,
             r#"FILE:5: log_format: found "xml", allowed is "text" or "json""#,
             "FILE:6: edns_udp_size: found 100, allowed is a whole number from 512 to 4096",

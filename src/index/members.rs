@@ -5,12 +5,13 @@
 //! *anchor*, so that neither a new Service nor a new template is held against all others.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use crate::cluster::{Labels, ObjectKey, OwnLabels, Pod, Template};
+use crate::name::Label;
 use crate::records::ServiceKey;
 
 /// A label with its namespace, hashed: two that collide cost a comparison more.
@@ -23,6 +24,8 @@ pub(super) struct Members {
     selectors: HashMap<ServiceKey, Selector, RandomState>,
     /// Services by their anchor.
     anchored: HashMap<Pair, BTreeSet<ServiceKey>, RandomState>,
+    /// The templates that name each Service as their subdomain, whether it is there or not.
+    naming: HashMap<ServiceKey, Vec<Arc<Template>>, RandomState>,
     pairs: RandomState,
 }
 
@@ -110,8 +113,15 @@ impl Members {
     /// Whether nothing is kept of any Pod or Service.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        let Self { templates, templates_with, selectors, anchored, .. } = self;
-        templates.is_empty() && templates_with.is_empty() && selectors.is_empty() && anchored.is_empty()
+        let Self { templates, templates_with, selectors, anchored, naming, .. } = self;
+        let is_without_pods = templates.is_empty() && templates_with.is_empty() && naming.is_empty();
+        is_without_pods && selectors.is_empty() && anchored.is_empty()
+    }
+
+    /// The Pods that name a Service as their subdomain.
+    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = &ObjectKey> {
+        let templates = self.naming.get(service).into_iter().flatten();
+        templates.filter_map(|template| self.templates.get(template)).flat_map(|group| &group.pods)
     }
 
     fn add_template(&mut self, template: &Arc<Template>) {
@@ -127,6 +137,9 @@ impl Members {
             }
             self.templates_with.entry(pair).or_default().push(Arc::clone(template));
         }
+        if let Some(key) = subdomain(template) {
+            self.naming.entry(key).or_default().push(Arc::clone(template));
+        }
         self.templates.insert(Arc::clone(template), group);
     }
 
@@ -138,12 +151,10 @@ impl Members {
             }
         }
         for pair in self.pairs_of(&template) {
-            if let Some(templates) = self.templates_with.get_mut(&pair) {
-                templates.retain(|other| *other != template);
-                if templates.is_empty() {
-                    self.templates_with.remove(&pair);
-                }
-            }
+            take_from(&mut self.templates_with, &pair, &template);
+        }
+        if let Some(key) = subdomain(&template) {
+            take_from(&mut self.naming, &key, &template);
         }
     }
 
@@ -166,6 +177,21 @@ impl Members {
 
     fn pair(&self, namespace: &str, key: &str, value: &str) -> Pair {
         self.pairs.hash_one((namespace, key, value))
+    }
+}
+
+/// The Service that Pods of a template name as their subdomain.
+pub(super) fn subdomain(template: &Template) -> Option<ServiceKey> {
+    let name = Label::parse(template.subdomain.as_deref()?).ok()?;
+    Some(ServiceKey::new(&Label::parse(&template.namespace).ok()?, &name))
+}
+
+fn take_from<K: Eq + Hash>(map: &mut HashMap<K, Vec<Arc<Template>>, RandomState>, key: &K, template: &Arc<Template>) {
+    if let Some(templates) = map.get_mut(key) {
+        templates.retain(|other| other != template);
+        if templates.is_empty() {
+            map.remove(key);
+        }
     }
 }
 

@@ -10,8 +10,10 @@
 //! [`Index::take_batch`], so that a burst of changes derives each Service once.
 
 mod derive;
+mod describe;
 mod members;
 mod pods;
+mod reasons;
 mod snapshot;
 mod store;
 
@@ -24,9 +26,9 @@ use pods::Pods;
 pub use snapshot::Snapshot;
 use store::ObjectStore;
 
-use crate::cluster::{ObjectKey, Scope, Service, ServiceSpec, Slice, Update, Watched};
+use crate::cluster::{Endpoint, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice, Update, Watched};
 use crate::records::{ServiceKey, ServiceRecords};
-use crate::table::Batch;
+use crate::table::{Batch, ReasonsBatch};
 
 /// What of the objects is served, where that is a matter of choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Index {
     /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
     deaf_to_pods: HashSet<Scope, RandomState>,
     touched: BTreeSet<ServiceKey>,
+    /// The Services of which it may have changed why names are absent.
+    unexplained: BTreeSet<ServiceKey>,
     repairs: Vec<Repairs>,
 }
 
@@ -72,7 +76,7 @@ impl Index {
 
     /// Takes in one change.
     pub fn apply(&mut self, update: Update) {
-        let Self { services, slices, pods, service_objects, slices_of, touched, .. } = self;
+        let Self { services, slices, pods, service_objects, slices_of, touched, unexplained, .. } = self;
         match update {
             Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
                 if let Some(old) = old {
@@ -104,9 +108,13 @@ impl Index {
                 }
             }),
             Update::Pod(scope, change) => {
-                let is_first_list = pods.apply(&scope, change, |service| {
+                let touch = |service: &ServiceKey| {
                     touched.insert(service.clone());
-                });
+                };
+                let name = |service| {
+                    unexplained.insert(service);
+                };
+                let is_first_list = pods.apply(&scope, change, touch, name);
                 if is_first_list {
                     self.touch_services_of_pods(&scope);
                 }
@@ -171,6 +179,7 @@ impl Index {
     /// The records of every Service touched since the last call, for the table.
     pub fn take_batch(&mut self) -> Batch {
         let touched = std::mem::take(&mut self.touched);
+        self.unexplained.extend(touched.iter().cloned());
         touched
             .into_iter()
             .map(|key| {
@@ -180,16 +189,31 @@ impl Index {
             .collect()
     }
 
+    /// Whether [`Index::take_reasons`] would give anything.
+    pub fn has_reasons(&self) -> bool {
+        !self.unexplained.is_empty()
+    }
+
+    /// Why names are absent, of every Service of which that may have changed since the last call.
+    pub fn take_reasons(&mut self) -> ReasonsBatch {
+        let unexplained = std::mem::take(&mut self.unexplained);
+        unexplained
+            .into_iter()
+            .map(|key| {
+                let reasons = self.reasons_of(&key);
+                (key, reasons)
+            })
+            .collect()
+    }
+
     fn records(&self, service: &Service) -> ServiceRecords {
-        let asks_pods = is_of_pods(service) && self.hears_pods(&service.object);
         let mut members = Vec::new();
         for slice in self.slices(&service.key) {
-            let counts = |pod| !asks_pods || !self.pods.supersede(pod);
-            let endpoints = slice.endpoints.iter().filter(|endpoint| endpoint.pod.is_none_or(counts));
+            let endpoints = self.own_endpoints(service, slice);
             members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
         }
         let mut by_template = Vec::new();
-        if asks_pods {
+        if self.asks_pods(service) {
             let candidates = self.pods.members.candidates(&service.key);
             by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
         }
@@ -198,7 +222,30 @@ impl Index {
             let selected = pods.filter(|pod| pod.is_selected_by(&service.selector));
             members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
         }
-        derive(service, &members, service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals))
+        derive(service, &members, self.has_not_ready_ordinals(service))
+    }
+
+    /// The Pods of a Service that speak for themselves.
+    fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
+        let candidates = self.pods.members.candidates(&service.key).filter(|_| self.asks_pods(service));
+        let pods = candidates.flat_map(|(_, pods)| pods).filter_map(|key| self.pods.store.get(key));
+        pods.filter(|pod| pod.is_selected_by(&service.selector))
+    }
+
+    /// The endpoints of a Service that have no other source than its slices.
+    fn endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Endpoint> {
+        self.slices(&service.key).flat_map(|slice| self.own_endpoints(service, slice))
+    }
+
+    /// Those of one slice.
+    fn own_endpoints<'a>(&'a self, service: &Service, slice: &'a Slice) -> impl Iterator<Item = &'a Endpoint> {
+        let asks_pods = self.asks_pods(service);
+        let counts = move |pod| !asks_pods || !self.pods.supersede(pod);
+        slice.endpoints.iter().filter(move |endpoint| endpoint.pod.is_none_or(counts))
+    }
+
+    fn has_not_ready_ordinals(&self, service: &Service) -> bool {
+        service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals)
     }
 
     /// The Service, unless it is one that is not served.
@@ -211,9 +258,10 @@ impl Index {
         self.slices_of.get(key).into_iter().flatten().filter_map(|object| self.slices.get(object))
     }
 
-    /// Whether the Pods beside an object are known and kept up with.
-    fn hears_pods(&self, object: &ObjectKey) -> bool {
-        self.pods.is_listed(|scope| scope.covers(object) && !self.deaf_to_pods.contains(scope))
+    /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
+    fn asks_pods(&self, service: &Service) -> bool {
+        let is_heard = |scope: &Scope| scope.covers(&service.object) && !self.deaf_to_pods.contains(scope);
+        is_of_pods(service) && self.pods.is_listed(is_heard)
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {

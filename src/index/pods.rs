@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use super::members::Members;
+use super::members::{Members, subdomain};
 use super::store::ObjectStore;
 use crate::cluster::{Change, Pod, Scope, Uid};
 use crate::records::ServiceKey;
@@ -39,15 +39,24 @@ struct Gone {
 const REMEMBERED: u8 = 2;
 
 impl Pods {
-    /// Takes in a change, and tells `touched` of the Services whose Pods it changes. True if from now on the Pods of the
-    /// scope are known, and were not before.
-    pub fn apply(&mut self, scope: &Scope, mut change: Change<Pod>, mut touched: impl FnMut(&ServiceKey)) -> bool {
+    /// Takes in a change, and tells `touched` of the Services whose Pods it changes, `named` of those that the Pods name as
+    /// their subdomain. True if from now on the Pods of the scope are known, and were not before.
+    pub fn apply(
+        &mut self,
+        scope: &Scope,
+        mut change: Change<Pod>,
+        mut touched: impl FnMut(&ServiceKey),
+        mut named: impl FnMut(ServiceKey),
+    ) -> bool {
         let Self { store, members, mirrored, gone, listed, restored } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
         }
         let is_listed = matches!(change, Change::RelistDone);
         store.apply(scope, change, |old, new| {
+            for pod in [old, new].into_iter().flatten() {
+                subdomain(&pod.template).map(&mut named);
+            }
             if let Some(old) = old {
                 members.services_of(old).for_each(&mut touched);
                 members.remove_pod(old);

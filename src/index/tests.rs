@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::cluster::{
     Change, ContainerPort, Endpoint, Families, Labels, OwnLabels, Pod, Port, Protocol, Scope, ServiceSpec, SlicePort,
-    TargetPort, Template, Uid,
+    TargetPort, Template, Uid, Watched,
 };
 use crate::name::{Label, Name};
 use crate::records::ServiceRecords;

@@ -10,8 +10,17 @@ use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, 
 use crate::records::Addresses;
 use crate::wire::Rcode;
 
-/// The records of an RRset, the one that stands at `rotation` on their circle first. `question` is the name as it was asked.
-pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: u64) -> Vec<Record> {
+/// Which records of a set are wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Where on their circle the first stands, a fraction of 2^64.
+    pub rotation: u64,
+    /// More than there can be room for. A Service may have thousands, and each costs hickory an allocation or more.
+    pub most: usize,
+}
+
+/// The wanted records of an RRset. `question` is the name as it was asked.
+pub(super) fn records(rrset: &Rrset<'_>, question: &Name, wanted: Wanted) -> Vec<Record> {
     let owner = match &rrset.owner {
         Owner::Question => question.clone(),
         Owner::Name(parts) => name(parts),
@@ -22,17 +31,22 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: u64) -> Vec<
         record.dns_class = class;
         record
     };
+    let Wanted { rotation, most } = wanted;
     match rrset.data {
-        Data::A(addresses) => rotated(addresses, rotation).map(|a| record(RData::A(A(*a)))).collect(),
-        Data::Aaaa(addresses) => rotated(addresses, rotation).map(|a| record(RData::AAAA(AAAA(*a)))).collect(),
+        Data::A(addresses) => rotated(addresses, rotation).take(most).map(|a| record(RData::A(A(*a)))).collect(),
+        Data::Aaaa(addresses) => {
+            rotated(addresses, rotation).take(most).map(|a| record(RData::AAAA(AAAA(*a)))).collect()
+        }
         Data::Srv(set) => rotated(set.records, rotation)
             .filter_map(|srv| {
                 let (target, _) = set.target(srv)?;
                 Some(record(RData::SRV(SRV::new(SRV_PRIORITY, SRV_WEIGHT, srv.port, name(&target)))))
             })
+            .take(most)
             .collect(),
         Data::Ptr(set) => rotated(set.owners, rotation)
             .filter_map(|owner| Some(record(RData::PTR(PTR(name(&set.target(owner)?))))))
+            .take(most)
             .collect(),
         Data::Cname(target) => vec![record(RData::CNAME(CNAME(name(&NameParts::whole(target)))))],
         Data::Ns(server) => vec![record(RData::NS(NS(name(&NameParts::whole(server)))))],
@@ -42,32 +56,33 @@ pub(super) fn records(rrset: &Rrset<'_>, question: &Name, rotation: u64) -> Vec<
     }
 }
 
-/// The records of the additional section, those of the first answer's target first.
-pub(super) fn additional(additional: &Additional<'_>, rotation: u64) -> Vec<Record> {
+/// The wanted records of the additional section, those of the first answer's target first.
+pub(super) fn additional(additional: &Additional<'_>, wanted: Wanted) -> Vec<Record> {
     match additional {
         Additional::None => Vec::new(),
         Additional::NameServer { owner, ttl, addresses } => {
-            address_records(&name(&NameParts::whole(owner)), *ttl, addresses).collect()
+            address_records(&name(&NameParts::whole(owner)), *ttl, addresses, wanted.rotation).collect()
         }
-        Additional::Targets(set) => glue(set, rotation),
+        Additional::Targets(set) => glue(set, wanted),
     }
 }
 
-fn glue(set: &SrvSet<'_>, rotation: u64) -> Vec<Record> {
+fn glue(set: &SrvSet<'_>, wanted: Wanted) -> Vec<Record> {
     let mut seen = std::collections::HashSet::new();
-    rotated(set.records, rotation)
+    rotated(set.records, wanted.rotation)
         .filter(|srv| seen.insert(srv.target))
         .filter_map(|srv| set.target(srv))
         .flat_map(|(target, addresses)| {
             let target = name(&target);
-            address_records(&target, set.ttl, addresses).collect::<Vec<_>>()
+            address_records(&target, set.ttl, addresses, wanted.rotation).collect::<Vec<_>>()
         })
+        .take(wanted.most)
         .collect()
 }
 
-fn address_records(owner: &Name, ttl: u32, addresses: &Addresses) -> impl Iterator<Item = Record> {
-    let v4 = addresses.v4.iter().map(|a| RData::A(A(*a)));
-    let v6 = addresses.v6.iter().map(|a| RData::AAAA(AAAA(*a)));
+fn address_records(owner: &Name, ttl: u32, addresses: &Addresses, rotation: u64) -> impl Iterator<Item = Record> {
+    let v4 = rotated(&addresses.v4, rotation).map(|a| RData::A(A(*a)));
+    let v6 = rotated(&addresses.v6, rotation).map(|a| RData::AAAA(AAAA(*a)));
     v4.chain(v6).map(move |data| Record::from_rdata(owner.clone(), ttl, data))
 }
 

@@ -132,31 +132,23 @@ const QUESTION_OFFSET: usize = HEADER;
 const POINTER: u16 = 0xc000;
 
 impl Message<'_> {
-    /// Writes the records of an RRset, as far as they fit.
+    /// Writes the records of an RRset up to the first that does not fit.
     fn rrset(&mut self, rrset: &Rrset<'_>) -> Counted {
-        let mut counted = Counted::default();
+        let mut records = 0;
         let mut write = |message: &mut Self, data: &dyn Fn(&mut Self)| {
-            if !counted.cut {
-                if message.record(&rrset.owner, rrset.data.rr_type(), rrset.class, rrset.ttl, data) {
-                    counted.records += 1;
-                } else {
-                    counted.cut = true;
-                }
-            }
+            let fits = message.record(&rrset.owner, rrset.data.rr_type(), rrset.class, rrset.ttl, data);
+            records += u16::from(fits);
+            fits
         };
-        match rrset.data {
-            Data::A(addresses) => {
-                rotated(addresses, self.rotation).for_each(|a| write(self, &|m| m.put(&a.octets())));
-            }
-            Data::Aaaa(addresses) => {
-                rotated(addresses, self.rotation).for_each(|a| write(self, &|m| m.put(&a.octets())));
-            }
+        let is_whole = match rrset.data {
+            Data::A(addresses) => rotated(addresses, self.rotation).all(|a| write(self, &|m| m.put(&a.octets()))),
+            Data::Aaaa(addresses) => rotated(addresses, self.rotation).all(|a| write(self, &|m| m.put(&a.octets()))),
             Data::Srv(set) => rotated(set.records, self.rotation)
                 .filter_map(|srv| Some((srv.port, set.target(srv)?.0)))
-                .for_each(|(port, target)| write(self, &|m| m.srv(port, &target))),
+                .all(|(port, target)| write(self, &|m| m.srv(port, &target))),
             Data::Ptr(set) => rotated(set.owners, self.rotation)
                 .filter_map(|owner| set.target(owner))
-                .for_each(|target| write(self, &|m| m.name(&target))),
+                .all(|target| write(self, &|m| m.name(&target))),
             Data::Cname(name) | Data::Ns(name) => write(self, &|m| m.name(&NameParts::whole(name))),
             Data::Soa(soa) => write(self, &|m| m.soa(&soa)),
             Data::Txt(text) => write(self, &|m| m.character_string(text)),
@@ -164,8 +156,8 @@ impl Message<'_> {
                 m.character_string(cpu);
                 m.character_string(os);
             }),
-        }
-        counted
+        };
+        Counted { records, cut: !is_whole }
     }
 
     /// Writes additional records as far as they fit; gives their number.

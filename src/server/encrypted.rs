@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::accept::Conversations;
 use super::certificate::Certificate;
 use super::https::Https;
-use super::limits::Connections;
 use super::{BindError, Responder, accept, https, quic, tls};
 use crate::metrics::Transport;
 
@@ -37,16 +35,18 @@ pub(super) struct Bound {
     addresses: Vec<(Transport, SocketAddr)>,
 }
 
-/// Binds every address.
+/// Binds every address, those of TLS and HTTPS so that they can be shared where that is wanted. QUIC never shares: a
+/// connection lives in one process.
 ///
 /// # Errors
 /// The first address that cannot be had.
-pub(super) fn bind(wanted: &Encrypted) -> Result<Bound, BindError> {
+pub(super) fn bind(wanted: &Encrypted, is_shared: bool) -> Result<Bound, BindError> {
     let mut addresses = Vec::new();
+    let bind_tcp = |address| accept::bind(address, is_shared);
     let tls = ("TLS", "--tls-listen", Transport::Tls);
-    let tls = bind_each(&wanted.tls, tls, accept::bind, TcpListener::local_addr, &mut addresses)?;
+    let tls = bind_each(&wanted.tls, tls, bind_tcp, TcpListener::local_addr, &mut addresses)?;
     let https = ("HTTPS", "--https-listen", Transport::Https);
-    let https = bind_each(&wanted.https, https, accept::bind, TcpListener::local_addr, &mut addresses)?;
+    let https = bind_each(&wanted.https, https, bind_tcp, TcpListener::local_addr, &mut addresses)?;
     let quic = ("QUIC", "--quic-listen", Transport::Quic);
     let quic = bind_each(&wanted.quic, quic, quic::bind, UdpSocket::local_addr, &mut addresses)?;
     let (certificate, https_path) = (Arc::clone(&wanted.certificate), wanted.https_path.clone());
@@ -75,31 +75,30 @@ impl Bound {
         &self.addresses
     }
 
-    /// Answers until `shutdown`: what listens is one of `parts`, each conversation a task of `tasks`.
+    /// Answers until shutdown: what listens is one of `parts`, each conversation a task of `tasks`.
     ///
     /// # Errors
     /// TLS cannot be had.
     pub fn serve(
         self,
         responder: &Arc<Responder>,
-        connections: &Arc<Connections>,
+        conversations: &Conversations,
         parts: &mut JoinSet<io::Result<()>>,
-        tasks: &TaskTracker,
-        shutdown: &CancellationToken,
     ) -> io::Result<()> {
         let acceptor = self.certificate.acceptor(tls::ALPN).map_err(io::Error::other)?;
         for listener in self.tls {
             let (acceptor, responder) = (acceptor.clone(), Arc::clone(responder));
             let converse = move |accepted| tls::serve(accepted, acceptor.clone(), Arc::clone(&responder));
-            parts.spawn(accept::serve(listener, converse, Arc::clone(connections), tasks.clone(), shutdown.clone()));
+            parts.spawn(accept::serve(listener, converse, conversations.clone()));
         }
         let acceptor = self.certificate.acceptor(https::ALPN).map_err(io::Error::other)?;
         let https = Arc::new(Https { acceptor, path: self.https_path, responder: Arc::clone(responder) });
         for listener in self.https {
             let https = Arc::clone(&https);
             let converse = move |accepted| Arc::clone(&https).serve(accepted);
-            parts.spawn(accept::serve(listener, converse, Arc::clone(connections), tasks.clone(), shutdown.clone()));
+            parts.spawn(accept::serve(listener, converse, conversations.clone()));
         }
+        let Conversations { connections, tasks, shutdown, .. } = conversations;
         tasks.spawn(Arc::clone(&self.certificate).follow(shutdown.clone()));
         if !self.quic.is_empty() {
             let (responder, idle) = (Arc::clone(responder), connections.idle());

@@ -12,7 +12,7 @@ use hickory_server::net::xfer::Protocol;
 use hickory_server::server::Request;
 use hickory_server::zone_handler::{MessageResponse, MessageResponseBuilder, Queries};
 
-use super::convert;
+use super::convert::{self, Wanted};
 use super::errors::{bare_length, told_in};
 use super::responder::Batch;
 use crate::authority::{Answer, Ede};
@@ -21,6 +21,9 @@ use crate::name::{MAX_NAME, NameBuf, NameError};
 use crate::wire::codes::TYPE_AND_CLASS;
 use crate::wire::screen::{Screened, screen};
 use crate::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
+
+/// Octets of a record with a compressed owner and no data.
+const SHORTEST_RECORD: usize = 12;
 
 /// Appends the answer to one message to `out`; gives its response code.
 pub(super) fn respond(batch: &mut Batch<'_>, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> u16 {
@@ -98,11 +101,11 @@ impl Reply {
             class: Class(asked.query_class().into()),
         };
         batch.count(question.qtype.0, request.src());
-        let limit = batch.options().limit(edns.as_ref(), batch.transport().is_datagram());
-        let rotation = batch.rotate();
+        let limit = usize::from(batch.options().limit(edns.as_ref(), batch.transport().is_datagram()));
+        let wanted = Wanted { rotation: batch.rotate(), most: limit / SHORTEST_RECORD + 1 };
         let answer = batch.decide(&question, edns.as_ref());
-        reply.fill(&answer, asked.name(), rotation);
-        reply.fit(&request.queries, usize::from(limit), &answer.errors);
+        reply.fill(&answer, asked.name(), wanted);
+        reply.fit(&request.queries, limit, &answer.errors);
         reply
     }
 
@@ -113,13 +116,13 @@ impl Reply {
         Self { metadata, answers: Vec::new(), authorities: Vec::new(), additionals: Vec::new(), edns: None }
     }
 
-    fn fill(&mut self, answer: &Answer<'_>, question: &Name, rotation: u64) {
+    fn fill(&mut self, answer: &Answer<'_>, question: &Name, wanted: Wanted) {
         self.metadata.response_code = convert::response_code(answer.rcode);
         self.metadata.authoritative = answer.authoritative;
-        let records = |rrset| convert::records(&rrset, question, rotation);
+        let records = |rrset| convert::records(&rrset, question, wanted);
         self.answers = answer.answer().flat_map(records).collect();
         self.authorities = answer.authority.into_iter().flat_map(records).collect();
-        self.additionals = convert::additional(&answer.additional, rotation);
+        self.additionals = convert::additional(&answer.additional, wanted);
     }
 
     /// Leaves out what does not fit into `limit` octets: texts of errors first, then additional records, which are not

@@ -49,8 +49,8 @@ pub(super) struct Https {
 impl Https {
     /// Answers on one connection until the client ends it or keeps it waiting for longer than `idle`.
     pub async fn serve(self: Arc<Self>, accepted: Accepted) {
-        let Accepted { stream, client, idle, shutdown } = accepted;
-        let Some(stream) = tls::shake_hands(&self.acceptor, stream, client, idle, &shutdown).await else { return };
+        let Accepted { stream, client, idle, closing } = accepted;
+        let Some(stream) = tls::shake_hands(&self.acceptor, stream, client, idle, &closing).await else { return };
         let answered = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let (https, answered) = (Arc::clone(&self), Arc::clone(&answered));
@@ -81,7 +81,7 @@ impl Https {
                 _ = &mut connection => return,
                 () = answered.notified() => deadline = Instant::now() + idle,
                 () = sleep_until(deadline) => break,
-                () = shutdown.cancelled() => break,
+                () = closing.cancelled() => break,
             }
         }
         // No further requests; those that came get their answers, from a client that takes them.

@@ -1,15 +1,50 @@
-//! How many TCP connections there may be: in all, and for each client.
+//! How many TCP connections there may be: in all, and for each client. And that the system lets there be so many.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::StreamLimits;
 use crate::metrics::{Metrics, OpenConnection, RejectReason};
+
+/// Files that the process may have open besides connections: its sockets, those to the API server, the admin pages', the log.
+const OTHER_FILES: u64 = 256;
+
+/// Lets the process have as many files open as `connections` need, if the system does: what it allows at first is often
+/// 1,024, and connections that take them all would leave none for the watch of the cluster.
+pub fn allow_files(connections: usize) {
+    let needed = OTHER_FILES.saturating_add(connections as u64);
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit });
+    if raised.is_err() || current < needed {
+        tracing::warn!(
+            connections,
+            files = if raised.is_err() { limit.current } else { Some(current) },
+            "the system allows fewer open files than TCP connections may need: raise the limit (ulimit -n, LimitNOFILE) \
+             or lower tcp_max_connections"
+        );
+    }
+}
+
+/// Bits of an IPv6 address that its host chooses: a network of one link has the others (RFC 4291 section 2.5.4).
+const INTERFACE_BITS: u32 = 64;
+
+/// Whom an address stands for: an IPv4 address for itself, an IPv6 address for its /64, of which a single host has all.
+fn counted_as(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> INTERFACE_BITS << INTERFACE_BITS).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
 
 /// Counts connections. Shared by all listeners.
 #[derive(Debug)]
@@ -40,7 +75,7 @@ impl Connections {
 
     /// Counts a new connection of `client`; none if it is one too many.
     pub fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
-        let client = client.to_canonical();
+        let client = counted_as(client);
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             self.metrics.tcp_rejected(RejectReason::Total);
@@ -75,5 +110,33 @@ impl Drop for Permit {
                 of_client.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_addresses_of_an_ipv6_network_are_one_client_and_those_of_another_are_not() {
+        let limits = StreamLimits { connections: 8, connections_per_client: 2, idle: Duration::ZERO };
+        let connections = Arc::new(Connections::new(limits, Arc::default()));
+        let admit = |text| connections.admit(address(text));
+        let first = admit("2001:db8::1").expect("the first");
+        let _second = admit("2001:db8::ffff:2").expect("the second");
+        assert!(admit("2001:db8::3").is_none(), "a third of one network");
+        let _other = admit("2001:db8:0:1::3").expect("the first of another network");
+        drop(first);
+        let _third = admit("2001:db8::3").expect("one has gone");
+    }
+
+    #[test]
+    fn an_ipv4_address_is_one_client_however_it_is_written() {
+        assert_eq!(counted_as(address("::ffff:10.0.0.1")), address("10.0.0.1"));
+        assert_ne!(counted_as(address("10.0.0.1")), counted_as(address("10.0.0.2")));
     }
 }

@@ -35,9 +35,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use accept::Conversations;
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use encode::{Encoding, encode};
 pub use encrypted::Encrypted;
+pub use limits::allow_files;
 pub use responder::{Batch, Responder, Worker};
 
 use crate::metrics::{Metrics, Transport};
@@ -50,7 +52,7 @@ pub const QUIET: &str = "hickory_server=error";
 pub struct StreamLimits {
     /// Open connections, over all clients.
     pub connections: usize,
-    /// Open connections of one client address.
+    /// Open connections of one client: an IPv4 address, or an IPv6 network of 64 bits.
     pub connections_per_client: usize,
     /// How long a connection may go without a whole query, and a write without an end.
     pub idle: Duration,
@@ -90,6 +92,7 @@ pub struct Bound {
     sockets: Vec<(Vec<std::net::UdpSocket>, TcpListener)>,
     addresses: Vec<SocketAddr>,
     encrypted: Option<encrypted::Bound>,
+    is_shared: bool,
 }
 
 /// Binds UDP and TCP on every address, UDP once for each of `udp_workers`. Port 0 becomes a free port, the same for both.
@@ -97,11 +100,22 @@ pub struct Bound {
 /// # Errors
 /// The first address that cannot be had.
 pub fn bind(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
-    let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), encrypted: None };
+    bind_all(listen, udp_workers, false)
+}
+
+/// The same, on addresses that other processes of this user may bind in the same way. The kernel then decides, by the
+/// client's address, which of them hears a client: queries come from now on, and have to be answered.
+///
+/// # Errors
+/// The first address that cannot be had, or is not shared by whoever has it.
+pub fn bind_shared(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
+    bind_all(listen, udp_workers, true)
+}
+
+fn bind_all(listen: &[SocketAddr], udp_workers: usize, is_shared: bool) -> Result<Bound, BindError> {
+    let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), encrypted: None, is_shared };
     for &wanted in listen {
-        let (udp, tcp, address) = bind_both(wanted, udp_workers)?;
-        let receive_buffer = udp.first().map(udp::receive_buffer).unwrap_or_default();
-        tracing::debug!(%address, workers = udp.len(), receive_buffer, "bound");
+        let (udp, tcp, address) = bind_both(wanted, udp_workers, is_shared)?;
         bound.sockets.push((udp, tcp));
         bound.addresses.push(address);
     }
@@ -116,14 +130,15 @@ const PORT_TRIES: usize = 16;
 fn bind_both(
     wanted: SocketAddr,
     udp_workers: usize,
+    is_shared: bool,
 ) -> Result<(Vec<std::net::UdpSocket>, TcpListener, SocketAddr), BindError> {
     let mut tries = if wanted.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
         let failed = |source| BindError { address: wanted, protocol: "TCP", flag: LISTEN, source };
-        let tcp = accept::bind(wanted).map_err(failed)?;
+        let tcp = accept::bind(wanted, is_shared).map_err(failed)?;
         let address = tcp.local_addr().map_err(failed)?;
-        match udp::bind(address, udp_workers) {
+        match udp::bind(address, udp_workers, is_shared) {
             Ok(udp) => return Ok((udp, tcp, address)),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
             Err(source) => return Err(BindError { address, protocol: "UDP", flag: LISTEN, source }),
@@ -142,8 +157,13 @@ impl Bound {
     /// # Errors
     /// The first address that cannot be had.
     pub fn bind_encrypted(&mut self, encrypted: &Encrypted) -> Result<(), BindError> {
-        self.encrypted = Some(encrypted::bind(encrypted)?);
+        self.encrypted = Some(encrypted::bind(encrypted, self.is_shared)?);
         Ok(())
+    }
+
+    /// The octets of datagrams that may wait for a worker, at the socket that has the least.
+    pub fn receive_buffer(&self) -> usize {
+        self.sockets.iter().flat_map(|(udp, _)| udp).map(udp::receive_buffer).min().unwrap_or_default()
     }
 
     /// The addresses of the encrypted transports as they are, each list in the order that was asked for.
@@ -151,7 +171,8 @@ impl Bound {
         self.encrypted.as_ref().map_or(&[], encrypted::Bound::addresses)
     }
 
-    /// Answers until `shutdown`, and then what has arrived by then; connections end after the answers that are due.
+    /// Answers until `shutdown`, and then what has arrived by then. The doors close first; when nobody can come in any more,
+    /// connections end after the answers that are due.
     ///
     /// # Errors
     /// A worker's thread cannot be had, TLS cannot, or one of the parts ended by itself, which none should.
@@ -163,8 +184,13 @@ impl Bound {
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let (mut parts, tasks) = (JoinSet::new(), TaskTracker::new());
+        let closing = CancellationToken::new();
+        // However this ends, conversations do not outlive it for long.
+        let closing_guard = closing.clone().drop_guard();
         let connections = Arc::new(limits::Connections::new(limits, metrics));
-        for (udp, tcp) in self.sockets {
+        let conversations = Conversations { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
+        for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
+            udp::check_buffers(&udp, address);
             for (i, socket) in udp.into_iter().enumerate() {
                 let ended = udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?;
                 // A worker that panics sends nothing.
@@ -172,11 +198,10 @@ impl Bound {
             }
             let responder = Arc::clone(&responder);
             let converse = move |accepted| stream::serve(accepted, Arc::clone(&responder));
-            let connections = Arc::clone(&connections);
-            parts.spawn(accept::serve(tcp, converse, connections, tasks.clone(), shutdown.clone()));
+            parts.spawn(accept::serve(tcp, converse, conversations.clone()));
         }
         if let Some(encrypted) = self.encrypted {
-            encrypted.serve(&responder, &connections, &mut parts, &tasks, &shutdown)?;
+            encrypted.serve(&responder, &conversations, &mut parts)?;
         }
         while let Some(ended) = parts.join_next().await {
             ended??;
@@ -185,6 +210,7 @@ impl Bound {
             }
         }
         tasks.close();
+        drop(closing_guard);
         tasks.wait().await;
         Ok(())
     }

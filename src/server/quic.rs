@@ -38,7 +38,7 @@ const LAST_ANSWERS: Duration = Duration::from_millis(100);
 /// # Errors
 /// Those of the system calls.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    // Not shared with another process, as the others are: a connection lives in one of them.
+    // Not shared with another process, as the others may be: a connection lives in one of them.
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -20,6 +20,8 @@ use crate::metrics::Transport;
 const LENGTH: usize = 2;
 /// First size of a connection's buffer: ten queries.
 const FIRST_BUFFER: usize = 512;
+/// How long a client may take to end a connection that we want to end.
+const LINGER: Duration = Duration::from_millis(500);
 /// What a connection's buffers may keep, in octets.
 const LARGEST_BUFFER: usize = 16 * 1024;
 /// Answers are written when so many octets of them have gathered, so that a client cannot make them pile up.
@@ -27,18 +29,19 @@ const WRITE_AT: usize = 64 * 1024;
 
 /// Answers on one TCP connection.
 pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {
-    let Accepted { mut stream, client, idle, shutdown } = accepted;
-    converse(&mut stream, Transport::Tcp, client, &responder, idle, &shutdown).await;
+    let Accepted { mut stream, client, idle, closing } = accepted;
+    converse(&mut stream, Transport::Tcp, client, &responder, idle, &closing).await;
 }
 
-/// Answers on one connection until the client ends it, keeps it waiting for longer than `idle`, or breaks the framing.
+/// Answers on one connection until the client ends it, keeps it waiting for longer than `idle`, or breaks the framing, or
+/// until `closing`, and then what has arrived.
 pub(super) async fn converse(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     transport: Transport,
     client: SocketAddr,
     responder: &Responder,
     idle: Duration,
-    shutdown: &CancellationToken,
+    closing: &CancellationToken,
 ) {
     let mut worker = responder.worker(transport);
     let mut queries = Vec::with_capacity(FIRST_BUFFER);
@@ -49,7 +52,7 @@ pub(super) async fn converse(
         let read = tokio::select! {
             biased;
             read = timeout_at(deadline, stream.read_buf(&mut queries)) => read,
-            () = shutdown.cancelled() => return,
+            () = closing.cancelled() => return linger(stream, &mut queries).await,
         };
         // RFC 7766 section 6.2.4: a client may have closed its half after its last query, which has been answered.
         let Ok(Ok(1..)) = read else { return };
@@ -77,6 +80,21 @@ pub(super) async fn converse(
 async fn write(stream: &mut (impl AsyncWrite + Unpin), answers: &[u8]) -> io::Result<()> {
     stream.write_all(answers).await?;
     stream.flush().await
+}
+
+/// Ends a connection without harm to answers that are on their way: a query that comes too late would reset it, if nobody
+/// took it in. `late` is room for such queries.
+async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), late: &mut Vec<u8>) {
+    let ended = async {
+        stream.shutdown().await?;
+        late.clear();
+        while stream.read_buf(late).await? > 0 {
+            late.clear();
+        }
+        io::Result::Ok(())
+    };
+    // Whether the client ends it in time, resets it, or does not care: it ends.
+    let _ = timeout(LINGER, ended).await;
 }
 
 /// Answers the whole queries at the start of `queries`, until there are answers enough for one write; gives the octets

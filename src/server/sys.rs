@@ -1,9 +1,10 @@
-//! The batched system calls of the UDP path, and the only file of the program that says `unsafe`.
+//! The system calls that the standard library lacks: the batched ones of the UDP path, and the socket options beside them.
+//! The only file of the program that says `unsafe`.
 //!
 //! A [`Batch`] owns every buffer that the kernel is pointed at, for as long as it lives, at addresses that do not move:
 //! boxed slices that are never resized, and `Vec`s whose pointers are read anew before each call. Each call names pointers
 //! into them together with lengths taken from the same buffers, and none of them outlives the call.
-#![expect(unsafe_code, reason = "recvmmsg and sendmmsg are not in the standard library")]
+#![expect(unsafe_code, reason = "these system calls are not in the standard library")]
 
 use std::io;
 use std::mem;
@@ -214,14 +215,53 @@ pub(super) fn ask_for_local_address(socket: BorrowedFd<'_>, is_v6: bool) -> io::
 pub(super) fn spread_evenly(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
     /// Where a filter finds a random number (`SKF_AD_OFF + SKF_AD_RANDOM`).
     const RANDOM: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
-    let instruction = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    let mut program = [
+    let program = [
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, RANDOM),
         instruction(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, sockets),
         instruction(libc::BPF_RET | libc::BPF_A, 0),
     ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &filter)
+    attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, program)
+}
+
+/// Ends what [`spread_evenly`] began, for all the sockets that share the address.
+///
+/// # Errors
+/// Those of `setsockopt`: there is nothing to end.
+pub(super) fn spread_by_client(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_REUSEPORT_BPF, &0)
+}
+
+/// Makes a listening TCP socket deaf to new clients. Their SYN is dropped without a word, so that they send it again in a
+/// second, to whoever listens then; handshakes that had begun go on.
+///
+/// # Errors
+/// Those of `setsockopt`.
+pub(super) fn drop_new_clients(listener: BorrowedFd<'_>) -> io::Result<()> {
+    /// Where a TCP header has its flags, and two of them (RFC 9293 section 3.1).
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    // The octets of a packet that are kept: none, or all there may be.
+    let (drop, keep) = (0, u32::MAX);
+    // Accepted sockets inherit the program; a SYN alone means nothing to them.
+    let program = [
+        instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, FLAGS),
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, SYN | ACK),
+        libc::sock_filter { jf: 1, ..instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, SYN) },
+        instruction(libc::BPF_RET | libc::BPF_K, drop),
+        instruction(libc::BPF_RET | libc::BPF_K, keep),
+    ];
+    attach(listener, libc::SO_ATTACH_FILTER, program)
+}
+
+/// An instruction of a classic BPF program.
+fn instruction(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+fn attach<const N: usize>(socket: BorrowedFd<'_>, option: i32, mut program: [libc::sock_filter; N]) -> io::Result<()> {
+    let filter = libc::sock_fprog { len: N as u16, filter: program.as_mut_ptr() };
+    set_option(socket, libc::SOL_SOCKET, option, &filter)
 }
 
 fn set_option<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Result<()> {

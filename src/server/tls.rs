@@ -22,9 +22,9 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Answers on one connection until either side ends it.
 pub(super) async fn serve(accepted: Accepted, acceptor: TlsAcceptor, responder: Arc<Responder>) {
-    let Accepted { stream, client, idle, shutdown } = accepted;
-    let Some(mut stream) = shake_hands(&acceptor, stream, client, idle, &shutdown).await else { return };
-    stream::converse(&mut stream, Transport::Tls, client, &responder, idle, &shutdown).await;
+    let Accepted { stream, client, idle, closing } = accepted;
+    let Some(mut stream) = shake_hands(&acceptor, stream, client, idle, &closing).await else { return };
+    stream::converse(&mut stream, Transport::Tls, client, &responder, idle, &closing).await;
     // RFC 7858 section 3.4 and RFC 8446 section 6.1: an end that is announced, so that no answer was cut off unseen.
     let _ = timeout(HANDSHAKE.min(idle), stream.shutdown()).await;
 }
@@ -35,10 +35,10 @@ pub(super) async fn shake_hands(
     stream: TcpStream,
     client: SocketAddr,
     idle: Duration,
-    shutdown: &CancellationToken,
+    closing: &CancellationToken,
 ) -> Option<TlsStream<TcpStream>> {
     let handshake = timeout(HANDSHAKE.min(idle), acceptor.accept(stream));
-    match shutdown.run_until_cancelled(handshake).await? {
+    match closing.run_until_cancelled(handshake).await? {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::debug!(%client, %error, "no TLS handshake");

@@ -4,7 +4,7 @@
 //! so that a query costs no allocation, no lock and, in a batch, a fraction of a system call.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
@@ -20,19 +20,23 @@ use crate::metrics::{DropReason, Transport};
 
 /// Octets of datagrams that may wait for a worker: some 15,000 queries as the kernel counts them, a tenth of a second at
 /// full speed. The kernel gives less where `net.core.rmem_max` says so.
-const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
+pub(super) const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
 /// How often a worker without datagrams looks whether it is to stop.
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a worker that leaves waits for datagrams that the kernel had given to its socket, and not put there yet.
+const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
 /// The port of nobody, for [`leave`]: discard (RFC 863).
 const DISCARD_PORT: u16 = 9;
 
-/// A socket for each of `workers` on one address, which has a port.
+/// A socket for each of `workers` on one address, which has a port. Other processes that bind it in the same way get a part
+/// of the datagrams; where none is to, an address `is_shared` not, its TCP port keeps them out.
 ///
 /// # Errors
 /// Those of the system calls; `AddrInUse` if a program that does not share has the address.
-pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+pub(super) fn bind(address: SocketAddr, workers: usize, is_shared: bool) -> io::Result<Vec<UdpSocket>> {
     let sockets = (0..workers).map(|_| bind_one(address)).collect::<io::Result<Vec<_>>>()?;
-    if let ([first, _, ..], Ok(count)) = (&*sockets, u32::try_from(workers)) {
+    // Among sockets of several processes nobody knows how many there are, nor which are whose.
+    if let (false, [first, _, ..], Ok(count)) = (is_shared, &*sockets, u32::try_from(workers)) {
         sys::spread_evenly(first.as_fd(), count)?;
     }
     Ok(sockets)
@@ -55,10 +59,21 @@ fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// The octets that the kernel lets wait for one of the sockets. It counts its own bookkeeping too and reports twice what was
-/// asked for.
+/// What was got of [`RECEIVE_BUFFER`]. The kernel adds as much again for its own bookkeeping, and reports the sum.
 pub(super) fn receive_buffer(socket: &UdpSocket) -> usize {
-    SockRef::from(socket).recv_buffer_size().unwrap_or_default()
+    SockRef::from(socket).recv_buffer_size().unwrap_or_default() / 2
+}
+
+/// Says so where a burst of datagrams may be cut off earlier than it should.
+pub(super) fn check_buffers(sockets: &[UdpSocket], address: SocketAddr) {
+    let least = sockets.iter().map(receive_buffer).min();
+    if let Some(receive_buffer) = least.filter(|least| *least < RECEIVE_BUFFER) {
+        tracing::warn!(
+            %address,
+            receive_buffer,
+            "fewer datagrams can wait than a burst may have; set net.core.rmem_max to {RECEIVE_BUFFER} or more"
+        );
+    }
 }
 
 /// Answers on one socket until `shutdown`, and then what has arrived. How it ended comes over the returned channel.
@@ -123,13 +138,79 @@ fn handle(batch: &mut Batch, count: usize, socket: &UdpSocket, responder: &Respo
 }
 
 /// Lets nothing more come in, so that what has arrived can be answered to an end. A connected socket hears its peer alone,
-/// and this one's peer is nobody.
+/// and this one's peer is nobody; of the sockets on one address, the kernel gives what comes to those that are not connected,
+/// of this process or another. A program that chooses for it need not heed that (kernels differ), and goes first.
 fn leave(socket: &UdpSocket) {
-    let nobody: SocketAddr = match socket.local_addr() {
-        Ok(SocketAddr::V6(_)) => (Ipv6Addr::LOCALHOST, DISCARD_PORT).into(),
-        _ => (Ipv4Addr::LOCALHOST, DISCARD_PORT).into(),
-    };
-    // If it cannot be had, late queries are answered here for as long as they come without a pause.
-    let _ = socket.connect(nobody);
-    let _ = socket.set_nonblocking(true);
+    // There is none for a single worker, on a shared address, and for all workers but the first that leaves.
+    let _ = sys::spread_by_client(socket.as_fd());
+    // If it cannot be had, late queries are answered here for as long as they come without a pause. The way to one's own
+    // address there is always, and a wildcard stands for loopback.
+    let _ = socket.local_addr().and_then(|mut nobody| {
+        nobody.set_port(DISCARD_PORT);
+        socket.connect(nobody)
+    });
+    let _ = socket.set_read_timeout(Some(LAST_DATAGRAMS));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients of each kind: so many that none of two sockets goes without.
+    const CLIENTS: usize = 64;
+    const EARLY: u8 = 0;
+    const LATE: u8 = 1;
+
+    /// Two workers' sockets at one address, of which the kernel or a program of ours chooses.
+    fn pair(address: &str, is_spread: bool) -> [UdpSocket; 2] {
+        let first = bind_one(address.parse().unwrap()).unwrap();
+        let second = bind_one(first.local_addr().unwrap()).unwrap();
+        if is_spread {
+            sys::spread_evenly(first.as_fd(), 2).unwrap();
+        }
+        [first, second]
+    }
+
+    /// Sends a datagram from each of many clients; on loopback it has arrived when that is done.
+    fn send(what: u8, server: &UdpSocket) {
+        let mut to = server.local_addr().unwrap();
+        if to.ip().is_unspecified() {
+            to.set_ip(if to.is_ipv4() { [127, 0, 0, 1].into() } else { "::1".parse().unwrap() });
+        }
+        for _ in 0..CLIENTS {
+            let client = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
+            assert_eq!(client.send_to(&[what], to).unwrap(), 1);
+        }
+    }
+
+    /// The datagrams that wait at a socket.
+    fn waiting(socket: &UdpSocket) -> Vec<u8> {
+        socket.set_nonblocking(true).unwrap();
+        let mut datagram = [0];
+        std::iter::from_fn(|| socket.recv(&mut datagram).ok().map(|_| datagram[0])).collect()
+    }
+
+    #[test]
+    fn a_socket_that_leaves_keeps_what_has_arrived_and_the_rest_goes_to_the_others() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
+            for is_spread in [false, true] {
+                let [leaver, other] = pair(address, is_spread);
+                send(EARLY, &other);
+                leave(&leaver);
+                send(LATE, &other);
+                let (of_leaver, of_other) = (waiting(&leaver), waiting(&other));
+                let case = format!("{address} {is_spread}: {of_leaver:?} {of_other:?}");
+                assert!(!of_leaver.is_empty() && of_leaver.iter().all(|what| *what == EARLY), "{case}");
+                assert_eq!(of_leaver.len() + of_other.len(), 2 * CLIENTS, "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_gives_of_the_buffer_is_known() {
+        let socket = bind_one("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!((1..=RECEIVE_BUFFER).contains(&receive_buffer(&socket)), "{}", receive_buffer(&socket));
+        SockRef::from(&socket).set_recv_buffer_size(4096).unwrap();
+        assert_eq!(receive_buffer(&socket), 4096);
+    }
 }

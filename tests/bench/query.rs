@@ -4,6 +4,7 @@
 //! cargo bench --bench query
 //! ```
 
+mod served;
 mod workload;
 
 use std::hint::black_box;
@@ -12,21 +13,17 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use headless_dns::authority::{Authority, Identity, Options};
-use headless_dns::cluster::{Scope, Watched, read_json};
-use headless_dns::index::Index;
+use headless_dns::authority::Authority;
 use headless_dns::metrics::{Metrics, Transport};
-use headless_dns::name::Name;
 use headless_dns::server::{self, Encoding, Responder};
-use headless_dns::table::{TableReader, table};
-use headless_dns::wire::{DEFAULT_EDNS_UDP, WireOptions, query};
-use workload::{Asked, Cluster, ZONE};
+use headless_dns::table::TableReader;
+use headless_dns::wire::{DEFAULT_EDNS_UDP, query};
+use served::{WIRE, packet};
 
 /// Queries that are timed together: as many as a worker takes at once.
 const BATCH: usize = 64;
 /// Different queries, so that they do not all lie in the nearest cache.
 const QUERIES: usize = 64 * BATCH;
-const WIRE: WireOptions = WireOptions { edns_udp_size: DEFAULT_EDNS_UDP, tcp_keepalive: 50 };
 /// Octets of an answer over UDP.
 const ANSWER: usize = DEFAULT_EDNS_UDP as usize;
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53_000);
@@ -44,31 +41,9 @@ struct Fixture {
 
 impl Fixture {
     fn of(workload: &str) -> Self {
-        let cluster = match workload.strip_prefix("endpoints-") {
-            Some(size) => Cluster::of_sizes(&[size.parse().expect("a number")]),
-            None => Cluster::of_services(200, 100),
-        };
-        let questions = if workload == "mix" { cluster.mix(QUERIES) } else { cluster.ordinals(QUERIES) };
-        let (mut writer, table) = table();
-        let mut index = Index::default();
-        for object in cluster.objects() {
-            let watched = if object["kind"] == "Service" { Watched::Services } else { Watched::EndpointSlices };
-            let (update, _) = read_json(watched, Scope::All, object.to_string().as_bytes()).expect("an object");
-            index.apply(update);
-        }
-        writer.publish(index.take_batch());
-        writer.set_synchronised();
-        let options = Options {
-            zones: vec![Name::parse(ZONE).expect("a name")],
-            reverse_zones: Vec::new(),
-            name_server: Vec::new(),
-            hostmaster: None,
-            identity: Identity::default(),
-            namespaces: Vec::new(),
-            ttl: 5,
-            negative_ttl: 1,
-        };
-        let authority = Arc::new(Authority::new(options).expect("names that fit"));
+        let (cluster, questions) = served::workload(workload, QUERIES);
+        let (_, _, table) = served::mirrored(&cluster);
+        let authority = served::authority();
         let responder = Responder::new(Arc::clone(&authority), table.clone(), Arc::new(Metrics::new()), WIRE);
         Self { authority, table, responder, queries: questions.iter().map(packet).collect() }
     }
@@ -78,15 +53,6 @@ impl Fixture {
         let mut batches = self.queries.chunks(BATCH).cycle();
         bencher.counter(ItemsCount::new(BATCH)).bench_local(move || step(batches.next().unwrap_or_default()));
     }
-}
-
-/// A question as `dnsperf` sends it: RD, no EDNS.
-fn packet(asked: &Asked) -> Vec<u8> {
-    let qtype = if asked.qtype == "A" { 1 } else { 28 };
-    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    packet.extend_from_slice(Name::parse(&asked.name).expect("a name").as_wire());
-    packet.extend_from_slice(&[0, qtype, 0, 1]);
-    packet
 }
 
 /// Octets into a query.

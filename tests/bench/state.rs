@@ -1,6 +1,8 @@
 //! What the state costs at 150,000 Pods: the index waits for the snapshot, and for nothing else of it.
 
-use headless_dns::cluster::{Scope, Selection, Update, Watched, read_json};
+use std::time::Duration;
+
+use headless_dns::cluster::{Scope, Selection, Timing, Update, Watched, read_json};
 use headless_dns::index::Index;
 use headless_dns::state::State;
 use jiff::Timestamp;
@@ -64,7 +66,8 @@ fn read(watched: Watched, json: &str) -> Update {
 }
 
 fn state(folder: &tempfile::TempDir) -> State {
-    State::open(folder.path(), "https://10.96.0.1/", &Selection::of(vec![Scope::All])).expect("a folder")
+    let timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
+    State::open(folder.path(), "https://10.96.0.1/", &Selection::of(vec![Scope::All], timing)).expect("a folder")
 }
 
 /// How long the index waits.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headless_dns::authority::{Authority, Options};
-use headless_dns::cluster::{Scope, read_json};
+use headless_dns::cluster::{Change, Scope, Update, read_json};
 use headless_dns::index::Index;
 use headless_dns::metrics::{Metrics, Transport};
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
@@ -41,6 +41,8 @@ pub struct Server {
 pub const LIMITS: StreamLimits =
     StreamLimits { connections: 64, connections_per_client: 32, idle: Duration::from_secs(5) };
 
+pub const WIRE: WireOptions = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+
 impl Server {
     /// A server on loopback that has heard of no object yet and is not synchronised.
     pub fn start(options: Options, limits: StreamLimits) -> Self {
@@ -54,15 +56,24 @@ impl Server {
 
     /// The same on sockets of choice.
     pub fn bound(bound: Bound, options: Options, limits: StreamLimits) -> Self {
+        Self::answering(bound, options, limits, WIRE)
+    }
+
+    /// The same with wire options of choice.
+    pub fn answering(bound: Bound, options: Options, limits: StreamLimits, wire: WireOptions) -> Self {
         let (writer, reader) = table();
         let metrics = Arc::new(Metrics::new());
         let authority = Arc::new(Authority::new(options).expect("names that fit"));
-        let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
         let running = tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
-        Self { address, index: Index::default(), writer, metrics, encrypted, running, stop: stop.drop_guard() }
+        let mut index = Index::default();
+        // No Pods, as far as anybody knows.
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            index.apply(Update::Pod(Scope::All, change));
+        }
+        Self { address, index, writer, metrics, encrypted, running, stop: stop.drop_guard() }
     }
 
     /// Tells it to stop; it ends when what is due has been answered.
@@ -80,6 +91,7 @@ impl Server {
             self.index.apply(update);
         }
         self.writer.publish(self.index.take_batch());
+        self.writer.explain(self.index.take_reasons());
     }
 
     /// The answer to one query as [`ask`] gives it.
@@ -104,8 +116,7 @@ pub async fn exchange_octets(server: SocketAddr, query: &[u8], tcp: bool) -> Opt
     timeout(PATIENCE, async {
         if tcp {
             let mut stream = TcpStream::connect(server).await.ok()?;
-            let length = u16::try_from(query.len()).ok()?;
-            stream.write_all(&[&length.to_be_bytes(), query].concat()).await.ok()?;
+            stream.write_all(&framed(query)).await.ok()?;
             read_framed(&mut stream).await
         } else {
             let socket = UdpSocket::bind("127.0.0.1:0").await.ok()?;
@@ -118,6 +129,11 @@ pub async fn exchange_octets(server: SocketAddr, query: &[u8], tcp: bool) -> Opt
     })
     .await
     .expect("an answer in time")
+}
+
+/// A message as it goes over a stream, with its length before it.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    [&u16::try_from(message.len()).expect("a message").to_be_bytes(), message].concat()
 }
 
 /// The next message of a stream; none at its end.

@@ -3,6 +3,7 @@
 mod clients;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headless_dns::metrics::{Label, Transport};
@@ -15,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{LIMITS, PATIENCE, Server, options, query, read_framed};
+use crate::common::{LIMITS, PATIENCE, Server, framed, options, query, read_framed};
 use crate::peers;
 use clients::{Secret, ask_quic, bare, connect, connect_https, connect_quic, endless_post, get, post, send};
 
@@ -52,6 +53,29 @@ fn silent(limits: StreamLimits) -> (Secret, Server) {
     (secret, Server::bound(bound, options(), limits))
 }
 
+#[tokio::test]
+async fn tls_and_https_are_shared_with_another_process_where_the_address_is() {
+    let secret = Secret::new();
+    let files = CertificateFiles { certificate: secret.certificate(), key: secret.key() };
+    let certificate = Certificate::read(files).expect("a certificate");
+    let at = |addresses: &[SocketAddr]| Encrypted {
+        certificate: Arc::clone(&certificate),
+        tls: vec![addresses[0]],
+        https: vec![addresses[1]],
+        https_path: "/dns-query".to_owned(),
+        quic: vec![],
+    };
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut first = server::bind_shared(&[any], 2).expect("a free port");
+    first.bind_encrypted(&at(&[any, any])).expect("free ports");
+    let encrypted: Vec<_> = first.encrypted_addresses().iter().map(|(_, address)| *address).collect();
+    let mut second = server::bind_shared(first.addresses(), 2).expect("a shared address");
+    second.bind_encrypted(&at(&encrypted)).expect("shared addresses");
+    let mut alone = server::bind(&[any], 1).expect("a free port");
+    let error = alone.bind_encrypted(&at(&encrypted)).expect_err("not shared by this one").to_string();
+    assert!(error.contains(&encrypted[0].to_string()) && error.contains("--tls-listen"), "{error}");
+}
+
 /// A server with all transports and the records of [`MANIFESTS`].
 fn started(limits: StreamLimits) -> (Secret, Server) {
     let (secret, mut server) = silent(limits);
@@ -69,10 +93,6 @@ fn question() -> Message {
     let mut question = query(NAME, RecordType::A);
     question.metadata.id = 0;
     question
-}
-
-fn framed(octets: &[u8]) -> Vec<u8> {
-    [&u16::try_from(octets.len()).expect("a message").to_be_bytes(), octets].concat()
 }
 
 /// What each encrypted transport answers to these octets, HTTPS by POST and by GET.

@@ -6,8 +6,8 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
 
+use crate::answering::big;
 use crate::common::{LIMITS, Server, exchange, exchange_octets, extended_errors, options, query};
-use crate::wire::big;
 
 const SERVICES: &str = "
 kind: Service
@@ -73,8 +73,8 @@ async fn a_name_that_does_not_exist_is_denied_with_the_reason() {
         ("redis.cache.svc.cluster.local.", "no Service in namespace cache"),
         ("web.svc.cluster.local.", "namespace web is not watched by this server"),
         ("a.b.web.svc.cluster.local.", "namespace web is not watched by this server"),
-        ("idle.db.svc.cluster.local.", "Service db/idle has no ready endpoint"),
-        ("idle-0.idle.db.svc.cluster.local.", "Service db/idle has no ready endpoint"),
+        ("idle.db.svc.cluster.local.", "Service db/idle has neither a selector nor an EndpointSlice"),
+        ("idle-0.idle.db.svc.cluster.local.", "Service db/idle has neither a selector nor an EndpointSlice"),
         ("pg-7.pg.db.svc.cluster.local.", "Service db/pg has no ready endpoint pg-7"),
         ("_x._tcp.pg.db.svc.cluster.local.", "Service db/pg has no port _x._tcp"),
         ("_udp.pg.db.svc.cluster.local.", "Service db/pg has no port _udp"),

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use headless_dns::metrics::{Exporter, Format};
 use tempfile::TempDir;
 
+use crate::answering::big;
 use crate::common::{LIMITS, Server, options};
 use crate::peers::{Running, command, dig, dig_short, dig_status, missing, until};
-use crate::wire::big;
 
 /// A Service in both families, and an endpoint more to come.
 const SERVICE: &str = "

@@ -1,19 +1,29 @@
 //! The program from outside. One binary for all, because linking is what takes time.
 
+mod answering;
 mod cases;
 #[cfg(feature = "sandbox")]
 mod cluster;
 mod common;
+mod connections;
 #[cfg(feature = "sandbox")]
 mod deploy;
+mod differential;
+#[cfg(feature = "sandbox")]
+mod drain;
 mod encrypted;
 mod errors;
+mod explain;
 mod fixture;
 mod forwarders;
+mod generated;
 mod histories;
+mod large;
 mod layering;
 #[cfg(feature = "sandbox")]
 mod lists;
+#[cfg(feature = "sandbox")]
+mod load;
 mod malformed;
 #[cfg(feature = "sandbox")]
 mod memory;
@@ -27,6 +37,7 @@ mod pods;
 #[cfg(feature = "sandbox")]
 mod program;
 mod readers;
+mod reasons;
 mod rebuild;
 #[cfg(feature = "sandbox")]
 mod startup;

@@ -56,14 +56,14 @@ const TYPES: [RecordType; 7] = [
 pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         ((self.next() >> 33) as usize) % end
     }
 
@@ -73,7 +73,7 @@ impl Random {
         if self.below(2) == 0 { EDGES[self.below(EDGES.len())] } else { self.next() as u8 }
     }
 
-    fn octets(&mut self, most: usize) -> Vec<u8> {
+    pub fn octets(&mut self, most: usize) -> Vec<u8> {
         (0..self.below(most + 1)).map(|_| self.octet()).collect()
     }
 

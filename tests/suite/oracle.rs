@@ -2,7 +2,8 @@
 //! server's own code is used here, so that both can be held against each other. Shared with the fuzz targets.
 
 /// The zones of the server that is judged, in wire form.
-const ZONES: [&[u8]; 3] = [b"\x07cluster\x05local\x00", b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
+const ZONES: [&[u8]; 4] =
+    [b"\x07cluster\x05local\x00", b"\x03k8s\x07example\x00", b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
 /// Its EDNS payload size.
 pub const EDNS_UDP_SIZE: u16 = 1232;
 

@@ -9,6 +9,13 @@ use crate::peers::{Line, PATIENCE, Ran, Running, bounded, command, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headless-dns");
 
+/// What it says when it answers.
+pub const ANSWERING: &str = "answering over UDP and TCP";
+/// Serving with admin pages on a free port of loopback, and a log that can be read.
+const SERVE: [&str; 5] = ["serve", "--admin", "127.0.0.1:0", "--log-format", "json"];
+/// A free port of loopback.
+const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
 /// Runs the program to its end.
 pub fn run_program(arguments: &[&str]) -> Ran {
     run(bounded(PROGRAM).args(arguments))
@@ -29,10 +36,31 @@ pub struct Program {
 impl Program {
     /// Starts it with further arguments, and waits until it answers on its addresses.
     pub fn serve(arguments: &[&str]) -> Self {
-        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"];
-        let running = start_program(&[&fixed, arguments].concat());
-        let (dns, admin) = running.until("the addresses", |lines| {
-            let line = entries(lines).into_iter().find(|entry| entry["listen"].is_string())?;
+        Self::serve_on("127.0.0.1:0", arguments)
+    }
+
+    /// The same on an address of choice.
+    pub fn serve_on(listen: &str, arguments: &[&str]) -> Self {
+        Self::until_told(ANSWERING, listen, arguments)
+    }
+
+    /// The same, but waits until it tells of its addresses in another way.
+    pub fn until_told(told: &str, listen: &str, arguments: &[&str]) -> Self {
+        let command = &mut command(PROGRAM);
+        Self::telling(told, Running::start(command.args(SERVE).args(["--listen", listen]).args(arguments)))
+    }
+
+    /// The same as a process that may have so many files open until it asks for more.
+    pub fn serve_with_files(files: usize, arguments: &[&str]) -> Self {
+        let limited = format!("ulimit -Sn {files} && exec \"$0\" \"$@\"");
+        let command = &mut command("sh");
+        let command = command.args(["-c", &limited, PROGRAM]).args(SERVE).args(ANY);
+        Self::telling(ANSWERING, Running::start(command.args(arguments)))
+    }
+
+    fn telling(told: &str, running: Running) -> Self {
+        let (dns, admin) = running.until(told, |lines| {
+            let line = entries(lines).into_iter().find(|entry| message(entry) == told)?;
             let admin = line["admin"].as_str()?.trim_start_matches("http://").trim_end_matches('/');
             Some((line["listen"].as_str()?.parse().ok()?, admin.parse().ok()?))
         });

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::peers::{Ran, dig, dig_short, missing, until};
-use crate::program::{Program, message, run_program, start_program};
+use crate::program::{ANSWERING, Program, message, run_program, start_program};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sandbox/redis.yaml");
 const POD: &str = "redis-0.redis.default.svc.cluster.local";
@@ -162,8 +162,13 @@ async fn sandbox() -> Sandbox {
     sandbox
 }
 
+/// What it warns of, but for the size of a buffer, which is the machine's affair.
 fn warnings(program: &Program) -> Vec<Value> {
-    program.log().into_iter().filter(|entry| entry["level"] == "WARN" || entry["level"] == "ERROR").collect()
+    program.log().into_iter().filter(is_warning).collect()
+}
+
+fn is_warning(entry: &Value) -> bool {
+    (entry["level"] == "WARN" || entry["level"] == "ERROR") && entry["receive_buffer"].is_null()
 }
 
 /// How often the watch of a resource has failed for a reason.
@@ -191,7 +196,7 @@ async fn a_server_that_cannot_be_reached_is_waited_for_with_one_warning() {
     until("the end of the API", || TcpStream::connect(sandbox.address()).is_err().then_some(()));
 
     let program = Program::serve(&["--kubeconfig", &folder.kubeconfig(&sandbox.address().to_string())]);
-    let warning = program.until_logged("a warning", |entry| entry["level"] == "WARN");
+    let warning = program.until_logged("a warning", is_warning);
     let url = format!("http://{}/", sandbox.address());
     assert!(message(&warning).starts_with(&format!("no answer from the API server at {url}: ")), "{warning}");
     assert!(message(&warning).contains("check that it runs, and the address and certificate in the kubeconfig"));
@@ -223,7 +228,7 @@ async fn a_resource_that_is_forbidden_is_named_once_with_what_to_grant_and_serve
         let fault = Fault::Answer { on: Scope::kind(kind), code: 403, retry_after: None, times: None };
         let forbidden = sandbox.faults().inject(fault).expect("a fault");
         let program = Program::serve(&["--kubeconfig", &folder.kubeconfig(&sandbox.address().to_string())]);
-        let warning = program.until_logged("a warning", |entry| entry["level"] == "WARN");
+        let warning = program.until_logged("a warning", is_warning);
         assert_eq!(
             message(&warning),
             format!(
@@ -266,13 +271,15 @@ fn sigterm_ends_it_with_code_0_after_a_drain_in_which_it_is_not_ready_and_answer
 fn a_signal_ends_it_with_code_0_whether_or_not_the_cluster_answers() {
     let folder = Folder::new();
     let unreachable = folder.kubeconfig("127.0.0.1:9");
-    for cluster in [["--sandbox", MANIFEST], ["--kubeconfig", &unreachable]] {
-        for (signal, drain) in [("TERM", "0"), ("INT", "300")] {
-            let program = Program::serve(&[&cluster[..], &["--drain-timeout", drain]].concat());
-            program.signal(signal);
-            let (code, log) = program.end();
-            assert_eq!(code, Some(0), "{signal}: {log}");
-        }
+    let (played, unreachable) = (["--sandbox", MANIFEST], ["--kubeconfig", &unreachable]);
+    // Without the cluster nobody relies on its answers, and there is nothing to drain.
+    for (cluster, signal, drain) in
+        [(played, "TERM", "0"), (played, "INT", "300"), (unreachable, "TERM", "300"), (unreachable, "INT", "300")]
+    {
+        let program = Program::serve(&[&cluster[..], &["--drain-timeout", drain]].concat());
+        program.signal(signal);
+        let (code, log) = program.end();
+        assert_eq!(code, Some(0), "{signal}: {log}");
     }
     let sandbox = start_program(&["sandbox", MANIFEST]);
     sandbox.until("the kubeconfig", |lines| {
@@ -284,10 +291,27 @@ fn a_signal_ends_it_with_code_0_whether_or_not_the_cluster_answers() {
 }
 
 #[test]
+fn how_much_can_wait_to_be_received_is_told_and_warned_of_where_the_kernel_gives_too_little() {
+    const WANTED: u64 = 8 * 1024 * 1024;
+    let program = Program::serve(&["--sandbox", MANIFEST]);
+    program.until_synchronised();
+    let told = program.until_logged("the addresses", |entry| message(entry) == ANSWERING);
+    let got = told["receive_buffer"].as_u64().expect("a number");
+    assert!((1..=WANTED).contains(&got), "{told}");
+    let is_warning = |entry: &Value| message(entry).contains("net.core.rmem_max to 8388608");
+    if got < WANTED {
+        let warning = program.until_logged("a warning", is_warning);
+        assert_eq!((&warning["address"], &warning["receive_buffer"]), (&told["listen"], &told["receive_buffer"]));
+    } else {
+        assert!(!program.log().iter().any(is_warning));
+    }
+}
+
+#[test]
 fn help_and_version_are_printed_and_an_unknown_flag_is_refused() {
     let help = run_program(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    for command in ["serve", "sandbox", "check-config", "export", "completions"] {
+    for command in ["serve", "sandbox", "check-config", "export", "explain", "completions"] {
         assert!(help.stdout.contains(&format!("\n  {command}")), "{}", help.stdout);
         let own = run_program(&[command, "--help"]);
         assert_eq!(own.code, Some(0));

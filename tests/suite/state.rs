@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use headless_dns::cluster::{Change, Scope, Selection, Update, Watched, read_json};
+use headless_dns::cluster::{Change, PodSelection, Scope, Selection, Timing, Update, Watched, read_json};
 use headless_dns::index::{Index, Snapshot};
 use headless_dns::state::{Refusal, State};
 use headless_dns::table::{TableReader, TableWriter, table};
@@ -22,6 +22,8 @@ use crate::fixture::objects;
 use crate::histories::{Step, Watches, addresses, step};
 use crate::rebuild::compare;
 
+/// Of no matter here.
+const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 const URL: &str = "https://10.96.0.1/";
 const HISTORIES: u32 = 300;
 const STEPS: usize = 30;
@@ -77,7 +79,7 @@ status:
 "#;
 
 fn selection() -> Selection {
-    Selection::of(vec![Scope::All])
+    Selection::of(vec![Scope::All], TIMING)
 }
 
 fn state(folder: &Path) -> State {
@@ -150,7 +152,7 @@ fn what_was_saved_last_is_loaded_with_its_time_and_is_for_nobody_else() {
 
 fn play(watches: Watches, before: &[Step], is_deaf: bool, after: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a folder");
-    let state = State::open(folder.path(), URL, &Selection::of(watches.scopes())).expect("a folder");
+    let state = State::open(folder.path(), URL, &Selection::of(watches.scopes(), TIMING)).expect("a folder");
     let (mut writer, reader) = table();
     let mut index = Index::default();
     before.iter().flat_map(|step| watches.updates(step)).for_each(|update| index.apply(update));
@@ -261,12 +263,12 @@ fn a_file_of_another_cluster_or_of_other_objects_is_refused() {
         "it is of Services and Pods of StatefulSets of all namespaces at https://10.96.0.1/, and served are Services and \
          Pods of StatefulSets of all namespaces at https://10.0.0.1/"
     );
-    let namespaces = Selection::of(Scope::of(&["web".to_owned(), "db".to_owned()]));
+    let namespaces = Selection::of(Scope::of(&["web".to_owned(), "db".to_owned()]), TIMING);
     let said = foreign(URL, &namespaces);
     assert!(said.ends_with("of namespace db, namespace web at https://10.96.0.1/"), "{said}");
     let said = foreign(URL, &Selection { headless_only: true, ..selection() });
     assert!(said.contains("served are headless Services"), "{said}");
-    let said = foreign(URL, &Selection { pods: headless_dns::cluster::PodSelection::Off, ..selection() });
+    let said = foreign(URL, &Selection { pods: PodSelection::Off, ..selection() });
     assert!(said.contains("served are Services and no Pods"), "{said}");
 }
 

@@ -1,54 +1,21 @@
-//! The rules of the wire: EDNS, sizes, truncation, rotation, streams, and what is no query at all.
+//! The rules of the wire: EDNS, rotation, streams, and what is no query at all. `large.rs` has those about sizes.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::answering::big;
 use crate::common::{
-    LIMITS, PATIENCE, Server, exchange, exchange_octets, extended_errors, options, query, read_framed,
+    LIMITS, PATIENCE, Server, exchange, exchange_octets, extended_errors, framed, options, query, read_framed,
 };
+use crate::large::{BARE, PORT, server_with, with_payload};
 use headless_dns::server::StreamLimits;
-use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
+use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-
-/// A headless Service `db/big` with endpoints `big-0`, `big-1` … on three ports.
-pub fn big(endpoints: usize) -> String {
-    let mut manifests = "kind: Service\nmetadata: {namespace: db, name: big}\nspec: {clusterIP: None}\n".to_owned();
-    for slice in 0..endpoints.div_ceil(100) {
-        manifests += &format!(
-            "---\nkind: EndpointSlice\nmetadata: {{namespace: db, name: big-{slice}, labels: {{kubernetes.io/service-name: big}}}}\n\
-             addressType: IPv4\nports: [{{name: peer, port: 7000}}]\nendpoints:\n"
-        );
-        for i in slice * 100..endpoints.min(slice * 100 + 100) {
-            let (high, low) = (i / 250, i % 250 + 1);
-            manifests += &format!("- {{addresses: [10.2.{high}.{low}], hostname: big-{i}}}\n");
-        }
-    }
-    manifests
-}
-
-async fn server_with(endpoints: usize) -> Server {
-    let mut server = Server::start(options(), LIMITS);
-    server.apply(&big(endpoints));
-    server.writer.set_synchronised();
-    server
-}
-
-const BARE: &str = "big.db.svc.cluster.local.";
-const PORT: &str = "_peer._tcp.big.db.svc.cluster.local.";
-
-fn with_payload(mut query: Message, size: Option<u16>) -> Message {
-    query.edns = size.map(|size| {
-        let mut edns = Edns::new();
-        edns.set_max_payload(size);
-        edns
-    });
-    query
-}
 
 /// W1.
 #[tokio::test]
@@ -94,57 +61,6 @@ async fn two_opt_records_are_a_format_error() {
     octets[11] = 2;
     let answer = exchange_octets(server.address, &octets, false).await.unwrap();
     assert_eq!(answer[3] & 0x0f, 1, "FORMERR");
-}
-
-/// W2.
-#[tokio::test]
-async fn an_answer_that_does_not_fit_is_whole_records_up_to_the_limit_and_tc() {
-    let server = server_with(300).await;
-    for (asked, limit) in
-        [(None, 512), (Some(100), 512), (Some(512), 512), (Some(1000), 1000), (Some(1232), 1232), (Some(4096), 1232)]
-    {
-        for (name, record_type) in [(BARE, RecordType::A), (PORT, RecordType::SRV)] {
-            let octets = with_payload(query(name, record_type), asked).to_vec().unwrap();
-            let answer = exchange_octets(server.address, &octets, false).await.unwrap();
-            assert!(answer.len() <= limit, "{} octets for {asked:?}", answer.len());
-            let message = Message::from_vec(&answer).expect("whole records");
-            assert!(message.metadata.truncation, "{name} {asked:?}");
-            assert!(message.additionals.is_empty(), "additional records go before TC is set");
-            let record = if record_type == RecordType::A { 16 } else { 12 + 6 + 64 };
-            assert!(answer.len() + record > limit, "one more would have fitted: {} of {limit}", answer.len());
-            assert!(message.answers.iter().all(|answer| answer.record_type() == record_type));
-        }
-    }
-}
-
-/// W2, S12.
-#[tokio::test]
-async fn additional_records_are_left_out_without_tc_where_only_the_answer_fits() {
-    let server = server_with(18).await;
-    let answer = exchange(server.address, &query(PORT, RecordType::SRV), false).await.unwrap();
-    assert_eq!(answer.answers.len(), 18);
-    assert!(!answer.metadata.truncation);
-    assert!((1..18).contains(&answer.additionals.len()), "as many as fit: {}", answer.additionals.len());
-    let whole = exchange(server.address, &query(PORT, RecordType::SRV), true).await.unwrap();
-    assert_eq!((whole.answers.len(), whole.additionals.len()), (18, 18));
-}
-
-/// W2.
-#[tokio::test]
-async fn over_tcp_an_answer_has_up_to_65535_octets_and_tc_beyond() {
-    let server = server_with(300).await;
-    for record_type in [RecordType::A, RecordType::SRV] {
-        let answer =
-            exchange(server.address, &query(if record_type == RecordType::A { BARE } else { PORT }, record_type), true)
-                .await;
-        let answer = answer.unwrap();
-        assert_eq!((answer.answers.len(), answer.metadata.truncation), (300, false));
-    }
-    let server = server_with(5000).await;
-    let octets = exchange_octets(server.address, &query(BARE, RecordType::A).to_vec().unwrap(), true).await.unwrap();
-    let answer = Message::from_vec(&octets).unwrap();
-    assert!(answer.metadata.truncation);
-    assert!(octets.len() + 16 > 65_535 && answer.answers.len() > 4000, "{} records", answer.answers.len());
 }
 
 /// D6.
@@ -241,11 +157,6 @@ async fn before_the_first_synchronisation_the_answer_is_servfail_and_says_why() 
     assert_eq!(server.ask(BARE, RecordType::A).await.answers.len(), 1);
 }
 
-fn framed(message: &Message) -> Vec<u8> {
-    let octets = message.to_vec().unwrap();
-    [&u16::try_from(octets.len()).unwrap().to_be_bytes(), &*octets].concat()
-}
-
 /// W5.
 #[tokio::test]
 async fn many_queries_on_one_connection_are_all_answered_in_whatever_pieces_they_come() {
@@ -255,7 +166,7 @@ async fn many_queries_on_one_connection_are_all_answered_in_whatever_pieces_they
     for id in 0..500 {
         let mut asked = query(BARE, RecordType::A);
         asked.metadata.id = id;
-        octets.extend(framed(&asked));
+        octets.extend(framed(&asked.to_vec().unwrap()));
     }
     let (mut read, mut write) = stream.split();
     let send = async {
@@ -308,7 +219,7 @@ async fn idle_and_dribbling_connections_are_closed_and_make_room() {
     // Both have been accepted when the third is turned away.
     let mut third = TcpStream::connect(server.address).await.unwrap();
     assert!(is_closed(&mut third).await, "a client has two connections");
-    let query = framed(&query(BARE, RecordType::A));
+    let query = framed(&query(BARE, RecordType::A).to_vec().unwrap());
     for octet in &query {
         // An octet now and then does not keep a connection: the whole query has to come in time.
         if dribbling.write_all(&[*octet]).await.is_err() {
@@ -323,25 +234,6 @@ async fn idle_and_dribbling_connections_are_closed_and_make_room() {
     let mut next = TcpStream::connect(server.address).await.unwrap();
     next.write_all(&query).await.unwrap();
     assert!(timeout(PATIENCE, read_framed(&mut next)).await.expect("an answer").is_some());
-}
-
-/// W5.
-#[tokio::test]
-async fn a_client_that_does_not_read_its_answers_is_cut() {
-    let limits = StreamLimits { idle: Duration::from_millis(300), ..LIMITS };
-    let mut server = Server::start(options(), limits);
-    server.writer.set_synchronised();
-    server.apply(&big(4000));
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let query = framed(&query(BARE, RecordType::A));
-    // 64 kB for each query: the sockets' buffers are full long before the last.
-    let outcome = timeout(PATIENCE, async {
-        for _ in 0..100_000 {
-            stream.write_all(&query).await?;
-        }
-        Ok::<_, std::io::Error>(())
-    });
-    assert!(outcome.await.expect("cut in time").is_err(), "the server went on answering");
 }
 
 #[tokio::test]

@@ -1,0 +1,123 @@
+//! When the addresses are bound: before anything else, so that the start fails where one cannot be had; or, where they are
+//! shared with another process, when there is something to answer, because the kernel sends clients here from then on.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use anyhow::ensure;
+
+use crate::config::Config;
+use crate::metrics::Label;
+use crate::readiness::Readiness;
+use crate::server::{self, BindError, Certificate, CertificateError, CertificateFiles, Encrypted};
+use crate::table::TableReader;
+
+/// What is to be listened on.
+pub(super) enum Listening {
+    /// It is, and nobody else may.
+    Bound(server::Bound),
+    /// It is to be, beside whoever else does.
+    Shared(Addresses),
+}
+
+/// The addresses of a configuration, and the certificate for them.
+pub(super) struct Addresses {
+    listen: Vec<SocketAddr>,
+    udp_workers: usize,
+    encrypted: Option<Encrypted>,
+    is_shared: bool,
+}
+
+impl Listening {
+    /// Reads the certificate, and binds what is not shared.
+    ///
+    /// # Errors
+    /// The certificate, or an address, cannot be had.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let addresses = Addresses {
+            listen: config.listen.clone(),
+            udp_workers: udp_workers(config),
+            encrypted: encrypted(config)?,
+            is_shared: config.share_address,
+        };
+        Ok(if addresses.is_shared { Self::Shared(addresses) } else { Self::Bound(addresses.bind()?) })
+    }
+
+    /// The sockets, as soon as they are to be there; readiness is held back, from now on, until then. `admin` is where the
+    /// pages are that tell of it.
+    pub fn sockets(
+        self,
+        admin: Option<SocketAddr>,
+        readiness: &Readiness,
+        table: TableReader,
+    ) -> impl Future<Output = anyhow::Result<server::Bound>> + use<> {
+        let latch = readiness.block("listening");
+        let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
+        async move {
+            let bound = match self {
+                Self::Bound(bound) => bound,
+                Self::Shared(addresses) => {
+                    let listen = spaced(&addresses.listen);
+                    tracing::info!(listen, admin, "waiting for the cluster before the address is shared");
+                    latch.is_last().await;
+                    // Latches fall when their task does, too.
+                    ensure!(table.pin().is_synchronised(), "the watch of the cluster failed");
+                    addresses.bind()?
+                }
+            };
+            drop(latch);
+            announce(&bound, &admin);
+            Ok(bound)
+        }
+    }
+}
+
+impl Addresses {
+    fn bind(&self) -> Result<server::Bound, BindError> {
+        let bind = if self.is_shared { server::bind_shared } else { server::bind };
+        let mut bound = bind(&self.listen, self.udp_workers)?;
+        if let Some(encrypted) = &self.encrypted {
+            bound.bind_encrypted(encrypted)?;
+        }
+        Ok(bound)
+    }
+}
+
+/// Tells where to ask.
+fn announce(bound: &server::Bound, admin: &str) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = spaced(bound.addresses()),
+        receive_buffer = bound.receive_buffer(),
+        admin,
+        "answering over UDP and TCP"
+    );
+    for (transport, address) in bound.encrypted_addresses() {
+        tracing::info!(%address, "answering over {}", transport.as_str().to_ascii_uppercase());
+    }
+}
+
+fn spaced(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// One UDP worker for each core unless it is said otherwise.
+fn udp_workers(config: &Config) -> usize {
+    match config.udp_workers {
+        0 => available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    }
+}
+
+/// What is served encrypted, if anything is; the certificate is read.
+fn encrypted(config: &Config) -> Result<Option<Encrypted>, CertificateError> {
+    // The configuration has both files where one of the lists is not empty.
+    let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else { return Ok(None) };
+    let (tls, https, quic) = (config.tls_listen.clone(), config.https_listen.clone(), config.quic_listen.clone());
+    if tls.is_empty() && https.is_empty() && quic.is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::read(CertificateFiles { certificate, key })?;
+    Ok(Some(Encrypted { certificate, tls, https, https_path: config.https_path.clone(), quic }))
+}

@@ -1,0 +1,123 @@
+//! Why names are absent: what keeps the Pods and endpoints of one Service from having theirs. Pure.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::Index;
+use crate::cluster::{Endpoint, Pod, Service, ServiceSpec};
+use crate::name::Label;
+use crate::reasons::{HostReason, Reasons, ServiceReason, Why, Workload};
+use crate::records::{ByLabel, ServiceKey};
+
+impl Index {
+    /// What is known of why names of a Service are absent; none if nothing is.
+    pub(super) fn reasons_of(&self, key: &ServiceKey) -> Option<Reasons> {
+        let naming: Vec<&Pod> = self.pods.members.naming(key).filter_map(|pod| self.pods.store.get(pod)).collect();
+        let reasons = match self.service(key) {
+            Some(service) => self.reasons_beside(service, &naming),
+            None => {
+                let service = naming.first().map(|pod| ServiceReason::Wanted(workload(pod)));
+                Reasons { key: key.clone(), service, hosts: ByLabel::default() }
+            }
+        };
+        (!reasons.is_empty()).then_some(reasons)
+    }
+
+    /// Those of a Service that there is.
+    fn reasons_beside(&self, service: &Service, naming: &[&Pod]) -> Reasons {
+        let is_published =
+            |is_named: bool| service.publish_not_ready || (is_named && self.has_not_ready_ordinals(service));
+        let mut seen = Seen::default();
+        for pod in self.selected(service) {
+            let why = why_absent(service, pod).filter(|why| {
+                let waits = matches!(why, Why::NotReady(_) | Why::Terminating);
+                !(waits && is_published(pod.hostname.is_some()))
+            });
+            seen.add(
+                pod.hostname.as_ref(),
+                why.map(|why| HostReason { pod: Some(pod.object.name.as_ref().into()), why }),
+            );
+        }
+        for Endpoint { hostname, ready, .. } in self.endpoints(service) {
+            let is_absent = !ready && !is_published(hostname.is_some());
+            seen.add(hostname.as_ref(), is_absent.then_some(HostReason { pod: None, why: Why::NotReady(None) }));
+        }
+        let endpoints = seen.endpoints;
+        if self.asks_pods(service) {
+            for pod in naming.iter().filter(|pod| !pod.is_selected_by(&service.selector)) {
+                let reason = HostReason { pod: Some(pod.object.name.as_ref().into()), why: Why::NotSelected };
+                seen.add(pod.hostname.as_ref(), Some(reason));
+            }
+        }
+        let why = match &service.spec {
+            ServiceSpec::ExternalName(_) => None,
+            ServiceSpec::ClusterIp(addresses) => addresses.is_empty().then_some(ServiceReason::NoClusterIp),
+            ServiceSpec::Headless if seen.is_anything_there => None,
+            ServiceSpec::Headless if endpoints > 0 => Some(ServiceReason::NoneReady(endpoints)),
+            ServiceSpec::Headless if service.selector.is_empty() => Some(ServiceReason::NoEndpoints),
+            ServiceSpec::Headless => {
+                let labels: Vec<_> = service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                Some(ServiceReason::SelectsNothing(labels.join(",").into()))
+            }
+        };
+        Reasons { key: service.key.clone(), service: why, hosts: seen.absent() }
+    }
+}
+
+/// Endpoints that have been looked at.
+#[derive(Default)]
+struct Seen<'a> {
+    endpoints: usize,
+    is_anything_there: bool,
+    there: HashSet<&'a Label>,
+    absent: Vec<(&'a Label, HostReason)>,
+}
+
+impl<'a> Seen<'a> {
+    fn add(&mut self, hostname: Option<&'a Label>, reason: Option<HostReason>) {
+        self.endpoints += 1;
+        match (hostname, reason) {
+            (Some(hostname), Some(reason)) => self.absent.push((hostname, reason)),
+            (None, Some(_)) => {}
+            (hostname, None) => {
+                self.is_anything_there = true;
+                self.there.extend(hostname);
+            }
+        }
+    }
+
+    /// Why those hostnames are absent that no other endpoint has, in their order. Of several reasons the first counts.
+    fn absent(mut self) -> ByLabel<Label, HostReason> {
+        self.absent.retain(|(label, _)| !self.there.contains(label));
+        self.absent.sort_by_key(|(label, _)| *label);
+        self.absent.dedup_by(|later, first| later.0 == first.0);
+        self.absent.into_iter().map(|(label, reason)| (label.clone(), reason)).collect()
+    }
+}
+
+/// Why a selected Pod has no name below the Service; what would come first if several things were wrong.
+fn why_absent(service: &Service, pod: &Pod) -> Option<Why> {
+    let subdomain = pod.template.subdomain.as_deref();
+    if pod.is_finished {
+        Some(Why::Finished)
+    } else if pod.hostname.is_some() && subdomain != Some(&*service.object.name) {
+        Some(Why::Subdomain(subdomain.map(Into::into)))
+    } else if !pod.has_address() {
+        Some(Why::NoAddress)
+    } else if pod.is_terminating {
+        Some(Why::Terminating)
+    } else if !pod.is_ready {
+        let since = pod.ready_changed.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        Some(Why::NotReady(since))
+    } else {
+        None
+    }
+}
+
+fn workload(pod: &Pod) -> Workload {
+    match &pod.template.owner {
+        Some((kind, name)) => Workload::Controller(kind.clone(), name.clone()),
+        None => Workload::Pod(pod.object.name.as_ref().into()),
+    }
+}

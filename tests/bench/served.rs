@@ -1,0 +1,65 @@
+//! A cluster in the record table and what answers from it, for benchmarks inside the process.
+
+use std::sync::Arc;
+
+use headless_dns::authority::{Authority, Identity, Options};
+use headless_dns::cluster::{Scope, Update, Watched, read_json};
+use headless_dns::index::Index;
+use headless_dns::name::Name;
+use headless_dns::table::{TableReader, TableWriter, table};
+use headless_dns::wire::{DEFAULT_EDNS_UDP, WireOptions};
+use serde_json::Value;
+
+use crate::workload::{Asked, Cluster, ZONE};
+
+pub const WIRE: WireOptions = WireOptions { edns_udp_size: DEFAULT_EDNS_UDP, tcp_keepalive: 50 };
+
+/// A cluster and questions about it by their name: `mix` and `ordinal` about Services of all sizes, `endpoints-1000` about
+/// one of that size.
+pub fn workload(name: &str, questions: usize) -> (Cluster, Vec<Asked>) {
+    let cluster = match name.strip_prefix("endpoints-") {
+        Some(size) => Cluster::of_sizes(&[size.parse().expect("a number")]),
+        None => Cluster::of_services(200, 100),
+    };
+    let questions = if name == "mix" { cluster.mix(questions) } else { cluster.ordinals(questions) };
+    (cluster, questions)
+}
+
+/// The index and the table of a cluster, synchronised.
+pub fn mirrored(cluster: &Cluster) -> (Index, TableWriter, TableReader) {
+    let (mut writer, reader) = table();
+    let mut index = Index::default();
+    cluster.objects().iter().for_each(|object| index.apply(update(object)));
+    writer.publish(index.take_batch());
+    writer.set_synchronised();
+    (index, writer, reader)
+}
+
+/// What the watch makes of an object.
+pub fn update(object: &Value) -> Update {
+    let watched = if object["kind"] == "Service" { Watched::Services } else { Watched::EndpointSlices };
+    read_json(watched, Scope::All, object.to_string().as_bytes()).expect("an object").0
+}
+
+pub fn authority() -> Arc<Authority> {
+    let options = Options {
+        zones: vec![Name::parse(ZONE).expect("a name")],
+        reverse_zones: Vec::new(),
+        name_server: Vec::new(),
+        hostmaster: None,
+        identity: Identity::default(),
+        namespaces: Vec::new(),
+        ttl: 5,
+        negative_ttl: 1,
+    };
+    Arc::new(Authority::new(options).expect("names that fit"))
+}
+
+/// A question as `dnsperf` sends it: RD, no EDNS.
+pub fn packet(asked: &Asked) -> Vec<u8> {
+    let qtype = if asked.qtype == "A" { 1 } else { 28 };
+    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    packet.extend_from_slice(Name::parse(&asked.name).expect("a name").as_wire());
+    packet.extend_from_slice(&[0, qtype, 0, 1]);
+    packet
+}

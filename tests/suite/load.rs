@@ -1,0 +1,196 @@
+//! The program under more than it can serve: queries without end, and connections that only stand there. And that nothing
+//! of the system's stands in the way of what it can.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hickory_proto::rr::RecordType;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::common::{PATIENCE, query};
+use crate::connections::{VALID, client, connect, is_answered, metric, until_closed};
+use crate::memory::{NOISE, program, resident};
+use crate::peers::until;
+use crate::program::Program;
+
+const NAME: &str = "pg-0.pg.db.svc.cluster.local.";
+/// How long a flood is looked at before the next look.
+const SLICE: Duration = Duration::from_millis(200);
+const SLICES: usize = 10;
+/// Of what is answered to a client that waits for its answers: while it is flooded, the server shares the machine with
+/// those that flood it.
+const LEAST_SHARE: f64 = 0.2;
+/// Sockets that flood, each with a receive buffer of its own for the answers.
+const SOCKETS: usize = 8;
+/// Queries in flight of a client that waits.
+const WINDOW: usize = 64;
+
+fn socket(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.connect(server).expect("a server");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    socket
+}
+
+fn datagram() -> Vec<u8> {
+    query(NAME, RecordType::A).to_vec().expect("a query")
+}
+
+/// Answers in `time` to a client that keeps [`WINDOW`] queries in flight.
+fn answered_at_ease(server: SocketAddr, time: Duration) -> usize {
+    let (socket, query, mut answer) = (socket(server), datagram(), [0; 512]);
+    let began = Instant::now();
+    let mut answered = 0;
+    for _ in 0..WINDOW {
+        socket.send(&query).expect("sent");
+    }
+    while began.elapsed() < time {
+        socket.recv(&mut answer).expect("an answer");
+        answered += 1;
+        socket.send(&query).expect("sent");
+    }
+    answered
+}
+
+/// A column of the kernel's table of sockets (proc_net_udp(5)), of the server's.
+fn of_socket<T>(server: SocketAddr, column: usize, read: impl Fn(&str) -> Option<T>) -> T {
+    let table = std::fs::read_to_string("/proc/net/udp").expect("the kernel's table");
+    let port = format!(":{:04X}", server.port());
+    let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let socket = sockets.find(|fields| fields.get(1).is_some_and(|local| local.ends_with(&port)));
+    socket.and_then(|fields| read(fields.get(column)?)).expect("the server's socket")
+}
+
+/// Datagrams that the kernel dropped because the server's socket was full.
+fn dropped(server: SocketAddr) -> usize {
+    of_socket(server, 12, |drops| drops.parse().ok())
+}
+
+/// Whether datagrams wait for the server.
+fn is_behind(server: SocketAddr) -> bool {
+    of_socket(server, 4, |queues| usize::from_str_radix(queues.split_once(':')?.1, 16).ok()) > 0
+}
+
+/// Floods the server from several sockets; gives the answers in each slice of time and the program's memory after it.
+fn flood(program: &Program) -> Vec<(usize, usize)> {
+    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let sockets: Vec<_> = (0..SOCKETS).map(|_| socket(program.dns)).collect();
+    // So that each looks now and then whether it is to stop.
+    sockets.iter().for_each(|socket| socket.set_read_timeout(Some(SLICE)).expect("a time-out"));
+    let query = datagram();
+    thread::scope(|scope| {
+        for socket in &sockets {
+            scope.spawn(|| {
+                let mut answer = [0; 512];
+                while !stop.load(Ordering::Relaxed) {
+                    answered.fetch_add(usize::from(socket.recv(&mut answer).is_ok()), Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // A full buffer on this side is no matter.
+                sockets.iter().for_each(|socket| drop(socket.send(&query)));
+            }
+        });
+        let look = |_| {
+            let before = answered.load(Ordering::Relaxed);
+            thread::park_timeout(SLICE);
+            (answered.load(Ordering::Relaxed) - before, resident(program.id()))
+        };
+        let slices = (0..SLICES).map(look).collect();
+        stop.store(true, Ordering::Relaxed);
+        slices
+    })
+}
+
+#[test]
+fn a_flood_is_answered_as_far_as_it_can_be_without_memory_and_the_next_query_at_once() {
+    let program = program(|sandbox| Program::serve(&[sandbox, &["--udp-workers", "1"]].concat()));
+    let time = SLICE * SLICES as u32;
+    let at_ease = answered_at_ease(program.dns, time);
+    let slices = flood(&program);
+    until("the answers to what had arrived", || (!is_behind(program.dns)).then_some(()));
+    let next = socket(program.dns);
+    next.send(&datagram()).expect("sent");
+    assert!(next.recv(&mut [0; 512]).is_ok(), "the first query after the flood is answered");
+
+    let flooded: usize = slices.iter().map(|(answers, _)| answers).sum();
+    let dropped = dropped(program.dns);
+    println!("{at_ease} answers at ease, {flooded} in a flood of which {dropped} were dropped");
+    assert!(dropped > flooded, "more was asked than could be answered: {dropped} dropped, {flooded} answered");
+    assert!(slices.iter().all(|(answers, _)| *answers > 0), "answers at all times: {slices:?}");
+    assert!(flooded as f64 >= at_ease as f64 * LEAST_SHARE, "{flooded} answers, at ease {at_ease}");
+    let (first, most) = (slices[0].1, slices.iter().map(|(_, memory)| *memory).max());
+    assert!(most <= Some(first + NOISE), "memory, kB: {slices:?}");
+    let after = answered_at_ease(program.dns, SLICE);
+    assert!(after > 0, "and so are those after it");
+}
+
+/// Connections that stand there.
+const IDLE: usize = 10_000;
+/// Of one client: below what one may have by default.
+const PER_CLIENT: usize = 250;
+/// Connections that are opened before the server is given a chance to accept them: fewer than may wait for that.
+const AT_ONCE: usize = 500;
+/// Resident memory that an idle connection may cost, octets.
+const MOST_MEMORY: usize = 4096;
+/// Files that the test has open besides connections.
+const OTHER_FILES: u64 = 256;
+
+/// Lets this process have as many files open as the test needs; false if it may not.
+fn may_open(files: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let may = limit.maximum.is_none_or(|maximum| maximum >= files);
+    may && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
+}
+
+fn open_connections(program: &Program) -> u64 {
+    metric(&program.page("/metrics").1, "tcp_connections")
+}
+
+#[tokio::test]
+async fn ten_thousand_idle_connections_cost_little_each_and_are_closed_in_time_and_others_are_answered() {
+    if !may_open(IDLE as u64 + OTHER_FILES) {
+        println!("skipped: a process may open fewer than {IDLE} files here; raise the limit (ulimit -Hn)");
+        return;
+    }
+    let program = program(|sandbox| Program::serve(&[sandbox, &["--tcp-max-connections", "15000"]].concat()));
+    let before = resident(program.id());
+    let mut idle = Vec::with_capacity(IDLE);
+    while idle.len() < IDLE {
+        for number in idle.len()..idle.len() + AT_ONCE {
+            idle.push(connect(program.dns, client(number / PER_CLIENT), None).await);
+        }
+        // The last in the queue: when it is answered, those before it have been accepted.
+        let mut valid = connect(program.dns, VALID, None).await;
+        assert!(is_answered(&mut valid, NAME).await, "beside {} idle connections", idle.len());
+    }
+    let clients: BTreeSet<_> = idle.iter().filter_map(|stream| Some(stream.local_addr().ok()?.ip())).collect();
+    assert_eq!(clients.len(), IDLE / PER_CLIENT);
+    assert!(open_connections(&program) >= IDLE as u64, "all are open at a time");
+    let each = (resident(program.id()) - before) * 1024 / IDLE;
+    println!("{each} octets of resident memory for an idle connection");
+    assert!(each <= MOST_MEMORY, "{each} octets for an idle connection");
+
+    until("the end of idle connections", || (open_connections(&program) == 0).then_some(()));
+    for stream in &mut idle {
+        until_closed(stream).await;
+    }
+    assert!(is_answered(&mut connect(program.dns, client(0), None).await, NAME).await, "there is room again");
+}
+
+#[tokio::test]
+async fn the_program_asks_for_the_open_files_that_its_connections_need() {
+    const FILES: usize = 128;
+    let program = program(|sandbox| Program::serve_with_files(FILES, sandbox));
+    let mut connections = Vec::new();
+    for _ in 0..2 * FILES {
+        connections.push(connect(program.dns, client(0), None).await);
+    }
+    let mut last = connections.pop().expect("a connection");
+    assert!(is_answered(&mut last, NAME).await, "after {} connections", connections.len());
+}
