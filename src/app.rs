@@ -343,6 +343,7 @@ async fn keep_table(
         staleness = Staleness::of_last_run(as_of);
         // Old answers are better than none.
         synchronising.values_mut().for_each(|latch| *latch = None);
+        tracing::info!(%as_of, "serving the last known state until the cluster is heard");
     }
     let mut updates = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);

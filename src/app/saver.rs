@@ -38,10 +38,7 @@ impl Saver {
         let loaded = spawn_blocking(move || state.load(Index::new(options))).await;
         match loaded.unwrap_or_else(|panic| Err(Refusal::Unreadable(panic.into()))) {
             Ok(None) => empty(),
-            Ok(Some((index, as_of))) => {
-                tracing::info!(file = %path.display(), %as_of, "serving the last known state until the cluster is heard");
-                (index, Some(as_of))
-            }
+            Ok(Some((index, as_of))) => (index, Some(as_of)),
             Err(refusal) => {
                 tracing::warn!("the state in {} is not served: {refusal}", path.display());
                 empty()
