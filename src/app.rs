@@ -10,6 +10,7 @@
 
 mod listening;
 mod pace;
+mod saver;
 mod staleness;
 
 use std::collections::HashMap;
@@ -37,9 +38,11 @@ use crate::metrics::{Exporter, Metrics};
 use crate::name::{Label, Name};
 use crate::readiness::{Latch, Readiness};
 use crate::server::{self, Responder, StreamLimits};
-use crate::table::{TableReader, TableWriter, table};
+use crate::state::State;
+use crate::table::{TableReader, TableSize, TableWriter, table};
 use crate::wire::WireOptions;
 use listening::Listening;
+use saver::Saver;
 use staleness::Staleness;
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
@@ -52,6 +55,8 @@ const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
 const EXPLAIN: Duration = Duration::from_millis(100);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the state may take to be saved at the end. All time-outs together are well within the grace of a Pod.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -60,6 +65,7 @@ pub struct App {
     config: Config,
     cluster: Client,
     cluster_url: String,
+    state: Option<State>,
     listening: Listening,
     responder: Responder,
     admin: Option<Admin>,
@@ -78,6 +84,8 @@ impl App {
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         server::allow_files(config.tcp_max_connections);
         let (cluster, cluster_url) = connect(&config).await?;
+        let selection = Mirrored::of(&config).selection;
+        let state = config.state.as_deref().map(|folder| State::open(folder, &cluster_url, &selection)).transpose()?;
         let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
@@ -104,6 +112,7 @@ impl App {
             config,
             cluster,
             cluster_url,
+            state,
             listening,
             responder,
             admin,
@@ -128,6 +137,7 @@ impl App {
             config,
             cluster,
             cluster_url,
+            state,
             listening,
             responder,
             admin,
@@ -143,8 +153,10 @@ impl App {
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
-        let mirror =
-            mirror(cluster, cluster_url, Mirrored::of(&config), writer, inspections, &readiness, Arc::clone(&metrics));
+        let unwatched = CancellationToken::new();
+        let (cluster, mirrored) = ((cluster, cluster_url), Mirrored { state, ..Mirrored::of(&config) });
+        let counted = Arc::clone(&metrics);
+        let mirror = mirror(cluster, mirrored, writer, inspections, &readiness, counted, unwatched.clone());
         let mut mirror = tokio::spawn(mirror);
         let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, reader);
         let mut transports = tokio::spawn(answer(sockets, responder, limits, metrics, shutdown.clone()));
@@ -169,7 +181,11 @@ impl App {
             tracing::warn!("connections that were still open are cut");
             transports.abort();
         }
-        mirror.abort();
+        unwatched.cancel();
+        if !mirror.is_finished() && timeout(SAVE_TIMEOUT, &mut mirror).await.is_err() {
+            tracing::warn!("the state is not saved in time; the one before stands");
+            mirror.abort();
+        }
         drained.cancel();
         // A panic there has been logged; the end of the process is no time to fail for it.
         let _ = admin.await;
@@ -233,6 +249,8 @@ fn failure(part: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::
 pub struct Mirrored {
     pub selection: Selection,
     pub index: index::Options,
+    /// Where what is known is kept for the next start.
+    pub state: Option<State>,
 }
 
 impl Mirrored {
@@ -242,48 +260,44 @@ impl Mirrored {
         Self {
             selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
             index: index::Options { not_ready_ordinals, headless_only },
+            state: None,
         }
     }
 }
 
-/// Keeps the table as the cluster is. Readiness is held back, from now on, until every
-/// watch has been heard in full once.
+/// Keeps the table as the cluster is, which a client leads to and a URL names, until `stop`. Readiness is held back, from now
+/// on, until every watch has been heard in full once, or what was known at the end of the last run is served.
 pub fn mirror(
-    cluster: Client,
-    url: String,
+    (cluster, url): (Client, String),
     mirrored: Mirrored,
     writer: TableWriter,
     inspections: mpsc::Receiver<Inspection>,
     readiness: &Readiness,
     metrics: Arc<Metrics>,
+    stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let (updates, incoming) = mpsc::channel(UPDATES);
-    let Mirrored { selection, index } = mirrored;
+    let Mirrored { selection, index, state } = mirrored;
     let scopes = selection.scopes.iter();
     let pending: HashMap<_, _> = scopes
         .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
         .map(|(watched, scope)| {
             let latch = readiness.block(format!("{watched} of {scope}"));
-            ((watched, scope), latch)
+            ((watched, scope), Some(latch))
         })
         .collect();
     async move {
         // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
-        let index = AbortOnDropHandle::new(tokio::spawn(keep_table(
-            Index::new(index),
-            incoming,
-            inspections,
-            writer,
-            pending,
-            Arc::clone(&metrics),
-        )));
-        tokio::select! {
-            ended = index => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "the index failed");
-                }
-            }
-            () = cluster::follow_all(cluster, &url, &selection, updates, &metrics) => {}
+        let index = keep_table(index, Saver::new(state), incoming, inspections, writer, pending, Arc::clone(&metrics));
+        let mut index = AbortOnDropHandle::new(tokio::spawn(index));
+        let follow = cluster::follow_all(cluster, &url, &selection, updates, &metrics);
+        let ended = tokio::select! {
+            ended = &mut index => ended,
+            // No longer followed, the updates end, and with them the index.
+            _ = stop.run_until_cancelled(follow) => index.await,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "the index failed");
         }
     }
 }
@@ -293,12 +307,12 @@ pub fn mirror(
 /// # Errors
 /// The credentials cannot be used, or the zone is none that the configuration serves.
 pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
-    let (cluster, url) = connect(&config).await?;
+    let cluster = connect(&config).await?;
     let (writer, reader) = table();
     let readiness = Readiness::new();
     let records = Records::new(Arc::new(Authority::new(zones(&config)?)?), reader.clone());
-    let mirror =
-        mirror(cluster, url, Mirrored::of(&config), writer, mpsc::channel(INSPECTIONS).1, &readiness, Arc::default());
+    let (unasked, stop) = (mpsc::channel(INSPECTIONS).1, CancellationToken::new());
+    let mirror = mirror(cluster, Mirrored::of(&config), writer, unasked, &readiness, Arc::default(), stop);
     tokio::select! {
         () = mirror => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {
@@ -314,14 +328,26 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
 /// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation; and
 /// until everything has been listed nothing is, because nobody is answered before.
 async fn keep_table(
-    mut index: Index,
+    options: index::Options,
+    mut saver: Saver,
     mut incoming: mpsc::Receiver<News>,
     mut inspections: mpsc::Receiver<Inspection>,
     mut writer: TableWriter,
-    mut synchronising: HashMap<(Watched, Scope), Latch>,
+    mut synchronising: HashMap<(Watched, Scope), Option<Latch>>,
     metrics: Arc<Metrics>,
 ) {
+    let (mut index, as_of) = saver.load(options).await;
     let mut staleness = Staleness::default();
+    if let Some(as_of) = as_of {
+        publish(&mut index, &mut writer, &metrics);
+        writer.set_stale(Some(as_of));
+        metrics.stale(Some(as_of));
+        writer.set_synchronised();
+        staleness = Staleness::of_last_run(as_of);
+        // Old answers are better than none.
+        synchronising.values_mut().for_each(|latch| *latch = None);
+        tracing::info!(%as_of, "serving the last known state until the cluster is heard");
+    }
     let mut received = Vec::with_capacity(UPDATES);
     let mut forget = interval(FORGET_GONE_PODS);
     let mut explain = interval(EXPLAIN);
@@ -334,16 +360,28 @@ async fn keep_table(
         tokio::select! {
             biased;
             () = pace.rested(), if is_due => {}
+            () = saver.due(), if synchronising.is_empty() => {
+                saver.save(index.snapshot(), staleness.fresh_until());
+                continue;
+            }
+            _ = explain.tick(), if index.has_reasons() => {
+                writer.explain(index.take_reasons());
+                continue;
+            }
             count = incoming.recv_many(&mut received, UPDATES) => {
                 if count == 0 {
-                    return;
+                    break;
                 }
                 for news in received.drain(..) {
-                    if let Some(latch) = news.update.relisted().and_then(|watch| synchronising.remove(&watch)) {
-                        last_latch = synchronising.is_empty().then_some(latch);
-                    }
+                    let listed = news.update.relisted().and_then(|watch| synchronising.remove(&watch));
                     staleness.take(&news.update);
                     index.apply(news);
+                    if let Some(latch) = listed
+                        && synchronising.is_empty()
+                    {
+                        last_latch = Some(latch);
+                        index.distrust_restored_pods();
+                    }
                 }
                 for Repairs { watched, scope, count } in index.take_repairs() {
                     metrics.reconcile_repairs(watched.label(), count);
@@ -360,21 +398,11 @@ async fn keep_table(
                 let _ = reply.send(index.describe(&service, host.as_deref()));
                 continue;
             }
-            _ = explain.tick(), if index.has_reasons() => {
-                writer.explain(index.take_reasons());
-                continue;
-            }
         }
         let began = Instant::now();
-        let waits = index.take_waits();
-        writer.publish_each(index.take_batch(), |key| {
-            if let Some((service, times)) = waits.get(key) {
-                metrics.published(service.label(), times.heard, times.happened);
-            }
-        });
+        saver.is_due |= index.is_touched();
+        let size = publish(&mut index, &mut writer, &metrics);
         pace.published(began.elapsed());
-        let size = writer.size();
-        metrics.table(size.services, size.endpoints, size.namespaces);
         // Only now do the answers show what was listed.
         if last_latch.take().is_some() {
             writer.set_synchronised();
@@ -390,6 +418,22 @@ async fn keep_table(
             metrics.stale(stale);
         }
     }
+    if synchronising.is_empty() {
+        saver.save_last(index.snapshot(), staleness.fresh_until()).await;
+    }
+}
+
+/// Puts what has changed into the table, and gives its size.
+fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> TableSize {
+    let waits = index.take_waits();
+    writer.publish_each(index.take_batch(), |key| {
+        if let Some((service, times)) = waits.get(key) {
+            metrics.published(service.label(), times.heard, times.happened);
+        }
+    });
+    let size = writer.size();
+    metrics.table(size.services, size.endpoints, size.namespaces);
+    size
 }
 
 /// What the authority serves.

@@ -16,7 +16,7 @@
 //!
 //! A query never waits for the watch, and the watch never waits for a query. Nothing from `authority` up knows Kubernetes;
 //! nothing from `index` down knows DNS messages. Who may use whom, leaves first:
-//! `name ← wire ← records ← table ← authority ← server ← app`, and `name, records, table, cluster ← index ← app`. A test
+//! `name ← wire ← records ← table ← authority ← server ← app`, and `name, records, table, cluster ← index ← state ← app`. A test
 //! holds the code to it.
 #![deny(unsafe_code)]
 // Nothing that a packet or an object can reach may end the process.
@@ -47,6 +47,7 @@ pub mod reverse;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod server;
+pub mod state;
 pub mod table;
 pub mod telemetry;
 pub mod wire;

@@ -10,6 +10,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 /// Octets in a label, without its length octet (RFC 1035 section 2.3.4).
@@ -35,7 +36,8 @@ pub enum NameError {
 }
 
 /// One label in lower-case wire form, its length octet first: ASCII all of it. One of an ordinary length is kept in place.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Label(SmolStr);
 
 impl Label {
@@ -81,6 +83,20 @@ impl Hash for Label {
     }
 }
 
+impl TryFrom<String> for Label {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.to_string()
+    }
+}
+
 impl Borrow<[u8]> for Label {
     fn borrow(&self) -> &[u8] {
         self.as_wire()
@@ -100,7 +116,8 @@ impl fmt::Debug for Label {
 }
 
 /// An absolute name in lower-case wire form.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(Box<[u8]>);
 
 impl Name {
@@ -141,6 +158,20 @@ impl Name {
     /// The labels, each with its length octet, and the root label.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.to_string()
     }
 }
 

@@ -16,6 +16,17 @@ pub(super) struct Staleness {
 }
 
 impl Staleness {
+    /// That of answers which are known from the last run alone. Whatever the watches say from here on, only a list of
+    /// everything ends it, which is when [`Staleness::news`] is to be asked for.
+    pub fn of_last_run(as_of: Timestamp) -> Self {
+        Self { silent: HashMap::new(), since: Some(as_of) }
+    }
+
+    /// Until when answers are the truth, as far as is known.
+    pub fn fresh_until(&self) -> Timestamp {
+        self.since.unwrap_or_else(Timestamp::now)
+    }
+
     /// Takes note of what an update says of its watch.
     pub fn take(&mut self, update: &Update) {
         match update {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::incoming::{Kind, Raw, RawMetadata, moment};
 use super::service::RawPort;
@@ -13,7 +13,7 @@ use crate::name::Label;
 use crate::records::ServiceKey;
 
 /// What is served of an EndpointSlice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     pub object: ObjectKey,
     /// The Service that the slice says it belongs to; none for a slice that belongs to nothing.
@@ -23,7 +23,7 @@ pub struct Slice {
 }
 
 /// One endpoint: a Pod in nearly all cases.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The first of the object's addresses. The API calls them fungible and asks consumers to use the first alone.
     pub address: IpAddr,
@@ -34,7 +34,7 @@ pub struct Endpoint {
 }
 
 /// A port that every endpoint of the slice has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlicePort {
     /// The two labels `_port._protocol` in wire form; none for a port without a name.
     pub owner: Option<Box<[u8]>>,

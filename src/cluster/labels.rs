@@ -1,10 +1,12 @@
 //! Labels, and the selectors that ask for some of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::incoming::RawMap;
 use super::tolerant::Field;
 
 /// Keys with their values, sorted by key, each key once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels(Box<[(Box<str>, Box<str>)]>);
 
 impl Labels {

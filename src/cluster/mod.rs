@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 pub use access::{Access, AccessError, connect};
 pub use endpoint_slice::{Endpoint, Slice, SlicePort};
@@ -38,7 +39,7 @@ pub use watch::{PodSelection, Selection, Timing, WATCHED, Watched, follow_all};
 use crate::name::Label;
 
 /// Namespace and name of an object.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectKey {
     pub namespace: Arc<str>,
     pub name: SmolStr,
@@ -64,7 +65,7 @@ impl fmt::Debug for ObjectKey {
 
 /// What tells an object from others of the same name before and after it: the API's UUID, as far as it fits. All of its
 /// last 64 bits but two are random.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Uid(NonZeroU64);
 
 impl Uid {
@@ -100,7 +101,7 @@ pub enum Change<K> {
 }
 
 /// The part of the cluster that one watch covers: a namespace, or all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {
     All,
     Namespace(Arc<str>),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::incoming::{Kind, Raw, RawMetadata, RawOwner, moment};
 use super::labels::Labels;
@@ -22,10 +22,12 @@ const READY: &str = "Ready";
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
 /// What is served of a Pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     pub object: ObjectKey,
     pub uid: Option<Uid>,
+    /// Many Pods have one. It is written beside them, once, where they are.
+    #[serde(skip)]
     pub template: Arc<Template>,
     /// Which of its labels follow from its name, and stand in no template for that reason.
     pub own_labels: OwnLabels,
@@ -53,7 +55,7 @@ pub enum Hostname {
 }
 
 /// What the Pods of one workload have in common. Kept once for all of them.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Template {
     pub namespace: Arc<str>,
     /// All labels but those of [`OwnLabels`].
@@ -65,7 +67,7 @@ pub struct Template {
 }
 
 /// A port that a container gives a name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ContainerPort {
     pub name: Box<str>,
     pub protocol: Protocol,
@@ -73,7 +75,7 @@ pub struct ContainerPort {
 }
 
 /// The labels in which each Pod of a StatefulSet differs from the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnLabels {
     /// [`POD_NAME`] is the Pod's name.
     pub name: bool,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::incoming::{Kind, Raw, RawMap, RawMetadata, moment};
 use super::labels::Labels;
@@ -14,7 +14,7 @@ use crate::name::{Label, Name};
 use crate::records::ServiceKey;
 
 /// What is served of a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     pub key: ServiceKey,
     pub object: ObjectKey,
@@ -42,7 +42,7 @@ impl Service {
 }
 
 /// Families of addresses that a Service has endpoints of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Families {
     pub v4: bool,
     pub v6: bool,
@@ -53,7 +53,7 @@ impl Families {
     pub const BOTH: Self = Self { v4: true, v6: true };
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceSpec {
     Headless,
     /// With its virtual addresses, one for each family; none before they are allocated.
@@ -62,7 +62,7 @@ pub enum ServiceSpec {
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// The two labels `_port._protocol` in wire form; none for a port without a name.
     pub owner: Option<Box<[u8]>>,
@@ -72,7 +72,7 @@ pub struct Port {
 }
 
 /// The port of a Pod that a Service's port leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TargetPort {
     Number(u16),
     /// The port to which the Pod's container gives this name.
@@ -80,7 +80,7 @@ pub enum TargetPort {
 }
 
 /// Transport protocol of a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Protocol {
     #[default]

@@ -15,6 +15,7 @@ mod describe;
 mod members;
 mod pods;
 mod reasons;
+mod snapshot;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,6 +25,7 @@ use foldhash::fast::RandomState;
 
 pub use derive::{Member, derive, ports_of};
 use pods::Pods;
+pub use snapshot::Snapshot;
 use store::ObjectStore;
 
 use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};

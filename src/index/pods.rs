@@ -22,6 +22,8 @@ pub(super) struct Pods {
     gone: HashMap<Uid, Gone, RandomState>,
     /// The scopes whose Pods have been heard in full once.
     listed: HashSet<Scope, RandomState>,
+    /// Those of them that have been in the last run alone.
+    restored: HashSet<Scope, RandomState>,
 }
 
 /// A Pod that was mirrored.
@@ -48,7 +50,7 @@ impl Pods {
         mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
         mut named: impl FnMut(ServiceKey),
     ) -> bool {
-        let Self { store, members, mirrored, gone, listed } = self;
+        let Self { store, members, mirrored, gone, listed, restored } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
             pod.object.namespace = Arc::clone(&pod.template.namespace);
@@ -82,6 +84,9 @@ impl Pods {
                 }
             }
         });
+        if is_listed {
+            restored.remove(scope);
+        }
         is_listed && listed.insert(scope.clone())
     }
 
@@ -93,6 +98,34 @@ impl Pods {
     /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.
     pub fn supersede(&self, pod: Uid) -> bool {
         self.mirrored.contains(&pod) || self.gone.contains_key(&pod)
+    }
+
+    /// The scopes whose Pods have been heard of in full.
+    pub fn listed(&self) -> impl Iterator<Item = &Scope> {
+        self.listed.iter()
+    }
+
+    /// Takes the Pods of a scope for known, as they were in the last run.
+    pub fn restore_listed(&mut self, scope: Scope) {
+        self.listed.insert(scope.clone());
+        self.restored.insert(scope);
+    }
+
+    /// Takes Pods for unknown that are known from the last run alone, and gives their scopes.
+    pub fn distrust_restored(&mut self) -> Vec<Scope> {
+        let scopes: Vec<_> = self.restored.drain().collect();
+        self.listed.retain(|scope| !scopes.contains(scope));
+        scopes
+    }
+
+    /// The Pods that are gone and remembered, each with whether it was about to go.
+    pub fn gone(&self) -> impl Iterator<Item = (Uid, bool)> {
+        self.gone.iter().map(|(uid, gone)| (*uid, gone.was_terminating))
+    }
+
+    /// Remembers a Pod that was gone in the last run.
+    pub fn restore_gone(&mut self, uid: Uid, was_terminating: bool) {
+        self.gone.insert(uid, Gone { was_terminating, age: 0 });
     }
 
     /// Whether there is anything that [`Pods::forget`] could forget.

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 
 use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice};
 
@@ -54,6 +55,7 @@ struct Relists {
 /// An object, found by its name.
 #[derive(Debug)]
 struct Stored<K> {
+    /// Shared with a snapshot while it is written.
     object: Arc<K>,
     /// The relist of its scope that was the newest when the object was last heard of.
     heard: u64,
@@ -93,6 +95,11 @@ impl<K: Object + PartialEq> ObjectStore<K> {
 
     pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.objects.iter().map(|stored| &*stored.object)
+    }
+
+    /// All objects as they are now, shared: they may be replaced here while somebody looks at them.
+    pub fn share(&self) -> Vec<Arc<K>> {
+        self.objects.iter().map(|stored| Arc::clone(&stored.object)).collect()
     }
 
     /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.

@@ -5,10 +5,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use crate::name::{Label, Labels, Relative};
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Label, Labels, NameError, Relative};
 
 /// Namespace and name of a Service, kept as the two labels `name.namespace` in wire form: a slice of the question.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServiceKey(Octets);
 
 /// Octets of a key that stand in the key itself, where a look-up finds them with the map's entry: enough for most, and with
@@ -56,6 +59,22 @@ impl ServiceKey {
     /// The namespace's label, with its length octet.
     pub fn namespace(&self) -> &[u8] {
         Labels(self.as_wire()).nth(1).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for ServiceKey {
+    type Error = NameError;
+
+    /// Reads what [`ServiceKey`] is displayed as.
+    fn try_from(text: String) -> Result<Self, NameError> {
+        let (namespace, name) = text.split_once('/').ok_or(NameError::EmptyLabel)?;
+        Ok(Self::new(&Label::parse(namespace)?, &Label::parse(name)?))
+    }
+}
+
+impl From<ServiceKey> for String {
+    fn from(key: ServiceKey) -> Self {
+        key.to_string()
     }
 }
 

@@ -231,6 +231,13 @@ fn the_pods_need_no_privilege_and_end_within_their_grace() {
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
     assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
     assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+    let mounts = container["volumeMounts"].as_sequence().expect("mounts");
+    let state = configuration(&objects).state.expect("a folder");
+    let mount =
+        mounts.iter().find(|mount| mount["mountPath"] == state.to_str().expect("UTF-8")).expect("a mount for it");
+    assert!(mount["readOnly"].is_null());
+    let volume = pod["volumes"].as_sequence().expect("volumes").iter().find(|volume| volume["name"] == mount["name"]);
+    assert!(volume.expect("a volume")["emptyDir"].is_mapping());
     assert_eq!(pod["enableServiceLinks"], false);
     let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("a number");
     assert!(grace > 2 * configuration(&objects).drain_timeout.as_secs());

@@ -1,9 +1,6 @@
 //! `headless-dns explain` against the program as it runs on the walkthrough with the classic mistake.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-use crate::peers::{PATIENCE, Ran};
+use crate::peers::{Ran, until};
 use crate::program::{Program, run_program};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sandbox/zookeeper.yaml");
@@ -14,15 +11,8 @@ fn explain(program: &Program, name: &str) -> Ran {
 
 /// Waits until a name is explained with a text: what the sandbox plays takes its time.
 fn until_explained(program: &Program, name: &str, text: &str) -> Ran {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let ran = explain(program, name);
-        if ran.stdout.contains(text) {
-            return ran;
-        }
-        assert!(Instant::now() < deadline, "{name} is never explained with {text:?}:\n{}{}", ran.stdout, ran.stderr);
-        sleep(Duration::from_millis(50));
-    }
+    let what = format!("{name} explained with {text:?}");
+    until(&what, || Some(explain(program, name)).filter(|ran| ran.stdout.contains(text)))
 }
 
 /// T3.

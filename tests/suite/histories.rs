@@ -38,7 +38,7 @@ const UIDS: u8 = 6;
 type Place = (usize, usize);
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub enum Kind {
     Services,
     Slices,
     Pods,
@@ -48,7 +48,7 @@ enum Kind {
 type SaidEndpoint = (u8, Option<u8>, bool, Option<u8>);
 
 #[derive(Clone, Debug)]
-struct SaidPod {
+pub struct SaidPod {
     /// Which Pod of this name.
     uid: u8,
     workload: u8,
@@ -61,7 +61,7 @@ struct SaidPod {
 }
 
 #[derive(Clone, Debug)]
-enum Said {
+pub enum Said {
     Service {
         place: Place,
         spec: u8,
@@ -83,7 +83,7 @@ enum Said {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Said(Said),
     /// A relist that names some objects, and is or is not interrupted.
     Relist {
@@ -139,7 +139,7 @@ fn pod() -> impl Strategy<Value = SaidPod> {
     )
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => said().prop_map(Step::Said),
         1 => (kind(), 0..NAMESPACES.len(), vec(said(), 0..6), any::<bool>()).prop_map(
@@ -170,7 +170,7 @@ fn address(number: u8) -> IpAddr {
     }
 }
 
-fn addresses() -> BTreeSet<IpAddr> {
+pub fn addresses() -> BTreeSet<IpAddr> {
     (0..8).map(address).chain([[10, 96, 0, 1], [10, 96, 0, 2]].map(IpAddr::from)).collect()
 }
 
@@ -260,11 +260,17 @@ fn mirrored(place: Place, said: &SaidPod) -> Pod {
 
 /// The watches of a history: one for all namespaces, or one for each.
 #[derive(Clone, Copy, Debug)]
-struct Watches {
-    cluster_wide: bool,
+pub struct Watches {
+    pub cluster_wide: bool,
 }
 
 impl Watches {
+    pub fn scopes(self) -> Vec<Scope> {
+        let mut scopes: Vec<_> = (0..NAMESPACES.len()).map(|namespace| self.scope(namespace)).collect();
+        scopes.dedup();
+        scopes
+    }
+
     fn scope(self, namespace: usize) -> Scope {
         if self.cluster_wide { Scope::All } else { Scope::Namespace(NAMESPACES[namespace].into()) }
     }
@@ -301,7 +307,7 @@ impl Watches {
         }
     }
 
-    fn updates(self, step: &Step) -> Vec<Update> {
+    pub fn updates(self, step: &Step) -> Vec<Update> {
         match step {
             Step::Said(said) => vec![self.update(said)],
             Step::Relist { kind, namespace, named, is_finished } => {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the crate that each may use, besides itself. Whatever is not named here may use anything.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("name", &[]),
     ("wire", &["name"]),
     ("reverse", &["name"]),
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("authority", &["name", "wire", "records", "reverse", "reasons", "table"]),
     ("cluster", &["name", "records", "metrics"]),
     ("index", &["name", "records", "reasons", "table", "cluster"]),
+    ("state", &["cluster", "index"]),
     ("server", &["name", "wire", "records", "reverse", "table", "authority", "metrics"]),
 ];
 
@@ -31,7 +32,8 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Modules that know of no runtime.
-const SYNCHRONOUS: [&str; 8] = ["name", "wire", "reverse", "records", "reasons", "table", "authority", "index"];
+const SYNCHRONOUS: [&str; 9] =
+    ["name", "wire", "reverse", "records", "reasons", "table", "authority", "index", "state"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("the sources") {

@@ -41,8 +41,11 @@ mod reasons;
 mod rebuild;
 #[cfg(feature = "sandbox")]
 mod startup;
+mod state;
 #[cfg(feature = "sandbox")]
 mod walkthroughs;
+#[cfg(feature = "sandbox")]
+mod warm;
 #[cfg(feature = "sandbox")]
 mod watch;
 mod wire;

@@ -23,6 +23,7 @@ use hickory_proto::rr::{RData, RecordType};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
@@ -76,12 +77,13 @@ impl Mirrored {
         let path = folder.path().join("kubeconfig");
         sandbox.write_kubeconfig(&path).expect("a file");
         let access = Access { kubeconfig: Some(path), context: None };
-        let (client, url) = cluster::connect(&access).await.expect("a kubeconfig");
+        let cluster = cluster::connect(&access).await.expect("a kubeconfig");
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
         let selection = Selection::of(vec![Scope::All], timing);
-        let mirrored = app::Mirrored { selection, index: index::Options::default() };
-        let mirror = mirror(client, url, mirrored, writer, mpsc::channel(1).1, &readiness, Arc::clone(&metrics));
+        let mirrored = app::Mirrored { selection, index: index::Options::default(), state: None };
+        let stop = CancellationToken::new();
+        let mirror = mirror(cluster, mirrored, writer, mpsc::channel(1).1, &readiness, Arc::clone(&metrics), stop);
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {
