@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::pace::Pace;
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, News, Scope, Selection, Timing, Update, Watched};
+use crate::cluster::{self, Access, AccessError, News, Scope, Selection, Timing, Watched};
 use crate::config::Config;
 use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;

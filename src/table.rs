@@ -175,7 +175,7 @@ impl TableWriter {
             }
             match new {
                 Some(records) => {
-                    shared.services.insert(key, Arc::new(Published { records, id }), &guard);
+                    shared.services.insert(key.clone(), Arc::new(Published { records, id }), &guard);
                 }
                 None => {
                     shared.services.remove(&key, &guard);

@@ -45,7 +45,7 @@ pub struct Pod {
 }
 
 /// The name that a Pod asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hostname {
     #[default]
     None,

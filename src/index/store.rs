@@ -6,7 +6,6 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use indexmap::IndexMap;
 
 use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice};
 
