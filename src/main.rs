@@ -11,11 +11,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use headless_dns::admin::Explanation;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
-use mimalloc::MiMalloc;
-
-/// Objects come and go by the hundred thousand, on every thread: glibc's allocator keeps what they leave behind.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {

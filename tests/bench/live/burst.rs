@@ -1,6 +1,6 @@
 //! A StatefulSet of 5,000 Pods that start in parallel.
 
-use std::thread::sleep;
+use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use headless_dns::sandbox::kind::Kind;
@@ -29,14 +29,14 @@ pub fn run(runtime: &Runtime) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for round in 1..=TIME.as_secs() as u32 + 1 {
-                sleep((began + SLICES_LATE * round).saturating_duration_since(Instant::now()));
+                park_timeout((began + SLICES_LATE * round).saturating_duration_since(Instant::now()));
                 for number in workload.slices() {
                     sandbox.store().update(Kind::EndpointSlice, workload.slice(&sandbox, number)).expect("the slice");
                 }
             }
         });
         for ordinal in 0..PODS {
-            sleep((began + TIME / PODS as u32 * ordinal as u32).saturating_duration_since(Instant::now()));
+            park_timeout((began + TIME / PODS as u32 * ordinal as u32).saturating_duration_since(Instant::now()));
             sandbox.store().update(Kind::Pod, workload.pod(ordinal, true)).expect("the Pod");
         }
     });

@@ -19,6 +19,7 @@ use headless_dns::{index, name};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::objects::NAMESPACE;
 use crate::server::{address_in, question, until};
@@ -33,8 +34,6 @@ const ROUNDS: [(PodSelection, usize); 2] = [(PodSelection::StatefulSets, 300), (
 const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 /// Between two changes, so that each is one by itself.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often the answer is looked at.
-const LOOK: Duration = Duration::from_micros(20);
 
 pub fn run(runtime: &Runtime) {
     println!("freshness: from the write of a Pod's new address to its being answered, slices {SLICES_LATE:?} late");
@@ -60,10 +59,10 @@ fn measure(runtime: &Runtime, size: usize, pods: PodSelection, rounds: usize) ->
     let (writer, reader) = table();
     let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
     let (_inspect, inspections) = mpsc::channel(1);
-    let (client, url) = runtime.block_on(connect(&sandbox));
+    let cluster = runtime.block_on(connect(&sandbox));
     let selection = Selection { pods, ..Selection::of(vec![Scope::All], TIMING) };
-    let mirrored = app::Mirrored { selection, index: index::Options::default() };
-    let mirror = runtime.spawn(mirror(client, url, mirrored, writer, inspections, &readiness, Arc::clone(&metrics)));
+    let mirrored = app::Mirrored { selection, index: index::Options::default(), state: None };
+    let mirror = runtime.spawn(mirror(cluster, mirrored, writer, inspections, &readiness, Arc::clone(&metrics), CancellationToken::new()));
     let authority = Arc::new(Authority::new(served()).expect("names that fit"));
     let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 0 };
     let responder = Responder::new(authority, reader.clone(), metrics, wire);
@@ -77,7 +76,7 @@ fn measure(runtime: &Runtime, size: usize, pods: PodSelection, rounds: usize) ->
     let mut times = Vec::with_capacity(rounds);
     for round in 0..rounds {
         let (ordinal, new) = (round * 7 % size, Ipv4Addr::from(0x0b00_0000 + round as u32));
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(PAUSE);
         let change = |pod: &mut serde_json::Value| {
             pod["status"]["podIP"] = json!(new);
             pod["status"]["podIPs"] = json!([{ "ip": new }]);
@@ -86,7 +85,7 @@ fn measure(runtime: &Runtime, size: usize, pods: PodSelection, rounds: usize) ->
         let written = Instant::now();
         while ask(ordinal) != Some(new) {
             assert!(written.elapsed() < crate::PATIENCE, "never answered");
-            std::thread::sleep(LOOK);
+            std::thread::yield_now();
         }
         times.push(written.elapsed());
     }
