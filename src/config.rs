@@ -194,8 +194,8 @@ options! {
         admin: Option<SocketAddr> = "127.0.0.1:8053", "--admin ADDRESS:PORT|off", parse::admin;
         /// Folder in which what is known of the cluster is kept for the next start. Empty is off.
         /// A start while the API server is away then serves the last known answers at once, as stale, until the server is
-        /// heard. It is written within half a minute of a change, and at the end. A file that is damaged, or of another
-        /// cluster or selection, is refused with a warning.
+        /// heard. It is written within seconds of a change, in large clusters within half a minute, and at the end. A file
+        /// that is damaged, or of another cluster or selection, is refused with a warning.
         state: Option<PathBuf> = "", "--state DIR", parse::path;
         /// What is logged: a level (error, warn, info, debug, trace) or a list of directives such as `info,kube=debug`.
         log_level: String = "info", "--log-level LEVEL", parse::log_level;

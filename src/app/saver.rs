@@ -11,15 +11,21 @@ use tokio::time::{Instant, sleep_until};
 use crate::index::{self, Index, Snapshot};
 use crate::state::{Refusal, State};
 
-/// Changes are saved no more often: a cluster in which something always changes should not wear out a disk.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// A pause is so many times as long as the save before it: something changes all the time in a large cluster, and should not
+/// wear out a disk.
+const PAUSE_PER_SAVE: u32 = 300;
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Loads and saves what the index knows, if there is a place for it.
 pub(super) struct Saver {
     state: Option<Arc<State>>,
     /// The index knows what the file does not say.
     pub is_due: bool,
+    /// Before then there is no further save.
     next: Instant,
+    /// When the last one began.
+    began: Instant,
     saving: Option<JoinHandle<bool>>,
     /// The last save failed, of which there was a warning.
     is_failing: bool,
@@ -27,7 +33,8 @@ pub(super) struct Saver {
 
 impl Saver {
     pub fn new(state: Option<State>) -> Self {
-        Self { state: state.map(Arc::new), is_due: false, next: Instant::now(), saving: None, is_failing: false }
+        let now = Instant::now();
+        Self { state: state.map(Arc::new), is_due: false, next: now, began: now, saving: None, is_failing: false }
     }
 
     /// An index of what the file says, and until when that was the truth; else an empty one.
@@ -59,7 +66,7 @@ impl Saver {
     pub fn save(&mut self, snapshot: Snapshot, as_of: Timestamp) {
         let Some(state) = self.state.clone() else { return };
         self.is_due = false;
-        self.next = Instant::now() + SAVE_EVERY;
+        self.began = Instant::now();
         let was_failing = self.is_failing;
         self.saving = Some(spawn_blocking(move || {
             let began = Instant::now();
@@ -90,6 +97,8 @@ impl Saver {
             self.saving = None;
             self.is_failing = !is_saved;
             self.is_due |= !is_saved;
+            let pause = self.began.elapsed() * PAUSE_PER_SAVE;
+            self.next = Instant::now() + if is_saved { pause.clamp(MIN_PAUSE, MAX_PAUSE) } else { MAX_PAUSE };
         }
     }
 }
