@@ -62,7 +62,15 @@ fn measure(runtime: &Runtime, size: usize, pods: PodSelection, rounds: usize) ->
     let cluster = runtime.block_on(connect(&sandbox));
     let selection = Selection { pods, ..Selection::of(vec![Scope::All], TIMING) };
     let mirrored = app::Mirrored { selection, index: index::Options::default(), state: None };
-    let mirror = runtime.spawn(mirror(cluster, mirrored, writer, inspections, &readiness, Arc::clone(&metrics), CancellationToken::new()));
+    let mirror = runtime.spawn(mirror(
+        cluster,
+        mirrored,
+        writer,
+        inspections,
+        &readiness,
+        Arc::clone(&metrics),
+        CancellationToken::new(),
+    ));
     let authority = Arc::new(Authority::new(served()).expect("names that fit"));
     let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 0 };
     let responder = Responder::new(authority, reader.clone(), metrics, wire);
