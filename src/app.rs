@@ -403,6 +403,10 @@ async fn keep_table(
         saver.is_due |= index.is_touched();
         let size = publish(&mut index, &mut writer, &metrics);
         pace.published(began.elapsed());
+        if let Some(stale) = staleness.news() {
+            writer.set_stale(stale);
+            metrics.stale(stale);
+        }
         // Only now do the answers show what was listed.
         if last_latch.take().is_some() {
             writer.set_synchronised();
@@ -412,10 +416,6 @@ async fn keep_table(
                 namespaces = size.namespaces,
                 "synchronised with the cluster"
             );
-        }
-        if let Some(stale) = staleness.news() {
-            writer.set_stale(stale);
-            metrics.stale(stale);
         }
     }
     if synchronising.is_empty() {

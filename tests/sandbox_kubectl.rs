@@ -275,6 +275,8 @@ async fn with_controllers_kubectl_waits_for_what_they_do() {
     desk.out("create namespace team").await;
     desk.out("apply -n team -f redis.yaml").await;
     desk.out("rollout status -n team sts redis --timeout=20s").await;
+    // The set has taken the lone redis-9 for one of its own, and lets go of it when the others are Ready.
+    desk.out("wait -n team sts/redis --for=jsonpath={.status.replicas}=3 --timeout=20s").await;
     assert_eq!(row(&desk.out("get -n team sts").await, "redis")[1], "3/3");
     desk.out("scale -n team sts redis --replicas=1").await;
     desk.out("wait -n team --for=delete pod/redis-2 --timeout=20s").await;
