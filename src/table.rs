@@ -150,10 +150,12 @@ impl TableWriter {
     /// The same, and tells `published` of each Service that changed as soon as readers see it.
     pub fn publish_each(&mut self, batch: Batch, mut published: impl FnMut(&ServiceKey)) {
         let shared = Arc::clone(&self.shared);
-        let guard = shared.services.guard();
         self.replaced.retain(|records| Arc::strong_count(records) > 1);
         let mut is_changed = false;
         for (key, new) in batch {
+            // One for each Service: what is replaced while a guard is held is kept for as long, and a whole cluster replaces
+            // each block of reverse names many times.
+            let guard = shared.services.guard();
             let standing = shared.services.get(&key, &guard);
             let old = standing.map(|published| &published.records);
             if old == new.as_ref() {
@@ -194,9 +196,9 @@ impl TableWriter {
 
     /// Puts reasons in place. They are no records: no serial moves.
     pub fn explain(&mut self, batch: ReasonsBatch) {
-        let guard = self.shared.reasons.guard();
         self.replaced_reasons.retain(|reasons| Arc::strong_count(reasons) > 1);
         for (key, new) in batch {
+            let guard = self.shared.reasons.guard();
             self.replaced_reasons.extend(self.shared.reasons.get(&key, &guard).cloned());
             match new {
                 Some(reasons) => self.shared.reasons.insert(key, Arc::new(reasons), &guard),
