@@ -9,50 +9,38 @@
 //! bound in `run`, once the cluster is known: clients that the kernel sends here would have been answered there.
 
 mod listening;
+mod mirror;
 mod pace;
 mod saver;
 mod staleness;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use self::pace::Pace;
+use self::listening::Listening;
+pub use self::mirror::{Mirrored, mirror};
 use crate::admin::{Admin, RecordsSource};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError, News, Scope, Selection, Timing, Watched};
+use crate::cluster::{self, Access, AccessError};
 use crate::config::Config;
 use crate::explain::{Explainer, INSPECTIONS, Inspection};
 use crate::export::Records;
-use crate::index::{self, Index, Repairs};
 use crate::metrics::{Exporter, Metrics};
 use crate::name::{Label, Name};
-use crate::readiness::{Latch, Readiness};
+use crate::readiness::Readiness;
 use crate::server::{self, Responder, StreamLimits};
 use crate::state::State;
-use crate::table::{TableReader, TableSize, TableWriter, table};
+use crate::table::{TableReader, TableWriter, table};
 use crate::wire::WireOptions;
-use listening::Listening;
-use saver::Saver;
-use staleness::Staleness;
 
-/// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
-const UPDATES: usize = 1024;
-/// What has to be heard in full before anything is answered. Pods are not: their slices tell of them too.
-const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
-/// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
-const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
-/// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
-const EXPLAIN: Duration = Duration::from_millis(100);
 /// How long the transports may take to answer what had arrived when they were closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the state may take to be saved at the end. All time-outs together are well within the grace of a Pod.
@@ -63,8 +51,8 @@ const KEEPALIVE_UNITS: u64 = 10;
 /// A server that is bound and not running yet.
 pub struct App {
     config: Config,
-    cluster: Client,
-    cluster_url: String,
+    /// What leads to the API server, and its URL.
+    cluster: (Client, String),
     state: Option<State>,
     listening: Listening,
     responder: Responder,
@@ -83,9 +71,9 @@ impl App {
     /// What of the configuration cannot be had, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         server::allow_files(config.tcp_max_connections);
-        let (cluster, cluster_url) = connect(&config).await?;
+        let cluster = connect(&config).await?;
         let selection = Mirrored::of(&config).selection;
-        let state = config.state.as_deref().map(|folder| State::open(folder, &cluster_url, &selection)).transpose()?;
+        let state = config.state.as_deref().map(|folder| State::open(folder, &cluster.1, &selection)).transpose()?;
         let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
@@ -111,7 +99,6 @@ impl App {
         Ok(Self {
             config,
             cluster,
-            cluster_url,
             state,
             listening,
             responder,
@@ -133,36 +120,24 @@ impl App {
     /// # Errors
     /// A part of the server ended by itself, which none should, or an address that is shared cannot be had.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self {
-            config,
-            cluster,
-            cluster_url,
-            state,
-            listening,
-            responder,
-            admin,
-            writer,
-            inspections,
-            reader,
-            metrics,
-            readiness,
-        } = self;
         let shutdown = CancellationToken::new();
+        let (config, readiness) = (self.config, self.readiness);
         let limits = StreamLimits {
             connections: config.tcp_max_connections,
             connections_per_client: config.tcp_max_connections_per_client,
             idle: config.tcp_idle_timeout,
         };
         let unwatched = CancellationToken::new();
-        let (cluster, mirrored) = ((cluster, cluster_url), Mirrored { state, ..Mirrored::of(&config) });
-        let counted = Arc::clone(&metrics);
-        let mirror = mirror(cluster, mirrored, writer, inspections, &readiness, counted, unwatched.clone());
+        let mirrored = Mirrored { state: self.state, ..Mirrored::of(&config) };
+        let (counted, unwatched_too) = (Arc::clone(&self.metrics), unwatched.clone());
+        let mirror = mirror(self.cluster, mirrored, self.writer, self.inspections, &readiness, counted, unwatched_too);
         let mut mirror = tokio::spawn(mirror);
-        let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, reader);
-        let mut transports = tokio::spawn(answer(sockets, responder, limits, metrics, shutdown.clone()));
+        let sockets = self.listening.sockets(self.admin.as_ref().map(Admin::address), &readiness, self.reader);
+        let transports = answer(sockets, self.responder, limits, self.metrics, shutdown.clone());
+        let mut transports = tokio::spawn(transports);
         // The admin pages tell of the drain too, so they are the last to go.
         let drained = CancellationToken::new();
-        let admin = tokio::spawn(serve_admin(admin, drained.clone()));
+        let admin = tokio::spawn(serve_admin(self.admin, drained.clone()));
 
         let ended = tokio::select! {
             () = stop.begun() => Ok(()),
@@ -244,64 +219,6 @@ fn failure(part: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::
     }
 }
 
-/// What of the cluster is mirrored, and how.
-#[derive(Clone, Debug)]
-pub struct Mirrored {
-    pub selection: Selection,
-    pub index: index::Options,
-    /// Where what is known is kept for the next start.
-    pub state: Option<State>,
-}
-
-impl Mirrored {
-    fn of(config: &Config) -> Self {
-        let &Config { pods, not_ready_ordinals, headless_only, stale_after, reconcile_every, .. } = config;
-        let timing = Timing { stale_after, reconcile_every };
-        Self {
-            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
-            index: index::Options { not_ready_ordinals, headless_only },
-            state: None,
-        }
-    }
-}
-
-/// Keeps the table as the cluster is, which a client leads to and a URL names, until `stop`. Readiness is held back, from now
-/// on, until every watch has been heard in full once, or what was known at the end of the last run is served.
-pub fn mirror(
-    (cluster, url): (Client, String),
-    mirrored: Mirrored,
-    writer: TableWriter,
-    inspections: mpsc::Receiver<Inspection>,
-    readiness: &Readiness,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let (updates, incoming) = mpsc::channel(UPDATES);
-    let Mirrored { selection, index, state } = mirrored;
-    let scopes = selection.scopes.iter();
-    let pending: HashMap<_, _> = scopes
-        .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
-        .map(|(watched, scope)| {
-            let latch = readiness.block(format!("{watched} of {scope}"));
-            ((watched, scope), Some(latch))
-        })
-        .collect();
-    async move {
-        // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
-        let index = keep_table(index, Saver::new(state), incoming, inspections, writer, pending, Arc::clone(&metrics));
-        let mut index = AbortOnDropHandle::new(tokio::spawn(index));
-        let follow = cluster::follow_all(cluster, &url, &selection, updates, &metrics);
-        let ended = tokio::select! {
-            ended = &mut index => ended,
-            // No longer followed, the updates end, and with them the index.
-            _ = stop.run_until_cancelled(follow) => index.await,
-        };
-        if let Err(error) = ended {
-            tracing::error!(%error, "the index failed");
-        }
-    }
-}
-
 /// The zone file of `zone`, read from the cluster itself.
 ///
 /// # Errors
@@ -321,119 +238,6 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
             records.zone_file(zone).with_context(|| format!("{zone} is not served"))
         }
     }
-}
-
-/// Takes in updates and publishes what follows from them, until no watch is left.
-///
-/// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation; and
-/// until everything has been listed nothing is, because nobody is answered before.
-async fn keep_table(
-    options: index::Options,
-    mut saver: Saver,
-    mut incoming: mpsc::Receiver<News>,
-    mut inspections: mpsc::Receiver<Inspection>,
-    mut writer: TableWriter,
-    mut synchronising: HashMap<(Watched, Scope), Option<Latch>>,
-    metrics: Arc<Metrics>,
-) {
-    let (mut index, as_of) = saver.load(options).await;
-    let mut staleness = Staleness::default();
-    if let Some(as_of) = as_of {
-        publish(&mut index, &mut writer, &metrics);
-        writer.set_stale(Some(as_of));
-        metrics.stale(Some(as_of));
-        writer.set_synchronised();
-        staleness = Staleness::of_last_run(as_of);
-        // Old answers are better than none.
-        synchronising.values_mut().for_each(|latch| *latch = None);
-        tracing::info!(%as_of, "serving the last known state until the cluster is heard");
-    }
-    let mut received = Vec::with_capacity(UPDATES);
-    let mut forget = interval(FORGET_GONE_PODS);
-    let mut explain = interval(EXPLAIN);
-    explain.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut pace = Pace::new();
-    let mut last_latch = None;
-    loop {
-        let is_due =
-            synchronising.is_empty() && (index.is_touched() || last_latch.is_some() || staleness.has_changed());
-        tokio::select! {
-            biased;
-            () = pace.rested(), if is_due => {}
-            () = saver.due(), if synchronising.is_empty() => {
-                saver.save(index.snapshot(), staleness.fresh_until());
-                continue;
-            }
-            _ = explain.tick(), if index.has_reasons() => {
-                writer.explain(index.take_reasons());
-                continue;
-            }
-            count = incoming.recv_many(&mut received, UPDATES) => {
-                if count == 0 {
-                    break;
-                }
-                for news in received.drain(..) {
-                    let listed = news.update.relisted().and_then(|watch| synchronising.remove(&watch));
-                    staleness.take(&news.update);
-                    index.apply(news);
-                    if let Some(latch) = listed
-                        && synchronising.is_empty()
-                    {
-                        last_latch = Some(latch);
-                        index.distrust_restored_pods();
-                    }
-                }
-                for Repairs { watched, scope, count } in index.take_repairs() {
-                    metrics.reconcile_repairs(watched.label(), count);
-                    tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
-                }
-                continue;
-            }
-            _ = forget.tick() => {
-                index.forget_gone_pods();
-                continue;
-            }
-            Some(Inspection { service, host, reply }) = inspections.recv() => {
-                // Whoever asked may have gone.
-                let _ = reply.send(index.describe(&service, host.as_deref()));
-                continue;
-            }
-        }
-        let began = Instant::now();
-        saver.is_due |= index.is_touched();
-        let size = publish(&mut index, &mut writer, &metrics);
-        pace.published(began.elapsed());
-        if let Some(stale) = staleness.news() {
-            writer.set_stale(stale);
-            metrics.stale(stale);
-        }
-        // Only now do the answers show what was listed.
-        if last_latch.take().is_some() {
-            writer.set_synchronised();
-            tracing::info!(
-                services = size.services,
-                endpoints = size.endpoints,
-                namespaces = size.namespaces,
-                "synchronised with the cluster"
-            );
-        }
-    }
-    if synchronising.is_empty() {
-        saver.save_last(index.snapshot(), staleness.fresh_until()).await;
-    }
-}
-
-/// Puts what has changed into the table, and gives its size.
-fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> TableSize {
-    let waits = index.take_waits();
-    writer.publish_each(index.take_batch(), |key| {
-        if let Some((service, times)) = waits.get(key) {
-            metrics.published(service.label(), times.heard, times.happened);
-        }
-    });
-    let size = writer.size();
-    metrics.table(size.services, size.endpoints, size.namespaces);
-    size
 }
 
 /// What the authority serves.

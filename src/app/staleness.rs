@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::REQUIRED;
+use super::mirror::REQUIRED;
 use crate::cluster::{Scope, Update, Watched};
 
 /// Since when answers may be out of date, by the silence of the watches that they depend on.

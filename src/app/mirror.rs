@@ -1,0 +1,216 @@
+//! The table kept as the cluster is: watches feed the index, and the index what it makes of them to the table.
+//!
+//! ```text
+//! watches ──News──▶ keep_table: Index ──▶ TableWriter       paced, in batches (pace.rs)
+//!                     │  ▲    └─▶ reasons, staleness         beside the records (staleness.rs)
+//!                     ▼  └─ state of the last run (saver.rs)
+//!                   explanations for whoever asks
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::pace::Pace;
+use super::saver::Saver;
+use super::staleness::Staleness;
+use crate::cluster::{self, News, Scope, Selection, Timing, Watched};
+use crate::config::Config;
+use crate::explain::Inspection;
+use crate::index::{self, Index, Repairs};
+use crate::metrics::Metrics;
+use crate::readiness::{Latch, Readiness};
+use crate::state::State;
+use crate::table::{TableSize, TableWriter};
+
+/// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
+const UPDATES: usize = 1024;
+/// What has to be heard in full before anything is answered. Pods are not: their slices tell of them too.
+pub(super) const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+/// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
+const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
+/// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
+const EXPLAIN: Duration = Duration::from_millis(100);
+
+/// What of the cluster is mirrored, and how.
+#[derive(Clone, Debug)]
+pub struct Mirrored {
+    pub selection: Selection,
+    pub index: index::Options,
+    /// Where what is known is kept for the next start.
+    pub state: Option<State>,
+}
+
+impl Mirrored {
+    /// What a configuration says of it, without the state.
+    pub(super) fn of(config: &Config) -> Self {
+        let &Config { pods, not_ready_ordinals, headless_only, stale_after, reconcile_every, .. } = config;
+        let timing = Timing { stale_after, reconcile_every };
+        Self {
+            selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
+            index: index::Options { not_ready_ordinals, headless_only },
+            state: None,
+        }
+    }
+}
+
+/// Keeps the table as the cluster is, which a client leads to and a URL names, until `stop`. Readiness is held back, from now
+/// on, until every watch has been heard in full once, or what was known at the end of the last run is served.
+pub fn mirror(
+    (cluster, url): (Client, String),
+    mirrored: Mirrored,
+    writer: TableWriter,
+    inspections: mpsc::Receiver<Inspection>,
+    readiness: &Readiness,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let (updates, incoming) = mpsc::channel(UPDATES);
+    let Mirrored { selection, index, state } = mirrored;
+    let scopes = selection.scopes.iter();
+    let pending: HashMap<_, _> = scopes
+        .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
+        .map(|(watched, scope)| {
+            let latch = readiness.block(format!("{watched} of {scope}"));
+            ((watched, scope), Some(latch))
+        })
+        .collect();
+    async move {
+        // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
+        let index = keep_table(index, Saver::new(state), incoming, inspections, writer, pending, Arc::clone(&metrics));
+        let mut index = AbortOnDropHandle::new(tokio::spawn(index));
+        let follow = cluster::follow_all(cluster, &url, &selection, updates, &metrics);
+        let ended = tokio::select! {
+            ended = &mut index => ended,
+            // No longer followed, the updates end, and with them the index.
+            _ = stop.run_until_cancelled(follow) => index.await,
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "the index failed");
+        }
+    }
+}
+
+/// Takes in updates and publishes what follows from them, until no watch is left.
+///
+/// All updates that wait are taken in before anything is derived, so that a burst costs each Service one derivation; and
+/// until everything has been listed nothing is, because nobody is answered before.
+async fn keep_table(
+    options: index::Options,
+    mut saver: Saver,
+    mut incoming: mpsc::Receiver<News>,
+    mut inspections: mpsc::Receiver<Inspection>,
+    mut writer: TableWriter,
+    mut synchronising: HashMap<(Watched, Scope), Option<Latch>>,
+    metrics: Arc<Metrics>,
+) {
+    let (mut index, as_of) = saver.load(options).await;
+    let mut staleness = Staleness::default();
+    if let Some(as_of) = as_of {
+        publish(&mut index, &mut writer, &metrics);
+        set_stale(&mut writer, &metrics, Some(as_of));
+        writer.set_synchronised();
+        staleness = Staleness::of_last_run(as_of);
+        // Old answers are better than none.
+        synchronising.values_mut().for_each(|latch| *latch = None);
+        tracing::info!(%as_of, "serving the last known state until the cluster is heard");
+    }
+    let mut received = Vec::with_capacity(UPDATES);
+    let mut forget = interval(FORGET_GONE_PODS);
+    let mut explain = interval(EXPLAIN);
+    explain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = Pace::new();
+    let mut last_latch = None;
+    loop {
+        let is_due =
+            synchronising.is_empty() && (index.is_touched() || last_latch.is_some() || staleness.has_changed());
+        tokio::select! {
+            biased;
+            () = pace.rested(), if is_due => {}
+            () = saver.due(), if synchronising.is_empty() => {
+                saver.save(index.snapshot(), staleness.fresh_until());
+                continue;
+            }
+            _ = explain.tick(), if index.has_reasons() => {
+                writer.explain(index.take_reasons());
+                continue;
+            }
+            count = incoming.recv_many(&mut received, UPDATES) => {
+                if count == 0 {
+                    break;
+                }
+                for news in received.drain(..) {
+                    let listed = news.update.relisted().and_then(|watch| synchronising.remove(&watch));
+                    staleness.take(&news.update);
+                    index.apply(news);
+                    if let Some(latch) = listed
+                        && synchronising.is_empty()
+                    {
+                        last_latch = Some(latch);
+                        index.distrust_restored_pods();
+                    }
+                }
+                for Repairs { watched, scope, count } in index.take_repairs() {
+                    metrics.reconcile_repairs(watched.label(), count);
+                    tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
+                }
+                continue;
+            }
+            _ = forget.tick() => {
+                index.forget_gone_pods();
+                continue;
+            }
+            Some(Inspection { service, host, reply }) = inspections.recv() => {
+                // Whoever asked may have gone.
+                let _ = reply.send(index.describe(&service, host.as_deref()));
+                continue;
+            }
+        }
+        let began = Instant::now();
+        saver.is_due |= index.is_touched();
+        let size = publish(&mut index, &mut writer, &metrics);
+        pace.published(began.elapsed());
+        if let Some(stale) = staleness.news() {
+            set_stale(&mut writer, &metrics, stale);
+        }
+        // Only now do the answers show what was listed.
+        if last_latch.take().is_some() {
+            writer.set_synchronised();
+            tracing::info!(
+                services = size.services,
+                endpoints = size.endpoints,
+                namespaces = size.namespaces,
+                "synchronised with the cluster"
+            );
+        }
+    }
+    if synchronising.is_empty() {
+        saver.save_last(index.snapshot(), staleness.fresh_until()).await;
+    }
+}
+
+/// Puts what has changed into the table, and gives its size.
+fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> TableSize {
+    let waits = index.take_waits();
+    writer.publish_each(index.take_batch(), |key| {
+        if let Some((service, times)) = waits.get(key) {
+            metrics.published(service.label(), times.heard, times.happened);
+        }
+    });
+    let size = writer.size();
+    metrics.table(size.services, size.endpoints, size.namespaces);
+    size
+}
+
+/// Says since when the answers are stale, to whoever asks for them and to whoever looks after them.
+fn set_stale(writer: &mut TableWriter, metrics: &Metrics, since: Option<Timestamp>) {
+    writer.set_stale(since);
+    metrics.stale(since);
+}
