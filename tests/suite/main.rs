@@ -39,6 +39,7 @@ mod program;
 mod readers;
 mod reasons;
 mod rebuild;
+mod said;
 #[cfg(feature = "sandbox")]
 mod startup;
 mod state;

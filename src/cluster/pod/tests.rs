@@ -1,0 +1,71 @@
+//! Pods as the API sends them, whole and with parts that are wrong.
+
+use super::*;
+use crate::cluster::read_json;
+
+fn read(json: &str) -> (Option<Pod>, Vec<String>) {
+    let (update, problems) = read_json(Watched::Pods, Scope::All, json.as_bytes()).unwrap();
+    match update {
+        Update::Pod(_, Change::Apply(pod)) => (Some(pod), problems),
+        _ => (None, problems),
+    }
+}
+
+const PG_0: &str = r#"{
+    "metadata": {
+        "namespace": "db", "name": "pg-0", "uid": "0b0f4f6e-7c2c-4f0e-9d0a-2f8f3a1f8a01",
+        "labels": {"app": "pg", "statefulset.kubernetes.io/pod-name": "pg-0", "apps.kubernetes.io/pod-index": "0"},
+        "ownerReferences": [{"kind": "StatefulSet", "name": "pg", "controller": true}]
+    },
+    "spec": {
+        "hostname": "pg-0", "subdomain": "pg",
+        "containers": [{"ports": [{"containerPort": 80}, {"name": "sql", "containerPort": 5432}]}],
+        "initContainers": [
+            {"ports": [{"name": "setup", "containerPort": 1}]},
+            {"restartPolicy": "Always", "ports": [{"name": "metrics", "containerPort": 9100, "protocol": "UDP"}]}
+        ]
+    },
+    "status": {
+        "phase": "Running", "podIP": "10.1.0.10", "podIPs": [{"ip": "10.1.0.10"}, {"ip": "fd00::a"}, {"ip": "10.1.0.99"}],
+        "conditions": [
+            {"type": "Initialized", "status": "True"},
+            {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-20T10:00:00Z"}
+        ]
+    }
+}"#;
+
+#[test]
+fn a_pod_is_read_with_what_makes_an_endpoint_of_it() {
+    let (pod, problems) = read(PG_0);
+    let pod = pod.unwrap();
+    assert_eq!(problems, [""; 0]);
+    assert_eq!((pod.v4, pod.v6), (Some([10, 1, 0, 10].into()), "fd00::a".parse().ok()));
+    assert!(!pod.is_ready && !pod.is_terminating && !pod.is_finished);
+    assert_eq!(pod.ready_changed, Some(1_795_168_800));
+    let ports: Vec<_> = pod.template.ports.iter().map(|port| (&*port.name, port.port)).collect();
+    assert_eq!(ports, [("sql", 5432), ("metrics", 9100)]);
+    assert_eq!(pod.template.owner, Some(("StatefulSet".into(), "pg".into())));
+}
+
+#[test]
+fn the_labels_that_follow_from_a_name_are_kept_with_the_name() {
+    let (pod, _) = read(PG_0);
+    let pod = pod.unwrap();
+    assert_eq!(pod.template.labels.iter().collect::<Vec<_>>(), [("app", "pg")]);
+    assert_eq!([pod.label(POD_NAME), pod.label(POD_INDEX), pod.label("app")], [Some("pg-0"), Some("0"), Some("pg")]);
+    let (pod, _) = read(&PG_0.replace(r#"pod-index": "0""#, r#"pod-index": "7""#));
+    assert_eq!(pod.unwrap().label(POD_INDEX), Some("7"), "one that does not follow is kept as it is");
+}
+
+#[test]
+fn a_pod_with_a_wrong_field_is_kept_as_it_was_or_costs_that_field() {
+    for (wrong, problem) in [
+        (PG_0.replace(r#""10.1.0.10"}"#, r#""10.1.0"}"#), r#"status.podIPs: "10.1.0" is no IP address"#),
+        (PG_0.replace(r#""app": "pg""#, r#""app": 7"#), "metadata.labels[app] is a number, or not one that is allowed"),
+    ] {
+        assert_eq!(read(&wrong), (None, vec![problem.to_owned()]));
+    }
+    let (pod, problems) = read(&PG_0.replace(r#""status": "False""#, r#""status": {}"#));
+    assert!(pod.is_some_and(|pod| !pod.is_ready));
+    assert_eq!(problems, ["status.conditions.status is an object"]);
+}
