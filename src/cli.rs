@@ -152,7 +152,7 @@ impl Export {
             let key = if reverse(zone) { "reverse_zones" } else { "zones" };
             (key, vec![zone.clone()])
         });
-        let effective = self.options.load(environment, asked.clone())?;
+        let effective = self.options.load_with(environment, asked.clone())?;
         if effective.config.admin.is_none() && !self.from_cluster {
             let message =
                 "found off, so there is no server to ask; allowed is ADDRESS:PORT, or --from-cluster beside it";

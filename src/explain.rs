@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::admin::{Explains, Explanation};
 use crate::authority::{Authority, EdeText};
 use crate::export::records_at;
-use crate::name::{Labels, Name, Relative};
+use crate::name::{Name, Relative};
 use crate::reasons::{ServiceReason, Told, Why};
 use crate::records::ServiceKey;
 use crate::table::TableReader;
@@ -106,9 +106,7 @@ impl Explains for Explainer {
             Some(found) => {
                 let host = found.host.map(|host| Relative(host).to_string());
                 let _ = writeln!(text, "\nwhat is known of it:");
-                let mut labels = Labels(found.service);
-                let (service, namespace) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
-                for line in self.inspect(ServiceKey::of_wire(service, namespace), host).await {
+                for line in self.inspect(ServiceKey::of_wire(found.service), host).await {
                     let _ = writeln!(text, "  {line}");
                 }
             }

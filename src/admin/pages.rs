@@ -118,18 +118,18 @@ async fn show_records(
     Ok(Json(RecordsPage { services, next }))
 }
 
-/// The parameters of `/zone`.
+/// The parameter of `/zone` and `/explain`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ZoneParameters {
+struct NameParameter {
     name: String,
 }
 
 async fn zone(
     State(sources): State<Sources>,
-    parameters: Result<Query<ZoneParameters>, QueryRejection>,
+    parameters: Result<Query<NameParameter>, QueryRejection>,
 ) -> Result<Response, Refusal> {
-    let Query(ZoneParameters { name }) = parameters.map_err(bad_parameters)?;
+    let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
     let pending = sources.readiness.pending();
     if !pending.is_empty() {
         // Half a zone would pass for a whole one.
@@ -150,18 +150,11 @@ async fn zone(
     }
 }
 
-/// The parameters of `/explain`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExplainParameters {
-    name: String,
-}
-
 async fn explain(
     State(sources): State<Sources>,
-    parameters: Result<Query<ExplainParameters>, QueryRejection>,
+    parameters: Result<Query<NameParameter>, QueryRejection>,
 ) -> Result<(StatusCode, String), Refusal> {
-    let Query(ExplainParameters { name }) = parameters.map_err(bad_parameters)?;
+    let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
     let Explanation { resolves, text } = sources.explainer.explain(&name).await.map_err(bad_request)?;
     Ok((if resolves { StatusCode::OK } else { StatusCode::NOT_FOUND }, text))
 }

@@ -35,8 +35,7 @@ impl Authority {
 
     /// The Service that a name of our zones is about, whether either exists or not.
     pub fn service_of<'n>(&self, name: &'n [u8]) -> Option<About<'n>> {
-        let relative = self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()))?;
-        match OwnerName::parse(relative) {
+        match OwnerName::parse(self.in_a_zone(name)?) {
             OwnerName::Service(service) => Some(About { service, host: None }),
             OwnerName::Host { service, host } => Some(About { service, host: Some(host) }),
             OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {
@@ -48,24 +47,22 @@ impl Authority {
 
     /// Why nothing stands at a name of our zones, where that can be said.
     fn reason<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<EdeText<'t>> {
-        let relative = self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()));
-        let Some(relative) = relative else {
+        let Some(relative) = self.in_a_zone(name) else {
             let is_address = matches!(ReverseName::parse(name), Some(ReverseName::Address(_)));
             return is_address.then_some(EdeText::Text("no Service and no ready endpoint has this address"));
         };
         let name = relative.strip_suffix(SVC).unwrap_or(relative);
-        let (service, missing) = match OwnerName::parse(relative) {
+        let (service, host, missing) = match OwnerName::parse(relative) {
             OwnerName::Namespace(namespace) => return Some(self.no_services(namespace)),
-            OwnerName::Service(service) => (service, EdeText::NothingReady(service)),
-            OwnerName::Host { service, .. } => (service, EdeText::NoHost(name)),
-            OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => (service, EdeText::NoPort(name)),
+            OwnerName::Service(service) => (service, None, EdeText::NothingReady(service)),
+            OwnerName::Host { service, host } => (service, Some(host), EdeText::NoHost(name)),
+            OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {
+                (service, None, EdeText::NoPort(name))
+            }
             _ => return Some(EdeText::Text("no name in this zone has such a form")),
         };
         if let Some(reasons) = table.reasons(service) {
-            let host = match OwnerName::parse(relative) {
-                OwnerName::Host { host, .. } => reasons.hosts.get_key_value(host),
-                _ => None,
-            };
+            let host = host.and_then(|host| reasons.hosts.get_key_value(host));
             let host = host.map(|(label, reason)| Told::Host(reasons, label, reason));
             let told = host.or_else(|| reasons.service.as_ref().map(|reason| Told::Service(reasons, reason)));
             if let Some(told) = told {
@@ -78,6 +75,11 @@ impl Authority {
             return Some(if is_empty { self.no_services(namespace) } else { EdeText::NoService(service) });
         };
         Some(if records.exists() { missing } else { EdeText::NothingReady(service) })
+    }
+
+    /// What stands in front of the zone of Services that a name is in.
+    fn in_a_zone<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()))
     }
 
     fn no_services<'t>(&self, namespace: &'t [u8]) -> EdeText<'t> {

@@ -11,46 +11,19 @@ type Given = (&'static str, Vec<String>);
 
 const CONFIG: &str = "config";
 
-/// `--config` and a flag for every option.
-#[derive(Clone, Debug, Default)]
-pub struct ServeOptions(Options);
-
-/// `--config` and flags for the options that say what to export from where.
-#[derive(Clone, Debug, Default)]
-pub struct ExportOptions(Options);
-
-/// `--config` and flags for the options that say which server to ask.
-#[derive(Clone, Debug, Default)]
-pub struct AskOptions(Options);
-
 /// The options of `explain`.
 const ASK_KEYS: [&str; 3] = ["admin", "log_level", "log_format"];
 /// The options of `export`; `--zone` there is one zone, and not one of these.
 const EXPORT_KEYS: [&str; 6] = ["namespaces", "kubeconfig", "context", "admin", "log_level", "log_format"];
 
-impl ServeOptions {
-    /// The configuration that the file, the environment and these flags give.
-    pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
-        Config::load(self.0.file.as_deref(), environment, &self.0.given)
-    }
-}
-
-impl AskOptions {
-    /// The configuration that the file, the environment and these flags give.
-    pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
-        Config::load(self.0.file.as_deref(), environment, &self.0.given)
-    }
-}
-
 impl ExportOptions {
-    /// The configuration that the file, the environment, these flags and `further` ones give.
-    pub fn load(
+    /// The same with `further` values, which are as strong as flags.
+    pub fn load_with(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         further: Option<Given>,
     ) -> Result<Effective, ConfigError> {
-        let given: Vec<Given> = self.0.given.iter().cloned().chain(further).collect();
-        Config::load(self.0.file.as_deref(), environment, &given)
+        self.0.load(environment, further)
     }
 }
 
@@ -61,6 +34,15 @@ struct Options {
 }
 
 impl Options {
+    fn load(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        further: Option<Given>,
+    ) -> Result<Effective, ConfigError> {
+        let given: Vec<Given> = self.given.iter().cloned().chain(further).collect();
+        Config::load(self.file.as_deref(), environment, &given)
+    }
+
     fn read(matches: &ArgMatches) -> Self {
         let given = |option: &'static Opt| {
             // A subcommand has flags for some of the options only.
@@ -102,7 +84,21 @@ fn flag_of(option: &'static Opt) -> Arg {
 }
 
 macro_rules! options_as_args {
-    ($options:ident, $wanted:expr) => {
+    ($(#[doc = $doc:literal])+ $options:ident, $wanted:expr) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Default)]
+        pub struct $options(Options);
+
+        impl $options {
+            /// The configuration that the file, the environment and these flags give.
+            pub fn load(
+                &self,
+                environment: impl IntoIterator<Item = (OsString, OsString)>,
+            ) -> Result<Effective, ConfigError> {
+                self.0.load(environment, None)
+            }
+        }
+
         impl Args for $options {
             fn augment_args(command: Command) -> Command {
                 add_to(command, $wanted)
@@ -126,6 +122,15 @@ macro_rules! options_as_args {
     };
 }
 
-options_as_args!(ServeOptions, |_| true);
-options_as_args!(ExportOptions, |option| EXPORT_KEYS.contains(&option.key));
-options_as_args!(AskOptions, |option| ASK_KEYS.contains(&option.key));
+options_as_args! {
+    /// `--config` and a flag for every option.
+    ServeOptions, |_| true
+}
+options_as_args! {
+    /// `--config` and flags for the options that say what to export from where.
+    ExportOptions, |option| EXPORT_KEYS.contains(&option.key)
+}
+options_as_args! {
+    /// `--config` and flags for the options that say which server to ask.
+    AskOptions, |option| ASK_KEYS.contains(&option.key)
+}

@@ -28,19 +28,17 @@ enum Octets {
 
 impl ServiceKey {
     pub fn new(namespace: &Label, name: &Label) -> Self {
-        Self::of_wire(name.as_wire(), namespace.as_wire())
+        Self::of_wire(&[name.as_wire(), namespace.as_wire()].concat())
     }
 
-    /// The key of two labels in lower-case wire form, as a question has them.
-    pub fn of_wire(name: &[u8], namespace: &[u8]) -> Self {
-        let length = name.len() + namespace.len();
-        if length > SHORT {
-            return Self(Octets::Long([name, namespace].concat().into()));
+    /// The key of the two labels `name.namespace` in lower-case wire form, as a question has them.
+    pub fn of_wire(wire: &[u8]) -> Self {
+        if wire.len() > SHORT {
+            return Self(Octets::Long(wire.into()));
         }
         let mut octets = [0; SHORT];
-        octets[..name.len()].copy_from_slice(name);
-        octets[name.len()..length].copy_from_slice(namespace);
-        Self(Octets::Short(length as u8, octets))
+        octets[..wire.len()].copy_from_slice(wire);
+        Self(Octets::Short(wire.len() as u8, octets))
     }
 
     /// The two labels, `\x02pg\x02db`.
