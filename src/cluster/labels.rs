@@ -1,5 +1,7 @@
 //! Labels, and the selectors that ask for some of them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::incoming::RawMap;
@@ -28,6 +30,17 @@ impl Labels {
     pub(super) fn read(raw: Field<RawMap>, field: &str) -> Result<Self, String> {
         let pairs = raw.optional(field)?.unwrap_or_default().into_iter();
         pairs.map(|(key, value)| Ok((key.clone(), value.required(&format!("{field}[{key}]"))?))).collect()
+    }
+}
+
+impl fmt::Display for Labels {
+    /// As `kubectl` takes a selector, `app=pg,tier=data`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (key, value)) in self.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(f, "{comma}{key}={value}")?;
+        }
+        Ok(())
     }
 }
 

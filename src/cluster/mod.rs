@@ -34,7 +34,7 @@ pub use labels::Labels;
 pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
 pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
 use smol_str::SmolStr;
-pub use watch::{PodSelection, Selection, Timing, WATCHED, Watched, follow_all};
+pub use watch::{PodSelection, Selection, Timing, Watched, follow_all};
 
 use crate::name::Label;
 

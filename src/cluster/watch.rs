@@ -51,10 +51,7 @@ impl Timing {
 /// Lists that come before that of the Pods: of Services, and of their slices.
 const FIRST_LISTS: u32 = 2;
 
-/// What may be asked of the API, and so what RBAC has to grant: `list` and `watch` on each of these.
-pub const WATCHED: [Watched; 3] = [Watched::Services, Watched::EndpointSlices, Watched::Pods];
-
-/// A watched resource.
+/// A watched resource: what may be asked of the API, and so what RBAC has to grant, is `list` and `watch` on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Watched {
     Services,
@@ -332,8 +329,8 @@ fn is_filter_refused(config: &watcher::Config, error: &watcher::Error) -> bool {
             if status.code == 400)
 }
 
-/// Whether the server refuses the streaming list that `config` asks for, where `error` comes before the list: before Kubernetes 1.27, and later where the
-/// feature is off, the parameters of such a request are invalid.
+/// Whether the server refuses the streaming list that `config` asks for, where `error` comes before the list: before
+/// Kubernetes 1.27, and later where the feature is off, the parameters of such a request are invalid.
 fn is_streaming_refused(config: &watcher::Config, error: &watcher::Error) -> bool {
     config.initial_list_strategy == InitialListStrategy::StreamingList
         && matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status))

@@ -44,8 +44,7 @@ impl Index {
         if service.selector.is_empty() {
             text += ", has no selector";
         } else {
-            let labels: Vec<_> = service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let _ = write!(text, ", selects Pods with {}", labels.join(","));
+            let _ = write!(text, ", selects Pods with {}", service.selector);
         }
         if service.publish_not_ready {
             text += ", publishes endpoints that are not ready";

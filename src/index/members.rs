@@ -24,7 +24,7 @@ pub(super) struct Members {
     selectors: HashMap<ServiceKey, Selector, RandomState>,
     /// Services by their anchor.
     anchored: HashMap<Pair, Vec<ServiceKey>, RandomState>,
-    /// The templates that name each Service as their subdomain, whether it is there or not.
+    /// The templates by that Service.
     naming: HashMap<ServiceKey, Vec<Arc<Template>>, RandomState>,
     pairs: RandomState,
 }
@@ -35,6 +35,8 @@ struct Group {
     /// By the length of their names and then by name, which for the Pods of a StatefulSet is by ordinal.
     pods: Vec<Arc<Pod>>,
     services: Vec<ServiceKey>,
+    /// The Service that they name as their subdomain, whether it is there or not.
+    subdomain: Option<ServiceKey>,
 }
 
 impl Group {
@@ -91,6 +93,11 @@ impl Members {
         })
     }
 
+    /// The Service that a Pod, which has been added, names as its subdomain.
+    pub fn subdomain_of(&self, pod: &Pod) -> Option<&ServiceKey> {
+        self.templates.get(&pod.template)?.subdomain.as_ref()
+    }
+
     pub fn add_service(&mut self, service: &Arc<Service>) {
         let key = &service.key;
         let anchor = self.anchor(&service.object.namespace, &service.selector);
@@ -141,7 +148,7 @@ impl Members {
     }
 
     fn add_template(&mut self, template: &Arc<Template>) {
-        let mut group = Group::default();
+        let mut group = Group { subdomain: subdomain(template), ..Group::default() };
         for pair in self.pairs_of(template) {
             for key in self.anchored.get(&pair).into_iter().flatten() {
                 if let Some(selector) = self.selectors.get_mut(key)
@@ -153,8 +160,8 @@ impl Members {
             }
             self.templates_with.entry(pair).or_default().push(Arc::clone(template));
         }
-        if let Some(key) = subdomain(template) {
-            self.naming.entry(key).or_default().push(Arc::clone(template));
+        if let Some(key) = &group.subdomain {
+            self.naming.entry(key.clone()).or_default().push(Arc::clone(template));
         }
         self.templates.insert(Arc::clone(template), group);
     }
@@ -169,8 +176,8 @@ impl Members {
         for pair in self.pairs_of(&template) {
             take_from(&mut self.templates_with, &pair, &template);
         }
-        if let Some(key) = subdomain(&template) {
-            take_from(&mut self.naming, &key, &template);
+        if let Some(key) = &group.subdomain {
+            take_from(&mut self.naming, key, &template);
         }
     }
 
@@ -197,7 +204,7 @@ impl Members {
 }
 
 /// The Service that Pods of a template name as their subdomain.
-pub(super) fn subdomain(template: &Template) -> Option<ServiceKey> {
+fn subdomain(template: &Template) -> Option<ServiceKey> {
     let name = Label::parse(template.subdomain.as_deref()?).ok()?;
     Some(ServiceKey::new(&Label::parse(&template.namespace).ok()?, &name))
 }

@@ -121,8 +121,8 @@ impl Index {
                 let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
                     touch(service, if is_turn(old, new) { times } else { times.map(Times::heard_alone) });
                 };
-                let name = |service| {
-                    unexplained.insert(service);
+                let name = |service: &ServiceKey| {
+                    unexplained.insert(service.clone());
                 };
                 let is_first_list = pods.apply(&scope, change, touch, name);
                 if is_first_list {
@@ -182,7 +182,9 @@ impl Index {
         let forgotten = self.pods.forget(&self.slices.iter().flat_map(pods_of).collect());
         if !forgotten.is_empty() {
             let again = self.slices.iter().filter(|slice| pods_of(slice).iter().any(|pod| forgotten.contains(pod)));
-            self.touched.extend(again.filter_map(|slice| Some((slice.service.clone()?, None))));
+            for service in again.filter_map(|slice| slice.service.clone()) {
+                self.touched.entry(service).or_default();
+            }
         }
     }
 
@@ -286,8 +288,9 @@ impl Index {
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {
-        let services = self.services.iter().filter(|service| is_of_pods(service) && scope.covers(&service.object));
-        self.touched.extend(services.map(|service| (service.key.clone(), None)));
+        for service in self.services.iter().filter(|service| is_of_pods(service) && scope.covers(&service.object)) {
+            self.touched.entry(service.key.clone()).or_default();
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::members::{Members, subdomain};
+use super::members::Members;
 use super::store::ObjectStore;
 use crate::cluster::{Change, Pod, Scope, Uid};
 use crate::records::ServiceKey;
@@ -48,7 +48,7 @@ impl Pods {
         scope: &Scope,
         mut change: Change<Pod>,
         mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
-        mut named: impl FnMut(ServiceKey),
+        mut named: impl FnMut(&ServiceKey),
     ) -> bool {
         let Self { store, members, mirrored, gone, listed, restored } = self;
         if let Change::Apply(pod) = &mut change {
@@ -59,14 +59,12 @@ impl Pods {
         store.apply(scope, change, |old, new| {
             let (was, is) = (old.map(|pod| &**pod), new.map(|pod| &**pod));
             let mut touch = |members: &Members, pod: &Pod| {
+                members.subdomain_of(pod).map(&mut named);
                 // Before, no Service asks for its Pods; at the first list's end all do.
                 if listed.iter().any(|scope| scope.covers(&pod.object)) {
                     members.services_of(pod).for_each(|service| touched(service, was, is));
                 }
             };
-            for pod in [was, is].into_iter().flatten() {
-                subdomain(&pod.template).map(&mut named);
-            }
             if let Some(old) = old {
                 touch(members, old);
                 members.remove_pod(old);

@@ -53,10 +53,7 @@ impl Index {
             ServiceSpec::Headless if seen.is_anything_there => None,
             ServiceSpec::Headless if endpoints > 0 => Some(ServiceReason::NoneReady(endpoints)),
             ServiceSpec::Headless if service.selector.is_empty() => Some(ServiceReason::NoEndpoints),
-            ServiceSpec::Headless => {
-                let labels: Vec<_> = service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                Some(ServiceReason::SelectsNothing(labels.join(",").into()))
-            }
+            ServiceSpec::Headless => Some(ServiceReason::SelectsNothing(service.selector.to_string().into())),
         };
         Reasons { key: service.key.clone(), service: why, hosts: seen.absent() }
     }
