@@ -44,7 +44,7 @@ use blocks::{BlockCounts, Blocks, ServiceId};
 pub use owners::Owners;
 
 /// The records to put in a Service's place; none for a Service that is gone.
-pub type Batch = Vec<(ServiceKey, Option<ServiceRecords>)>;
+pub type Change = (ServiceKey, Option<ServiceRecords>);
 
 /// Why names of a Service are absent; none where nothing is to be told.
 pub type ReasonsBatch = Vec<(ServiceKey, Option<Reasons>)>;
@@ -141,14 +141,14 @@ pub struct TableWriter {
 impl TableWriter {
     /// Puts a batch in place, each Service at once, and gives the number of Services that changed. Records equal to those
     /// that stand there are not published; a batch that changes nothing leaves the serial as it is.
-    pub fn publish(&mut self, batch: Batch) -> usize {
+    pub fn publish(&mut self, batch: impl IntoIterator<Item = Change>) -> usize {
         let mut changed = 0;
         self.publish_each(batch, |_| changed += 1);
         changed
     }
 
     /// The same, and tells `published` of each Service that changed as soon as readers see it.
-    pub fn publish_each(&mut self, batch: Batch, mut published: impl FnMut(&ServiceKey)) {
+    pub fn publish_each(&mut self, batch: impl IntoIterator<Item = Change>, mut published: impl FnMut(&ServiceKey)) {
         let shared = Arc::clone(&self.shared);
         self.replaced.retain(|records| Arc::strong_count(records) > 1);
         let mut is_changed = false;

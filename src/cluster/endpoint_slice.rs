@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::endpoints::{Endpoint, Endpoints};
 use super::incoming::{Kind, Raw, RawMetadata, moment};
 use super::service::RawPort;
 use super::tolerant::Field;
@@ -18,19 +19,8 @@ pub struct Slice {
     pub object: ObjectKey,
     /// The Service that the slice says it belongs to; none for a slice that belongs to nothing.
     pub service: Option<ServiceKey>,
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Endpoints,
     pub ports: Vec<SlicePort>,
-}
-
-/// One endpoint: a Pod in nearly all cases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// The first of the object's addresses. The API calls them fungible and asks consumers to use the first alone.
-    pub address: IpAddr,
-    pub hostname: Option<Label>,
-    pub ready: bool,
-    /// The Pod that it is, where Kubernetes' own controller says so: that controller repeats what the Pod says.
-    pub pod: Option<Uid>,
 }
 
 /// A port that every endpoint of the slice has.
@@ -112,7 +102,7 @@ impl Kind for Slice {
             "FQDN" => {
                 // Deprecated, and without a meaning in the DNS specification: a slice that has no addresses.
                 warn("addressType FQDN is not served".to_owned());
-                return Ok(Self { object, service, endpoints: Vec::new(), ports: Vec::new() });
+                return Ok(Self { object, service, endpoints: Endpoints::default(), ports: Vec::new() });
             }
             other => return Err(format!("addressType {other:?} is none of IPv4, IPv6, FQDN")),
         };
@@ -130,7 +120,7 @@ impl Kind for Slice {
                 Err(error) => warn(format!("ports[{i}]: {error}")),
             }
         }
-        Ok(Self { object, service, endpoints, ports })
+        Ok(Self { object, service, endpoints: endpoints.into_iter().collect(), ports })
     }
 }
 

@@ -11,6 +11,7 @@ mod backoff;
 mod check;
 mod contact;
 mod endpoint_slice;
+mod endpoints;
 mod incoming;
 mod labels;
 mod pod;
@@ -28,7 +29,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, AccessError, connect};
-pub use endpoint_slice::{Endpoint, Slice, SlicePort};
+pub use endpoint_slice::{Slice, SlicePort};
+pub use endpoints::{Endpoint, Endpoints};
 pub use incoming::read_json;
 pub use labels::Labels;
 pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
@@ -100,6 +102,19 @@ pub enum Change<K> {
     RelistDone,
 }
 
+impl<K> Change<K> {
+    /// The same of another form of the object.
+    pub fn map<T>(self, form: impl FnOnce(K) -> T) -> Change<T> {
+        match self {
+            Self::RelistStarted => Change::RelistStarted,
+            Self::Apply(object) => Change::Apply(form(object)),
+            Self::Keep(key) => Change::Keep(key),
+            Self::Delete(key) => Change::Delete(key),
+            Self::RelistDone => Change::RelistDone,
+        }
+    }
+}
+
 /// The part of the cluster that one watch covers: a namespace, or all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {
@@ -116,10 +131,10 @@ impl Scope {
         }
     }
 
-    pub fn covers(&self, key: &ObjectKey) -> bool {
+    pub fn covers(&self, namespace: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Namespace(namespace) => *namespace == key.namespace,
+            Self::Namespace(one) => **one == *namespace,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Pods, cut down to what makes endpoints of them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::incoming::{Kind, Raw, RawMetadata, RawOwner, moment};
 use super::labels::Labels;
@@ -21,23 +23,20 @@ const READY: &str = "Ready";
 /// The label by which it carries its ordinal.
 pub const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
-/// What is served of a Pod.
+/// What is served of a Pod. There may be hundreds of thousands: what the Pods of a workload have in common is not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
-    pub object: ObjectKey,
-    pub uid: Option<Uid>,
-    /// Many Pods have one. It is written beside them, once, where they are.
+    pub name: SmolStr,
+    /// It is written beside the Pods that have it, once, where they are.
     #[serde(skip)]
     pub template: Arc<Template>,
-    /// Which of its labels follow from its name, and stand in no template for that reason.
-    pub own_labels: OwnLabels,
-    pub hostname: Hostname,
+    pub uid: Option<Uid>,
     /// The first address of each family, as in an EndpointSlice.
     pub v4: Option<Ipv4Addr>,
-    pub v6: Option<Ipv6Addr>,
-    pub is_ready: bool,
+    pub v6: Option<Box<Ipv6Addr>>,
     /// When it became what `is_ready` says, in seconds since 1970.
-    pub ready_changed: Option<i64>,
+    pub ready_changed: Option<NonZeroU32>,
+    pub is_ready: bool,
     /// Somebody has deleted it, and it is about to go.
     pub is_terminating: bool,
     /// It has come to its end, in success or not, and will not run again.
@@ -45,21 +44,24 @@ pub struct Pod {
 }
 
 /// The name that a Pod asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Hostname {
     #[default]
     None,
     /// Its own, as every Pod of a StatefulSet does.
     Own,
-    Other(Box<Label>),
+    Other(Label),
 }
 
 /// What the Pods of one workload have in common. Kept once for all of them.
-#[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Template {
     pub namespace: Arc<str>,
     /// All labels but those of [`OwnLabels`].
     pub labels: Labels,
+    /// Which labels follow from a Pod's name, and stand in no template for that reason.
+    pub own_labels: OwnLabels,
+    pub hostname: Hostname,
     pub subdomain: Option<Box<str>>,
     pub ports: Box<[ContainerPort]>,
     /// Kind and name of the controller.
@@ -75,7 +77,7 @@ pub struct ContainerPort {
 }
 
 /// The labels in which each Pod of a StatefulSet differs from the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OwnLabels {
     /// [`POD_NAME`] is the Pod's name.
     pub name: bool,
@@ -90,10 +92,15 @@ impl OwnLabels {
 }
 
 impl Pod {
+    pub fn namespace(&self) -> &str {
+        &self.template.namespace
+    }
+
     pub fn label(&self, key: &str) -> Option<&str> {
+        let OwnLabels { name, index } = self.template.own_labels;
         match key {
-            POD_NAME if self.own_labels.name => Some(&self.object.name),
-            POD_INDEX if self.own_labels.index => ordinal(&self.object.name),
+            POD_NAME if name => Some(&self.name),
+            POD_INDEX if index => ordinal(&self.name),
             _ => self.template.labels.get(key),
         }
     }
@@ -104,15 +111,15 @@ impl Pod {
     }
 
     pub fn has_hostname(&self) -> bool {
-        self.hostname != Hostname::None
+        self.template.hostname != Hostname::None
     }
 
     /// The name that it asks for.
     pub fn hostname(&self) -> Option<Label> {
-        match &self.hostname {
+        match &self.template.hostname {
             Hostname::None => None,
-            Hostname::Own => Label::parse(&self.object.name).ok(),
-            Hostname::Other(label) => Some(Label::clone(label)),
+            Hostname::Own => Label::parse(&self.name).ok(),
+            Hostname::Other(label) => Some(label.clone()),
         }
     }
 
@@ -225,13 +232,15 @@ impl Kind for Pod {
             None => Hostname::None,
             Some(hostname) => {
                 let label = Label::parse(&hostname).map_err(|error| format!("spec.hostname: {error}"))?;
-                if label.as_text() == object.name { Hostname::Own } else { Hostname::Other(Box::new(label)) }
+                if label.as_text() == object.name { Hostname::Own } else { Hostname::Other(label) }
             }
         };
         let subdomain = spec.subdomain.optional("spec.subdomain")?.filter(|subdomain| !subdomain.is_empty());
         let template = Template {
             namespace: Arc::clone(&object.namespace),
             labels: labels.iter().filter(|(key, _)| !is_own(key)).collect(),
+            own_labels,
+            hostname,
             subdomain: subdomain.map(Into::into),
             ports: named_ports(spec.containers, spec.init_containers, warn)?,
             owner: owner(metadata.owner_references, warn),
@@ -240,15 +249,13 @@ impl Kind for Pod {
         let phase = status.phase.optional("status.phase")?;
         let (is_ready, ready_changed) = readiness(status.conditions, warn);
         Ok(Self {
-            uid: metadata.uid.optional("metadata.uid")?.as_deref().and_then(Uid::parse),
-            object,
+            name: object.name,
             template: Arc::new(template),
-            own_labels,
-            hostname,
+            uid: metadata.uid.optional("metadata.uid")?.as_deref().and_then(Uid::parse),
             v4,
-            v6,
-            is_ready,
+            v6: v6.map(Box::new),
             ready_changed,
+            is_ready,
             is_terminating: metadata.deletion_timestamp.optional("metadata.deletionTimestamp")?.is_some(),
             is_finished: matches!(phase.as_deref(), Some("Succeeded" | "Failed")),
         })
@@ -334,14 +341,15 @@ fn addresses(
 }
 
 /// Whether the condition `Ready` is true, and since when it is what it is.
-fn readiness(conditions: Field<Vec<Field<RawCondition>>>, warn: &mut dyn FnMut(String)) -> (bool, Option<i64>) {
+fn readiness(conditions: Field<Vec<Field<RawCondition>>>, warn: &mut dyn FnMut(String)) -> (bool, Option<NonZeroU32>) {
     let read = || {
         for condition in conditions.optional("status.conditions")?.unwrap_or_default() {
             let condition = condition.required("an entry of status.conditions")?;
             if condition.r#type.required("status.conditions.type")? == READY {
                 let status = condition.status.required("status.conditions.status")?;
                 let changed = condition.last_transition_time.optional("status.conditions.lastTransitionTime")?;
-                let changed = changed.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);
+                let second = changed.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);
+                let changed = second.and_then(|second| NonZeroU32::new(second.try_into().ok()?));
                 return Ok((status == "True", changed));
             }
         }

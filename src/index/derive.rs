@@ -19,16 +19,16 @@ pub struct Member<'a> {
 
 impl<'a> Member<'a> {
     /// An endpoint as its slice has it.
-    pub fn of_slice(endpoint: &'a Endpoint, ports: &'a [SlicePort]) -> Self {
+    pub fn of_slice(endpoint: Endpoint, ports: &'a [SlicePort]) -> Self {
         let Endpoint { address, hostname, ready, .. } = endpoint;
-        Self { hostname: hostname.clone(), address: *address, is_ready: *ready, ports }
+        Self { hostname, address, is_ready: ready, ports }
     }
 
     /// The endpoints that a Pod is, one for each family, as Kubernetes' EndpointSlice controller makes them.
     pub fn of_pod(service: &Service, pod: &'a Pod, ports: &'a [SlicePort]) -> impl Iterator<Item = Self> {
         // A Pod that will not run again is no endpoint; one without an address is none yet.
         let v4 = pod.v4.filter(|_| service.families.v4 && !pod.is_finished).map(IpAddr::V4);
-        let v6 = pod.v6.filter(|_| service.families.v6 && !pod.is_finished).map(IpAddr::V6);
+        let v6 = pod.v6.as_deref().filter(|_| service.families.v6 && !pod.is_finished).map(|v6| IpAddr::V6(*v6));
         // Its hostname is a name below the Service that it names as its subdomain, and below no other.
         let is_subdomain = pod.template.subdomain.as_deref() == Some(&*service.object.name);
         let hostname = is_subdomain.then(|| pod.hostname()).flatten();

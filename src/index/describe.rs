@@ -20,7 +20,7 @@ impl Index {
             }
             None => lines.push(format!("there is no Service {key}")),
         }
-        let naming = self.pods.members.naming(key);
+        let naming = self.pods.naming(key);
         let naming: Vec<_> = naming.filter(|pod| !self.is_told(key, pod)).map(pod_line).collect();
         if !naming.is_empty() {
             lines.push(format!("other Pods that name it as their subdomain: {}", naming.len()));
@@ -92,11 +92,11 @@ fn pod_line(pod: &Pod) -> Line {
         None => String::new(),
     };
     let subdomain = pod.template.subdomain.as_deref().unwrap_or("none");
-    let name = pod.hostname().as_ref().map_or_else(|| pod.object.name.to_string(), ToString::to_string);
+    let name = pod.hostname().as_ref().map_or_else(|| pod.name.to_string(), ToString::to_string);
     (name.clone(), format!("{name}  {address}  {state}, subdomain {subdomain}{owner}"))
 }
 
-fn endpoint_line(endpoint: &Endpoint) -> Line {
+fn endpoint_line(endpoint: Endpoint) -> Line {
     let name = endpoint.hostname.as_ref().map_or_else(|| "without hostname".to_owned(), ToString::to_string);
     let state = if endpoint.ready { "ready" } else { "not ready" };
     (name.clone(), format!("{name}  {}  {state}", endpoint.address))

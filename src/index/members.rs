@@ -5,11 +5,13 @@
 //! *anchor*, so that neither a new Service nor a new template is held against all others.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
+use super::store::{Objects, Place};
 use crate::cluster::{Labels, OwnLabels, Pod, Service, Template};
 use crate::name::Label;
 use crate::records::ServiceKey;
@@ -17,15 +19,16 @@ use crate::records::ServiceKey;
 /// A label with its namespace, hashed: two that collide cost a comparison more.
 type Pair = u64;
 
+/// One, in nearly all cases, or some.
+type Few<T> = SmallVec<[T; 2]>;
+
 #[derive(Debug, Default)]
 pub(super) struct Members {
     templates: HashMap<Arc<Template>, Group, RandomState>,
-    templates_with: HashMap<Pair, Vec<Arc<Template>>, RandomState>,
+    templates_with: HashMap<Pair, Few<Arc<Template>>, RandomState>,
     selectors: HashMap<ServiceKey, Selector, RandomState>,
     /// Services by their anchor.
-    anchored: HashMap<Pair, Vec<ServiceKey>, RandomState>,
-    /// The templates by that Service.
-    naming: HashMap<ServiceKey, Vec<Arc<Template>>, RandomState>,
+    anchored: HashMap<Pair, Few<Arc<Service>>, RandomState>,
     pairs: RandomState,
 }
 
@@ -33,17 +36,17 @@ pub(super) struct Members {
 #[derive(Debug, Default)]
 struct Group {
     /// By the length of their names and then by name, which for the Pods of a StatefulSet is by ordinal.
-    pods: Vec<Arc<Pod>>,
-    services: Vec<ServiceKey>,
+    pods: Vec<Place>,
+    services: Few<Arc<Service>>,
     /// The Service that they name as their subdomain, whether it is there or not.
     subdomain: Option<ServiceKey>,
 }
 
 impl Group {
     /// Where the Pod of this name is, or would have to be.
-    fn place(&self, name: &str) -> Result<usize, usize> {
-        self.pods.binary_search_by(|pod| {
-            let other = &*pod.object.name;
+    fn position(&self, pods: &Objects<Pod>, name: &str) -> Result<usize, usize> {
+        self.pods.binary_search_by(|place| {
+            let other = pods.get(*place).map_or("", |pod| &pod.name);
             (other.len(), other).cmp(&(name.len(), name))
         })
     }
@@ -51,9 +54,8 @@ impl Group {
 
 #[derive(Debug)]
 struct Selector {
-    service: Arc<Service>,
     anchor: Pair,
-    templates: Vec<Arc<Template>>,
+    templates: Few<Arc<Template>>,
 }
 
 impl Members {
@@ -63,22 +65,23 @@ impl Members {
         Arc::clone(known.unwrap_or(template))
     }
 
-    pub fn add_pod(&mut self, pod: &Arc<Pod>) {
+    /// Adds a Pod that has a place among others.
+    pub fn add_pod(&mut self, others: &Objects<Pod>, place: Place, pod: &Pod) {
         if !self.templates.contains_key(&pod.template) {
             self.add_template(&pod.template);
         }
-        if let Some(group) = self.templates.get_mut(&pod.template) {
-            match group.place(&pod.object.name) {
-                Ok(place) => group.pods[place] = Arc::clone(pod),
-                Err(place) => group.pods.insert(place, Arc::clone(pod)),
-            }
+        if let Some(group) = self.templates.get_mut(&pod.template)
+            && let Err(position) = group.position(others, &pod.name)
+        {
+            group.pods.insert(position, place);
         }
     }
 
-    pub fn remove_pod(&mut self, pod: &Pod) {
+    /// Removes a Pod that is still in its place.
+    pub fn remove_pod(&mut self, others: &Objects<Pod>, pod: &Pod) {
         let Some(group) = self.templates.get_mut(&pod.template) else { return };
-        if let Ok(place) = group.place(&pod.object.name) {
-            group.pods.remove(place);
+        if let Ok(position) = group.position(others, &pod.name) {
+            group.pods.remove(position);
         }
         if group.pods.is_empty() {
             self.remove_template(&pod.template);
@@ -86,11 +89,9 @@ impl Members {
     }
 
     /// The Services that select a Pod, which has been added.
-    pub fn services_of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a ServiceKey> {
+    pub fn services_of(&self, pod: &Pod) -> impl Iterator<Item = &ServiceKey> {
         let services = self.templates.get(&pod.template).into_iter().flat_map(|group| &group.services);
-        services.filter(|key| {
-            self.selectors.get(*key).is_some_and(|selector| pod.is_selected_by(&selector.service.selector))
-        })
+        services.filter(|service| pod.is_selected_by(&service.selector)).map(|service| &service.key)
     }
 
     /// The Service that a Pod, which has been added, names as its subdomain.
@@ -102,25 +103,25 @@ impl Members {
         let key = &service.key;
         let anchor = self.anchor(&service.object.namespace, &service.selector);
         let candidates = self.templates_with.get(&anchor).into_iter().flatten();
-        let templates: Vec<_> = candidates.filter(|template| may_select(service, template)).cloned().collect();
+        let templates: Few<_> = candidates.filter(|template| may_select(service, template)).cloned().collect();
         for template in &templates {
             if let Some(group) = self.templates.get_mut(template) {
-                group.services.push(key.clone());
+                group.services.push(Arc::clone(service));
             }
         }
-        self.anchored.entry(anchor).or_default().push(key.clone());
-        self.selectors.insert(key.clone(), Selector { service: Arc::clone(service), anchor, templates });
+        self.anchored.entry(anchor).or_default().push(Arc::clone(service));
+        self.selectors.insert(key.clone(), Selector { anchor, templates });
     }
 
     pub fn remove_service(&mut self, key: &ServiceKey) {
         let Some(selector) = self.selectors.remove(key) else { return };
         for template in &selector.templates {
             if let Some(group) = self.templates.get_mut(template) {
-                group.services.retain(|other| other != key);
+                group.services.retain(|other| other.key != *key);
             }
         }
         if let Some(services) = self.anchored.get_mut(&selector.anchor) {
-            services.retain(|other| other != key);
+            services.retain(|other| other.key != *key);
             if services.is_empty() {
                 self.anchored.remove(&selector.anchor);
             }
@@ -128,56 +129,53 @@ impl Members {
     }
 
     /// The Pods that a Service may select, by their templates.
-    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, &[Arc<Pod>])> {
+    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, &[Place])> {
         let templates = self.selectors.get(service).into_iter().flat_map(|selector| &selector.templates);
         templates.filter_map(|template| Some((&**template, &*self.templates.get(template)?.pods)))
+    }
+
+    /// The Pods that name a Service as their subdomain.
+    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = Place> {
+        let templates = self.templates_with.get(&self.naming_pair(service)).into_iter().flatten();
+        let groups = templates.filter_map(|template| self.templates.get(template));
+        groups.filter(|group| group.subdomain.as_ref() == Some(service)).flat_map(|group| group.pods.iter().copied())
     }
 
     /// Whether nothing is kept of any Pod or Service.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        let Self { templates, templates_with, selectors, anchored, naming, .. } = self;
-        let is_without_pods = templates.is_empty() && templates_with.is_empty() && naming.is_empty();
-        is_without_pods && selectors.is_empty() && anchored.is_empty()
-    }
-
-    /// The Pods that name a Service as their subdomain.
-    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = &Pod> {
-        let templates = self.naming.get(service).into_iter().flatten();
-        templates.filter_map(|template| self.templates.get(template)).flat_map(|group| &group.pods).map(|pod| &**pod)
+        let Self { templates, templates_with, selectors, anchored, .. } = self;
+        templates.is_empty() && templates_with.is_empty() && selectors.is_empty() && anchored.is_empty()
     }
 
     fn add_template(&mut self, template: &Arc<Template>) {
         let mut group = Group { subdomain: subdomain(template), ..Group::default() };
-        for pair in self.pairs_of(template) {
-            for key in self.anchored.get(&pair).into_iter().flatten() {
-                if let Some(selector) = self.selectors.get_mut(key)
-                    && may_select(&selector.service, template)
-                {
-                    group.services.push(key.clone());
+        for pair in self.pairs_of(template, &group) {
+            for service in self.anchored.get(&pair).into_iter().flatten().filter(|it| may_select(it, template)) {
+                if let Some(selector) = self.selectors.get_mut(&service.key) {
+                    group.services.push(Arc::clone(service));
                     selector.templates.push(Arc::clone(template));
                 }
             }
             self.templates_with.entry(pair).or_default().push(Arc::clone(template));
-        }
-        if let Some(key) = &group.subdomain {
-            self.naming.entry(key.clone()).or_default().push(Arc::clone(template));
         }
         self.templates.insert(Arc::clone(template), group);
     }
 
     fn remove_template(&mut self, template: &Arc<Template>) {
         let Some((template, group)) = self.templates.remove_entry(template) else { return };
-        for key in &group.services {
-            if let Some(selector) = self.selectors.get_mut(key) {
+        for service in &group.services {
+            if let Some(selector) = self.selectors.get_mut(&service.key) {
                 selector.templates.retain(|other| *other != template);
             }
         }
-        for pair in self.pairs_of(&template) {
-            take_from(&mut self.templates_with, &pair, &template);
-        }
-        if let Some(key) = &group.subdomain {
-            take_from(&mut self.naming, key, &template);
+        for pair in self.pairs_of(&template, &group) {
+            if let Some(templates) = self.templates_with.get_mut(&pair) {
+                templates.retain(|other| *other != template);
+                if templates.is_empty() {
+                    self.templates_with.remove(&pair);
+                }
+            }
         }
     }
 
@@ -187,15 +185,21 @@ impl Members {
         let shared = selector.iter().filter(|(key, _)| !OwnLabels::is_key(key));
         let pairs = shared.map(|(key, value)| self.pair(namespace, key, value));
         let crowd = |pair: &Pair| {
-            (self.anchored.get(pair).map_or(0, Vec::len), self.templates_with.get(pair).map_or(0, Vec::len))
+            (self.anchored.get(pair).map_or(0, Few::len), self.templates_with.get(pair).map_or(0, Few::len))
         };
         pairs.min_by_key(crowd).unwrap_or_else(|| self.pair(namespace, "", ""))
     }
 
-    /// All that a selector may be looked up by to find this template.
-    fn pairs_of(&self, template: &Template) -> BTreeSet<Pair> {
+    /// All that this template is looked up by: what a selector may ask for, and the Service that it names.
+    fn pairs_of(&self, template: &Template, group: &Group) -> BTreeSet<Pair> {
         let labels = template.labels.iter().chain([("", "")]);
-        labels.map(|(key, value)| self.pair(&template.namespace, key, value)).collect()
+        let naming = group.subdomain.iter().map(|service| self.naming_pair(service));
+        labels.map(|(key, value)| self.pair(&template.namespace, key, value)).chain(naming).collect()
+    }
+
+    /// What the templates that name a Service are looked up by.
+    fn naming_pair(&self, service: &ServiceKey) -> Pair {
+        self.pairs.hash_one(service)
     }
 
     fn pair(&self, namespace: &str, key: &str, value: &str) -> Pair {
@@ -207,15 +211,6 @@ impl Members {
 fn subdomain(template: &Template) -> Option<ServiceKey> {
     let name = Label::parse(template.subdomain.as_deref()?).ok()?;
     Some(ServiceKey::new(&Label::parse(&template.namespace).ok()?, &name))
-}
-
-fn take_from<K: Eq + Hash>(map: &mut HashMap<K, Vec<Arc<Template>>, RandomState>, key: &K, template: &Arc<Template>) {
-    if let Some(templates) = map.get_mut(key) {
-        templates.retain(|other| other != template);
-        if templates.is_empty() {
-            map.remove(key);
-        }
-    }
 }
 
 /// Whether a selector selects Pods of this template, unless it asks for another label that they have each for themselves.

@@ -19,18 +19,21 @@ mod snapshot;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::iter;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 pub use derive::{Member, derive, ports_of};
 use pods::Pods;
 pub use snapshot::Snapshot;
-use store::ObjectStore;
+pub use store::Objects;
+use store::{Difference, ObjectStore};
 
 use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};
 use crate::records::{ServiceKey, ServiceRecords};
-use crate::table::{Batch, ReasonsBatch};
+use crate::table::ReasonsBatch;
 
 /// What of the objects is served, where that is a matter of choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,13 +48,13 @@ pub struct Options {
 #[derive(Debug, Default)]
 pub struct Index {
     options: Options,
-    services: ObjectStore<Service>,
-    slices: ObjectStore<Slice>,
+    services: ObjectStore<Arc<Service>>,
+    slices: ObjectStore<Arc<Slice>>,
     pods: Pods,
     /// The object that describes each Service.
     described: HashMap<ServiceKey, Arc<Service>, RandomState>,
     /// The slices of each Service, whether the Service is there or not.
-    slices_of: HashMap<ServiceKey, Vec<Arc<Slice>>, RandomState>,
+    slices_of: HashMap<ServiceKey, SmallVec<[Arc<Slice>; 2]>, RandomState>,
     /// The watches that are silent.
     silent: HashSet<(Watched, Scope), RandomState>,
     /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
@@ -86,37 +89,41 @@ impl Index {
             None => drop(touched.insert(service.clone(), times)),
         };
         match update {
-            Update::Service(scope, change) => services.apply(&scope, change, |old, new| {
-                // What its object says is when it was made.
-                let times = if old.is_some() { times.map(Times::heard_alone) } else { times };
-                if let Some(old) = old {
-                    described.remove(&old.key);
-                    pods.members.remove_service(&old.key);
-                    touch(&old.key, times);
-                }
-                if let Some(new) = new {
-                    described.insert(new.key.clone(), Arc::clone(new));
-                    if is_of_pods(new) {
-                        pods.members.add_service(new);
+            Update::Service(scope, change) => {
+                services.apply(&scope, change.map(Arc::new), |Difference { old, new, .. }| {
+                    // What its object says is when it was made.
+                    let times = if old.is_some() { times.map(Times::heard_alone) } else { times };
+                    if let Some(old) = old {
+                        described.remove(&old.key);
+                        pods.members.remove_service(&old.key);
+                        touch(&old.key, times);
                     }
-                    touch(&new.key, times);
-                }
-            }),
-            Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
-                if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
-                    if let Some(others) = slices_of.get_mut(service) {
-                        others.retain(|other| !Arc::ptr_eq(other, old));
-                        if others.is_empty() {
-                            slices_of.remove(service);
+                    if let Some(new) = new {
+                        described.insert(new.key.clone(), Arc::clone(new));
+                        if is_of_pods(new) {
+                            pods.members.add_service(new);
                         }
+                        touch(&new.key, times);
                     }
-                    touch(service, times);
-                }
-                if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
-                    slices_of.entry(service.clone()).or_default().push(Arc::clone(new));
-                    touch(service, times);
-                }
-            }),
+                })
+            }
+            Update::Slice(scope, change) => {
+                slices.apply(&scope, change.map(Arc::new), |Difference { old, new, .. }| {
+                    if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
+                        if let Some(others) = slices_of.get_mut(service) {
+                            others.retain(|other| !Arc::ptr_eq(other, old));
+                            if others.is_empty() {
+                                slices_of.remove(service);
+                            }
+                        }
+                        touch(service, times);
+                    }
+                    if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
+                        slices_of.entry(service.clone()).or_default().push(Arc::clone(new));
+                        touch(service, times);
+                    }
+                })
+            }
             Update::Pod(scope, change) => {
                 let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
                     touch(service, if is_turn(old, new) { times } else { times.map(Times::heard_alone) });
@@ -178,10 +185,10 @@ impl Index {
         if !self.pods.remember_gone() {
             return;
         }
-        let pods_of = |slice: &Slice| slice.endpoints.iter().filter_map(|endpoint| endpoint.pod).collect::<Vec<_>>();
-        let forgotten = self.pods.forget(&self.slices.iter().flat_map(pods_of).collect());
+        let slices = self.slices.objects();
+        let forgotten = self.pods.forget(&slices.iter().flat_map(|slice| slice.endpoints.pods()).collect());
         if !forgotten.is_empty() {
-            let again = self.slices.iter().filter(|slice| pods_of(slice).iter().any(|pod| forgotten.contains(pod)));
+            let again = slices.iter().filter(|slice| slice.endpoints.pods().any(|pod| forgotten.contains(&pod)));
             for service in again.filter_map(|slice| slice.service.clone()) {
                 self.touched.entry(service).or_default();
             }
@@ -200,17 +207,15 @@ impl Index {
         timed.filter_map(|(key, times)| Some((key.clone(), (Arc::clone(self.described.get(key)?), times)))).collect()
     }
 
-    /// The records of every Service touched since the last call, for the table.
-    pub fn take_batch(&mut self) -> Batch {
-        let touched = std::mem::take(&mut self.touched);
-        self.unexplained.extend(touched.keys().cloned());
-        touched
-            .into_keys()
-            .map(|key| {
-                let records = self.service(&key).map(|service| self.records(service));
-                (key, records)
-            })
-            .collect()
+    /// The records of every Service touched since the last call, for the table. Each is derived when it is asked for: all
+    /// records of a large cluster need not stand in memory beside those that they replace.
+    pub fn take_batch(&mut self) -> impl Iterator<Item = (ServiceKey, Option<ServiceRecords>)> {
+        iter::from_fn(|| {
+            let (key, _) = self.touched.pop_first()?;
+            let records = self.service(&key).map(|service| self.records(service));
+            self.unexplained.insert(key.clone());
+            Some((key, records))
+        })
     }
 
     /// Whether [`Index::take_reasons`] would give anything.
@@ -238,11 +243,11 @@ impl Index {
         }
         let mut by_template = Vec::new();
         if self.asks_pods(service) {
-            let candidates = self.pods.members.candidates(&service.key);
+            let candidates = self.pods.candidates(&service.key);
             by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
         }
-        for (ports, pods) in &by_template {
-            let selected = pods.iter().filter(|pod| pod.is_selected_by(&service.selector));
+        for (ports, pods) in &mut by_template {
+            let selected = pods.filter(|pod| pod.is_selected_by(&service.selector));
             members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
         }
         derive(service, &members, self.has_not_ready_ordinals(service))
@@ -250,21 +255,20 @@ impl Index {
 
     /// The Pods of a Service that speak for themselves.
     fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-        let candidates = self.pods.members.candidates(&service.key).filter(|_| self.asks_pods(service));
-        let pods = candidates.flat_map(|(_, pods)| pods).map(|pod| &**pod);
+        let candidates = self.pods.candidates(&service.key).filter(|_| self.asks_pods(service));
+        let pods = candidates.flat_map(|(_, pods)| pods);
         pods.filter(|pod| pod.is_selected_by(&service.selector))
     }
 
     /// The endpoints of a Service that have no other source than its slices.
-    fn endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Endpoint> {
+    fn endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Endpoint> {
         self.slices(&service.key).flat_map(|slice| self.own_endpoints(service, slice))
     }
 
     /// Those of one slice.
-    fn own_endpoints<'a>(&'a self, service: &Service, slice: &'a Slice) -> impl Iterator<Item = &'a Endpoint> {
+    fn own_endpoints<'a>(&'a self, service: &Service, slice: &'a Slice) -> impl Iterator<Item = Endpoint> {
         let asks_pods = self.asks_pods(service);
-        let counts = move |pod| !asks_pods || !self.pods.supersede(pod);
-        slice.endpoints.iter().filter(move |endpoint| endpoint.pod.is_none_or(counts))
+        slice.endpoints.only(move |pod| pod.is_none_or(|pod| !asks_pods || !self.pods.supersede(pod)))
     }
 
     fn has_not_ready_ordinals(&self, service: &Service) -> bool {
@@ -283,12 +287,17 @@ impl Index {
 
     /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
     fn asks_pods(&self, service: &Service) -> bool {
-        let is_heard = |scope: &Scope| scope.covers(&service.object) && !self.deaf_to_pods.contains(scope);
+        let is_heard = |scope: &Scope| scope.covers(&service.object.namespace) && !self.deaf_to_pods.contains(scope);
         is_of_pods(service) && self.pods.is_listed(is_heard)
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {
-        for service in self.services.iter().filter(|service| is_of_pods(service) && scope.covers(&service.object)) {
+        for service in self
+            .services
+            .objects()
+            .iter()
+            .filter(|service| is_of_pods(service) && scope.covers(&service.object.namespace))
+        {
             self.touched.entry(service.key.clone()).or_default();
         }
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::members::Members;
-use super::store::ObjectStore;
-use crate::cluster::{Change, Pod, Scope, Uid};
+use super::store::{Difference, ObjectStore};
+use crate::cluster::{Change, Pod, Scope, Template, Uid};
 use crate::records::ServiceKey;
 
 #[derive(Debug, Default)]
@@ -53,29 +53,32 @@ impl Pods {
         let Self { store, members, mirrored, gone, listed, restored } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
-            pod.object.namespace = Arc::clone(&pod.template.namespace);
         }
         let is_listed = matches!(change, Change::RelistDone);
-        store.apply(scope, change, |old, new| {
-            let (was, is) = (old.map(|pod| &**pod), new.map(|pod| &**pod));
+        store.apply(scope, change, |Difference { others, place, old, new }| {
             let mut touch = |members: &Members, pod: &Pod| {
                 members.subdomain_of(pod).map(&mut named);
                 // Before, no Service asks for its Pods; at the first list's end all do.
-                if listed.iter().any(|scope| scope.covers(&pod.object)) {
-                    members.services_of(pod).for_each(|service| touched(service, was, is));
+                if listed.iter().any(|scope| scope.covers(pod.namespace())) {
+                    members.services_of(pod).for_each(|service| touched(service, old, new));
                 }
             };
+            let stays = old.zip(new).is_some_and(|(old, new)| Arc::ptr_eq(&old.template, &new.template));
             if let Some(old) = old {
                 touch(members, old);
-                members.remove_pod(old);
+                if !stays {
+                    members.remove_pod(others, old);
+                }
                 if let Some(uid) = old.uid {
                     mirrored.remove(&uid);
                     gone.insert(uid, Gone { was_terminating: old.is_terminating, age: 0 });
                 }
             }
             if let Some(new) = new {
-                members.add_pod(new);
-                touch(members, new);
+                if !stays {
+                    members.add_pod(others, place, new);
+                    touch(members, new);
+                }
                 if let Some(uid) = new.uid {
                     mirrored.insert(uid);
                     gone.remove(&uid);
@@ -86,6 +89,17 @@ impl Pods {
             restored.remove(scope);
         }
         is_listed && listed.insert(scope.clone())
+    }
+
+    /// The Pods that a Service may select, by their templates.
+    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, impl Iterator<Item = &Pod>)> {
+        let groups = self.members.candidates(service);
+        groups.map(|(template, places)| (template, places.iter().filter_map(|place| self.store.objects().get(*place))))
+    }
+
+    /// The Pods that name a Service as their subdomain.
+    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = &Pod> {
+        self.members.naming(service).filter_map(|place| self.store.objects().get(place))
     }
 
     /// Whether the Pods of this namespace have been heard of in full.

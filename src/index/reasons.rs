@@ -13,7 +13,7 @@ use crate::records::ServiceKey;
 impl Index {
     /// What is known of why names of a Service are absent; none if nothing is.
     pub(super) fn reasons_of(&self, key: &ServiceKey) -> Option<Reasons> {
-        let naming: Vec<&Pod> = self.pods.members.naming(key).collect();
+        let naming: Vec<&Pod> = self.pods.naming(key).collect();
         let reasons = match self.service(key) {
             Some(service) => self.reasons_beside(service, &naming),
             None => {
@@ -34,16 +34,16 @@ impl Index {
                 let waits = matches!(why, Why::NotReady(_) | Why::Terminating);
                 !(waits && is_published(pod.has_hostname()))
             });
-            seen.add(pod.hostname(), why.map(|why| HostReason { pod: Some(pod.object.name.as_str().into()), why }));
+            seen.add(pod.hostname(), why.map(|why| HostReason { pod: Some(pod.name.as_str().into()), why }));
         }
         for Endpoint { hostname, ready, .. } in self.endpoints(service) {
             let is_absent = !ready && !is_published(hostname.is_some());
-            seen.add(hostname.clone(), is_absent.then_some(HostReason { pod: None, why: Why::NotReady(None) }));
+            seen.add(hostname, is_absent.then_some(HostReason { pod: None, why: Why::NotReady(None) }));
         }
         let endpoints = seen.endpoints;
         if self.asks_pods(service) {
             for pod in naming.iter().filter(|pod| !pod.is_selected_by(&service.selector)) {
-                let reason = HostReason { pod: Some(pod.object.name.as_str().into()), why: Why::NotSelected };
+                let reason = HostReason { pod: Some(pod.name.as_str().into()), why: Why::NotSelected };
                 seen.add(pod.hostname(), Some(reason));
             }
         }
@@ -102,7 +102,7 @@ fn why_absent(service: &Service, pod: &Pod) -> Option<Why> {
     } else if pod.is_terminating {
         Some(Why::Terminating)
     } else if !pod.is_ready {
-        let since = pod.ready_changed.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let since = pod.ready_changed.and_then(|seconds| Timestamp::from_second(seconds.get().into()).ok());
         Some(Why::NotReady(since))
     } else {
         None
@@ -112,6 +112,6 @@ fn why_absent(service: &Service, pod: &Pod) -> Option<Why> {
 fn workload(pod: &Pod) -> Workload {
     match &pod.template.owner {
         Some((kind, name)) => Workload::Controller(kind.clone(), name.clone()),
-        None => Workload::Pod(pod.object.name.as_str().into()),
+        None => Workload::Pod(pod.name.as_str().into()),
     }
 }

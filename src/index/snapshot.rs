@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::Index;
+use super::{Index, Objects};
 use crate::cluster::{Pod, Scope, Service, Slice, Uid};
 
 /// What an index knew at one moment. The objects are shared with the index, which goes on meanwhile: to take it is to count
 /// references, not to copy the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    pub services: Vec<Arc<Service>>,
-    pub slices: Vec<Arc<Slice>>,
-    pub pods: Vec<Arc<Pod>>,
+    pub services: Objects<Arc<Service>>,
+    pub slices: Objects<Arc<Slice>>,
+    pub pods: Objects<Pod>,
     /// Pods that are gone while slices may repeat them still, each with whether it was about to go.
     pub gone: Vec<(Uid, bool)>,
     /// The scopes whose Pods are known and kept up with.
@@ -23,9 +23,9 @@ impl Index {
     pub fn snapshot(&self) -> Snapshot {
         let heard = self.pods.listed().filter(|scope| !self.deaf_to_pods.contains(*scope));
         Snapshot {
-            services: self.services.share(),
-            slices: self.slices.share(),
-            pods: self.pods.store.share(),
+            services: self.services.objects().clone(),
+            slices: self.slices.objects().clone(),
+            pods: self.pods.store.objects().clone(),
             gone: self.pods.gone().collect(),
             heard_pods: heard.cloned().collect(),
         }

@@ -1,44 +1,116 @@
 //! The objects of one kind as the watches describe them.
+//!
+//! ```text
+//! by_name   hash of namespace and name ─▶ place
+//! objects   chunk 0: object │ object │ …    chunk 1: object │ vacant │ …      a place is a number
+//! ```
+//!
+//! Objects lie side by side, without a box for each: there may be hundreds of thousands. A chunk is shared with a snapshot
+//! that somebody looks at, and copied when an object in it changes meanwhile.
 
-use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice};
 
 /// An object that says what it is called.
-pub(super) trait Object {
-    fn object(&self) -> &ObjectKey;
+pub(super) trait Object: Clone + PartialEq {
+    fn namespace(&self) -> &str;
+    fn name(&self) -> &str;
 }
 
-impl Object for Service {
-    fn object(&self) -> &ObjectKey {
-        &self.object
+impl Object for Arc<Service> {
+    fn namespace(&self) -> &str {
+        &self.object.namespace
+    }
+
+    fn name(&self) -> &str {
+        &self.object.name
     }
 }
 
-impl Object for Slice {
-    fn object(&self) -> &ObjectKey {
-        &self.object
+impl Object for Arc<Slice> {
+    fn namespace(&self) -> &str {
+        &self.object.namespace
+    }
+
+    fn name(&self) -> &str {
+        &self.object.name
     }
 }
 
 impl Object for Pod {
-    fn object(&self) -> &ObjectKey {
-        &self.object
+    fn namespace(&self) -> &str {
+        self.namespace()
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Where an object is. It is there until it is deleted, whatever becomes of it meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+/// Objects in a chunk.
+const CHUNK: usize = 64;
+
+impl Place {
+    fn split(self) -> (usize, usize) {
+        (self.0 as usize / CHUNK, self.0 as usize % CHUNK)
+    }
+}
+
+/// Objects by their places, as they are at one moment: a clone counts references, and does not change with the original.
+#[derive(Clone, Debug)]
+pub struct Objects<K> {
+    chunks: Vec<Arc<Vec<Option<K>>>>,
+}
+
+impl<K> Default for Objects<K> {
+    fn default() -> Self {
+        Self { chunks: Vec::new() }
+    }
+}
+
+impl<K> Objects<K> {
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter().flatten())
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<&K> {
+        let (chunk, at) = place.split();
+        self.chunks.get(chunk)?.get(at)?.as_ref()
+    }
+}
+
+impl<K: Clone> Objects<K> {
+    fn set(&mut self, place: Place, object: Option<K>) {
+        let (chunk, at) = place.split();
+        if chunk == self.chunks.len() {
+            self.chunks.push(Arc::new(vec![None; CHUNK]));
+        }
+        if let Some(slot) = self.chunks.get_mut(chunk).and_then(|chunk| Arc::make_mut(chunk).get_mut(at)) {
+            *slot = object;
+        }
     }
 }
 
 /// Objects by name. A relist is marked and swept: it replaces objects one by one as they stream in, and at its end those
 /// that it did not name are gone, so that two copies of the cluster never stand in memory.
-///
-/// Whoever joins objects shares them, and looks none up again.
 #[derive(Debug)]
-pub(super) struct ObjectStore<K: Object> {
-    objects: HashSet<Stored<K>, RandomState>,
+pub(super) struct ObjectStore<K> {
+    objects: Objects<K>,
+    by_name: HashTable<Place>,
+    /// By place, the relist of its scope that was the newest when the object was last heard of.
+    heard: Vec<u32>,
+    vacant: Vec<Place>,
+    names: RandomState,
     relists: HashMap<Scope, Relists, RandomState>,
 }
 
@@ -46,114 +118,123 @@ pub(super) struct ObjectStore<K: Object> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Relists {
     /// How many have begun so far.
-    begun: u64,
+    begun: u32,
     /// The objects that have changed since the last one began.
     differences: usize,
 }
 
-/// An object, found by its name.
-#[derive(Debug)]
-struct Stored<K> {
-    /// Shared with a snapshot while it is written.
-    object: Arc<K>,
-    /// The relist of its scope that was the newest when the object was last heard of.
-    heard: u64,
+/// An object that is not what it was. The others are in their places, this one as it was.
+pub(super) struct Difference<'a, K> {
+    pub others: &'a Objects<K>,
+    pub place: Place,
+    pub old: Option<&'a K>,
+    pub new: Option<&'a K>,
 }
 
-impl<K: Object> Borrow<ObjectKey> for Stored<K> {
-    fn borrow(&self) -> &ObjectKey {
-        self.object.object()
-    }
-}
-
-impl<K: Object> Hash for Stored<K> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.object.object().hash(state);
-    }
-}
-
-impl<K: Object> PartialEq for Stored<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.object.object() == other.object.object()
-    }
-}
-
-impl<K: Object> Eq for Stored<K> {}
-
-impl<K: Object> Default for ObjectStore<K> {
+impl<K> Default for ObjectStore<K> {
     fn default() -> Self {
-        Self { objects: HashSet::default(), relists: HashMap::default() }
+        Self {
+            objects: Objects::default(),
+            by_name: HashTable::new(),
+            heard: Vec::new(),
+            vacant: Vec::new(),
+            names: RandomState::default(),
+            relists: HashMap::default(),
+        }
     }
 }
 
-impl<K: Object + PartialEq> ObjectStore<K> {
+impl<K: Object> ObjectStore<K> {
     /// The objects that have changed since the last relist of a scope began.
     pub fn differences(&self, scope: &Scope) -> usize {
         self.relists.get(scope).map_or(0, |relists| relists.differences)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &K> {
-        self.objects.iter().map(|stored| &*stored.object)
+    pub fn objects(&self) -> &Objects<K> {
+        &self.objects
     }
 
-    /// All objects as they are now, shared: they may be replaced here while somebody looks at them.
-    pub fn share(&self) -> Vec<Arc<K>> {
-        self.objects.iter().map(|stored| Arc::clone(&stored.object)).collect()
-    }
-
-    /// Takes in a change, and tells `changed` of each object that is not what it was: the old one, the new one.
-    pub fn apply(
-        &mut self,
-        scope: &Scope,
-        change: Change<K>,
-        mut changed: impl FnMut(Option<&Arc<K>>, Option<&Arc<K>>),
-    ) {
+    /// Takes in a change, and tells `changed` of each object that is not what it was.
+    pub fn apply(&mut self, scope: &Scope, change: Change<K>, mut changed: impl FnMut(Difference<'_, K>)) {
         let relist = self.relists.get(scope).map_or(0, |relists| relists.begun);
         let mut differences = 0;
-        let mut changed = |old: Option<&Arc<K>>, new: Option<&Arc<K>>| {
+        let mut changed = |difference: Difference<'_, K>| {
             differences += 1;
-            changed(old, new);
+            changed(difference);
         };
         match change {
             Change::RelistStarted => {
-                self.relists.insert(scope.clone(), Relists { begun: relist + 1, differences: 0 });
+                self.relists.insert(scope.clone(), Relists { begun: relist.wrapping_add(1), differences: 0 });
             }
             Change::Apply(object) => {
-                let old = self.objects.take(object.object()).map(|stored| stored.object);
-                let object = match old {
-                    // Those who share it go on doing so.
-                    Some(old) if *old == object => old,
-                    old => {
-                        let object = Arc::new(object);
-                        changed(old.as_ref(), Some(&object));
-                        object
-                    }
-                };
-                self.objects.insert(Stored { object, heard: relist });
-            }
-            Change::Keep(key) => {
-                if let Some(stored) = self.objects.take(&key) {
-                    self.objects.insert(Stored { heard: relist, ..stored });
+                let known = self.find(object.namespace(), object.name());
+                let place = known.unwrap_or_else(|| self.enter(&object));
+                self.hear(place, relist);
+                let old = self.objects.get(place);
+                if old != Some(&object) {
+                    changed(Difference { others: &self.objects, place, old, new: Some(&object) });
+                    self.objects.set(place, Some(object));
                 }
             }
-            Change::Delete(key) => {
-                if let Some(stored) = self.objects.take(&key) {
-                    changed(Some(&stored.object), None);
+            Change::Keep(ObjectKey { namespace, name }) => {
+                if let Some(place) = self.find(&namespace, &name) {
+                    self.hear(place, relist);
+                }
+            }
+            Change::Delete(ObjectKey { namespace, name }) => {
+                if let Some(place) = self.find(&namespace, &name) {
+                    self.remove(place, &mut changed);
                 }
             }
             Change::RelistDone => {
                 // A relist of one scope says nothing of another's objects.
-                self.objects.retain(|stored| {
-                    let stays = stored.heard == relist || !scope.covers(stored.object.object());
-                    if !stays {
-                        changed(Some(&stored.object), None);
-                    }
-                    stays
-                });
+                let is_gone = |&place: &Place| {
+                    let is_of_scope = |object: &K| scope.covers(object.namespace());
+                    self.heard[place.0 as usize] != relist && self.objects.get(place).is_some_and(is_of_scope)
+                };
+                let gone: Vec<_> = (0..self.heard.len() as u32).map(Place).filter(is_gone).collect();
+                for place in gone {
+                    self.remove(place, &mut changed);
+                }
             }
         }
         if let Some(relists) = self.relists.get_mut(scope) {
             relists.differences += differences;
         }
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Option<Place> {
+        let is_it = |place: &Place| {
+            let object = self.objects.get(*place);
+            object.is_some_and(|object| object.name() == name && object.namespace() == namespace)
+        };
+        self.by_name.find(self.names.hash_one((namespace, name)), is_it).copied()
+    }
+
+    /// A place for an object that has none.
+    fn enter(&mut self, object: &K) -> Place {
+        let hash = |object: &K| self.names.hash_one((object.namespace(), object.name()));
+        let place = self.vacant.pop().unwrap_or_else(|| {
+            self.heard.push(0);
+            Place(self.heard.len() as u32 - 1)
+        });
+        let hash_of = |place: &Place| self.objects.get(*place).map_or(0, hash);
+        self.by_name.insert_unique(hash(object), place, hash_of);
+        place
+    }
+
+    fn hear(&mut self, place: Place, relist: u32) {
+        self.heard[place.0 as usize] = relist;
+    }
+
+    fn remove(&mut self, place: Place, mut changed: impl FnMut(Difference<'_, K>)) {
+        let Some(old) = self.objects.get(place) else { return };
+        changed(Difference { others: &self.objects, place, old: Some(old), new: None });
+        let hash = self.names.hash_one((old.namespace(), old.name()));
+        if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == place) {
+            entry.remove();
+        }
+        self.objects.set(place, None);
+        self.vacant.push(place);
     }
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::cluster::{
-    Change, ContainerPort, Endpoint, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope,
-    ServiceSpec, SlicePort, TargetPort, Template, Uid, Watched,
+    Change, ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol,
+    Scope, ServiceSpec, SlicePort, TargetPort, Template, Uid, Watched,
 };
 use crate::name::{Label, Name, Relative};
 use crate::records::{AddressesRef, ServiceRecords};
@@ -82,7 +82,7 @@ impl Service {
 
 /// A slice `namespace/name`, to be said more of.
 fn slice(text: &str) -> Slice {
-    Slice { object: object(text), service: None, endpoints: Vec::new(), ports: Vec::new() }
+    Slice { object: object(text), service: None, endpoints: Endpoints::default(), ports: Vec::new() }
 }
 
 impl Slice {
@@ -90,22 +90,27 @@ impl Slice {
         Self { service: Some(key(service)), ..self }
     }
 
-    fn host(mut self, hostname: &str, address: &str) -> Self {
+    fn host(self, hostname: &str, address: &str) -> Self {
         let hostname = (!hostname.is_empty()).then(|| label(hostname));
-        self.endpoints.push(Endpoint { address: address.parse().unwrap(), hostname, ready: true, pod: None });
-        self
+        let endpoint = Endpoint { address: address.parse().unwrap(), hostname, ready: true, pod: None };
+        Self { endpoints: self.endpoints.iter().chain([endpoint]).collect(), ..self }
     }
 
     /// The endpoint said last is this Pod.
-    fn is(mut self, pod: &Pod) -> Self {
-        self.endpoints.last_mut().unwrap().pod = pod.uid;
-        self
+    fn is(self, pod: &Pod) -> Self {
+        self.last(|last| last.pod = pod.uid)
     }
 
     /// The endpoint said last is not ready.
-    fn not_ready(mut self) -> Self {
-        self.endpoints.last_mut().unwrap().ready = false;
-        self
+    fn not_ready(self) -> Self {
+        self.last(|last| last.ready = false)
+    }
+
+    /// More is said of the last endpoint.
+    fn last(self, say: impl FnOnce(&mut Endpoint)) -> Self {
+        let mut endpoints: Vec<_> = self.endpoints.iter().collect();
+        say(endpoints.last_mut().unwrap());
+        Self { endpoints: endpoints.into(), ..self }
     }
 
     fn port(mut self, name: &str, port: u16) -> Self {
@@ -119,28 +124,28 @@ fn pod(text: &str, uid: u64, address: &str) -> Pod {
     let object = object(text);
     Pod {
         uid: Uid::parse(&format!("00000000-0000-4000-8000-{uid:012x}")),
-        template: template(&object, "pg", "pg"),
-        own_labels: OwnLabels { name: true, index: true },
-        hostname: Hostname::Own,
+        template: Arc::new(template(&object.namespace, "pg", "pg")),
+        name: object.name,
         v4: address.parse().ok(),
         v6: None,
         is_ready: true,
         ready_changed: None,
         is_terminating: false,
         is_finished: false,
-        object,
     }
 }
 
-fn template(object: &ObjectKey, app: &str, subdomain: &str) -> Arc<Template> {
+fn template(namespace: &Arc<str>, app: &str, subdomain: &str) -> Template {
     let port = ContainerPort { name: "sql".into(), protocol: Protocol::Tcp, port: 5432 };
-    Arc::new(Template {
-        namespace: Arc::clone(&object.namespace),
+    Template {
+        namespace: Arc::clone(namespace),
         labels: [("app", app), ("tier", "data")].into_iter().collect(),
+        own_labels: OwnLabels { name: true, index: true },
+        hostname: Hostname::Own,
         subdomain: Some(subdomain.into()),
         ports: [port].into(),
         owner: None,
-    })
+    }
 }
 
 impl Pod {
@@ -153,7 +158,8 @@ impl Pod {
     }
 
     fn labelled(self, app: &str, subdomain: &str) -> Self {
-        Self { template: template(&self.object, app, subdomain), ..self }
+        let template = template(&self.template.namespace, app, subdomain);
+        Self { template: Arc::new(template), ..self }
     }
 }
 
@@ -316,10 +322,10 @@ fn a_burst_derives_each_service_once() {
         let pods = slice(&format!("db/pg-{i}")).of("db/pg").host(&format!("pg-{i}"), &format!("10.0.0.{i}"));
         index.apply(Update::Slice(Scope::All, Change::Apply(pods)));
     }
-    let batch = index.take_batch();
+    let batch: Vec<_> = index.take_batch().collect();
     assert_eq!(batch.len(), 1);
     assert_eq!(batch[0].1.as_ref().unwrap().hosts.len(), 100);
-    assert!(index.take_batch().is_empty());
+    assert!(index.take_batch().next().is_none());
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! A checksum is the CRC-32 of the block's number and its records, so that a block is in its place too. Nothing is read of a
 //! block before its checksum is right, and no more than one block is in memory.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
@@ -16,12 +17,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use crate::cluster::{Change, ObjectKey, Pod, Scope, Service, Slice, Template, Uid, Update};
+use crate::cluster::{Change, Pod, Scope, Service, Slice, Template, Uid, Update};
 use crate::index::{Index, Snapshot};
 
 const MAGIC: &[u8; 12] = b"headless-dns";
 /// To be raised when the meaning of the octets changes, be it by a field more in an object. A test notices.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A block is full from so many octets on.
 const BLOCK: usize = 64 * 1024;
@@ -31,7 +32,7 @@ const MAX_BLOCK: usize = 4 * 1024 * 1024;
 const WORD: usize = size_of::<u32>();
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Record {
+enum Record<'a> {
     /// The first: what of which cluster this is, and until which second since 1970 it was true.
     Head {
         source: String,
@@ -45,7 +46,7 @@ enum Record {
     },
     /// What the Pods from here on have in common.
     Template(Arc<Template>),
-    Pod(Arc<Pod>),
+    Pod(Cow<'a, Pod>),
     /// All Pods of the scope are among those here.
     HeardPods(Scope),
     /// The last, with the number of those before it.
@@ -57,20 +58,21 @@ enum Record {
 /// # Errors
 /// It cannot be written.
 pub(super) fn write(out: &mut impl Write, source: &str, as_of: Timestamp, snapshot: Snapshot) -> io::Result<()> {
-    let Snapshot { services, slices, mut pods, gone, heard_pods } = snapshot;
+    let Snapshot { services, slices, pods, gone, heard_pods } = snapshot;
     out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes()].concat())?;
     let mut blocks = Blocks { out, block: vec![0; 2 * WORD], number: 0, records: 0 };
     blocks.put(&Record::Head { source: source.to_owned(), as_of: as_of.as_second() })?;
-    for service in services {
-        blocks.put(&Record::Service(service))?;
+    for service in services.iter() {
+        blocks.put(&Record::Service(Arc::clone(service)))?;
     }
-    for slice in slices {
-        blocks.put(&Record::Slice(slice))?;
+    for slice in slices.iter() {
+        blocks.put(&Record::Slice(Arc::clone(slice)))?;
     }
     for (uid, was_terminating) in gone {
         blocks.put(&Record::GonePod { uid, was_terminating })?;
     }
     // Pods with a template in common stand together.
+    let mut pods: Vec<_> = pods.iter().collect();
     pods.sort_unstable_by_key(|pod| Arc::as_ptr(&pod.template));
     let mut template = None;
     for pod in pods {
@@ -78,7 +80,7 @@ pub(super) fn write(out: &mut impl Write, source: &str, as_of: Timestamp, snapsh
             blocks.put(&Record::Template(Arc::clone(&pod.template)))?;
             template = Some(Arc::clone(&pod.template));
         }
-        blocks.put(&Record::Pod(pod))?;
+        blocks.put(&Record::Pod(Cow::Borrowed(pod)))?;
     }
     for scope in heard_pods {
         blocks.put(&Record::HeardPods(scope))?;
@@ -97,7 +99,7 @@ struct Blocks<W> {
 }
 
 impl<W: Write> Blocks<W> {
-    fn put(&mut self, record: &Record) -> io::Result<()> {
+    fn put(&mut self, record: &Record<'_>) -> io::Result<()> {
         postcard::to_io(record, &mut self.block).map_err(io::Error::other)?;
         self.records += 1;
         if self.block.len() < BLOCK { Ok(()) } else { self.flush() }
@@ -148,7 +150,7 @@ pub(super) fn read(
         while !rest.is_empty() {
             let (record, after) = postcard::take_from_bytes(rest).map_err(|_| damaged())?;
             rest = after;
-            let scope_of = |object: &ObjectKey| scopes.iter().find(|scope| scope.covers(object)).ok_or_else(damaged);
+            let scope_of = |namespace: &str| scopes.iter().find(|scope| scope.covers(namespace)).ok_or_else(damaged);
             match (record, as_of) {
                 (Record::Head { source: found, as_of: seconds }, None) => {
                     if found != source {
@@ -157,19 +159,19 @@ pub(super) fn read(
                     as_of = Some(Timestamp::from_second(seconds).map_err(|_| damaged())?);
                 }
                 (Record::Service(service), Some(_)) => {
-                    let scope = scope_of(&service.object)?.clone();
+                    let scope = scope_of(&service.object.namespace)?.clone();
                     index.apply(Update::Service(scope, Change::Apply(Arc::unwrap_or_clone(service))));
                 }
                 (Record::Slice(slice), Some(_)) => {
-                    let scope = scope_of(&slice.object)?.clone();
+                    let scope = scope_of(&slice.object.namespace)?.clone();
                     index.apply(Update::Slice(scope, Change::Apply(Arc::unwrap_or_clone(slice))));
                 }
                 (Record::GonePod { uid, was_terminating }, Some(_)) => index.restore_gone_pod(uid, was_terminating),
                 (Record::Template(next), Some(_)) => template = Some(next),
                 (Record::Pod(pod), Some(_)) => {
-                    let scope = scope_of(&pod.object)?.clone();
                     let template = template.clone().ok_or_else(damaged)?;
-                    let pod = Pod { template, ..Arc::unwrap_or_clone(pod) };
+                    let scope = scope_of(&template.namespace)?.clone();
+                    let pod = Pod { template, ..pod.into_owned() };
                     index.apply(Update::Pod(scope, Change::Apply(pod)));
                 }
                 (Record::HeardPods(scope), Some(_)) => index.restore_heard_pods(scope),

@@ -136,7 +136,7 @@ fn an_address_may_move_from_one_service_to_another_in_one_batch_whatever_the_ord
         let (mut writer, reader) = table();
         writer.publish(vec![(key("db/a"), Some(headless(&[("x", "10.0.0.1")])))]);
         let batch = order.map(|name| (key(name), (name == "db/b").then(|| headless(&[("x", "10.0.0.1")]))));
-        assert_eq!(writer.publish(batch.into()), 2);
+        assert_eq!(writer.publish(batch), 2);
         assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["x.b.db"]);
         assert_eq!(reader.pin().size(), TableSize { services: 1, endpoints: 1, namespaces: 1 });
     }
@@ -162,7 +162,7 @@ fn what_a_pinned_view_has_given_out_stays_whole_while_it_is_replaced() {
 fn services_and_reverse_names_are_listed_in_order() {
     let (mut writer, reader) = table();
     let names = ["web/a", "db/pg", "db/a", "a/z"];
-    writer.publish(names.map(|name| (key(name), Some(headless(&[(&name.replace('/', "-"), "10.0.0.1")])))).into());
+    writer.publish(names.map(|name| (key(name), Some(headless(&[(&name.replace('/', "-"), "10.0.0.1")])))));
     let table = reader.pin();
     let listed: Vec<_> = table.services().iter().map(|(key, _)| key.to_string()).collect();
     assert_eq!(listed, ["a/z", "db/a", "db/pg", "web/a"]);

@@ -9,6 +9,8 @@ use headless_dns::index::Index;
 use headless_dns::reverse::Prefix;
 use headless_dns::table::{Owners, Table, TableReader, table};
 
+use crate::said::object_of;
+
 /// The objects that a history leaves.
 #[derive(Default)]
 pub struct Model {
@@ -35,7 +37,7 @@ impl<K> Default for Objects<K> {
 
 impl<K: Clone> Objects<K> {
     /// Gives the objects that are there no longer, at least not as they were.
-    fn apply(&mut self, scope: &Scope, change: &Change<K>, key_of: impl Fn(&K) -> &ObjectKey) -> Vec<K> {
+    fn apply(&mut self, scope: &Scope, change: &Change<K>, key_of: impl Fn(&K) -> ObjectKey) -> Vec<K> {
         let mut name = |key: &ObjectKey| {
             if let Some(named) = self.named.get_mut(scope) {
                 named.insert(key.clone());
@@ -46,14 +48,15 @@ impl<K: Clone> Objects<K> {
                 self.named.insert(scope.clone(), BTreeSet::new());
             }
             Change::Apply(object) => {
-                name(key_of(object));
-                return self.objects.insert(key_of(object).clone(), object.clone()).into_iter().collect();
+                let key = key_of(object);
+                name(&key);
+                return self.objects.insert(key, object.clone()).into_iter().collect();
             }
             Change::Keep(key) => name(key),
             Change::Delete(key) => return self.objects.remove(key).into_iter().collect(),
             Change::RelistDone => {
                 if let Some(named) = self.named.remove(scope) {
-                    let is_gone = |key: &ObjectKey, _: &mut K| !named.contains(key) && scope.covers(key);
+                    let is_gone = |key: &ObjectKey, _: &mut K| !named.contains(key) && scope.covers(&key.namespace);
                     return self.objects.extract_if(.., is_gone).map(|(_, object)| object).collect();
                 }
             }
@@ -66,13 +69,13 @@ impl Model {
     pub fn apply(&mut self, update: &Update) {
         match update {
             Update::Service(scope, change) => {
-                self.services.apply(scope, change, |service| &service.object);
+                self.services.apply(scope, change, |service| service.object.clone());
             }
             Update::Slice(scope, change) => {
-                self.slices.apply(scope, change, |slice| &slice.object);
+                self.slices.apply(scope, change, |slice| slice.object.clone());
             }
             Update::Pod(scope, change) => {
-                self.gone.extend(self.pods.apply(scope, change, |pod| &pod.object));
+                self.gone.extend(self.pods.apply(scope, change, object_of));
                 if matches!(change, Change::RelistDone) {
                     self.listed.insert(scope.clone());
                 }
@@ -85,8 +88,7 @@ impl Model {
     /// What has to be known besides the objects: which Pods there were, and where all of them have been heard of.
     pub fn memory(&self) -> Vec<Update> {
         let gone = self.gone.iter().flat_map(|pod| {
-            [Change::Apply(pod.clone()), Change::Delete(pod.object.clone())]
-                .map(|change| Update::Pod(Scope::All, change))
+            [Change::Apply(pod.clone()), Change::Delete(object_of(pod))].map(|change| Update::Pod(Scope::All, change))
         });
         let listed = self.listed.iter().flat_map(|scope| {
             [Change::RelistStarted, Change::RelistDone].map(|change| Update::Pod(scope.clone(), change))
@@ -113,10 +115,10 @@ impl Model {
         let table = table.pin();
         for service in self.services.objects.values().filter(|service| service.spec == ServiceSpec::Headless) {
             let asks_pods =
-                !service.selector.is_empty() && self.listed.iter().any(|scope| scope.covers(&service.object));
+                !service.selector.is_empty() && self.listed.iter().any(|scope| scope.covers(&service.object.namespace));
             let mut expected = BTreeSet::new();
             for slice in self.slices.objects.values().filter(|slice| slice.service.as_ref() == Some(&service.key)) {
-                for endpoint in &slice.endpoints {
+                for endpoint in slice.endpoints.iter() {
                     let is_known = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod;
                     let speaks_for_itself = self.pods.objects.values().chain(&self.gone).any(is_known);
                     if (endpoint.ready || service.publish_not_ready) && !(asks_pods && speaks_for_itself) {
@@ -126,8 +128,9 @@ impl Model {
             }
             for pod in self.pods.objects.values().filter(|pod| asks_pods && pod.is_selected_by(&service.selector)) {
                 let is_ready = (pod.is_ready && !pod.is_terminating) || service.publish_not_ready;
-                if pod.object.namespace == service.object.namespace && is_ready && !pod.is_finished {
-                    expected.extend(pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.map(IpAddr::V6)));
+                if *pod.namespace() == *service.object.namespace && is_ready && !pod.is_finished {
+                    expected
+                        .extend(pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.as_deref().map(|v6| IpAddr::V6(*v6))));
                 }
             }
             let records = table.service(service.key.as_wire());

@@ -219,30 +219,35 @@ fn slice(place: Place, service: Option<usize>, endpoints: &[SaidEndpoint], ports
 fn mirrored(place: Place, said: &SaidPod) -> Pod {
     let (v4, v6) = match said.address.map(address) {
         Some(IpAddr::V4(address)) => (Some(address), None),
-        Some(IpAddr::V6(address)) => (None, Some(address)),
+        Some(IpAddr::V6(address)) => (None, Some(Box::new(address))),
         None => (None, None),
     };
-    let object = key(place);
+    let ObjectKey { namespace, name } = key(place);
     Pod {
+        name,
         // A UUID is one Pod's, and a Pod has one name.
         uid: uid(said.uid + UIDS * (place.0 * NAMES.len() + place.1) as u8),
         template: Arc::new(Template {
-            namespace: Arc::clone(&object.namespace),
+            namespace,
             labels: [("app".to_owned(), workload(said.workload))].into_iter().collect(),
+            own_labels: OwnLabels::default(),
+            hostname: Hostname::Own,
             subdomain: said.subdomain.map(|name| NAMES[name].into()),
             ports: Box::default(),
             owner: None,
         }),
-        own_labels: OwnLabels::default(),
-        hostname: Hostname::Own,
         v4,
         v6,
         is_ready: said.is_ready,
         ready_changed: None,
         is_terminating: said.is_terminating,
         is_finished: said.is_finished,
-        object,
     }
+}
+
+/// What a Pod is called.
+pub fn object_of(pod: &Pod) -> ObjectKey {
+    ObjectKey::new(pod.namespace(), &pod.name)
 }
 
 /// The watches of a history: one for all namespaces, or one for each.

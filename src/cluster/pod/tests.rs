@@ -39,9 +39,9 @@ fn a_pod_is_read_with_what_makes_an_endpoint_of_it() {
     let (pod, problems) = read(PG_0);
     let pod = pod.unwrap();
     assert_eq!(problems, [""; 0]);
-    assert_eq!((pod.v4, pod.v6), (Some([10, 1, 0, 10].into()), "fd00::a".parse().ok()));
+    assert_eq!((pod.v4, pod.v6.as_deref().copied()), (Some([10, 1, 0, 10].into()), "fd00::a".parse().ok()));
     assert!(!pod.is_ready && !pod.is_terminating && !pod.is_finished);
-    assert_eq!(pod.ready_changed, Some(1_795_168_800));
+    assert_eq!(pod.ready_changed.map(u32::from), Some(1_795_168_800));
     let ports: Vec<_> = pod.template.ports.iter().map(|port| (&*port.name, port.port)).collect();
     assert_eq!(ports, [("sql", 5432), ("metrics", 9100)]);
     assert_eq!(pod.template.owner, Some(("StatefulSet".into(), "pg".into())));

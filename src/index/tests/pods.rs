@@ -13,7 +13,7 @@ fn pod_0() -> Pod {
 /// The slice that the controller writes of a Pod.
 fn repeats(pod: &Pod) -> Slice {
     let slice = slice("db/pg-x").of("db/pg").port("sql", 5432);
-    let slice = slice.host(&pod.object.name, &pod.v4.unwrap().to_string()).is(pod);
+    let slice = slice.host(&pod.name, &pod.v4.unwrap().to_string()).is(pod);
     if pod.is_ready && !pod.is_terminating { slice } else { slice.not_ready() }
 }
 
@@ -41,9 +41,10 @@ fn a_pod_is_answered_before_any_slice_repeats_it() {
 fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {
     let finished = Pod { is_finished: true, ..pod_0() };
     let elsewhere = pod_0().labelled("pg", "other");
-    let unnamed = Pod { hostname: Hostname::None, ..pod_0() };
+    let unnamed = Template { hostname: Hostname::None, ..Template::clone(&pod_0().template) };
+    let unnamed = Pod { template: Arc::new(unnamed), ..pod_0() };
     let nowhere = Pod { v4: None, ..pod_0() };
-    let dual = Pod { v6: "fd00::1".parse().ok(), ..pod_0() };
+    let dual = Pod { v6: "fd00::1".parse().ok().map(Box::new), ..pod_0() };
     for (pod, plain, eager) in [
         (pod_0(), vec!["pg-0=10.0.0.1"], vec!["pg-0=10.0.0.1"]),
         (pod_0().not_ready(), vec![], vec!["pg-0=10.0.0.1"]),
@@ -66,7 +67,7 @@ fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {
 #[test]
 fn a_service_has_the_families_that_it_names() {
     let mut cluster = cluster();
-    cluster.pod(Change::Apply(Pod { v6: "fd00::1".parse().ok(), ..pod_0() }));
+    cluster.pod(Change::Apply(Pod { v6: "fd00::1".parse().ok().map(Box::new), ..pod_0() }));
     for (v4, v6, hosts) in [(true, false, "pg-0=10.0.0.1"), (false, true, "pg-0=fd00::1")] {
         cluster.service(Change::Apply(Service { families: Families { v4, v6 }, ..pg() }));
         assert_eq!(cluster.hosts("db/pg"), [hosts]);

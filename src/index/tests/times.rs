@@ -1,5 +1,6 @@
 //! Since when whoever asks for a Service has been waiting.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
@@ -13,12 +14,12 @@ fn cluster() -> Index {
     index.apply(Update::Service(Scope::All, Change::Apply(service("db/pg").headless().selects("pg"))));
     index.apply(Update::Pod(Scope::All, Change::Apply(ready_since(1))));
     assert!(index.take_waits().is_empty(), "lists are as old as their objects");
-    index.take_batch();
+    index.take_batch().for_each(drop);
     index
 }
 
-fn ready_since(second: i64) -> Pod {
-    Pod { ready_changed: Some(second), ..pod("db/pg-0", 1, "10.0.0.1") }
+fn ready_since(second: u32) -> Pod {
+    Pod { ready_changed: NonZeroU32::new(second), ..pod("db/pg-0", 1, "10.0.0.1") }
 }
 
 /// Times so many seconds from the beginning, which is any.
@@ -29,7 +30,7 @@ fn times(began: Instant, heard: u64, happened: u64) -> Times {
 
 fn waits(index: &mut Index) -> Option<Times> {
     let waits = index.take_waits();
-    index.take_batch();
+    index.take_batch().for_each(drop);
     waits.get(&key("db/pg")).map(|(_, times)| *times)
 }
 
