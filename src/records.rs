@@ -8,6 +8,7 @@ mod hosts;
 mod key;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 pub use hosts::Hosts;
 pub use key::ServiceKey;
@@ -102,7 +103,7 @@ pub enum SrvTarget {
 pub struct SrvByOwner(Box<[OwnedSrv]>);
 
 /// An owner and its records.
-type OwnedSrv = (Box<[u8]>, Box<[Srv]>);
+type OwnedSrv = (Box<[u8]>, Arc<[Srv]>);
 
 impl SrvByOwner {
     pub fn get(&self, owner: &[u8]) -> Option<&[Srv]> {
@@ -136,8 +137,8 @@ pub struct ServiceRecords {
     pub hosts: Hosts,
     /// The SRV records of named ports.
     pub srv: SrvByOwner,
-    /// The SRV records of the bare name: every port, those without a name too.
-    pub all_srv: Box<[Srv]>,
+    /// The SRV records of the bare name: every port, those without a name too. Where there is one port, the same as its own.
+    pub all_srv: Arc<[Srv]>,
 }
 
 impl ServiceRecords {
@@ -148,7 +149,7 @@ impl ServiceRecords {
             addresses: Addresses::default(),
             hosts: Hosts::default(),
             srv: SrvByOwner::default(),
-            all_srv: Box::default(),
+            all_srv: Arc::default(),
         }
     }
 

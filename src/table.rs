@@ -46,9 +46,6 @@ pub use owners::Owners;
 /// The records to put in a Service's place; none for a Service that is gone.
 pub type Change = (ServiceKey, Option<ServiceRecords>);
 
-/// Why names of a Service are absent; none where nothing is to be told.
-pub type ReasonsBatch = Vec<(ServiceKey, Option<Reasons>)>;
-
 /// A new, empty table that is not synchronised.
 pub fn table() -> (TableWriter, TableReader) {
     let shared = Arc::new(Shared::default());
@@ -194,8 +191,8 @@ impl TableWriter {
         }
     }
 
-    /// Puts reasons in place. They are no records: no serial moves.
-    pub fn explain(&mut self, batch: ReasonsBatch) {
+    /// Puts in place why names of Services are absent; none where nothing is to be told. They are no records: no serial moves.
+    pub fn explain(&mut self, batch: impl IntoIterator<Item = (ServiceKey, Option<Reasons>)>) {
         self.replaced_reasons.retain(|reasons| Arc::strong_count(reasons) > 1);
         for (key, new) in batch {
             let guard = self.shared.reasons.guard();

@@ -120,6 +120,7 @@ impl Kind for Slice {
                 Err(error) => warn(format!("ports[{i}]: {error}")),
             }
         }
+        ports.shrink_to_fit();
         Ok(Self { object, service, endpoints: endpoints.into_iter().collect(), ports })
     }
 }

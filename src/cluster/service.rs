@@ -220,6 +220,7 @@ impl Kind for Service {
                 Err(error) => warn(format!("spec.ports[{i}]: {error}")),
             }
         }
+        ports.shrink_to_fit();
         Ok(Self {
             key: ServiceKey::new(&namespace, &name),
             object,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::cluster::{Endpoint, Pod, Port, Service, ServiceSpec, SlicePort, TargetPort, Template};
 use crate::name::Label;
@@ -136,13 +137,16 @@ impl<'a> SrvSets<'a> {
         }
     }
 
-    fn into_records(self) -> (SrvByOwner, Box<[Srv]>) {
-        let set = |mut set: Vec<(SrvTarget, u16)>| {
+    fn into_records(self) -> (SrvByOwner, Arc<[Srv]>) {
+        let set = |mut set: Vec<(SrvTarget, u16)>| -> Arc<[Srv]> {
             // In this order already, but for the ports of one target.
             set.sort();
             set.dedup();
             set.into_iter().map(|(target, port)| Srv { port, target }).collect()
         };
-        (self.named.into_iter().map(|(owner, records)| (owner.into(), set(records))).collect(), set(self.all))
+        let all = set(self.all);
+        let shared = |one: Arc<[Srv]>| if one == all { Arc::clone(&all) } else { one };
+        let named = self.named.into_iter().map(|(owner, records)| (owner.into(), shared(set(records))));
+        (named.collect(), Arc::clone(&all))
     }
 }

@@ -38,8 +38,6 @@ struct Group {
     /// By the length of their names and then by name, which for the Pods of a StatefulSet is by ordinal.
     pods: Vec<Place>,
     services: Few<Arc<Service>>,
-    /// The Service that they name as their subdomain, whether it is there or not.
-    subdomain: Option<ServiceKey>,
 }
 
 impl Group {
@@ -94,11 +92,6 @@ impl Members {
         services.filter(|service| pod.is_selected_by(&service.selector)).map(|service| &service.key)
     }
 
-    /// The Service that a Pod, which has been added, names as its subdomain.
-    pub fn subdomain_of(&self, pod: &Pod) -> Option<&ServiceKey> {
-        self.templates.get(&pod.template)?.subdomain.as_ref()
-    }
-
     pub fn add_service(&mut self, service: &Arc<Service>) {
         let key = &service.key;
         let anchor = self.anchor(&service.object.namespace, &service.selector);
@@ -137,8 +130,8 @@ impl Members {
     /// The Pods that name a Service as their subdomain.
     pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = Place> {
         let templates = self.templates_with.get(&self.naming_pair(service)).into_iter().flatten();
-        let groups = templates.filter_map(|template| self.templates.get(template));
-        groups.filter(|group| group.subdomain.as_ref() == Some(service)).flat_map(|group| group.pods.iter().copied())
+        let naming = templates.filter(|template| subdomain(template).as_ref() == Some(service));
+        naming.filter_map(|template| self.templates.get(template)).flat_map(|group| group.pods.iter().copied())
     }
 
     /// Whether nothing is kept of any Pod or Service.
@@ -149,8 +142,8 @@ impl Members {
     }
 
     fn add_template(&mut self, template: &Arc<Template>) {
-        let mut group = Group { subdomain: subdomain(template), ..Group::default() };
-        for pair in self.pairs_of(template, &group) {
+        let mut group = Group::default();
+        for pair in self.pairs_of(template) {
             for service in self.anchored.get(&pair).into_iter().flatten().filter(|it| may_select(it, template)) {
                 if let Some(selector) = self.selectors.get_mut(&service.key) {
                     group.services.push(Arc::clone(service));
@@ -169,7 +162,7 @@ impl Members {
                 selector.templates.retain(|other| *other != template);
             }
         }
-        for pair in self.pairs_of(&template, &group) {
+        for pair in self.pairs_of(&template) {
             if let Some(templates) = self.templates_with.get_mut(&pair) {
                 templates.retain(|other| *other != template);
                 if templates.is_empty() {
@@ -179,10 +172,10 @@ impl Members {
         }
     }
 
-    /// The label of a selector that the fewest others are looked up by. One that asks only for what each Pod has for itself
-    /// is looked up by its namespace.
+    /// The label of a selector that the fewest others are looked up by. One that asks only for labels that are no anchors is
+    /// looked up by its namespace.
     fn anchor(&self, namespace: &str, selector: &Labels) -> Pair {
-        let shared = selector.iter().filter(|(key, _)| !OwnLabels::is_key(key));
+        let shared = selector.iter().filter(|(key, _)| is_anchor(key));
         let pairs = shared.map(|(key, value)| self.pair(namespace, key, value));
         let crowd = |pair: &Pair| {
             (self.anchored.get(pair).map_or(0, Few::len), self.templates_with.get(pair).map_or(0, Few::len))
@@ -191,9 +184,9 @@ impl Members {
     }
 
     /// All that this template is looked up by: what a selector may ask for, and the Service that it names.
-    fn pairs_of(&self, template: &Template, group: &Group) -> BTreeSet<Pair> {
-        let labels = template.labels.iter().chain([("", "")]);
-        let naming = group.subdomain.iter().map(|service| self.naming_pair(service));
+    fn pairs_of(&self, template: &Template) -> BTreeSet<Pair> {
+        let labels = template.labels.iter().filter(|(key, _)| is_anchor(key)).chain([("", "")]);
+        let naming = subdomain(template).map(|service| self.naming_pair(&service));
         labels.map(|(key, value)| self.pair(&template.namespace, key, value)).chain(naming).collect()
     }
 
@@ -207,8 +200,14 @@ impl Members {
     }
 }
 
+/// Whether selectors may be looked up by a label: it is one that Pods share, and not one that a controller gives to those of
+/// one revision.
+fn is_anchor(key: &str) -> bool {
+    !OwnLabels::is_key(key) && !matches!(key, "controller-revision-hash" | "pod-template-hash")
+}
+
 /// The Service that Pods of a template name as their subdomain.
-fn subdomain(template: &Template) -> Option<ServiceKey> {
+pub(super) fn subdomain(template: &Template) -> Option<ServiceKey> {
     let name = Label::parse(template.subdomain.as_deref()?).ok()?;
     Some(ServiceKey::new(&Label::parse(&template.namespace).ok()?, &name))
 }

@@ -32,8 +32,8 @@ pub use store::Objects;
 use store::{Difference, ObjectStore};
 
 use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};
+use crate::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
-use crate::table::ReasonsBatch;
 
 /// What of the objects is served, where that is a matter of choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,8 +128,8 @@ impl Index {
                 let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
                     touch(service, if is_turn(old, new) { times } else { times.map(Times::heard_alone) });
                 };
-                let name = |service: &ServiceKey| {
-                    unexplained.insert(service.clone());
+                let name = |service| {
+                    unexplained.insert(service);
                 };
                 let is_first_list = pods.apply(&scope, change, touch, name);
                 if is_first_list {
@@ -224,15 +224,12 @@ impl Index {
     }
 
     /// Why names are absent, of every Service of which that may have changed since the last call.
-    pub fn take_reasons(&mut self) -> ReasonsBatch {
-        let unexplained = std::mem::take(&mut self.unexplained);
-        unexplained
-            .into_iter()
-            .map(|key| {
-                let reasons = self.reasons_of(&key);
-                (key, reasons)
-            })
-            .collect()
+    pub fn take_reasons(&mut self) -> impl Iterator<Item = (ServiceKey, Option<Reasons>)> {
+        iter::from_fn(|| {
+            let key = self.unexplained.pop_first()?;
+            let reasons = self.reasons_of(&key);
+            Some((key, reasons))
+        })
     }
 
     fn records(&self, service: &Service) -> ServiceRecords {

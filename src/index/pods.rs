@@ -5,12 +5,14 @@
 //! them is gone counts just the same: it is remembered until no slice repeats the Pod any more.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
-use super::members::Members;
-use super::store::{Difference, ObjectStore};
+use super::members::{Members, subdomain};
+use super::store::{Difference, ObjectStore, Place};
 use crate::cluster::{Change, Pod, Scope, Template, Uid};
 use crate::records::ServiceKey;
 
@@ -18,7 +20,9 @@ use crate::records::ServiceKey;
 pub(super) struct Pods {
     pub store: ObjectStore<Pod>,
     pub members: Members,
-    mirrored: HashSet<Uid, RandomState>,
+    /// Those that have a UUID, by it.
+    mirrored: HashTable<Place>,
+    uids: RandomState,
     gone: HashMap<Uid, Gone, RandomState>,
     /// The scopes whose Pods have been heard in full once.
     listed: HashSet<Scope, RandomState>,
@@ -48,16 +52,16 @@ impl Pods {
         scope: &Scope,
         mut change: Change<Pod>,
         mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
-        mut named: impl FnMut(&ServiceKey),
+        mut named: impl FnMut(ServiceKey),
     ) -> bool {
-        let Self { store, members, mirrored, gone, listed, restored } = self;
+        let Self { store, members, mirrored, uids, gone, listed, restored } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
         }
         let is_listed = matches!(change, Change::RelistDone);
         store.apply(scope, change, |Difference { others, place, old, new }| {
             let mut touch = |members: &Members, pod: &Pod| {
-                members.subdomain_of(pod).map(&mut named);
+                subdomain(&pod.template).map(&mut named);
                 // Before, no Service asks for its Pods; at the first list's end all do.
                 if listed.iter().any(|scope| scope.covers(pod.namespace())) {
                     members.services_of(pod).for_each(|service| touched(service, old, new));
@@ -70,7 +74,9 @@ impl Pods {
                     members.remove_pod(others, old);
                 }
                 if let Some(uid) = old.uid {
-                    mirrored.remove(&uid);
+                    if let Ok(entry) = mirrored.find_entry(uids.hash_one(uid), |other| *other == place) {
+                        entry.remove();
+                    }
                     gone.insert(uid, Gone { was_terminating: old.is_terminating, age: 0 });
                 }
             }
@@ -80,7 +86,8 @@ impl Pods {
                     touch(members, new);
                 }
                 if let Some(uid) = new.uid {
-                    mirrored.insert(uid);
+                    let uid_of = |place: &Place| others.get(*place).and_then(|pod| pod.uid);
+                    mirrored.insert_unique(uids.hash_one(uid), place, |it| uids.hash_one(uid_of(it).unwrap_or(uid)));
                     gone.remove(&uid);
                 }
             }
@@ -109,7 +116,8 @@ impl Pods {
 
     /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.
     pub fn supersede(&self, pod: Uid) -> bool {
-        self.mirrored.contains(&pod) || self.gone.contains_key(&pod)
+        let is_it = |place: &Place| self.store.objects().get(*place).is_some_and(|other| other.uid == Some(pod));
+        self.mirrored.find(self.uids.hash_one(pod), is_it).is_some() || self.gone.contains_key(&pod)
     }
 
     /// The scopes whose Pods have been heard of in full.

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headless_dns::name::Label;
@@ -40,7 +41,7 @@ fn address(at: usize) -> IpAddr {
 /// A headless Service of one port: `host` names its endpoints, at these addresses.
 fn headless(host: &str, addresses: impl Iterator<Item = IpAddr> + Clone) -> ServiceRecords {
     let hosts = addresses.clone().enumerate().map(|(i, address)| (label(&format!("{host}-{i:05}")), [address]));
-    let srv: Box<[Srv]> =
+    let srv: Arc<[Srv]> =
         (0..).zip(addresses.clone()).map(|(i, _)| Srv { port: PORT, target: SrvTarget::Host(i) }).collect();
     ServiceRecords {
         addresses: addresses.collect(),
