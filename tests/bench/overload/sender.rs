@@ -163,7 +163,7 @@ impl Sender {
             client.in_flight = client.in_flight.saturating_sub(1);
             client.heard = now;
             seen.answered += 1;
-            if seen.answered % SAMPLE == 0 {
+            if seen.answered.is_multiple_of(SAMPLE) {
                 let id = u16::from_be_bytes([header[0], header[1]]);
                 seen.latencies.push(now - self.sent_at[usize::from(id)]);
             }
