@@ -5,8 +5,8 @@
 #   tests/bench/overload.sh [--rounds 5] [--seconds 2] [--servers floor,headless-dns,knot,nsd] [--train 64]
 #
 # Each server with one worker on core 0, one after the other; the sender (overload/) on core 1. Queries leave it in trains,
-# which is how one core can ask for so much; with --train 1 each leaves alone, and it asks for half as much again as a fast
-# server can answer.
+# which is how one core can ask for so much; with --train 1 each leaves alone, and what it asks for is a quarter more than a
+# fast server can answer.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
