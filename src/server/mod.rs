@@ -10,6 +10,7 @@
 //! `accept.rs` and `limits.rs` stand before whatever runs over TCP, `certificate.rs` beside whatever is encrypted.
 
 mod accept;
+mod backlog;
 mod certificate;
 mod convert;
 mod encode;
@@ -163,7 +164,7 @@ impl Bound {
 
     /// The octets of datagrams that may wait for a worker, at the socket that has the least.
     pub fn receive_buffer(&self) -> usize {
-        self.sockets.iter().flat_map(|(udp, _)| udp).map(udp::receive_buffer).min().unwrap_or_default()
+        self.sockets.iter().flat_map(|(udp, _)| udp).map(backlog::receive_buffer).min().unwrap_or_default()
     }
 
     /// The addresses of the encrypted transports as they are, each list in the order that was asked for.
@@ -190,7 +191,7 @@ impl Bound {
         let connections = Arc::new(limits::Connections::new(limits, metrics));
         let conversations = Conversations { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
         for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
-            udp::check_buffers(&udp, address);
+            backlog::check_buffers(&udp, address);
             for (i, socket) in udp.into_iter().enumerate() {
                 let ended = udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?;
                 // A worker that panics sends nothing.

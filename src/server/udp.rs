@@ -10,17 +10,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::{self, Backlog};
 use super::sys::{self, Batch};
 use super::{Responder, Worker};
 use crate::metrics::{DropReason, Transport};
 
-/// Octets of datagrams that may wait for a worker: some 15,000 queries as the kernel counts them, a tenth of a second at
-/// full speed. The kernel gives less where `net.core.rmem_max` says so.
-pub(super) const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
 /// How often a worker without datagrams looks whether it is to stop.
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a worker that leaves waits for datagrams that the kernel had given to its socket, and not put there yet.
@@ -52,28 +50,10 @@ fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
     if address.ip().is_unspecified() {
         sys::ask_for_local_address(socket.as_fd(), address.is_ipv6())?;
     }
-    // Best effort: what was got is in the log.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    backlog::make_room(&socket);
     socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
     socket.bind(&address.into())?;
     Ok(socket.into())
-}
-
-/// What was got of [`RECEIVE_BUFFER`]. The kernel adds as much again for its own bookkeeping, and reports the sum.
-pub(super) fn receive_buffer(socket: &UdpSocket) -> usize {
-    SockRef::from(socket).recv_buffer_size().unwrap_or_default() / 2
-}
-
-/// Says so where a burst of datagrams may be cut off earlier than it should.
-pub(super) fn check_buffers(sockets: &[UdpSocket], address: SocketAddr) {
-    let least = sockets.iter().map(receive_buffer).min();
-    if let Some(receive_buffer) = least.filter(|least| *least < RECEIVE_BUFFER) {
-        tracing::warn!(
-            %address,
-            receive_buffer,
-            "fewer datagrams can wait than a burst may have; set net.core.rmem_max to {RECEIVE_BUFFER} or more"
-        );
-    }
 }
 
 /// Answers on one socket until `shutdown`, and then what has arrived. How it ended comes over the returned channel.
@@ -95,6 +75,7 @@ fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken)
     let is_wildcard = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
     let mut batch = Batch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
     let mut worker = responder.worker(Transport::Udp);
+    let mut backlog = Backlog::default();
     let mut is_leaving = false;
     loop {
         if shutdown.is_cancelled() && !is_leaving {
@@ -102,7 +83,10 @@ fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken)
             leave(socket);
         }
         match batch.receive(socket.as_fd()) {
-            Ok(count) => handle(&mut batch, count, socket, responder, &mut worker),
+            Ok(count) => {
+                handle(&mut batch, count, socket, responder, &mut worker);
+                backlog.received(count, socket);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_leaving => return Ok(()),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
@@ -204,13 +188,5 @@ mod tests {
                 assert_eq!(of_leaver.len() + of_other.len(), 2 * CLIENTS, "{case}");
             }
         }
-    }
-
-    #[test]
-    fn what_the_kernel_gives_of_the_buffer_is_known() {
-        let socket = bind_one("127.0.0.1:0".parse().unwrap()).unwrap();
-        assert!((1..=RECEIVE_BUFFER).contains(&receive_buffer(&socket)), "{}", receive_buffer(&socket));
-        SockRef::from(&socket).set_recv_buffer_size(4096).unwrap();
-        assert_eq!(receive_buffer(&socket), 4096);
     }
 }
