@@ -133,6 +133,14 @@ impl Members {
         templates.filter_map(|template| Some((&**template, &*self.templates.get(template)?.pods)))
     }
 
+    /// The Pod of this name, if a Service selects it.
+    pub fn selected(&self, service: &ServiceKey, name: &str) -> Option<&Pod> {
+        let selector = self.selectors.get(service)?;
+        let groups = selector.templates.iter().filter_map(|template| self.templates.get(template));
+        let mut named = groups.filter_map(|group| Some(&**group.pods.get(group.place(name).ok()?)?));
+        named.find(|pod| pod.is_selected_by(&selector.service.selector))
+    }
+
     /// Whether nothing is kept of any Pod or Service.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {

@@ -28,7 +28,9 @@ use pods::Pods;
 pub use snapshot::Snapshot;
 use store::ObjectStore;
 
-use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};
+use crate::cluster::{
+    Endpoint, News, OwnLabels, Pod, Scope, Service, ServiceSpec, Slice, Template, Times, Update, Watched,
+};
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::table::{Batch, ReasonsBatch};
 
@@ -80,7 +82,7 @@ impl Index {
     /// Takes in one change.
     pub fn apply(&mut self, news: impl Into<News>) {
         let News { update, times } = news.into();
-        let Self { services, slices, pods, described, slices_of, touched, unexplained, .. } = self;
+        let Self { services, slices, pods, described, slices_of, deaf_to_pods, touched, unexplained, .. } = self;
         let mut touch = |service: &ServiceKey, times: Option<Times>| match touched.get_mut(service) {
             Some(known) => *known = Times::earliest(*known, times),
             None => drop(touched.insert(service.clone(), times)),
@@ -103,6 +105,19 @@ impl Index {
                 }
             }),
             Update::Slice(scope, change) => slices.apply(&scope, change, |old, new| {
+                let speak = |service: &Service| asks_pods(service, pods, deaf_to_pods);
+                let repeats_pods = match (old, new) {
+                    (Some(old), Some(new)) => new.service.as_ref().is_some_and(|service| {
+                        described.get(service).is_some_and(|service| speak(service))
+                            && pods.say_all_of(service, old, new)
+                    }),
+                    _ => false,
+                };
+                let mut touch = |service: &ServiceKey| {
+                    if !repeats_pods {
+                        touch(service, times);
+                    }
+                };
                 if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                     if let Some(others) = slices_of.get_mut(service) {
                         others.retain(|other| !Arc::ptr_eq(other, old));
@@ -110,11 +125,11 @@ impl Index {
                             slices_of.remove(service);
                         }
                     }
-                    touch(service, times);
+                    touch(service);
                 }
                 if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
                     slices_of.entry(service.clone()).or_default().push(Arc::clone(new));
-                    touch(service, times);
+                    touch(service);
                 }
             }),
             Update::Pod(scope, change) => {
@@ -231,28 +246,35 @@ impl Index {
     }
 
     fn records(&self, service: &Service) -> ServiceRecords {
+        let by_template: Vec<_> =
+            self.by_template(service).map(|(template, pods)| (ports_of(service, template), pods)).collect();
         let mut members = Vec::new();
         for slice in self.slices(&service.key) {
             let endpoints = self.own_endpoints(service, slice);
             members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
         }
-        let mut by_template = Vec::new();
-        if self.asks_pods(service) {
-            let candidates = self.pods.members.candidates(&service.key);
-            by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
-        }
         for (ports, pods) in &by_template {
-            let selected = pods.iter().filter(|pod| pod.is_selected_by(&service.selector));
-            members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
+            members.extend(pods.clone().flat_map(|pod| Member::of_pod(service, pod, ports)));
         }
         derive(service, &members, self.has_not_ready_ordinals(service))
     }
 
     /// The Pods of a Service that speak for themselves.
     fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-        let candidates = self.pods.members.candidates(&service.key).filter(|_| self.asks_pods(service));
-        let pods = candidates.flat_map(|(_, pods)| pods).map(|pod| &**pod);
-        pods.filter(|pod| pod.is_selected_by(&service.selector))
+        self.by_template(service).flat_map(|(_, pods)| pods)
+    }
+
+    /// The same, by their templates.
+    fn by_template<'a>(
+        &'a self,
+        service: &'a Service,
+    ) -> impl Iterator<Item = (&'a Template, impl Iterator<Item = &'a Pod> + Clone)> {
+        let asks_pods = self.asks_pods(service);
+        // Of the other labels, the Pods of one template have all or none.
+        let asks_each = service.selector.iter().any(|(key, _)| OwnLabels::is_key(key));
+        let is_selected = move |pod: &&Pod| !asks_each || pod.is_selected_by(&service.selector);
+        let candidates = self.pods.members.candidates(&service.key).filter(move |_| asks_pods);
+        candidates.map(move |(template, pods)| (template, pods.iter().map(|pod| &**pod).filter(is_selected)))
     }
 
     /// The endpoints of a Service that have no other source than its slices.
@@ -283,8 +305,7 @@ impl Index {
 
     /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
     fn asks_pods(&self, service: &Service) -> bool {
-        let is_heard = |scope: &Scope| scope.covers(&service.object) && !self.deaf_to_pods.contains(scope);
-        is_of_pods(service) && self.pods.is_listed(is_heard)
+        asks_pods(service, &self.pods, &self.deaf_to_pods)
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {
@@ -298,6 +319,12 @@ impl Index {
 fn is_turn(old: Option<&Pod>, new: Option<&Pod>) -> bool {
     let turns = |pod: Option<&Pod>| pod.map(|pod| (pod.ready_changed, pod.is_terminating));
     turns(old) != turns(new)
+}
+
+/// [`Index::asks_pods`], by what it rests on.
+fn asks_pods(service: &Service, pods: &Pods, deaf_to_pods: &HashSet<Scope, RandomState>) -> bool {
+    let is_heard = |scope: &Scope| scope.covers(&service.object) && !deaf_to_pods.contains(scope);
+    is_of_pods(service) && pods.is_listed(is_heard)
 }
 
 /// Whether the endpoints of a Service are Pods that are looked at here: those of other Services are not worth it, nobody waits

@@ -11,7 +11,8 @@ use foldhash::fast::RandomState;
 
 use super::members::Members;
 use super::store::ObjectStore;
-use crate::cluster::{Change, Pod, Scope, Uid};
+use crate::cluster::{Change, Endpoint, Pod, Scope, Slice, Uid};
+use crate::name::Label;
 use crate::records::ServiceKey;
 
 #[derive(Debug, Default)]
@@ -96,6 +97,22 @@ impl Pods {
     /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.
     pub fn supersede(&self, pod: Uid) -> bool {
         self.mirrored.contains(&pod) || self.gone.contains_key(&pod)
+    }
+
+    /// Whether all that two versions of a slice differ in are endpoints of which Pods of its Service speak for themselves:
+    /// what follows from the one follows from the other, as long as Pods are asked.
+    pub fn say_all_of(&self, service: &ServiceKey, old: &Slice, new: &Slice) -> bool {
+        let is_said = |endpoint: &Endpoint| {
+            // The endpoint of a StatefulSet's Pod is called what the Pod is.
+            let name = endpoint.hostname.as_ref().map(Label::as_text).unwrap_or_default();
+            endpoint.pod.is_some() && self.members.selected(service, name).is_some_and(|pod| pod.uid == endpoint.pod)
+        };
+        let (before, after) = (&old.endpoints, &new.endpoints);
+        let places = (0..before.len().max(after.len())).map(|place| (before.get(place), after.get(place)));
+        let mut differing = places.filter(|(before, after)| before != after);
+        old.service == new.service
+            && old.ports == new.ports
+            && differing.all(|(before, after)| before.into_iter().chain(after).all(is_said))
     }
 
     /// The scopes whose Pods have been heard of in full.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::Index;
@@ -64,7 +65,7 @@ impl Index {
 struct Seen {
     endpoints: usize,
     is_anything_there: bool,
-    there: HashSet<Label>,
+    there: HashSet<Label, RandomState>,
     absent: Vec<(Label, HostReason)>,
 }
 

@@ -117,10 +117,10 @@ impl Hosts {
     }
 }
 
-impl<L: Borrow<[u8]>> FromIterator<(L, Addresses)> for Hosts {
-    /// From labels in wire form, in any order. Of a label that comes again the first counts.
-    fn from_iter<I: IntoIterator<Item = (L, Addresses)>>(hosts: I) -> Self {
-        let mut hosts: Vec<(L, Addresses)> = hosts.into_iter().collect();
+impl<L: Borrow<[u8]>, A: IntoIterator<Item = IpAddr>> FromIterator<(L, A)> for Hosts {
+    /// From labels in wire form with their addresses, in any order. Of a label that comes again the first counts.
+    fn from_iter<I: IntoIterator<Item = (L, A)>>(hosts: I) -> Self {
+        let mut hosts: Vec<(L, A)> = hosts.into_iter().collect();
         hosts.sort_by(|(one, _), (other, _)| one.borrow().cmp(other.borrow()));
         hosts.dedup_by(|(again, _), (first, _)| (*again).borrow() == (*first).borrow());
         let octets = hosts.iter().map(|(label, _)| label.borrow().len()).sum();
@@ -130,20 +130,34 @@ impl<L: Borrow<[u8]>> FromIterator<(L, Addresses)> for Hosts {
         for (wire, addresses) in hosts {
             let (home, tag) = place_of(wire.borrow(), slots.len());
             let mut places = (home..slots.len()).chain(0..home);
-            let free = places.find(|place| slots[*place] == Slot::Vacant);
+            let free = places.find(|place| matches!(slots[*place], Slot::Vacant));
             // None of these is ever out of range: that would take gigabytes of labels.
             let (Some(free), Ok(label)) = (free, u32::try_from(labels.len())) else { break };
             labels.extend_from_slice(wire.borrow());
             order.push(free as u32);
-            slots[free] = match *addresses.v4 {
-                [address] if addresses.v6.is_empty() => Slot::V4 { tag, label, address },
-                _ => {
+            slots[free] = match one_or_all(addresses) {
+                Ok(address) => Slot::V4 { tag, label, address },
+                Err(addresses) => {
                     others.push(addresses);
                     Slot::Other { tag, label, addresses: (others.len() - 1) as u32 }
                 }
             };
         }
         Self { slots: slots.into(), order: order.into(), labels: labels.into(), others: others.into() }
+    }
+}
+
+/// The one IPv4 address that these are, as they are for most hosts; else all of them.
+fn one_or_all(addresses: impl IntoIterator<Item = IpAddr>) -> Result<Ipv4Addr, Addresses> {
+    let mut addresses = addresses.into_iter();
+    let (first, second) = (addresses.next(), addresses.next());
+    if let (Some(IpAddr::V4(address)), None) = (first, second) {
+        return Ok(address);
+    }
+    let all: Addresses = first.into_iter().chain(second).chain(addresses).collect();
+    match *all.v4 {
+        [address] if all.v6.is_empty() => Ok(address),
+        _ => Err(all),
     }
 }
 

@@ -11,8 +11,8 @@
 //! | `burst` | what it costs that 5,000 Pods of one StatefulSet become ready within 2 s, and how late they are answered |
 //! | `scale` | memory and CPU time of a server that starts beside 1,000, 5,000 and 10,000 Services of 15 Pods each |
 //!
-//! The cluster is the sandbox, in this process. In `burst` and `scale` the server is a process of its own, because what it
-//! costs is what is measured.
+//! The cluster is the sandbox, in this process and on threads of its own. In `burst` and `scale` the server is a process of
+//! its own, because what it costs is what is measured.
 
 mod burst;
 mod derive;
@@ -35,7 +35,7 @@ fn main() {
         derive::run();
     }
     if is_asked("freshness") {
-        freshness::run(&runtime);
+        freshness::run();
     }
     if is_asked("burst") {
         burst::run(&runtime);
