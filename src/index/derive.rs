@@ -137,9 +137,12 @@ impl<'a> SrvSets<'a> {
 
     fn into_records(self) -> (SrvByOwner, Box<[Srv]>) {
         let set = |mut set: Vec<Srv>| {
+            let order = |srv: &Srv| (srv.target, srv.port);
             // In this order already, but for the ports of one target.
-            set.sort_by_key(|srv| (srv.target, srv.port));
-            set.dedup();
+            if !set.is_sorted_by(|one, other| order(one) < order(other)) {
+                set.sort_by_key(order);
+                set.dedup();
+            }
             set.into()
         };
         (self.named.into_iter().map(|(owner, records)| (owner.into(), set(records))).collect(), set(self.all))

@@ -254,7 +254,9 @@ impl Index {
             members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
         }
         for (ports, pods) in &by_template {
-            members.extend(pods.clone().flat_map(|pod| Member::of_pod(service, pod, ports)));
+            // At once, because they are many: of each Pod there is an endpoint for one family or for two.
+            members.reserve(pods.size_hint().1.unwrap_or_default());
+            pods.clone().for_each(|pod| Member::of_pod(service, pod, ports).for_each(|member| members.push(member)));
         }
         derive(service, &members, self.has_not_ready_ordinals(service))
     }

@@ -103,6 +103,21 @@ impl Hosts {
         self.slots.iter().filter(has).filter_map(|slot| Some(self.host(slot)?.0))
     }
 
+    /// Where the names are the same: the addresses of each that has others now, before and after.
+    pub fn moved<'a>(
+        &'a self,
+        now: &'a Self,
+    ) -> Option<impl Iterator<Item = (AddressesRef<'a>, AddressesRef<'a>)> + use<'a>> {
+        // Equal labels lie in equal slots, and are not looked at one by one.
+        (self.labels == now.labels).then(|| {
+            let slots = self.slots.iter().zip(&now.slots);
+            let may_differ = slots.filter(|(before, after)| before != after || matches!(before, Slot::Other { .. }));
+            let addresses =
+                may_differ.filter_map(|(before, after)| Some((self.addresses(before)?, now.addresses(after)?)));
+            addresses.filter(|(before, after)| before != after)
+        })
+    }
+
     fn host<'a>(&'a self, slot: &'a Slot) -> Option<(&'a [u8], AddressesRef<'a>)> {
         let (Slot::V4 { label, .. } | Slot::Other { label, .. }) = slot else { return None };
         Some((Labels(self.labels.get(*label as usize..)?).next()?, self.addresses(slot)?))
@@ -121,8 +136,10 @@ impl<L: Borrow<[u8]>, A: IntoIterator<Item = IpAddr>> FromIterator<(L, A)> for H
     /// From labels in wire form with their addresses, in any order. Of a label that comes again the first counts.
     fn from_iter<I: IntoIterator<Item = (L, A)>>(hosts: I) -> Self {
         let mut hosts: Vec<(L, A)> = hosts.into_iter().collect();
-        hosts.sort_by(|(one, _), (other, _)| one.borrow().cmp(other.borrow()));
-        hosts.dedup_by(|(again, _), (first, _)| (*again).borrow() == (*first).borrow());
+        if !hosts.is_sorted_by(|(one, _), (other, _)| one.borrow() < other.borrow()) {
+            hosts.sort_by(|(one, _), (other, _)| one.borrow().cmp(other.borrow()));
+            hosts.dedup_by(|(again, _), (first, _)| (*again).borrow() == (*first).borrow());
+        }
         let octets = hosts.iter().map(|(label, _)| label.borrow().len()).sum();
         let mut slots = vec![Slot::Vacant; hosts.len() + hosts.len() / VACANT_SHARE];
         let (mut order, mut labels) = (Vec::with_capacity(hosts.len()), Vec::with_capacity(octets));

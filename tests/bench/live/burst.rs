@@ -7,6 +7,7 @@ use headless_dns::sandbox::kind::Kind;
 use headless_dns::sandbox::{Options, Sandbox};
 use tokio::runtime::Runtime;
 
+use crate::give_way;
 use crate::objects::{SLICE, Workload};
 use crate::server::Server;
 
@@ -29,6 +30,7 @@ pub fn run(runtime: &Runtime) {
     let began = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            give_way();
             for round in 1..=TIME.as_secs() as u32 + 1 {
                 park_timeout((began + SLICES_LATE * round).saturating_duration_since(Instant::now()));
                 for number in workload.slices() {

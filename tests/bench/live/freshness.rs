@@ -37,14 +37,13 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Between two questions: whoever asked without a pause would take a core from what is measured.
 const ASK: Duration = Duration::from_micros(20);
 
-pub fn run() {
-    // An API server has threads of its own: what its controllers do keeps nobody else's work from being begun.
-    let (cluster, server) = (Runtime::new().expect("a runtime"), Runtime::new().expect("a runtime"));
+pub fn run(cluster: &Runtime) {
+    let server = Runtime::new().expect("a runtime");
     println!("freshness: from the write of a Pod's new address to its being answered, slices {SLICES_LATE:?} late");
     println!("endpoints  Pods watched   p50 ms   p99 ms   max ms");
     for size in SIZES {
         for (pods, rounds) in ROUNDS {
-            let mut times = measure((&cluster, &server), size, pods, rounds);
+            let mut times = measure((cluster, &server), size, pods, rounds);
             times.sort_unstable();
             let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
             let watched = if pods == PodSelection::Off { "no" } else { "yes" };
