@@ -10,6 +10,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
+use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -47,8 +48,11 @@ impl Label {
     /// What is wrong with the text: empty, too long, or a character that no host or service label holds.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let length = checked_length(text)?;
-        let octets = text.chars().map(|letter| letter.to_ascii_lowercase());
-        Ok(Self([char::from(length)].into_iter().chain(octets).collect()))
+        let mut wire = ArrayString::<{ 1 + MAX_LABEL }>::new();
+        wire.push(char::from(length));
+        wire.push_str(text);
+        wire.make_ascii_lowercase();
+        Ok(Self(SmolStr::new(wire)))
     }
 
     /// The address with dashes for its dots or colons: `10-1-0-20`, `fd00--a`.

@@ -63,7 +63,7 @@ impl FromIterator<IpAddr> for Addresses {
                 IpAddr::V6(address) => v6.push(address),
             }
         }
-        v4.sort_unstable();
+        v4.sort_unstable_by_key(|address: &Ipv4Addr| address.to_bits());
         v4.dedup();
         v6.sort_unstable();
         v6.dedup();

@@ -38,7 +38,7 @@ use papaya::{HashMap, LocalGuard};
 use seize::Collector;
 
 use crate::reasons::Reasons;
-use crate::records::{ServiceKey, ServiceRecords};
+use crate::records::{ServiceKey, ServiceKind, ServiceRecords};
 use crate::reverse::Prefix;
 use blocks::{BlockCounts, Blocks, ServiceId};
 pub use owners::Owners;
@@ -255,8 +255,23 @@ struct Moved {
 }
 
 impl Moved {
-    /// Goes through the names of both side by side, which are in one order.
     fn between(old: Option<&ServiceRecords>, new: Option<&ServiceRecords>) -> Self {
+        if let (Some(old), Some(new)) = (old, new)
+            && (&old.kind, &new.kind) == (&ServiceKind::Headless, &ServiceKind::Headless)
+            && let Some(moved) = old.hosts.moved(&new.hosts)
+        {
+            let mut all = Self::default();
+            for (before, after) in moved {
+                all.gone.extend(before.iter());
+                all.come.extend(after.iter());
+            }
+            return all;
+        }
+        Self::by_names(old, new)
+    }
+
+    /// Goes through the names of both side by side, which are in one order.
+    fn by_names(old: Option<&ServiceRecords>, new: Option<&ServiceRecords>) -> Self {
         let mut old = old.into_iter().flat_map(ServiceRecords::reverse).peekable();
         let mut new = new.into_iter().flat_map(ServiceRecords::reverse).peekable();
         let mut moved = Self::default();

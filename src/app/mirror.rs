@@ -202,6 +202,7 @@ fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> Ta
     writer.publish_each(index.take_batch(), |key| {
         if let Some((service, times)) = waits.get(key) {
             metrics.published(service.label(), times.heard, times.happened);
+            tracing::debug!(service = %key, waited_us = times.heard.elapsed().as_micros() as u64, "answered");
         }
     });
     let size = writer.size();

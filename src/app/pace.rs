@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 /// A rest is so many times what the publication before it took: publications take a fifth of a core at most.
 const SHARE: u32 = 4;
 /// The longest rest. With the publications on both sides of it, a change is answered within 10 ms.
-const LONGEST: Duration = Duration::from_millis(4);
+const LONGEST: Duration = Duration::from_millis(3);
 
 /// The rests between publications.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use kube::runtime::watcher::{self, Event, InitialListStrategy};
 use kube::{Api, Client};
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::{Backoff, shortened};
@@ -271,6 +272,10 @@ async fn list_and_watch<K: Kind>(
                     let update = K::update(scope.clone(), read(event, &mut reporter));
                     if outlet.send(News { update, times }).await.is_err() {
                         return;
+                    }
+                    if K::WATCHED == Watched::EndpointSlices && is_listed {
+                        // The controller writes many slices at a time, each as long as a hundred Pods: these come in between.
+                        yield_now().await;
                     }
                     if let Some(newer) = checked {
                         let update = Update::Reconciled { watched: K::WATCHED, scope: scope.clone(), newer };

@@ -1,5 +1,6 @@
 //! From objects to records: what the DNS specification says follows from one Service and its endpoints. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -60,23 +61,22 @@ pub fn derive(service: &Service, members: &[Member<'_>], not_ready_ordinals: boo
         ServiceSpec::ExternalName(target) => ServiceRecords::empty(ServiceKind::ExternalName(target.clone())),
         ServiceSpec::ClusterIp(addresses) => {
             let hosts = Named::of(members.iter().filter(|member| counts(member)));
-            cluster_ip(service, addresses.iter().copied().collect(), hosts.into_records())
+            cluster_ip(service, addresses.iter().copied().collect(), hosts.records())
         }
         ServiceSpec::Headless => {
             let is_named = |member: &Member<'_>| counts(member) || (not_ready_ordinals && member.hostname.is_some());
             let hosts = Named::of(members.iter().filter(|member| is_named(member)));
-            let (mut addresses, mut srv) = (Vec::new(), SrvSets::default());
-            for (target, (_, members)) in (0u32..).zip(&hosts.0) {
-                for member in members.iter().filter(|member| counts(member)) {
-                    addresses.push(member.address);
+            let mut srv = SrvSets::default();
+            for (target, members) in (0u32..).zip(hosts.iter()) {
+                for (_, member) in members.iter().filter(|(_, member)| counts(member)) {
                     for port in member.ports {
                         srv.add(port.owner.as_deref(), Srv { port: port.port, target: SrvTarget::Host(target) });
                     }
                 }
             }
             let (srv, all_srv) = srv.into_records();
-            let addresses = addresses.into_iter().collect();
-            ServiceRecords { kind: ServiceKind::Headless, addresses, hosts: hosts.into_records(), srv, all_srv }
+            let addresses = members.iter().filter(|member| counts(member)).map(|member| member.address).collect();
+            ServiceRecords { kind: ServiceKind::Headless, addresses, hosts: hosts.records(), srv, all_srv }
         }
     }
 }
@@ -91,58 +91,60 @@ fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceR
     ServiceRecords { kind: ServiceKind::ClusterIp, addresses, hosts, srv, all_srv }
 }
 
-/// The endpoints' names, each with the endpoints that have it. An endpoint may stand in several slices, and a name on several
-/// endpoints. In the order of the labels, so that equal records are equal values.
-struct Named<'a>(Vec<(Label, Vec<&'a Member<'a>>)>);
+/// Endpoints in the order of their names, so that equal records are equal values. One may stand in several slices, and
+/// several may have one name.
+struct Named<'a>(Vec<(Cow<'a, Label>, &'a Member<'a>)>);
 
 impl<'a> Named<'a> {
     fn of(members: impl Iterator<Item = &'a Member<'a>>) -> Self {
-        let mut labelled: Vec<_> = members.map(|member| (host_label(member), member)).collect();
-        labelled.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let mut hosts: Vec<(Label, Vec<&'a Member<'a>>)> = Vec::with_capacity(labelled.len());
-        for (label, member) in labelled {
-            match hosts.last_mut() {
-                Some((last, members)) if *last == label => members.push(member),
-                _ => hosts.push((label, vec![member])),
-            }
-        }
-        Self(hosts)
+        let mut named: Vec<_> = members.map(|member| (host_label(member), member)).collect();
+        // Stable because that is quick where they come in this order, as the Pods of a StatefulSet do.
+        named.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self(named)
     }
 
-    fn into_records(self) -> Hosts {
-        let addresses =
-            |members: Vec<&Member<'_>>| members.into_iter().map(|member| member.address).collect::<Addresses>();
-        self.0.into_iter().map(|(label, members)| (label, addresses(members))).collect()
+    /// The endpoints of each name.
+    fn iter(&self) -> impl Iterator<Item = &[(Cow<'a, Label>, &'a Member<'a>)]> {
+        self.0.chunk_by(|(one, _), (other, _)| one == other)
+    }
+
+    fn records(&self) -> Hosts {
+        let named = self.iter().filter_map(|members| Some((members.first()?.0.as_wire(), members)));
+        named.map(|(label, members)| (label, members.iter().map(|(_, member)| member.address))).collect()
     }
 }
 
 /// The label below the Service's name: the endpoint's hostname, else its address with dashes (specification section
 /// 2.4.1, "a unique, system-assigned identifier"), as CoreDNS writes it.
-fn host_label(member: &Member<'_>) -> Label {
-    member.hostname.clone().unwrap_or_else(|| Label::of_address(member.address))
+fn host_label<'a>(member: &'a Member<'_>) -> Cow<'a, Label> {
+    let Member { hostname, address, .. } = member;
+    hostname.as_ref().map_or_else(|| Cow::Owned(Label::of_address(*address)), Cow::Borrowed)
 }
 
 /// SRV records on their way into a fixed order: by owner, then by target, then by port.
 #[derive(Default)]
 struct SrvSets<'a> {
-    named: BTreeMap<&'a [u8], Vec<(SrvTarget, u16)>>,
-    all: Vec<(SrvTarget, u16)>,
+    named: BTreeMap<&'a [u8], Vec<Srv>>,
+    all: Vec<Srv>,
 }
 
 impl<'a> SrvSets<'a> {
     fn add(&mut self, owner: Option<&'a [u8]>, srv: Srv) {
-        self.all.push((srv.target, srv.port));
+        self.all.push(srv);
         if let Some(owner) = owner {
-            self.named.entry(owner).or_default().push((srv.target, srv.port));
+            self.named.entry(owner).or_default().push(srv);
         }
     }
 
     fn into_records(self) -> (SrvByOwner, Arc<[Srv]>) {
-        let set = |mut set: Vec<(SrvTarget, u16)>| -> Arc<[Srv]> {
+        let set = |mut set: Vec<Srv>| -> Arc<[Srv]> {
+            let order = |srv: &Srv| (srv.target, srv.port);
             // In this order already, but for the ports of one target.
-            set.sort();
-            set.dedup();
-            set.into_iter().map(|(target, port)| Srv { port, target }).collect()
+            if !set.is_sorted_by(|one, other| order(one) < order(other)) {
+                set.sort_by_key(order);
+                set.dedup();
+            }
+            set.into()
         };
         let all = set(self.all);
         let shared = |one: Arc<[Srv]>| if one == all { Arc::clone(&all) } else { one };

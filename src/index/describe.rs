@@ -70,7 +70,7 @@ impl Index {
 
     /// Whether a Pod is one of the endpoints of the Service that are told.
     fn is_told(&self, key: &ServiceKey, pod: &Pod) -> bool {
-        self.service(key).is_some_and(|service| self.asks_pods(service) && pod.is_selected_by(&service.selector))
+        self.service(key).is_some_and(|service| self.pods.speak_for(service) && pod.is_selected_by(&service.selector))
     }
 }
 

@@ -26,12 +26,14 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 pub use derive::{Member, derive, ports_of};
-use pods::Pods;
+use pods::{Pods, is_of_pods};
 pub use snapshot::Snapshot;
 pub use store::Objects;
 use store::{Difference, ObjectStore};
 
-use crate::cluster::{Endpoint, News, Pod, Scope, Service, ServiceSpec, Slice, Times, Update, Watched};
+use crate::cluster::{
+    Endpoint, News, OwnLabels, Pod, Scope, Service, ServiceSpec, Slice, Template, Times, Update, Watched,
+};
 use crate::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
 
@@ -57,8 +59,6 @@ pub struct Index {
     slices_of: HashMap<ServiceKey, SmallVec<[Arc<Slice>; 2]>, RandomState>,
     /// The watches that are silent.
     silent: HashSet<(Watched, Scope), RandomState>,
-    /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
-    deaf_to_pods: HashSet<Scope, RandomState>,
     /// The Services whose records may have changed, with the times of the changes that anybody waits for.
     touched: BTreeMap<ServiceKey, Option<Times>>,
     /// The Services of which it may have changed why names are absent.
@@ -109,6 +109,22 @@ impl Index {
             }
             Update::Slice(scope, change) => {
                 slices.apply(&scope, change.map(Arc::new), |Difference { old, new, .. }| {
+                    let says_the_same = |old: &Slice, new: &Slice| {
+                        let service = new.service.as_ref().and_then(|service| described.get(service));
+                        old.service == new.service
+                            && old.ports == new.ports
+                            && service.is_some_and(|service| {
+                                let own = |slice| pods.own_endpoints(service, slice);
+                                own(old).eq(own(new))
+                            })
+                    };
+                    // The controller repeats what the Pods have said: nothing follows from that once more.
+                    let is_news = !old.zip(new).is_some_and(|(old, new)| says_the_same(old, new));
+                    let mut touch = |service: &ServiceKey| {
+                        if is_news {
+                            touch(service, times);
+                        }
+                    };
                     if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
                         if let Some(others) = slices_of.get_mut(service) {
                             others.retain(|other| !Arc::ptr_eq(other, old));
@@ -116,11 +132,11 @@ impl Index {
                                 slices_of.remove(service);
                             }
                         }
-                        touch(service, times);
+                        touch(service);
                     }
                     if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
                         slices_of.entry(service.clone()).or_default().push(Arc::clone(new));
-                        touch(service, times);
+                        touch(service);
                     }
                 })
             }
@@ -173,8 +189,7 @@ impl Index {
     /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
     /// endpoints then.
     fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
-        let is_new = if is_deaf { self.deaf_to_pods.insert(scope.clone()) } else { self.deaf_to_pods.remove(scope) };
-        if is_new {
+        if self.pods.set_deaf(scope, is_deaf) {
             self.touch_services_of_pods(scope);
         }
     }
@@ -233,39 +248,42 @@ impl Index {
     }
 
     fn records(&self, service: &Service) -> ServiceRecords {
+        let by_template: Vec<_> =
+            self.by_template(service).map(|(template, pods)| (ports_of(service, template), pods)).collect();
         let mut members = Vec::new();
         for slice in self.slices(&service.key) {
-            let endpoints = self.own_endpoints(service, slice);
+            let endpoints = self.pods.own_endpoints(service, slice);
             members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
         }
-        let mut by_template = Vec::new();
-        if self.asks_pods(service) {
-            let candidates = self.pods.candidates(&service.key);
-            by_template.extend(candidates.map(|(template, pods)| (ports_of(service, template), pods)));
-        }
-        for (ports, pods) in &mut by_template {
-            let selected = pods.filter(|pod| pod.is_selected_by(&service.selector));
-            members.extend(selected.flat_map(|pod| Member::of_pod(service, pod, ports)));
+        for (ports, pods) in &by_template {
+            // At once, because they are many: of each Pod there is an endpoint for one family or for two.
+            members.reserve(pods.size_hint().1.unwrap_or_default());
+            pods.clone().for_each(|pod| Member::of_pod(service, pod, ports).for_each(|member| members.push(member)));
         }
         derive(service, &members, self.has_not_ready_ordinals(service))
     }
 
     /// The Pods of a Service that speak for themselves.
     fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-        let candidates = self.pods.candidates(&service.key).filter(|_| self.asks_pods(service));
-        let pods = candidates.flat_map(|(_, pods)| pods);
-        pods.filter(|pod| pod.is_selected_by(&service.selector))
+        self.by_template(service).flat_map(|(_, pods)| pods)
+    }
+
+    /// The same, by their templates.
+    fn by_template<'a>(
+        &'a self,
+        service: &'a Service,
+    ) -> impl Iterator<Item = (&'a Template, impl Iterator<Item = &'a Pod> + Clone)> {
+        let asks_pods = self.pods.speak_for(service);
+        // Of the other labels, the Pods of one template have all or none.
+        let asks_each = service.selector.iter().any(|(key, _)| OwnLabels::is_key(key));
+        let is_selected = move |pod: &&Pod| !asks_each || pod.is_selected_by(&service.selector);
+        let candidates = self.pods.candidates(&service.key).filter(move |_| asks_pods);
+        candidates.map(move |(template, pods)| (template, pods.filter(is_selected)))
     }
 
     /// The endpoints of a Service that have no other source than its slices.
     fn endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Endpoint> {
-        self.slices(&service.key).flat_map(|slice| self.own_endpoints(service, slice))
-    }
-
-    /// Those of one slice.
-    fn own_endpoints<'a>(&'a self, service: &Service, slice: &'a Slice) -> impl Iterator<Item = Endpoint> {
-        let asks_pods = self.asks_pods(service);
-        slice.endpoints.only(move |pod| pod.is_none_or(|pod| !asks_pods || !self.pods.supersede(pod)))
+        self.slices(&service.key).flat_map(|slice| self.pods.own_endpoints(service, slice))
     }
 
     fn has_not_ready_ordinals(&self, service: &Service) -> bool {
@@ -280,12 +298,6 @@ impl Index {
 
     fn slices(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {
         self.slices_of.get(key).into_iter().flatten().map(|slice| &**slice)
-    }
-
-    /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
-    fn asks_pods(&self, service: &Service) -> bool {
-        let is_heard = |scope: &Scope| scope.covers(&service.object.namespace) && !self.deaf_to_pods.contains(scope);
-        is_of_pods(service) && self.pods.is_listed(is_heard)
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {
@@ -304,12 +316,6 @@ impl Index {
 fn is_turn(old: Option<&Pod>, new: Option<&Pod>) -> bool {
     let turns = |pod: Option<&Pod>| pod.map(|pod| (pod.ready_changed, pod.is_terminating));
     turns(old) != turns(new)
-}
-
-/// Whether the endpoints of a Service are Pods that are looked at here: those of other Services are not worth it, nobody waits
-/// for their names.
-fn is_of_pods(service: &Service) -> bool {
-    service.spec == ServiceSpec::Headless && !service.selector.is_empty()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use hashbrown::HashTable;
 
 use super::members::{Members, subdomain};
 use super::store::{Difference, ObjectStore, Place};
-use crate::cluster::{Change, Pod, Scope, Template, Uid};
+use crate::cluster::{Change, Endpoint, Pod, Scope, Service, ServiceSpec, Slice, Template, Uid};
 use crate::records::ServiceKey;
 
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(super) struct Pods {
     listed: HashSet<Scope, RandomState>,
     /// Those of them that have been in the last run alone.
     restored: HashSet<Scope, RandomState>,
+    /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
+    deaf: HashSet<Scope, RandomState>,
 }
 
 /// A Pod that was mirrored.
@@ -54,7 +56,7 @@ impl Pods {
         mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
         mut named: impl FnMut(ServiceKey),
     ) -> bool {
-        let Self { store, members, mirrored, uids, gone, listed, restored } = self;
+        let Self { store, members, mirrored, uids, gone, listed, restored, .. } = self;
         if let Change::Apply(pod) = &mut change {
             pod.template = members.shared(&pod.template);
         }
@@ -99,7 +101,10 @@ impl Pods {
     }
 
     /// The Pods that a Service may select, by their templates.
-    pub fn candidates(&self, service: &ServiceKey) -> impl Iterator<Item = (&Template, impl Iterator<Item = &Pod>)> {
+    pub fn candidates(
+        &self,
+        service: &ServiceKey,
+    ) -> impl Iterator<Item = (&Template, impl Iterator<Item = &Pod> + Clone)> {
         let groups = self.members.candidates(service);
         groups.map(|(template, places)| (template, places.iter().filter_map(|place| self.store.objects().get(*place))))
     }
@@ -109,20 +114,31 @@ impl Pods {
         self.members.naming(service).filter_map(|place| self.store.objects().get(place))
     }
 
-    /// Whether the Pods of this namespace have been heard of in full.
-    pub fn is_listed(&self, covers: impl Fn(&Scope) -> bool) -> bool {
-        self.listed.iter().any(covers)
+    /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
+    pub fn speak_for(&self, service: &Service) -> bool {
+        is_of_pods(service) && self.heard().any(|scope| scope.covers(&service.object.namespace))
+    }
+
+    /// The endpoints of a Service that have no other source than this slice.
+    pub fn own_endpoints(&self, service: &Service, slice: &Slice) -> impl Iterator<Item = Endpoint> {
+        let speak = self.speak_for(service);
+        slice.endpoints.only(move |pod| pod.is_none_or(|pod| !speak || !self.supersede(pod)))
     }
 
     /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.
-    pub fn supersede(&self, pod: Uid) -> bool {
+    fn supersede(&self, pod: Uid) -> bool {
         let is_it = |place: &Place| self.store.objects().get(*place).is_some_and(|other| other.uid == Some(pod));
         self.mirrored.find(self.uids.hash_one(pod), is_it).is_some() || self.gone.contains_key(&pod)
     }
 
-    /// The scopes whose Pods have been heard of in full.
-    pub fn listed(&self) -> impl Iterator<Item = &Scope> {
-        self.listed.iter()
+    /// The scopes whose Pods are known and kept up with.
+    pub fn heard(&self) -> impl Iterator<Item = &Scope> {
+        self.listed.iter().filter(|scope| !self.deaf.contains(*scope))
+    }
+
+    /// Says whether the Pods of a scope are not kept up with. True if that was otherwise.
+    pub fn set_deaf(&mut self, scope: &Scope, is_deaf: bool) -> bool {
+        if is_deaf { self.deaf.insert(scope.clone()) } else { self.deaf.remove(scope) }
     }
 
     /// Takes the Pods of a scope for known, as they were in the last run.
@@ -168,4 +184,10 @@ impl Pods {
         });
         forgotten
     }
+}
+
+/// Whether the endpoints of a Service are Pods that are looked at here: those of other Services are not worth it, nobody waits
+/// for their names.
+pub(super) fn is_of_pods(service: &Service) -> bool {
+    service.spec == ServiceSpec::Headless && !service.selector.is_empty()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::Index;
@@ -41,7 +42,7 @@ impl Index {
             seen.add(hostname, is_absent.then_some(HostReason { pod: None, why: Why::NotReady(None) }));
         }
         let endpoints = seen.endpoints;
-        if self.asks_pods(service) {
+        if self.pods.speak_for(service) {
             for pod in naming.iter().filter(|pod| !pod.is_selected_by(&service.selector)) {
                 let reason = HostReason { pod: Some(pod.name.as_str().into()), why: Why::NotSelected };
                 seen.add(pod.hostname(), Some(reason));
@@ -64,7 +65,7 @@ impl Index {
 struct Seen {
     endpoints: usize,
     is_anything_there: bool,
-    there: HashSet<Label>,
+    there: HashSet<Label, RandomState>,
     absent: Vec<(Label, HostReason)>,
 }
 

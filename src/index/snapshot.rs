@@ -21,7 +21,7 @@ pub struct Snapshot {
 impl Index {
     /// What is known now.
     pub fn snapshot(&self) -> Snapshot {
-        let heard = self.pods.listed().filter(|scope| !self.deaf_to_pods.contains(*scope));
+        let heard = self.pods.heard();
         Snapshot {
             services: self.services.objects().clone(),
             slices: self.slices.objects().clone(),

@@ -103,6 +103,21 @@ impl Hosts {
         self.slots.iter().filter(has).filter_map(|slot| Some(self.host(slot)?.0))
     }
 
+    /// Where the names are the same: the addresses of each that has others now, before and after.
+    pub fn moved<'a>(
+        &'a self,
+        now: &'a Self,
+    ) -> Option<impl Iterator<Item = (AddressesRef<'a>, AddressesRef<'a>)> + use<'a>> {
+        // Equal labels lie in equal slots, and are not looked at one by one.
+        (self.labels == now.labels).then(|| {
+            let slots = self.slots.iter().zip(&now.slots);
+            let may_differ = slots.filter(|(before, after)| before != after || matches!(before, Slot::Other { .. }));
+            let addresses =
+                may_differ.filter_map(|(before, after)| Some((self.addresses(before)?, now.addresses(after)?)));
+            addresses.filter(|(before, after)| before != after)
+        })
+    }
+
     fn host<'a>(&'a self, slot: &'a Slot) -> Option<(&'a [u8], AddressesRef<'a>)> {
         let (Slot::V4 { label, .. } | Slot::Other { label, .. }) = slot else { return None };
         Some((Labels(self.labels.get(*label as usize..)?).next()?, self.addresses(slot)?))
@@ -117,12 +132,14 @@ impl Hosts {
     }
 }
 
-impl<L: Borrow<[u8]>> FromIterator<(L, Addresses)> for Hosts {
-    /// From labels in wire form, in any order. Of a label that comes again the first counts.
-    fn from_iter<I: IntoIterator<Item = (L, Addresses)>>(hosts: I) -> Self {
-        let mut hosts: Vec<(L, Addresses)> = hosts.into_iter().collect();
-        hosts.sort_by(|(one, _), (other, _)| one.borrow().cmp(other.borrow()));
-        hosts.dedup_by(|(again, _), (first, _)| (*again).borrow() == (*first).borrow());
+impl<L: Borrow<[u8]>, A: IntoIterator<Item = IpAddr>> FromIterator<(L, A)> for Hosts {
+    /// From labels in wire form with their addresses, in any order. Of a label that comes again the first counts.
+    fn from_iter<I: IntoIterator<Item = (L, A)>>(hosts: I) -> Self {
+        let mut hosts: Vec<(L, A)> = hosts.into_iter().collect();
+        if !hosts.is_sorted_by(|(one, _), (other, _)| one.borrow() < other.borrow()) {
+            hosts.sort_by(|(one, _), (other, _)| one.borrow().cmp(other.borrow()));
+            hosts.dedup_by(|(again, _), (first, _)| (*again).borrow() == (*first).borrow());
+        }
         let octets = hosts.iter().map(|(label, _)| label.borrow().len()).sum();
         let mut slots = vec![Slot::Vacant; hosts.len() + hosts.len() / VACANT_SHARE];
         let (mut order, mut labels) = (Vec::with_capacity(hosts.len()), Vec::with_capacity(octets));
@@ -130,20 +147,34 @@ impl<L: Borrow<[u8]>> FromIterator<(L, Addresses)> for Hosts {
         for (wire, addresses) in hosts {
             let (home, tag) = place_of(wire.borrow(), slots.len());
             let mut places = (home..slots.len()).chain(0..home);
-            let free = places.find(|place| slots[*place] == Slot::Vacant);
+            let free = places.find(|place| matches!(slots[*place], Slot::Vacant));
             // None of these is ever out of range: that would take gigabytes of labels.
             let (Some(free), Ok(label)) = (free, u32::try_from(labels.len())) else { break };
             labels.extend_from_slice(wire.borrow());
             order.push(free as u32);
-            slots[free] = match *addresses.v4 {
-                [address] if addresses.v6.is_empty() => Slot::V4 { tag, label, address },
-                _ => {
+            slots[free] = match one_or_all(addresses) {
+                Ok(address) => Slot::V4 { tag, label, address },
+                Err(addresses) => {
                     others.push(addresses);
                     Slot::Other { tag, label, addresses: (others.len() - 1) as u32 }
                 }
             };
         }
         Self { slots: slots.into(), order: order.into(), labels: labels.into(), others: others.into() }
+    }
+}
+
+/// The one IPv4 address that these are, as they are for most hosts; else all of them.
+fn one_or_all(addresses: impl IntoIterator<Item = IpAddr>) -> Result<Ipv4Addr, Addresses> {
+    let mut addresses = addresses.into_iter();
+    let (first, second) = (addresses.next(), addresses.next());
+    if let (Some(IpAddr::V4(address)), None) = (first, second) {
+        return Ok(address);
+    }
+    let all: Addresses = first.into_iter().chain(second).chain(addresses).collect();
+    match *all.v4 {
+        [address] if all.v6.is_empty() => Ok(address),
+        _ => Err(all),
     }
 }
 

@@ -207,6 +207,8 @@ impl Front {
                 _ = changes.changed() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        // As an API server has it: an event does not wait until the client has acknowledged the one before.
+                        let _ = stream.set_nodelay(true);
                         let connection = serve(self.router.clone(), stream);
                         let closed = connections.clone();
                         tasks.spawn(async move { closed.run_until_cancelled(connection).await });

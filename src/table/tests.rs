@@ -16,7 +16,7 @@ fn headless(hosts: &[(&str, &str)]) -> ServiceRecords {
         hosts.iter().map(|(host, address)| (Label::parse(host).unwrap(), address.parse().unwrap())).collect();
     ServiceRecords {
         addresses: hosts.iter().map(|(_, address)| *address).collect(),
-        hosts: hosts.into_iter().map(|(label, address)| (label, Addresses::from_iter([address]))).collect(),
+        hosts: hosts.into_iter().map(|(label, address)| (label, [address])).collect(),
         ..ServiceRecords::empty(ServiceKind::Headless)
     }
 }

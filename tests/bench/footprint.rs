@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use headless_dns::name::Label;
-use headless_dns::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords, Srv, SrvTarget};
+use headless_dns::records::{ServiceKey, ServiceKind, ServiceRecords, Srv, SrvTarget};
 use headless_dns::table::table;
 
 /// The large cluster: Services, each with so many endpoints.
@@ -45,7 +45,7 @@ fn headless(host: &str, addresses: impl Iterator<Item = IpAddr> + Clone) -> Serv
         (0..).zip(addresses.clone()).map(|(i, _)| Srv { port: PORT, target: SrvTarget::Host(i) }).collect();
     ServiceRecords {
         addresses: addresses.collect(),
-        hosts: hosts.map(|(label, addresses)| (label, addresses.into_iter().collect::<Addresses>())).collect(),
+        hosts: hosts.collect(),
         srv: [(b"\x04_sql\x04_tcp".as_slice().into(), srv.clone())].into_iter().collect(),
         all_srv: srv,
         ..ServiceRecords::empty(ServiceKind::Headless)

@@ -36,6 +36,34 @@ fn a_pod_is_answered_before_any_slice_repeats_it() {
     assert_eq!(cluster.hosts("db/pg"), [""; 0]);
 }
 
+/// Whether a slice as it is now has its Service derived anew.
+fn is_derived(cluster: &mut Cluster, slice: &Slice) -> bool {
+    cluster.index.apply(Update::Slice(Scope::All, Change::Apply(slice.clone())));
+    let is_touched = cluster.index.is_touched();
+    cluster.index.take_batch().for_each(drop);
+    is_touched
+}
+
+#[test]
+fn a_slice_that_catches_up_with_its_pods_has_nothing_derived_and_any_other_change_of_it_does() {
+    let mut cluster = cluster();
+    let moved = pod("db/pg-0", 1, "10.0.0.9");
+    cluster.pod(Change::Apply(moved.clone()));
+    cluster.slice(Change::Apply(repeats(&pod_0())));
+    assert!(!is_derived(&mut cluster, &repeats(&moved)));
+    assert!(!is_derived(&mut cluster, &repeats(&moved.clone().not_ready())));
+    let unknown = repeats(&pod("db/pg-0", 2, "10.0.0.2"));
+    for other in [repeats(&moved).port("metrics", 9090), unknown, repeats(&pod("db/pg-1", 3, "10.0.0.3"))] {
+        assert!(is_derived(&mut cluster, &other), "{other:?}");
+        assert!(is_derived(&mut cluster, &repeats(&moved)), "and back from {other:?}");
+    }
+    for _ in 0..2 {
+        cluster.index.apply(Update::Silent(Watched::Pods, Scope::All, Timestamp::UNIX_EPOCH));
+    }
+    cluster.index.take_batch().for_each(drop);
+    assert!(is_derived(&mut cluster, &repeats(&pod_0())), "the Pods are silent, the slice is the source");
+}
+
 /// The conditions of the EndpointSlice controller.
 #[test]
 fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use headless_dns::sandbox::Sandbox;
@@ -18,6 +19,7 @@ pub struct Server {
     child: Child,
     dns: SocketAddr,
     admin: SocketAddr,
+    waits: Arc<Mutex<Vec<Duration>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -29,6 +31,7 @@ impl Server {
         sandbox.write_kubeconfig(&kubeconfig).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_headless-dns"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-format", "json"]);
+        command.args(["--log-level", "info,headless_dns::app=debug"]);
         command.arg("--kubeconfig").arg(&kubeconfig).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program");
         let mut log = BufReader::new(child.stderr.take().expect("its log"));
@@ -41,9 +44,27 @@ impl Server {
                 break (dns.parse().expect("an address"), admin.parse().expect("an address"));
             }
         };
-        // What else it logs is read, so that it need not wait for that.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, dns, admin, _folder: folder }
+        let waits = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&waits);
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let entry: Value = serde_json::from_str(&line).unwrap_or_default();
+                let wait = entry["waited_us"].as_u64().map(Duration::from_micros);
+                told.lock().expect("no panic").extend(wait);
+            }
+        });
+        Self { child, dns, admin, waits, _folder: folder }
+    }
+
+    /// How long each change has waited for its answer from when its event arrived, by the log; of those that were published
+    /// together, the one that waited the longest.
+    pub fn waits(&self) -> Vec<Duration> {
+        self.waits.lock().expect("no panic").clone()
+    }
+
+    /// Leaves out what has been told so far.
+    pub fn forget_waits(&self) {
+        self.waits.lock().expect("no panic").clear();
     }
 
     /// The first address in the answer to a question for A records, over UDP.
@@ -71,14 +92,6 @@ impl Server {
         let text = self.metrics();
         let line = text.lines().find_map(|line| line.strip_prefix("headless_dns_")?.strip_prefix(series));
         line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {series} in\n{text}"))
-    }
-
-    /// Upper bounds in seconds and counts of a histogram without labels, cumulative.
-    pub fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
-        let text = self.metrics();
-        let prefix = format!("headless_dns_{name}_bucket{{le=\"");
-        let lines = text.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once("\"} "));
-        lines.map(|(bound, count)| (bound.parse().unwrap_or(f64::INFINITY), count.parse().expect("a count"))).collect()
     }
 
     /// CPU time that it has used so far.
