@@ -1,24 +1,31 @@
 //! Labels, and the selectors that ask for some of them.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
 use super::incoming::RawMap;
 use super::tolerant::Field;
 
-/// Keys with their values, sorted by key, each key once.
+/// Keys with their values, sorted by key, each key once: one after the other, each with an octet behind it that no text has.
+/// There are as many as there are Services and workloads, and few of them have more than a handful.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Labels(Box<[(Box<str>, Box<str>)]>);
+pub struct Labels(Box<[u8]>);
+
+/// No octet of UTF-8 (RFC 3629 section 3).
+const END: u8 = 0xff;
 
 impl Labels {
     pub fn get(&self, key: &str) -> Option<&str> {
-        let place = self.0.binary_search_by(|(other, _)| (**other).cmp(key)).ok()?;
-        self.0.get(place).map(|(_, value)| &**value)
+        self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        let mut texts = self.0.split_inclusive(|octet| *octet == END).map(|text| {
+            let text = text.strip_suffix(&[END]).unwrap_or(text);
+            str::from_utf8(text).unwrap_or_default()
+        });
+        iter::from_fn(move || Some((texts.next()?, texts.next()?)))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -44,12 +51,32 @@ impl fmt::Display for Labels {
     }
 }
 
-impl<S: Into<Box<str>>> FromIterator<(S, S)> for Labels {
+impl<S: AsRef<str> + Ord> FromIterator<(S, S)> for Labels {
     fn from_iter<I: IntoIterator<Item = (S, S)>>(pairs: I) -> Self {
-        let mut pairs: Vec<(Box<str>, Box<str>)> =
-            pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
         pairs.sort_unstable();
         pairs.dedup_by(|one, other| one.0 == other.0);
-        Self(pairs.into())
+        let mut octets = Vec::new();
+        for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
+            octets.extend_from_slice(text.as_ref().as_bytes());
+            octets.push(END);
+        }
+        Self(octets.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_what_they_were_made_of_in_the_order_of_their_keys() {
+        let pairs = [("tier", "data"), ("app", "pg"), ("", "no key"), ("empty", ""), ("\0", "\u{7ff}")];
+        let labels: Labels = pairs.into_iter().collect();
+        let sorted = [("", "no key"), ("\0", "\u{7ff}"), ("app", "pg"), ("empty", ""), ("tier", "data")];
+        assert_eq!(labels.iter().collect::<Vec<_>>(), sorted);
+        assert_eq!([labels.get("empty"), labels.get("ap"), labels.get("")], [Some(""), None, Some("no key")]);
+        assert_eq!(labels.to_string(), "=no key,\0=\u{7ff},app=pg,empty=,tier=data");
+        assert!(Labels::default().is_empty() && Labels::default().iter().next().is_none());
     }
 }

@@ -62,16 +62,16 @@ pub struct Template {
     /// Which labels follow from a Pod's name, and stand in no template for that reason.
     pub own_labels: OwnLabels,
     pub hostname: Hostname,
-    pub subdomain: Option<Box<str>>,
+    pub subdomain: Option<SmolStr>,
     pub ports: Box<[ContainerPort]>,
     /// Kind and name of the controller.
-    pub owner: Option<(Box<str>, Box<str>)>,
+    pub owner: Option<(SmolStr, SmolStr)>,
 }
 
 /// A port that a container gives a name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ContainerPort {
-    pub name: Box<str>,
+    pub name: SmolStr,
     pub protocol: Protocol,
     pub port: u16,
 }
@@ -301,7 +301,7 @@ impl ContainerPort {
 }
 
 /// Kind and name of the owner that manages the Pod. It is told to people alone, so one that cannot be read is none.
-fn owner(owners: Field<Vec<Field<RawOwner>>>, warn: &mut dyn FnMut(String)) -> Option<(Box<str>, Box<str>)> {
+fn owner(owners: Field<Vec<Field<RawOwner>>>, warn: &mut dyn FnMut(String)) -> Option<(SmolStr, SmolStr)> {
     let read = || {
         for owner in owners.optional("metadata.ownerReferences")?.unwrap_or_default() {
             let owner = owner.required("an entry of metadata.ownerReferences")?;

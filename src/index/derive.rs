@@ -46,7 +46,7 @@ pub fn ports_of(service: &Service, template: &Template) -> Vec<SlicePort> {
         TargetPort::Number(number) => Some(*number),
         TargetPort::Name(name) => {
             let mut named = template.ports.iter();
-            Some(named.find(|named| named.name == *name && named.protocol == port.protocol)?.port)
+            Some(named.find(|named| *named.name == **name && named.protocol == port.protocol)?.port)
         }
     };
     let resolved = |port: &Port| Some(SlicePort { owner: port.owner.clone(), port: number(port)? });

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use super::by_service::{ByService, OfService};
 use super::store::{Objects, Place};
 use crate::cluster::{Labels, OwnLabels, Pod, Service, Template};
 use crate::name::Label;
@@ -26,7 +27,7 @@ type Few<T> = SmallVec<[T; 2]>;
 pub(super) struct Members {
     templates: HashMap<Arc<Template>, Group, RandomState>,
     templates_with: HashMap<Pair, Few<Arc<Template>>, RandomState>,
-    selectors: HashMap<ServiceKey, Selector, RandomState>,
+    selectors: ByService<Selector>,
     /// Services by their anchor.
     anchored: HashMap<Pair, Few<Arc<Service>>, RandomState>,
     pairs: RandomState,
@@ -52,8 +53,15 @@ impl Group {
 
 #[derive(Debug)]
 struct Selector {
+    service: Arc<Service>,
     anchor: Pair,
     templates: Few<Arc<Template>>,
+}
+
+impl OfService for Selector {
+    fn service(&self) -> &ServiceKey {
+        &self.service.key
+    }
 }
 
 impl Members {
@@ -93,7 +101,6 @@ impl Members {
     }
 
     pub fn add_service(&mut self, service: &Arc<Service>) {
-        let key = &service.key;
         let anchor = self.anchor(&service.object.namespace, &service.selector);
         let candidates = self.templates_with.get(&anchor).into_iter().flatten();
         let templates: Few<_> = candidates.filter(|template| may_select(service, template)).cloned().collect();
@@ -103,7 +110,7 @@ impl Members {
             }
         }
         self.anchored.entry(anchor).or_default().push(Arc::clone(service));
-        self.selectors.insert(key.clone(), Selector { anchor, templates });
+        self.selectors.insert(Selector { service: Arc::clone(service), anchor, templates });
     }
 
     pub fn remove_service(&mut self, key: &ServiceKey) {

@@ -10,6 +10,7 @@
 //! [`Index::take_batch`], so that a burst of changes derives each Service once, and with it since when whoever asks for the
 //! Service has been waiting.
 
+mod by_service;
 mod derive;
 mod describe;
 mod members;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use by_service::ByService;
 pub use derive::{Member, derive, ports_of};
 use pods::{Pods, is_of_pods};
 pub use snapshot::Snapshot;
@@ -54,7 +56,7 @@ pub struct Index {
     slices: ObjectStore<Arc<Slice>>,
     pods: Pods,
     /// The object that describes each Service.
-    described: HashMap<ServiceKey, Arc<Service>, RandomState>,
+    described: ByService<Arc<Service>>,
     /// The slices of each Service, whether the Service is there or not.
     slices_of: HashMap<ServiceKey, SmallVec<[Arc<Slice>; 2]>, RandomState>,
     /// The watches that are silent.
@@ -99,7 +101,7 @@ impl Index {
                         touch(&old.key, times);
                     }
                     if let Some(new) = new {
-                        described.insert(new.key.clone(), Arc::clone(new));
+                        described.insert(Arc::clone(new));
                         if is_of_pods(new) {
                             pods.members.add_service(new);
                         }

@@ -112,7 +112,7 @@ fn why_absent(service: &Service, pod: &Pod) -> Option<Why> {
 
 fn workload(pod: &Pod) -> Workload {
     match &pod.template.owner {
-        Some((kind, name)) => Workload::Controller(kind.clone(), name.clone()),
+        Some((kind, name)) => Workload::Controller(kind.as_str().into(), name.as_str().into()),
         None => Workload::Pod(pod.name.as_str().into()),
     }
 }
