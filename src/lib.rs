@@ -5,7 +5,7 @@
 //!                                    │ Update
 //!                                    ▼
 //!                                index/      one owner, plain maps: joins, derives, says what changed
-//!                                    │ Batch of (ServiceKey, ServiceRecords)
+//!                                    │ (ServiceKey, ServiceRecords), one at a time
 //!                                    ▼
 //!                                table       the record table: one writer, lock-free readers
 //!                                    ▲ pin

@@ -44,7 +44,7 @@ use blocks::{BlockCounts, Blocks, ServiceId};
 pub use owners::Owners;
 
 /// The records to put in a Service's place; none for a Service that is gone.
-pub type Change = (ServiceKey, Option<ServiceRecords>);
+pub type Publication = (ServiceKey, Option<ServiceRecords>);
 
 /// A new, empty table that is not synchronised.
 pub fn table() -> (TableWriter, TableReader) {
@@ -138,14 +138,18 @@ pub struct TableWriter {
 impl TableWriter {
     /// Puts a batch in place, each Service at once, and gives the number of Services that changed. Records equal to those
     /// that stand there are not published; a batch that changes nothing leaves the serial as it is.
-    pub fn publish(&mut self, batch: impl IntoIterator<Item = Change>) -> usize {
+    pub fn publish(&mut self, batch: impl IntoIterator<Item = Publication>) -> usize {
         let mut changed = 0;
         self.publish_each(batch, |_| changed += 1);
         changed
     }
 
     /// The same, and tells `published` of each Service that changed as soon as readers see it.
-    pub fn publish_each(&mut self, batch: impl IntoIterator<Item = Change>, mut published: impl FnMut(&ServiceKey)) {
+    pub fn publish_each(
+        &mut self,
+        batch: impl IntoIterator<Item = Publication>,
+        mut published: impl FnMut(&ServiceKey),
+    ) {
         let shared = Arc::clone(&self.shared);
         self.replaced.retain(|records| Arc::strong_count(records) > 1);
         let mut is_changed = false;

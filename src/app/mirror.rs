@@ -157,6 +157,7 @@ async fn keep_table(
                         index.distrust_restored_pods();
                     }
                 }
+                saver.is_due |= index.take_changed();
                 for Repairs { watched, scope, count } in index.take_repairs() {
                     metrics.reconcile_repairs(watched.label(), count);
                     tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");

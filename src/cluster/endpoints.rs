@@ -6,8 +6,8 @@
 //! v6          fd00::1, …
 //! ```
 //!
-//! A cluster has as many as it has Pods, and where the Pods speak for themselves nobody asks for them: they are read from the
-//! first to the last, in a third of the memory that they would take as values.
+//! A cluster has as many as it has Pods, and where the Pods speak for themselves they count for nothing: they take a third of
+//! the memory that they would take as values, and are read from the first to the last.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

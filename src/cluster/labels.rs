@@ -20,6 +20,12 @@ impl Labels {
         self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
+    /// Whether all of these are among them, which come in the order of their keys, each key once.
+    pub fn have_all<'a>(&'a self, mut wanted: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+        let mut labels = self.iter();
+        wanted.all(|(key, value)| labels.find(|(other, _)| *other >= key) == Some((key, value)))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let mut texts = self.0.split_inclusive(|octet| *octet == END).map(|text| {
             let text = text.strip_suffix(&[END]).unwrap_or(text);
@@ -77,6 +83,17 @@ mod tests {
         assert_eq!(labels.iter().collect::<Vec<_>>(), sorted);
         assert_eq!([labels.get("empty"), labels.get("ap"), labels.get("")], [Some(""), None, Some("no key")]);
         assert_eq!(labels.to_string(), "=no key,\0=\u{7ff},app=pg,empty=,tier=data");
+        for (wanted, have) in
+            [(vec![], true), (vec![("app", "pg")], true), (vec![("app", "pg"), ("tier", "data")], true)]
+                .into_iter()
+                .chain([
+                    (vec![("app", "other")], false),
+                    (vec![("app", "pg"), ("b", "")], false),
+                    (vec![("z", "")], false),
+                ])
+        {
+            assert_eq!(labels.have_all(wanted.iter().copied()), have, "{wanted:?}");
+        }
         assert!(Labels::default().is_empty() && Labels::default().iter().next().is_none());
     }
 }

@@ -89,6 +89,14 @@ impl OwnLabels {
     pub fn is_key(key: &str) -> bool {
         matches!(key, POD_NAME | POD_INDEX)
     }
+
+    /// The labels that a selector asks each Pod for, and those that Pods may share.
+    pub fn part(
+        selector: &Labels,
+    ) -> (impl Iterator<Item = (&str, &str)> + Clone, impl Iterator<Item = (&str, &str)> + Clone) {
+        let labels = selector.iter();
+        (labels.clone().filter(|(key, _)| Self::is_key(key)), labels.filter(|(key, _)| !Self::is_key(key)))
+    }
 }
 
 impl Pod {
@@ -107,7 +115,8 @@ impl Pod {
 
     /// Whether it has all of the labels.
     pub fn is_selected_by(&self, selector: &Labels) -> bool {
-        selector.iter().all(|(key, value)| self.label(key) == Some(value))
+        let (mut own, shared) = OwnLabels::part(selector);
+        own.all(|(key, value)| self.label(key) == Some(value)) && self.template.labels.have_all(shared)
     }
 
     pub fn has_hostname(&self) -> bool {

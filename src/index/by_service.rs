@@ -6,17 +6,24 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::cluster::Service;
+use super::members::Few;
+use crate::cluster::{Service, Slice};
 use crate::records::ServiceKey;
 
-/// A value that belongs to one Service.
+/// A value that belongs to one Service; one that belongs to none is not found.
 pub(super) trait OfService {
-    fn service(&self) -> &ServiceKey;
+    fn service(&self) -> Option<&ServiceKey>;
 }
 
 impl OfService for Arc<Service> {
-    fn service(&self) -> &ServiceKey {
-        &self.key
+    fn service(&self) -> Option<&ServiceKey> {
+        Some(&self.key)
+    }
+}
+
+impl OfService for Few<Arc<Slice>> {
+    fn service(&self) -> Option<&ServiceKey> {
+        self.first()?.service.as_ref()
     }
 }
 
@@ -35,12 +42,12 @@ impl<V> Default for ByService<V> {
 
 impl<V: OfService> ByService<V> {
     pub fn get(&self, key: &ServiceKey) -> Option<&V> {
-        self.values.find(self.hasher.hash_one(key), |value| value.service() == key)
+        self.values.find(self.hasher.hash_one(Some(key)), |value| value.service() == Some(key))
     }
 
     /// What is done to a value leaves it with its Service.
     pub fn get_mut(&mut self, key: &ServiceKey) -> Option<&mut V> {
-        self.values.find_mut(self.hasher.hash_one(key), |value| value.service() == key)
+        self.values.find_mut(self.hasher.hash_one(Some(key)), |value| value.service() == Some(key))
     }
 
     /// Takes in a value in the place of the one that its Service had.
@@ -53,7 +60,8 @@ impl<V: OfService> ByService<V> {
     }
 
     pub fn remove(&mut self, key: &ServiceKey) -> Option<V> {
-        let entry = self.values.find_entry(self.hasher.hash_one(key), |value| value.service() == key).ok()?;
+        let entry =
+            self.values.find_entry(self.hasher.hash_one(Some(key)), |value| value.service() == Some(key)).ok()?;
         Some(entry.remove().0)
     }
 

@@ -21,7 +21,7 @@ use crate::records::ServiceKey;
 type Pair = u64;
 
 /// One, in nearly all cases, or some.
-type Few<T> = SmallVec<[T; 2]>;
+pub(super) type Few<T> = SmallVec<[T; 2]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Members {
@@ -59,8 +59,8 @@ struct Selector {
 }
 
 impl OfService for Selector {
-    fn service(&self) -> &ServiceKey {
-        &self.service.key
+    fn service(&self) -> Option<&ServiceKey> {
+        Some(&self.service.key)
     }
 }
 
@@ -71,7 +71,7 @@ impl Members {
         Arc::clone(known.unwrap_or(template))
     }
 
-    /// Adds a Pod that has a place among others.
+    /// Adds a Pod whose place among the others this is, whether it is there yet or not.
     pub fn add_pod(&mut self, others: &Objects<Pod>, place: Place, pod: &Pod) {
         if !self.templates.contains_key(&pod.template) {
             self.add_template(&pod.template);
@@ -171,7 +171,7 @@ impl Members {
         }
         for pair in self.pairs_of(&template) {
             if let Some(templates) = self.templates_with.get_mut(&pair) {
-                templates.retain(|other| *other != template);
+                templates.retain(|other| !Arc::ptr_eq(other, &template));
                 if templates.is_empty() {
                     self.templates_with.remove(&pair);
                 }
@@ -221,6 +221,5 @@ pub(super) fn subdomain(template: &Template) -> Option<ServiceKey> {
 
 /// Whether a selector selects Pods of this template, unless it asks for another label that they have each for themselves.
 fn may_select(service: &Service, template: &Template) -> bool {
-    service.object.namespace == template.namespace
-        && service.selector.iter().all(|(key, value)| OwnLabels::is_key(key) || template.labels.get(key) == Some(value))
+    service.object.namespace == template.namespace && template.labels.have_all(OwnLabels::part(&service.selector).1)
 }

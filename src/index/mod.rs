@@ -1,7 +1,7 @@
 //! What is known of the cluster, and what follows from it.
 //!
 //! ```text
-//! Update ─▶ Index::apply: plain maps, says which Services are touched ─▶ derive (pure) ─▶ Batch for the record table
+//! Update ─▶ Index::apply: plain maps, says which Services are touched ─▶ derive (pure) ─▶ records for the table
 //!               services, slices (store.rs) · Pods, which speak for themselves (pods.rs, members.rs)
 //! ```
 //!
@@ -24,17 +24,17 @@ use std::iter;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use smallvec::SmallVec;
 
 use by_service::ByService;
 pub use derive::{Member, derive, ports_of};
+use members::Few;
 use pods::{Pods, is_of_pods};
 pub use snapshot::Snapshot;
 pub use store::Objects;
 use store::{Difference, ObjectStore};
 
 use crate::cluster::{
-    Endpoint, News, OwnLabels, Pod, Scope, Service, ServiceSpec, Slice, Template, Times, Update, Watched,
+    Endpoint, News, ObjectKey, OwnLabels, Pod, Scope, Service, ServiceSpec, Slice, Template, Times, Update, Watched,
 };
 use crate::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
@@ -58,7 +58,11 @@ pub struct Index {
     /// The object that describes each Service.
     described: ByService<Arc<Service>>,
     /// The slices of each Service, whether the Service is there or not.
-    slices_of: HashMap<ServiceKey, SmallVec<[Arc<Slice>; 2]>, RandomState>,
+    slices_of: ByService<Few<Arc<Slice>>>,
+    /// The Services with endpoints in the table that a slice says are Pods, and that no Pod has spoken for yet.
+    borrowing: HashSet<ServiceKey, RandomState>,
+    /// That of the object before, which the next one shares where it is in the same: lists come in the order of namespaces.
+    namespace: Arc<str>,
     /// The watches that are silent.
     silent: HashSet<(Watched, Scope), RandomState>,
     /// The Services whose records may have changed, with the times of the changes that anybody waits for.
@@ -85,14 +89,16 @@ impl Index {
     /// Takes in one change.
     pub fn apply(&mut self, news: impl Into<News>) {
         let News { update, times } = news.into();
-        let Self { services, slices, pods, described, slices_of, touched, unexplained, .. } = self;
+        let Self { services, slices, pods, described, slices_of, borrowing, namespace, touched, unexplained, .. } =
+            self;
         let mut touch = |service: &ServiceKey, times: Option<Times>| match touched.get_mut(service) {
             Some(known) => *known = Times::earliest(*known, times),
             None => drop(touched.insert(service.clone(), times)),
         };
         match update {
             Update::Service(scope, change) => {
-                services.apply(&scope, change.map(Arc::new), |Difference { old, new, .. }| {
+                let change = change.map(|it| Arc::new(Service { object: shared(it.object, namespace), ..it }));
+                services.apply(&scope, change, |Difference { old, new, .. }| {
                     // What its object says is when it was made.
                     let times = if old.is_some() { times.map(Times::heard_alone) } else { times };
                     if let Some(old) = old {
@@ -110,17 +116,19 @@ impl Index {
                 })
             }
             Update::Slice(scope, change) => {
-                slices.apply(&scope, change.map(Arc::new), |Difference { old, new, .. }| {
+                let change = change.map(|it| Arc::new(Slice { object: shared(it.object, namespace), ..it }));
+                slices.apply(&scope, change, |Difference { old, new, .. }| {
+                    // The controller repeats what the Pods have said: nothing follows from that once more, unless what
+                    // stands in the table is what it said before.
                     let says_the_same = |old: &Slice, new: &Slice| {
-                        let service = new.service.as_ref().and_then(|service| described.get(service));
+                        let service = new.service.as_ref().filter(|service| !borrowing.contains(*service));
                         old.service == new.service
                             && old.ports == new.ports
-                            && service.is_some_and(|service| {
+                            && service.and_then(|service| described.get(service)).is_some_and(|service| {
                                 let own = |slice| pods.own_endpoints(service, slice);
                                 own(old).eq(own(new))
                             })
                     };
-                    // The controller repeats what the Pods have said: nothing follows from that once more.
                     let is_news = !old.zip(new).is_some_and(|(old, new)| says_the_same(old, new));
                     let mut touch = |service: &ServiceKey| {
                         if is_news {
@@ -128,16 +136,17 @@ impl Index {
                         }
                     };
                     if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
-                        if let Some(others) = slices_of.get_mut(service) {
-                            others.retain(|other| !Arc::ptr_eq(other, old));
-                            if others.is_empty() {
-                                slices_of.remove(service);
-                            }
+                        match slices_of.get_mut(service) {
+                            Some(others) if others.len() > 1 => others.retain(|other| !Arc::ptr_eq(other, old)),
+                            _ => drop(slices_of.remove(service)),
                         }
                         touch(service);
                     }
                     if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
-                        slices_of.entry(service.clone()).or_default().push(Arc::clone(new));
+                        match slices_of.get_mut(service) {
+                            Some(others) => others.push(Arc::clone(new)),
+                            None => slices_of.insert(iter::once(Arc::clone(new)).collect()),
+                        }
                         touch(service);
                     }
                 })
@@ -212,6 +221,11 @@ impl Index {
         }
     }
 
+    /// Whether any object has changed since the last call, whatever follows from that.
+    pub fn take_changed(&mut self) -> bool {
+        self.services.take_changed() | self.slices.take_changed() | self.pods.store.take_changed()
+    }
+
     /// Whether any Service has been touched since the last call of [`Self::take_batch`].
     pub fn is_touched(&self) -> bool {
         !self.touched.is_empty()
@@ -229,7 +243,13 @@ impl Index {
     pub fn take_batch(&mut self) -> impl Iterator<Item = (ServiceKey, Option<ServiceRecords>)> {
         iter::from_fn(|| {
             let (key, _) = self.touched.pop_first()?;
-            let records = self.service(&key).map(|service| self.records(service));
+            let derived = self.service(&key).map(|service| self.records(service));
+            let (records, is_borrowing) = derived.map_or((None, false), |(records, borrows)| (Some(records), borrows));
+            if is_borrowing {
+                self.borrowing.insert(key.clone());
+            } else {
+                self.borrowing.remove(&key);
+            }
             self.unexplained.insert(key.clone());
             Some((key, records))
         })
@@ -249,20 +269,22 @@ impl Index {
         })
     }
 
-    fn records(&self, service: &Service) -> ServiceRecords {
+    /// The records of a Service, and whether some are of Pods that speak for themselves elsewhere, but not here yet.
+    fn records(&self, service: &Service) -> (ServiceRecords, bool) {
+        let (mut members, mut is_borrowing) = (Vec::new(), false);
+        for slice in self.slices(&service.key) {
+            for endpoint in self.pods.own_endpoints(service, slice) {
+                is_borrowing |= endpoint.pod.is_some();
+                members.push(Member::of_slice(endpoint, &slice.ports));
+            }
+        }
+        is_borrowing &= self.pods.speak_for(service);
         let by_template: Vec<_> =
             self.by_template(service).map(|(template, pods)| (ports_of(service, template), pods)).collect();
-        let mut members = Vec::new();
-        for slice in self.slices(&service.key) {
-            let endpoints = self.pods.own_endpoints(service, slice);
-            members.extend(endpoints.map(|endpoint| Member::of_slice(endpoint, &slice.ports)));
-        }
         for (ports, pods) in &by_template {
-            // At once, because they are many: of each Pod there is an endpoint for one family or for two.
-            members.reserve(pods.size_hint().1.unwrap_or_default());
-            pods.clone().for_each(|pod| Member::of_pod(service, pod, ports).for_each(|member| members.push(member)));
+            pods.clone().for_each(|pod| members.extend(Member::of_pod(service, pod, ports)));
         }
-        derive(service, &members, self.has_not_ready_ordinals(service))
+        (derive(service, &members, self.has_not_ready_ordinals(service)), is_borrowing)
     }
 
     /// The Pods of a Service that speak for themselves.
@@ -312,6 +334,14 @@ impl Index {
             self.touched.entry(service.key.clone()).or_default();
         }
     }
+}
+
+/// The same object, by a namespace that is in memory once for many in a row.
+fn shared(object: ObjectKey, last: &mut Arc<str>) -> ObjectKey {
+    if object.namespace != *last {
+        *last = object.namespace;
+    }
+    ObjectKey { namespace: Arc::clone(last), ..object }
 }
 
 /// Whether a Pod has just become what it says that it became when: its readiness, its end.

@@ -6,10 +6,12 @@
 //! ```
 //!
 //! Objects lie side by side, without a box for each: there may be hundreds of thousands. A chunk is shared with a snapshot
-//! that somebody looks at, and copied when an object in it changes meanwhile.
+//! that somebody looks at, and copied when an object in it changes meanwhile. Places are used again, and chunks stay: what was
+//! once needed is needed again by the next rollout.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::mem;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -112,6 +114,7 @@ pub(super) struct ObjectStore<K> {
     vacant: Vec<Place>,
     names: RandomState,
     relists: HashMap<Scope, Relists, RandomState>,
+    has_changed: bool,
 }
 
 /// The relists of one scope.
@@ -123,7 +126,7 @@ struct Relists {
     differences: usize,
 }
 
-/// An object that is not what it was. The others are in their places, this one as it was.
+/// An object that is not what it was. The others are in their places, this one as it was: a new one is in none yet.
 pub(super) struct Difference<'a, K> {
     pub others: &'a Objects<K>,
     pub place: Place,
@@ -140,6 +143,7 @@ impl<K> Default for ObjectStore<K> {
             vacant: Vec::new(),
             names: RandomState::default(),
             relists: HashMap::default(),
+            has_changed: false,
         }
     }
 }
@@ -148,6 +152,11 @@ impl<K: Object> ObjectStore<K> {
     /// The objects that have changed since the last relist of a scope began.
     pub fn differences(&self, scope: &Scope) -> usize {
         self.relists.get(scope).map_or(0, |relists| relists.differences)
+    }
+
+    /// Whether any object has changed since the last call.
+    pub fn take_changed(&mut self) -> bool {
+        mem::take(&mut self.has_changed)
     }
 
     pub fn objects(&self) -> &Objects<K> {
@@ -198,6 +207,7 @@ impl<K: Object> ObjectStore<K> {
                 }
             }
         }
+        self.has_changed |= differences > 0;
         if let Some(relists) = self.relists.get_mut(scope) {
             relists.differences += differences;
         }

@@ -29,7 +29,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Takes note of how many datagrams the socket had for a batch.
+    /// Takes note of how many datagrams the socket had for a batch; none after a wait.
     pub fn received(&mut self, count: usize, socket: &UdpSocket) {
         if count == BATCH {
             self.full_batches += 1;
@@ -96,10 +96,14 @@ mod tests {
         assert_eq!(cut, room.min(OVERLOADED_BUFFER), "a queue that stands");
         backlog.received(BATCH, &socket);
         assert_eq!(receive_buffer(&socket), cut, "and goes on to");
-        backlog.received(BATCH - 1, &socket);
-        assert_eq!(receive_buffer(&socket), room, "until its end");
-        (1..STANDING).for_each(|_| backlog.received(BATCH, &socket));
-        assert_eq!(receive_buffer(&socket), room, "the next burst");
+        for rest in [BATCH - 1, 0] {
+            backlog.received(rest, &socket);
+            assert_eq!(receive_buffer(&socket), room, "until its end");
+            (1..STANDING).for_each(|_| backlog.received(BATCH, &socket));
+            assert_eq!(receive_buffer(&socket), room, "the next burst");
+            backlog.received(BATCH, &socket);
+            assert_eq!(receive_buffer(&socket), cut, "which does not end either");
+        }
     }
 
     #[test]

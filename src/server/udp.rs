@@ -88,6 +88,8 @@ fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken)
                 backlog.received(count, socket);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_leaving => return Ok(()),
+            // Also where the last datagrams filled a batch.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => backlog.received(0, socket),
             Err(error) if passes(&error) => {}
             Err(error) => return Err(error),
         }

@@ -9,8 +9,6 @@ use headless_dns::index::Index;
 use headless_dns::reverse::Prefix;
 use headless_dns::table::{Owners, Table, TableReader, table};
 
-use crate::said::object_of;
-
 /// The objects that a history leaves.
 #[derive(Default)]
 pub struct Model {
@@ -63,6 +61,11 @@ impl<K: Clone> Objects<K> {
         }
         Vec::new()
     }
+}
+
+/// What a Pod is called.
+pub fn object_of(pod: &Pod) -> ObjectKey {
+    ObjectKey::new(pod.namespace(), &pod.name)
 }
 
 impl Model {

@@ -245,11 +245,6 @@ fn mirrored(place: Place, said: &SaidPod) -> Pod {
     }
 }
 
-/// What a Pod is called.
-pub fn object_of(pod: &Pod) -> ObjectKey {
-    ObjectKey::new(pod.namespace(), &pod.name)
-}
-
 /// The watches of a history: one for all namespaces, or one for each.
 #[derive(Clone, Copy, Debug)]
 pub struct Watches {

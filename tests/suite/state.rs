@@ -19,8 +19,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
 use crate::fixture::objects;
-use crate::rebuild::compare;
-use crate::said::{Step, Watches, addresses, object_of, step};
+use crate::rebuild::{compare, object_of};
+use crate::said::{Step, Watches, addresses, step};
 
 /// Of no matter here.
 const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };

@@ -64,6 +64,29 @@ fn a_slice_that_catches_up_with_its_pods_has_nothing_derived_and_any_other_chang
     assert!(is_derived(&mut cluster, &repeats(&pod_0())), "the Pods are silent, the slice is the source");
 }
 
+/// What stands in the table may follow from a slice that was heard before its Pod.
+#[test]
+fn a_slice_that_loses_a_pod_takes_it_away_though_the_pod_was_heard_as_no_pod_of_the_service_before() {
+    let mut cluster = cluster();
+    cluster.slice(Change::Apply(repeats(&pod_0())));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    cluster.pod(Change::Apply(pod_0().labelled("other", "pg")));
+    let emptied = Slice { endpoints: Endpoints::default(), ..repeats(&pod_0()) };
+    cluster.slice(Change::Apply(emptied));
+    assert_eq!(cluster.hosts("db/pg"), [""; 0]);
+}
+
+/// Else the next start would find what a slice said before.
+#[test]
+fn a_slice_that_has_nothing_derived_is_a_change_all_the_same() {
+    let mut cluster = cluster();
+    cluster.pod(Change::Apply(pod_0()));
+    cluster.slice(Change::Apply(repeats(&pod_0())));
+    assert!(cluster.index.take_changed() && !cluster.index.take_changed());
+    assert!(!is_derived(&mut cluster, &repeats(&pod_0().not_ready())));
+    assert!(cluster.index.take_changed());
+}
+
 /// The conditions of the EndpointSlice controller.
 #[test]
 fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {

@@ -11,8 +11,9 @@
 //! | `burst` | what it costs that 5,000 Pods of one StatefulSet become ready within 2 s, and how late they are answered |
 //! | `scale` | memory and CPU time of a server that starts beside 1,000, 5,000 and 10,000 Services of 15 Pods each |
 //!
-//! The cluster is the sandbox, in this process, on threads of its own that give way to the server's. In `burst` and `scale` the server is a process of
-//! its own, because what it costs is what is measured.
+//! The cluster is the sandbox, in this process, on threads of its own that give way to the server's. In `burst` and `scale`
+//! the server is a process of its own, because what it costs is what is measured: this build of it, or the one that
+//! `HEADLESS_DNS` names, such as one without the sandbox.
 
 mod burst;
 mod derive;
