@@ -42,7 +42,7 @@ fn measure(size: usize) -> Vec<[Duration; 3]> {
         let began = Instant::now();
         index.apply(update);
         let taken_in = Instant::now();
-        let batch = index.take_batch();
+        let batch: Vec<_> = index.take_batch().collect();
         let derived = Instant::now();
         assert_eq!(writer.publish(batch), 1);
         [taken_in - began, derived - taken_in, derived.elapsed()]
