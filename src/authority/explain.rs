@@ -3,7 +3,7 @@
 
 use super::owner::{OwnerName, SVC};
 use super::{Answer, Authority, Ede, EdeText};
-use crate::name::{Labels, strip_suffix};
+use crate::name::Labels;
 use crate::reasons::Told;
 use crate::reverse::ReverseName;
 use crate::table::Table;
@@ -35,7 +35,7 @@ impl Authority {
 
     /// The Service that a name of our zones is about, whether either exists or not.
     pub fn service_of<'n>(&self, name: &'n [u8]) -> Option<About<'n>> {
-        match OwnerName::parse(self.in_a_zone(name)?) {
+        match OwnerName::parse(self.zone_of(name)?.1) {
             OwnerName::Service(service) => Some(About { service, host: None }),
             OwnerName::Host { service, host } => Some(About { service, host: Some(host) }),
             OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {
@@ -47,7 +47,7 @@ impl Authority {
 
     /// Why nothing stands at a name of our zones, where that can be said.
     fn reason<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<EdeText<'t>> {
-        let Some(relative) = self.in_a_zone(name) else {
+        let Some((_, relative)) = self.zone_of(name) else {
             let is_address = matches!(ReverseName::parse(name), Some(ReverseName::Address(_)));
             return is_address.then_some(EdeText::Text("no Service and no ready endpoint has this address"));
         };
@@ -75,11 +75,6 @@ impl Authority {
             return Some(if is_empty { self.no_services(namespace) } else { EdeText::NoService(service) });
         };
         Some(if records.exists() { missing } else { EdeText::NothingReady(service) })
-    }
-
-    /// What stands in front of the zone of Services that a name is in.
-    fn in_a_zone<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
-        self.zones.iter().find_map(|zone| strip_suffix(name, zone.apex.as_wire()))
     }
 
     fn no_services<'t>(&self, namespace: &'t [u8]) -> EdeText<'t> {

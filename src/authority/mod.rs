@@ -148,14 +148,17 @@ impl Authority {
 
     /// The zone that a name is in, and what stands at the name.
     fn find<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<(&'t Zone, Node<'t>)> {
-        for zone in &self.zones {
-            if let Some(relative) = name::strip_suffix(name, zone.apex.as_wire()) {
-                return Some((zone, self.forward(table, zone, relative)));
-            }
+        if let Some((zone, relative)) = self.zone_of(name) {
+            return Some((zone, self.forward(table, zone, relative)));
         }
         let zone = self.reverse_zones.iter().find(|zone| name::strip_suffix(name, zone.apex.as_wire()).is_some())?;
         let node = if name == zone.apex.as_wire() { Node::Apex } else { self.reverse(table, name) };
         Some((zone, node))
+    }
+
+    /// The zone of Services that a name is in, and what stands in front of it there.
+    fn zone_of<'n>(&self, name: &'n [u8]) -> Option<(&Zone, &'n [u8])> {
+        self.zones.iter().find_map(|zone| Some((zone, name::strip_suffix(name, zone.apex.as_wire())?)))
     }
 
     fn forward<'t>(&'t self, table: &'t Table<'_>, zone: &'t Zone, relative: &'t [u8]) -> Node<'t> {

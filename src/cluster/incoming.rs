@@ -106,9 +106,8 @@ impl<K: Kind> Incoming<K> {
         ObjectKey::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
     }
 
-    /// What the object says, and what of it cannot be served.
-    pub fn read(self) -> (Change<K>, Vec<String>) {
-        let key = self.key();
+    /// What the object of this key says, and what of it cannot be served.
+    pub fn read(self, key: ObjectKey) -> (Change<K>, Vec<String>) {
         let mut problems = Vec::new();
         let object = match self.raw {
             Field::Value(raw) => K::read(key.clone(), raw, &mut |problem| problems.push(problem)),
@@ -176,7 +175,9 @@ impl<K: Kind> Resource for Incoming<K> {
 /// The text is no JSON.
 pub fn read_json(watched: Watched, scope: Scope, json: &[u8]) -> Result<(Update, Vec<String>), serde_json::Error> {
     fn read<K: Kind>(scope: Scope, json: &[u8]) -> Result<(Update, Vec<String>), serde_json::Error> {
-        let (change, problems) = serde_json::from_slice::<Incoming<K>>(json)?.read();
+        let incoming = serde_json::from_slice::<Incoming<K>>(json)?;
+        let key = incoming.key();
+        let (change, problems) = incoming.read(key);
         Ok((K::update(scope, change), problems))
     }
     match watched {

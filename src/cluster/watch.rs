@@ -388,7 +388,7 @@ fn read<K: Kind>(event: Event<Incoming<K>>, reporter: &mut Reporter<'_>) -> Chan
         Event::InitApply(incoming) => incoming,
     };
     let key = incoming.key();
-    let (change, problems) = incoming.read();
+    let (change, problems) = incoming.read(key.clone());
     reporter.malformed(&key, &problems);
     change
 }

@@ -166,7 +166,7 @@ impl Members {
         let Some((template, group)) = self.templates.remove_entry(template) else { return };
         for service in &group.services {
             if let Some(selector) = self.selectors.get_mut(&service.key) {
-                selector.templates.retain(|other| *other != template);
+                selector.templates.retain(|other| !Arc::ptr_eq(other, &template));
             }
         }
         for pair in self.pairs_of(&template) {

@@ -325,12 +325,8 @@ impl Index {
     }
 
     fn touch_services_of_pods(&mut self, scope: &Scope) {
-        for service in self
-            .services
-            .objects()
-            .iter()
-            .filter(|service| is_of_pods(service) && scope.covers(&service.object.namespace))
-        {
+        let is_touched = |service: &&Arc<Service>| is_of_pods(service) && scope.covers(&service.object.namespace);
+        for service in self.services.objects().iter().filter(is_touched) {
             self.touched.entry(service.key.clone()).or_default();
         }
     }

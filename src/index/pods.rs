@@ -69,13 +69,15 @@ impl Pods {
                     members.services_of(pod).for_each(|service| touched(service, old, new));
                 }
             };
-            let stays = old.zip(new).is_some_and(|(old, new)| Arc::ptr_eq(&old.template, &new.template));
+            let both = old.zip(new);
+            let stays = both.is_some_and(|(old, new)| Arc::ptr_eq(&old.template, &new.template));
+            let is_same = both.is_some_and(|(old, new)| old.uid == new.uid);
             if let Some(old) = old {
                 touch(members, old);
                 if !stays {
                     members.remove_pod(others, old);
                 }
-                if let Some(uid) = old.uid {
+                if let Some(uid) = old.uid.filter(|_| !is_same) {
                     if let Ok(entry) = mirrored.find_entry(uids.hash_one(uid), |other| *other == place) {
                         entry.remove();
                     }
@@ -87,7 +89,7 @@ impl Pods {
                     members.add_pod(others, place, new);
                     touch(members, new);
                 }
-                if let Some(uid) = new.uid {
+                if let Some(uid) = new.uid.filter(|_| !is_same) {
                     let uid_of = |place: &Place| others.get(*place).and_then(|pod| pod.uid);
                     mirrored.insert_unique(uids.hash_one(uid), place, |it| uids.hash_one(uid_of(it).unwrap_or(uid)));
                     gone.remove(&uid);

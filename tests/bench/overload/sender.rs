@@ -8,9 +8,9 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::ptr;
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::{setsockopt, sockopt};
 
 /// Queries of a length that lie together; as many leave in one train at the most.
 pub const TRAIN: usize = 64;
@@ -186,11 +186,7 @@ impl Client {
             return;
         }
         self.segment = length;
-        let value = length as libc::c_int;
-        let (socket, size) = (self.socket.as_raw_fd(), size_of_val(&value) as libc::socklen_t);
-        // SAFETY: the pointer and the size are those of `value`, which the kernel copies before the call returns.
-        let result =
-            unsafe { libc::setsockopt(socket, libc::SOL_UDP, libc::UDP_SEGMENT, ptr::from_ref(&value).cast(), size) };
-        assert_eq!(result, 0, "UDP_SEGMENT: {}", io::Error::last_os_error());
+        // No length of a query is out of the option's range.
+        setsockopt(&self.socket, sockopt::UdpGsoSegment, &(length as i32)).expect("UDP_SEGMENT");
     }
 }
