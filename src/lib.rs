@@ -15,9 +15,7 @@
 //! ```
 //!
 //! A query never waits for the watch, and the watch never waits for a query. Nothing from `authority` up knows Kubernetes;
-//! nothing from `index` down knows DNS messages. Who may use whom, leaves first:
-//! `name ← wire ← records ← table ← authority ← server ← app`, and `name, records, table, cluster ← index ← state ← app`. A test
-//! holds the code to it.
+//! nothing from `index` down knows DNS messages. Who may import whom stands in a table that a test holds the code to.
 #![deny(unsafe_code)]
 // Nothing that a packet or an object can reach may end the process.
 #![warn(
@@ -35,19 +33,11 @@ pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod config;
-pub mod explain;
-pub mod export;
+pub mod diagnose;
+pub mod dns;
 pub mod index;
-pub mod metrics;
-pub mod name;
-pub mod readiness;
-pub mod reasons;
 pub mod records;
-pub mod reverse;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub mod server;
 pub mod state;
 pub mod table;
 pub mod telemetry;
-pub mod wire;

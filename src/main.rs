@@ -1,7 +1,5 @@
 //! Parses the command line, does what it says, and turns the outcome into an exit code.
 
-mod commands;
-
 use std::env::vars_os;
 use std::error::Error;
 use std::future::Future;
@@ -10,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use headless_dns::admin::Explanation;
+use headless_dns::cli::commands;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
 
 fn main() -> ExitCode {

@@ -1,7 +1,7 @@
 //! A query costs no allocation: the case table, asked over UDP in a process that counts every allocation it makes. A binary
 //! of its own, so that nothing else in it allocates meanwhile.
 
-#[path = "suite/fixture.rs"]
+#[path = "support/fixture.rs"]
 mod fixture;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{Scope, read_json};
+use headless_dns::dns::name::Name;
+use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
-use headless_dns::metrics::Metrics;
-use headless_dns::name::Name;
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::table;
-use headless_dns::wire::WireOptions;
+use headless_dns::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;

@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
-use headless_dns::metrics::Transport;
-use headless_dns_fuzz::answering::Server;
-use headless_dns_fuzz::differential::{Asked, AskedEdns, compare};
+use headless_dns::telemetry::metrics::Transport;
+use headless_dns_fuzz::support::answering::Server;
+use headless_dns_fuzz::support::differential::{Asked, AskedEdns, compare};
 use libfuzzer_sys::fuzz_target;
 
 static SERVER: LazyLock<Server> = LazyLock::new(Server::of_cases);

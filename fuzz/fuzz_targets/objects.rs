@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 
 use headless_dns::cluster::{Change, ObjectKey, Scope, Update, Watched, read_json};
 use headless_dns::index::Index;
-use headless_dns::metrics::Transport;
+use headless_dns::telemetry::metrics::Transport;
 use headless_dns::table::table;
-use headless_dns_fuzz::answering::{respond, responder};
-use headless_dns_fuzz::oracle;
-use headless_dns_fuzz::rebuild::{self, Model};
+use headless_dns_fuzz::support::answering::{respond, responder};
+use headless_dns_fuzz::support::oracle;
+use headless_dns_fuzz::support::rebuild::{self, Model};
 use libfuzzer_sys::fuzz_target;
 
 /// The change that a line tells of.
@@ -74,7 +74,7 @@ fuzz_target!(|history: &[u8]| {
             let ports = records.srv.owners().map(below);
             std::iter::once(below(b"")).chain(hosts).chain(ports).collect::<Vec<_>>()
         });
-        let reverse = table.reverse_addresses().into_iter().map(headless_dns::reverse::name_of);
+        let reverse = table.reverse_addresses().into_iter().map(headless_dns::dns::reverse::name_of);
         forward.chain(reverse).filter(|name| name.len() <= 255).collect()
     };
     let responder = responder(reader.clone());

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use headless_dns::metrics::Transport;
-use headless_dns_fuzz::answering::{Server, respond};
-use headless_dns_fuzz::oracle;
+use headless_dns::telemetry::metrics::Transport;
+use headless_dns_fuzz::support::answering::{Server, respond};
+use headless_dns_fuzz::support::oracle;
 use hickory_proto::op::Message;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,12 +1,10 @@
-//! What the fuzz targets share with the tests.
+//! What the fuzz targets share with the tests, at the same path.
 
-#[path = "../../tests/suite/answering.rs"]
-pub mod answering;
-#[path = "../../tests/suite/differential.rs"]
-pub mod differential;
-#[path = "../../tests/suite/fixture.rs"]
-pub mod fixture;
-#[path = "../../tests/suite/oracle.rs"]
-pub mod oracle;
-#[path = "../../tests/suite/rebuild.rs"]
-pub mod rebuild;
+#[path = "../../tests/support"]
+pub mod support {
+    pub mod answering;
+    pub mod differential;
+    pub mod fixture;
+    pub mod oracle;
+    pub mod rebuild;
+}

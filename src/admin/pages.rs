@@ -13,10 +13,8 @@ use serde::Deserialize;
 
 use super::explain::{Explains, Explanation};
 use super::records::{DEFAULT_PAGE, MAX_PAGE, RecordsPage, RecordsQuery, RecordsSource};
-use crate::{
-    metrics::{Exporter, Format},
-    readiness::Readiness,
-};
+use crate::telemetry::metrics::{Exporter, Format};
+use crate::telemetry::readiness::Readiness;
 
 const INDEX: &str = "\
 headless-dns

@@ -12,7 +12,7 @@ use tokio::{
 use async_trait::async_trait;
 
 use super::*;
-use crate::metrics::Metrics;
+use crate::telemetry::metrics::Metrics;
 
 const LONG: Duration = Duration::from_secs(20);
 

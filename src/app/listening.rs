@@ -8,10 +8,10 @@ use std::thread::available_parallelism;
 use anyhow::ensure;
 
 use crate::config::Config;
-use crate::metrics::Label;
-use crate::readiness::Readiness;
 use crate::server::{self, BindError, Certificate, CertificateError, CertificateFiles, Encrypted};
 use crate::table::TableReader;
+use crate::telemetry::metrics::Label;
+use crate::telemetry::readiness::Readiness;
 
 /// What is to be listened on.
 pub(super) enum Listening {

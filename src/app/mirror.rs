@@ -23,12 +23,12 @@ use super::saver::Saver;
 use super::staleness::Staleness;
 use crate::cluster::{self, News, Scope, Selection, Timing, Watched};
 use crate::config::Config;
-use crate::explain::Inspection;
+use crate::diagnose::Inspection;
 use crate::index::{self, Index, Repairs};
-use crate::metrics::Metrics;
-use crate::readiness::{Latch, Readiness};
 use crate::state::State;
 use crate::table::{TableSize, TableWriter};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::readiness::{Latch, Readiness};
 
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use arrayvec::ArrayVec;
 
 use super::ede::{Ede, Errors};
-use crate::name::{MAX_NAME, Name};
+use crate::dns::name::{MAX_NAME, Name};
+use crate::dns::wire::{Class, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceRecords, Srv};
 use crate::table::Owners;
-use crate::wire::{Class, Rcode, RrType};
 
 /// Aliases followed inside our own zones before giving up (each is an ExternalName Service).
 pub const ALIAS_LIMIT: usize = 8;

@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 use arrayvec::{ArrayString, ArrayVec};
 use jiff::Timestamp;
 
-use crate::name::{Labels, Relative};
-use crate::reasons::Told;
+use crate::dns::name::{Labels, Relative};
+use crate::records::reasons::Told;
 
 /// The most errors of one answer: that it may be out of date, and why the name does not exist.
 pub const MAX_ERRORS: usize = 2;

@@ -3,11 +3,11 @@
 
 use super::owner::{OwnerName, SVC};
 use super::{Answer, Authority, Ede, EdeText};
-use crate::name::Labels;
-use crate::reasons::Told;
-use crate::reverse::ReverseName;
+use crate::dns::name::Labels;
+use crate::dns::reverse::ReverseName;
+use crate::dns::wire::{Class, Question, Rcode};
+use crate::records::reasons::Told;
 use crate::table::Table;
-use crate::wire::{Class, Question, Rcode};
 
 /// What a name is about, as labels in wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

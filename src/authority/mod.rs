@@ -23,11 +23,11 @@ pub use ede::{Ede, EdeText, Errors, MAX_ERRORS, MAX_TEXT};
 pub use explain::About;
 pub use zone::{Identity, Options, Zone};
 
-use crate::name::{self, Label, Name};
+use crate::dns::name::{self, Label, Name};
+use crate::dns::reverse::ReverseName;
+use crate::dns::wire::{Class, Question, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceKind, ServiceRecords};
-use crate::reverse::ReverseName;
 use crate::table::Table;
-use crate::wire::{Class, Question, Rcode, RrType};
 use owner::{OwnerName, SVC};
 
 /// Version of the schema that is served (specification section 2.2), as `dns-version.ZONE` gives it.

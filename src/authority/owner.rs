@@ -12,7 +12,7 @@
 //!                 _PORT._PROTOCOL.SERVICE.…     a port
 //! ```
 
-use crate::name::Labels;
+use crate::dns::name::Labels;
 
 /// What a name is for, by its form. Slices are labels in wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ fn is_underscored(label: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Name;
+    use crate::dns::name::Name;
 
     #[test]
     fn every_form_of_owner_name_is_told_apart() {

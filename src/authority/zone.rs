@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Authority, Soa};
-use crate::name::{Label, Name, NameError};
+use crate::dns::name::{Label, Name, NameError};
 
 /// Times of the SOA record that only secondary servers look at (RFC 1912 section 2.2), seconds.
 const REFRESH: u32 = 7200;

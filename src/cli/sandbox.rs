@@ -73,7 +73,7 @@ pub struct Sandbox {
     /// Time that a Pod takes to stop
     #[arg(long, value_name = "MILLISECONDS", default_value_t = POD_DELAY)]
     pub pod_stop_delay: u64,
-    /// What is logged: a level, or directives such as `info,headless_dns::sandbox=debug`
+    /// What is logged: a level, or directives such as `info,kube_sandbox=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::runtime::watcher::Error;
 
 use super::report::reason;
-use crate::metrics::WatchErrorReason;
+use crate::telemetry::metrics::WatchErrorReason;
 
 /// The longest pause between two tries that a server may ask for.
 const MAX_ASKED: Duration = Duration::from_secs(30);

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::{BoxError, service_fn};
 
-use crate::metrics::WatchContact;
+use crate::telemetry::metrics::WatchContact;
 
 /// A watch that lasts so long works, if nothing is heard on it. One that ends sooner without an event has failed, as it
 /// has for client-go.

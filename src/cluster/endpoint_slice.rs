@@ -10,7 +10,7 @@ use super::incoming::{Kind, Raw, RawMetadata, moment};
 use super::service::RawPort;
 use super::tolerant::Field;
 use super::{Change, ObjectKey, Scope, Uid, Update, Watched, name_label};
-use crate::name::Label;
+use crate::dns::name::Label;
 use crate::records::ServiceKey;
 
 /// What is served of an EndpointSlice.

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use super::Uid;
-use crate::name::Label;
+use crate::dns::name::Label;
 
 /// One endpoint: a Pod in nearly all cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
 use smol_str::SmolStr;
 pub use watch::{PodSelection, Selection, Timing, Watched, follow_all};
 
-use crate::name::Label;
+use crate::dns::name::Label;
 
 /// Namespace and name of an object.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

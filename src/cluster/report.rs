@@ -9,7 +9,7 @@ use kube::runtime::watcher::Error;
 
 use super::contact::EndedAtOnce;
 use super::{ObjectKey, Scope, Watched};
-use crate::metrics::{Metrics, WatchContact, WatchErrorReason, WatchEvent};
+use crate::telemetry::metrics::{Metrics, WatchContact, WatchErrorReason, WatchEvent};
 
 /// Malformed objects that are remembered so as not to be warned of again at each update. Beyond it a warning may be
 /// repeated; memory stays bounded.

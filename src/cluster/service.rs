@@ -9,9 +9,9 @@ use super::incoming::{Kind, Raw, RawMap, RawMetadata, moment};
 use super::labels::Labels;
 use super::tolerant::Field;
 use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
-use crate::metrics::ServiceKind;
-use crate::name::{Label, Name};
+use crate::dns::name::{Label, Name};
 use crate::records::ServiceKey;
+use crate::telemetry::metrics::ServiceKind;
 
 /// What is served of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
 use super::{Change, News, POD_NAME, Pod, Scope, Service, Slice, Times, Update};
-use crate::metrics::{Metrics, Resource, WatchEvent};
+use crate::telemetry::metrics::{Metrics, Resource, WatchEvent};
 
 /// The most seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a
 /// word goes unnoticed (kube gives up five seconds later).

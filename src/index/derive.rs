@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::cluster::{Endpoint, Pod, Port, Service, ServiceSpec, SlicePort, TargetPort, Template};
-use crate::name::Label;
+use crate::dns::name::Label;
 use crate::records::{Addresses, Hosts, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 
 /// One endpoint of a Service, whichever object says so.

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::by_service::{ByService, OfService};
 use super::store::{Objects, Place};
 use crate::cluster::{Labels, OwnLabels, Pod, Service, Template};
-use crate::name::Label;
+use crate::dns::name::Label;
 use crate::records::ServiceKey;
 
 /// A label with its namespace, hashed: two that collide cost a comparison more.

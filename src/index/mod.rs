@@ -36,7 +36,7 @@ use store::{Difference, ObjectStore};
 use crate::cluster::{
     Endpoint, News, ObjectKey, OwnLabels, Pod, Scope, Service, ServiceSpec, Slice, Template, Times, Update, Watched,
 };
-use crate::reasons::Reasons;
+use crate::records::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
 
 /// What of the objects is served, where that is a matter of choice.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::Index;
 use crate::cluster::{Endpoint, Pod, Service, ServiceSpec};
-use crate::name::Label;
-use crate::reasons::{HostReason, Reasons, ServiceReason, Why, Workload};
+use crate::dns::name::Label;
 use crate::records::ServiceKey;
+use crate::records::reasons::{HostReason, Reasons, ServiceReason, Why, Workload};
 
 impl Index {
     /// What is known of why names of a Service are absent; none if nothing is.

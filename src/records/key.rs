@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Label, Labels, NameError, Relative};
+use crate::dns::name::{Label, Labels, NameError, Relative};
 
 /// Namespace and name of a Service, kept as the two labels `name.namespace` in wire form: a slice of the question.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

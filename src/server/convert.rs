@@ -7,8 +7,8 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use super::encode::rotated;
 use crate::authority::{Additional, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
+use crate::dns::wire::Rcode;
 use crate::records::AddressesRef;
-use crate::wire::Rcode;
 
 /// Which records of a set are wanted.
 #[derive(Clone, Copy)]

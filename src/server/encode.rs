@@ -5,11 +5,11 @@
 
 use super::errors::{bare_length, told_in};
 use crate::authority::{Additional, Answer, Data, NameParts, Owner, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet};
-use crate::metrics::Transport;
-use crate::name::Labels;
+use crate::dns::name::Labels;
+use crate::dns::wire::codes::{AA, CD, DO, OPT_FIXED, OPTION_HEAD, QR, RD, TC};
+use crate::dns::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, RrType, WireOptions};
 use crate::records::{AddressesRef, SrvTarget};
-use crate::wire::codes::{AA, CD, DO, OPT_FIXED, OPTION_HEAD, QR, RD, TC};
-use crate::wire::{Class, EDNS_VERSION, Edns, HEADER, OptionCode, Query, RrType, WireOptions};
+use crate::telemetry::metrics::Transport;
 
 /// How an answer is to be written.
 pub struct Encoding<'a> {

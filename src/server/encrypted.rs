@@ -11,7 +11,7 @@ use super::accept::Conversations;
 use super::certificate::Certificate;
 use super::https::Https;
 use super::{BindError, Responder, accept, https, quic, tls};
-use crate::metrics::Transport;
+use crate::telemetry::metrics::Transport;
 
 /// What is to be served encrypted, and where. Port 0 becomes a free port.
 #[derive(Clone, Debug)]

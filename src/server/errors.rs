@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::authority::{Ede, MAX_ERRORS, MAX_TEXT};
-use crate::wire::codes::OPTION_HEAD;
+use crate::dns::wire::codes::OPTION_HEAD;
 
 /// Octets of an error's code.
 const INFO_CODE: usize = 2;

@@ -16,11 +16,11 @@ use super::convert::{self, Wanted};
 use super::errors::{bare_length, told_in};
 use super::responder::Batch;
 use crate::authority::{Answer, Ede};
-use crate::metrics::Transport;
-use crate::name::{MAX_NAME, NameBuf, NameError};
-use crate::wire::codes::TYPE_AND_CLASS;
-use crate::wire::screen::{Screened, screen};
-use crate::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
+use crate::dns::name::{MAX_NAME, NameBuf, NameError};
+use crate::dns::wire::codes::TYPE_AND_CLASS;
+use crate::dns::wire::screen::{Screened, screen};
+use crate::dns::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
+use crate::telemetry::metrics::Transport;
 
 /// Octets of a record with a compressed owner and no data.
 const SHORTEST_RECORD: usize = 12;

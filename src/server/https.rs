@@ -22,8 +22,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::accept::Accepted;
 use super::{Responder, tls};
-use crate::metrics::Transport;
-use crate::wire::MAX_MESSAGE;
+use crate::dns::wire::MAX_MESSAGE;
+use crate::telemetry::metrics::Transport;
 
 /// The protocol's name in the handshake: HTTP/2 and nothing older (RFC 8484 section 5.2).
 pub(super) const ALPN: &[u8] = b"h2";

@@ -10,7 +10,7 @@ use dashmap::mapref::entry::Entry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::StreamLimits;
-use crate::metrics::{Metrics, OpenConnection, RejectReason};
+use crate::telemetry::metrics::{Metrics, OpenConnection, RejectReason};
 
 /// Files that the process may have open besides connections: its sockets, those to the API server, the admin pages', the log.
 const OTHER_FILES: u64 = 256;

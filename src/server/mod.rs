@@ -43,7 +43,7 @@ pub use encrypted::Encrypted;
 pub use limits::allow_files;
 pub use responder::{Batch, Responder, Worker};
 
-use crate::metrics::{Metrics, Transport};
+use crate::telemetry::metrics::{Metrics, Transport};
 
 /// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
 pub const QUIET: &str = "hickory_server=error";

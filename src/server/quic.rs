@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Responder;
 use super::hickory::{Reply, wants_keepalive};
-use crate::metrics::Transport;
+use crate::telemetry::metrics::Transport;
 
 /// The time between the word to stop and the end of the connections: the listener drops what it has not sent by then.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);

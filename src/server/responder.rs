@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::encode::{Encoding, encode};
 use super::hickory;
 use crate::authority::{Answer, Authority};
-use crate::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
+use crate::dns::wire::screen::{Screened, refusal, screen};
+use crate::dns::wire::{EDNS_VERSION, Edns, HEADER, Query, Question, Rcode, WireOptions, query};
 use crate::table::{Table, TableReader};
-use crate::wire::screen::{Screened, refusal, screen};
-use crate::wire::{EDNS_VERSION, Edns, HEADER, Query, Question, Rcode, WireOptions, query};
+use crate::telemetry::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
 
 /// The golden ratio's fraction of 2^64: steps of it come near no place twice for as long as is possible.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::Accepted;
 use super::{Batch, Responder};
-use crate::metrics::Transport;
+use crate::telemetry::metrics::Transport;
 
 /// Octets of a message's length.
 const LENGTH: usize = 2;

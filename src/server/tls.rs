@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::Accepted;
 use super::{Responder, stream};
-use crate::metrics::Transport;
+use crate::telemetry::metrics::Transport;
 
 /// The protocol's name in the handshake (RFC 7858 section 6). A client that names none is welcome too.
 pub(super) const ALPN: &[u8] = b"dot";

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::{self, Backlog};
 use super::sys::{self, Batch};
 use super::{Responder, Worker};
-use crate::metrics::{DropReason, Transport};
+use crate::telemetry::metrics::{DropReason, Transport};
 
 /// How often a worker without datagrams looks whether it is to stop.
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);

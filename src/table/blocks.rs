@@ -17,7 +17,7 @@ use papaya::{HashMap, LocalGuard};
 use seize::Collector;
 
 use super::map;
-use crate::reverse::Prefix;
+use crate::dns::reverse::Prefix;
 
 /// A Service as hints name it.
 pub(super) type ServiceId = u32;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::Table;
 use super::blocks::Hint;
-use crate::name::Relative;
+use crate::dns::name::Relative;
 use crate::records::{ServiceKey, ServiceRecords};
 
 /// The names of an address, one at least. One Service that has the address is held fast, so that whatever is published

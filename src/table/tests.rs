@@ -1,7 +1,7 @@
 //! The record table by itself: what is published is there at once, what is gone leaves nothing behind.
 
 use super::*;
-use crate::name::{Label, Relative};
+use crate::dns::name::{Label, Relative};
 use crate::records::{Addresses, ServiceKind, Srv, SrvTarget};
 
 /// `web/shop`, as kubectl writes it.

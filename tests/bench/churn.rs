@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 
 use headless_dns::cluster::Update;
 use headless_dns::index::Index;
-use headless_dns::metrics::Metrics;
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::TableWriter;
+use headless_dns::telemetry::metrics::Metrics;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use served::{WIRE, packet};
 use tokio_util::sync::CancellationToken;

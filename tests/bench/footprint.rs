@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headless_dns::name::Label;
+use headless_dns::dns::name::Label;
 use headless_dns::records::{ServiceKey, ServiceKind, ServiceRecords, Srv, SrvTarget};
 use headless_dns::table::table;
 

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use headless_dns::authority::Authority;
-use headless_dns::metrics::{Metrics, Transport};
+use headless_dns::dns::wire::{DEFAULT_EDNS_UDP, query};
 use headless_dns::server::{self, Encoding, Responder};
 use headless_dns::table::TableReader;
-use headless_dns::wire::{DEFAULT_EDNS_UDP, query};
+use headless_dns::telemetry::metrics::{Metrics, Transport};
 use served::{WIRE, packet};
 
 /// Queries that are timed together: as many as a worker takes at once.

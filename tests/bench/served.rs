@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use headless_dns::authority::{Authority, Identity, Options};
 use headless_dns::cluster::{Scope, Update, Watched, read_json};
+use headless_dns::dns::name::Name;
+use headless_dns::dns::wire::{DEFAULT_EDNS_UDP, WireOptions};
 use headless_dns::index::Index;
-use headless_dns::name::Name;
 use headless_dns::table::{TableReader, TableWriter, table};
-use headless_dns::wire::{DEFAULT_EDNS_UDP, WireOptions};
 use serde_json::Value;
 
 use crate::workload::{Asked, Cluster, ZONE};

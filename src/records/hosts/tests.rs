@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::*;
-use crate::name::Label;
+use crate::dns::name::Label;
 
 fn label(number: usize) -> Label {
     Label::parse(&format!("db-{number}")).unwrap()

@@ -3,8 +3,8 @@
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
-use headless_dns::sandbox::kind::Kind;
-use headless_dns::sandbox::{Options, Sandbox};
+use kube_sandbox::kind::Kind;
+use kube_sandbox::{Options, Sandbox};
 use tokio::runtime::Runtime;
 
 use crate::give_way;

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use headless_dns::app::{self, mirror};
 use headless_dns::authority::{Authority, Identity, Options};
 use headless_dns::cluster::{self, Access, PodSelection, Scope, Selection, Timing};
-use headless_dns::metrics::{Metrics, Transport};
-use headless_dns::name::Name;
-use headless_dns::readiness::Readiness;
-use headless_dns::sandbox::kind::Kind;
-use headless_dns::sandbox::{self, Sandbox, controllers};
+use headless_dns::dns::name;
+use headless_dns::dns::name::Name;
+use headless_dns::dns::wire::WireOptions;
+use headless_dns::index;
 use headless_dns::server::Responder;
 use headless_dns::table::table;
-use headless_dns::wire::WireOptions;
-use headless_dns::{index, name};
+use headless_dns::telemetry::metrics::{Metrics, Transport};
+use headless_dns::telemetry::readiness::Readiness;
+use kube_sandbox::kind::Kind;
+use kube_sandbox::{Sandbox, controllers};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -54,7 +55,7 @@ pub fn run(cluster: &Runtime) {
 
 fn measure((cluster, server): (&Runtime, &Runtime), size: usize, pods: PodSelection, rounds: usize) -> Vec<Duration> {
     let controllers = controllers::Options { endpoint_slice_delay: SLICES_LATE, ..controllers::Options::default() };
-    let options = sandbox::Options { controllers: Some(controllers), ..sandbox::Options::default() };
+    let options = kube_sandbox::Options { controllers: Some(controllers), ..kube_sandbox::Options::default() };
     let sandbox = cluster.block_on(Sandbox::start(options)).expect("a free port");
     for (kind, object) in [(Kind::Service, service()), (Kind::StatefulSet, stateful_set(size))] {
         sandbox.store().create(kind, object).expect("a new object");

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use headless_dns::sandbox::Sandbox;
-use headless_dns::sandbox::kind::Kind;
+use kube_sandbox::Sandbox;
+use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
 
 /// The namespace that is there already.
@@ -166,5 +166,5 @@ fn managed(manager: &str, fields: Value) -> Value {
 }
 
 fn now() -> String {
-    headless_dns::sandbox::now()
+    kube_sandbox::now()
 }

@@ -1,7 +1,7 @@
 //! What a cluster costs: memory at the most, and CPU time until it is answered.
 
-use headless_dns::sandbox::faults::{Cut, Fault, Scope};
-use headless_dns::sandbox::{Options, Sandbox};
+use kube_sandbox::faults::{Cut, Fault, Scope};
+use kube_sandbox::{Options, Sandbox};
 use tokio::runtime::Runtime;
 
 use crate::objects::Workload;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use headless_dns::sandbox::Sandbox;
+use kube_sandbox::Sandbox;
 use serde_json::Value;
 
 use crate::PATIENCE;

@@ -1,0 +1,290 @@
+//! Errors as the API server writes them: every refusal is a `metav1.Status` whose reason, details and wording clients and
+//! people already know.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::kind::Kind;
+
+/// A refusal. Boxed, because it is rare and large beside what it is returned instead of.
+#[derive(Clone, Debug)]
+pub struct ApiError(Box<Refusal>);
+
+#[derive(Clone, Debug)]
+struct Refusal {
+    code: StatusCode,
+    reason: &'static str,
+    message: String,
+    details: Value,
+    retry_after: Option<u32>,
+}
+
+/// Seconds after which a client may try again what timed out. As in the API server.
+const TIMEOUT_RETRY_AFTER: u32 = 1;
+
+impl ApiError {
+    fn new(code: StatusCode, reason: &'static str, message: impl Into<String>, details: Value) -> Self {
+        Self(Box::new(Refusal { code, reason, message: message.into(), details, retry_after: None }))
+    }
+
+    /// The code alone says what is wrong; used by injected faults.
+    pub fn of_code(code: StatusCode, retry_after: Option<u32>) -> Self {
+        let (reason, message) = match code {
+            StatusCode::FORBIDDEN => ("Forbidden", "forbidden by an injected fault"),
+            StatusCode::UNAUTHORIZED => ("Unauthorized", "Unauthorized"),
+            StatusCode::GONE => return Self::expired("too old resource version (injected fault)"),
+            StatusCode::TOO_MANY_REQUESTS => ("TooManyRequests", "Too many requests, please try again later."),
+            StatusCode::SERVICE_UNAVAILABLE => ("ServiceUnavailable", "the server is currently unable to handle it"),
+            _ => ("InternalError", "Internal error occurred: injected fault"),
+        };
+        let mut error = Self::new(code, reason, message, json!({}));
+        error.0.retry_after = retry_after;
+        if let Some(seconds) = retry_after {
+            error.0.details = json!({ "retryAfterSeconds": seconds });
+        }
+        error
+    }
+
+    /// 404: there is no object of this name.
+    pub fn not_found(kind: Kind, name: &str) -> Self {
+        let message = format!("{} {name:?} not found", resource(kind));
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message, details(kind.plural(), kind, name))
+    }
+
+    /// The path names nothing that this server has.
+    pub fn no_such_path() -> Self {
+        let message = "the server could not find the requested resource";
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message, json!({}))
+    }
+
+    /// 409: there is an object of this name.
+    pub fn already_exists(kind: Kind, name: &str) -> Self {
+        let message = format!("{} {name:?} already exists", resource(kind));
+        Self::new(StatusCode::CONFLICT, "AlreadyExists", message, details(kind.plural(), kind, name))
+    }
+
+    /// 409: the object is not, or no longer, the one that is meant.
+    pub fn conflict(kind: Kind, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource(kind));
+        Self::new(StatusCode::CONFLICT, "Conflict", message, details(kind.plural(), kind, name))
+    }
+
+    /// The object is well formed and says something that may not be said. `errors` is not empty.
+    pub fn invalid(kind: Kind, name: &str, errors: &[FieldError]) -> Self {
+        let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
+        let what = match texts.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let of =
+            if kind.group().is_empty() { kind.name().to_owned() } else { format!("{}.{}", kind.name(), kind.group()) };
+        let mut details = details(kind.name(), kind, name);
+        details["causes"] = errors.iter().map(FieldError::cause).collect();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{of} {name:?} is invalid: {what}"), details)
+    }
+
+    /// Request options that may not be combined, or may not be used on this server.
+    pub fn invalid_list_options(error: &FieldError) -> Self {
+        let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {error}");
+        let details = json!({ "group": "meta.k8s.io", "kind": "ListOptions", "causes": [error.cause()] });
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message, details)
+    }
+
+    /// 400: the request cannot be understood.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message, json!({}))
+    }
+
+    /// 403: this may not be done now.
+    pub fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
+        let message = format!("{} {name:?} is forbidden: {why}", resource(kind));
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", message, details(kind.plural(), kind, name))
+    }
+
+    /// The history that was asked for is compacted.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Expired", message, json!({}))
+    }
+
+    /// The resourceVersion that was asked for is still to come.
+    pub fn too_large_resource_version(wanted: u64, current: u64) -> Self {
+        let message = format!("Too large resource version: {wanted}, current: {current}");
+        let cause = json!({ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" });
+        let details = json!({ "causes": [cause], "retryAfterSeconds": TIMEOUT_RETRY_AFTER });
+        let mut error = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message, details);
+        error.0.retry_after = Some(TIMEOUT_RETRY_AFTER);
+        error
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message, json!({}))
+    }
+
+    /// 406: nothing that the client takes can be served.
+    pub fn not_acceptable() -> Self {
+        let message = "only the following media types are accepted: application/json";
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message, json!({}))
+    }
+
+    /// 415: the body is in a form that is not read.
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            accepted.join(", ")
+        );
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message, json!({}))
+    }
+
+    /// 413.
+    pub fn too_large_body(limit: usize) -> Self {
+        let message = format!("Request entity too large: limit is {limit}");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message, json!({}))
+    }
+
+    /// The HTTP status.
+    pub fn code(&self) -> StatusCode {
+        self.0.code
+    }
+
+    /// What a person reads.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The `metav1.Status`, as a body or inside a watch's `ERROR` event.
+    pub fn to_status(&self) -> Value {
+        json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.0.message,
+            "reason": self.0.reason,
+            "details": self.0.details,
+            "code": self.0.code.as_u16(),
+        })
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.0.code, Json(self.to_status())).into_response();
+        if let Some(seconds) = self.0.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The answer to a deletion that is complete.
+pub fn deleted(kind: Kind, object: &Value) -> Value {
+    let metadata = &object["metadata"];
+    let mut details = details(kind.plural(), kind, metadata["name"].as_str().unwrap_or_default());
+    details["uid"] = metadata["uid"].clone();
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
+}
+
+/// The resource as messages name it: `pods`, `statefulsets.apps`.
+pub fn resource(kind: Kind) -> String {
+    if kind.group().is_empty() { kind.plural().to_owned() } else { format!("{}.{}", kind.plural(), kind.group()) }
+}
+
+/// `details` of a Status. What it calls `kind` is the resource in most refusals and the kind in `Invalid` ones.
+fn details(called: &str, kind: Kind, name: &str) -> Value {
+    let mut details = json!({ "name": name, "kind": called });
+    if !kind.group().is_empty() {
+        details["group"] = json!(kind.group());
+    }
+    details
+}
+
+/// One thing that is wrong with one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    /// `spec.ports[0].port`.
+    path: String,
+    problem: Problem,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq)]
+enum Problem {
+    Required(&'static str),
+    Invalid { value: Value, detail: String },
+    NotSupported { value: Value, supported: &'static [&'static str] },
+    Duplicate(Value),
+    Forbidden(String),
+}
+
+impl FieldError {
+    /// A field that must be set.
+    pub fn required(path: impl Into<String>, detail: &'static str) -> Self {
+        Self { path: path.into(), problem: Problem::Required(detail) }
+    }
+
+    /// A field with a value that it cannot have.
+    pub fn invalid(path: impl Into<String>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self { path: path.into(), problem: Problem::Invalid { value: value.into(), detail: detail.into() } }
+    }
+
+    /// A field that may not be set, or not be changed.
+    pub fn forbidden(path: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { path: path.into(), problem: Problem::Forbidden(detail.into()) }
+    }
+
+    /// A value that is not one of an enumeration.
+    pub fn not_supported(path: impl Into<String>, value: &Value, supported: &'static [&'static str]) -> Self {
+        Self { path: path.into(), problem: Problem::NotSupported { value: value.clone(), supported } }
+    }
+
+    /// A value that may be there only once.
+    pub fn duplicate(path: impl Into<String>, value: impl Into<Value>) -> Self {
+        Self { path: path.into(), problem: Problem::Duplicate(value.into()) }
+    }
+
+    /// An entry of a Status's `details.causes`.
+    fn cause(&self) -> Value {
+        let reason = match self.problem {
+            Problem::Required(_) => "FieldValueRequired",
+            Problem::Invalid { .. } => "FieldValueInvalid",
+            Problem::NotSupported { .. } => "FieldValueNotSupported",
+            Problem::Duplicate(_) => "FieldValueDuplicate",
+            Problem::Forbidden(_) => "FieldValueForbidden",
+        };
+        json!({ "reason": reason, "message": self.problem.to_string(), "field": self.path })
+    }
+}
+
+impl std::fmt::Display for FieldError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.problem)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Required("") => f.write_str("Required value"),
+            Self::Required(detail) => write!(f, "Required value: {detail}"),
+            Self::Invalid { value, detail } => write!(f, "Invalid value: {value}: {detail}"),
+            Self::NotSupported { value, supported } => {
+                let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+                write!(f, "Unsupported value: {value}: supported values: {}", supported.join(", "))
+            }
+            Self::Duplicate(value) => write!(f, "Duplicate value: {value}"),
+            Self::Forbidden(detail) => write!(f, "Forbidden: {detail}"),
+        }
+    }
+}

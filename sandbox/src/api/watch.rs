@@ -1,0 +1,357 @@
+//! Watches: the store's log, filtered and framed as one JSON event a line, for as long as the client and `timeoutSeconds`
+//! allow.
+//!
+//! ```text
+//! Start (where the watch begins) ──▶ outbox ──▶ one chunk of the body per event
+//!                 log after cursor ────┘ ▲
+//!      bookmarks, malformed objects ─────┘        faults: stall, delay, cut
+//! ```
+//!
+//! The cursor is the resourceVersion up to which the log has been read. It moves over events that the filter hides, too:
+//! that is what bookmarks report.
+
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use http::header;
+use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::Api;
+use super::list::{self, ANY_VERSION};
+use super::request::{Params, Shape, Target, Verb};
+use super::selector::Filter;
+use super::status::{ApiError, FieldError};
+use super::table;
+use crate::faults::{Cut, Site};
+use crate::store::{Event, EventType, Object};
+
+/// Events taken from the log at a time, so that a watch from long ago does not hold the whole log in memory twice.
+const BATCH: usize = 256;
+
+/// How long a watch lives without `timeoutSeconds`. The API server picks between half an hour and an hour.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// What an abrupt cut leaves the client with.
+const HALF_AN_EVENT: &[u8] = br#"{"type":"MODIFIED","object":{"kind":""#;
+
+/// The annotation of the bookmark that ends the initial events of a streaming list.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// Answers a watch request.
+///
+/// # Errors
+/// 400 for unreadable selectors, 422 for options that cannot be combined. A resourceVersion that is compacted or still to
+/// come is not an error of the request but an `ERROR` event, as in the API server.
+pub fn watch(api: &Arc<Api>, target: &Target, shape: Shape, params: &Params) -> Result<Response, ApiError> {
+    let filter = Filter::new(target, params)?;
+    let start = Start::choose(api, params)?;
+    let timeout = Params::number("timeoutSeconds", &params.timeout_seconds)?
+        .filter(|seconds| *seconds > 0)
+        .map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+    let mut watch = Watch::new(api, filter, shape, params, Instant::now() + timeout);
+    watch.begin(start);
+    let body = Body::from_stream(stream::unfold(watch, async |mut watch| Some((watch.next().await?, watch))));
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Where a watch begins.
+enum Start {
+    /// With the present state as `ADDED` events, and after them, if so asked, the bookmark that says they are complete.
+    State { announce_end: bool },
+    /// With whatever comes after this resourceVersion.
+    After(u64),
+}
+
+impl Start {
+    fn choose(api: &Api, params: &Params) -> Result<Self, ApiError> {
+        let matching = params.resource_version_match.as_str();
+        let initial = params.send_initial_events();
+        let refused = if initial.is_some() && matching != "NotOlderThan" {
+            Some(("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+        } else if initial.is_some() && !api.streaming_lists {
+            let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+            Some(("sendInitialEvents", why))
+        } else if initial.is_none() && !matching.is_empty() {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            Some(("resourceVersionMatch", why))
+        } else if !matching.is_empty() && !params.continue_token.is_empty() {
+            Some(("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
+        } else {
+            None
+        };
+        if let Some((field, why)) = refused {
+            return Err(ApiError::invalid_list_options(&FieldError::forbidden(field, why)));
+        }
+        let revision = Params::number::<u64>("resourceVersion", &params.resource_version)?;
+        let from_any = matches!(params.resource_version.as_str(), "" | ANY_VERSION);
+        Ok(match initial {
+            Some(true) => Self::State { announce_end: params.allow_watch_bookmarks() },
+            None if from_any => Self::State { announce_end: false },
+            Some(false) if from_any => Self::After(api.store.revision()),
+            _ => Self::After(revision.unwrap_or_default()),
+        })
+    }
+}
+
+/// One event, framed.
+struct Chunk {
+    /// When it may be sent.
+    due: Instant,
+    /// The resourceVersion up to which the log was read for it.
+    revision: u64,
+    bytes: Bytes,
+}
+
+struct Watch {
+    api: Arc<Api>,
+    filter: Filter,
+    shape: Shape,
+    include: table::Include,
+    /// Tables name their columns once, in the first event.
+    columns_sent: bool,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    /// The resourceVersion up to which the log has been read.
+    cursor: u64,
+    latest: Receiver<u64>,
+    /// Wakes at every change of the faults.
+    changes: Receiver<u64>,
+    /// Faults injected up to this one are no news to this watch.
+    faults_seen: u64,
+    /// The resourceVersions that a stall has lost: after the first, up to and including the second.
+    lost: Vec<(u64, u64)>,
+    /// Events on their way.
+    outbox: VecDeque<Chunk>,
+    /// Nothing follows what is in the outbox.
+    ended: bool,
+    /// The connection is broken off at the next poll.
+    broken: bool,
+}
+
+impl Watch {
+    fn new(api: &Arc<Api>, filter: Filter, shape: Shape, params: &Params, deadline: Instant) -> Self {
+        Self {
+            include: table::Include::parse(&params.include_object),
+            columns_sent: false,
+            bookmarks: params.allow_watch_bookmarks(),
+            next_bookmark: Instant::now() + api.bookmark_interval,
+            deadline,
+            cursor: 0,
+            latest: api.store.subscribe(),
+            changes: api.faults.subscribe(),
+            faults_seen: api.faults.latest(),
+            lost: Vec::new(),
+            outbox: VecDeque::new(),
+            ended: false,
+            broken: false,
+            api: Arc::clone(api),
+            filter,
+            shape,
+        }
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site { kind: self.filter.kind(), verb: Verb::Watch, namespace: self.filter.namespace() }
+    }
+
+    fn begin(&mut self, start: Start) {
+        match start {
+            Start::State { announce_end } => {
+                let (revision, objects) = list::matching(&self.api, &self.filter);
+                self.cursor = revision;
+                let malformed = self.api.faults.malformed(&self.filter);
+                for object in objects.into_iter().chain(malformed) {
+                    self.push("ADDED", &object);
+                }
+                if announce_end {
+                    self.push_bookmark(true);
+                }
+            }
+            Start::After(revision) => {
+                self.cursor = revision;
+                let current = self.api.store.revision();
+                if revision > current {
+                    self.fail(&ApiError::too_large_resource_version(revision, current));
+                }
+            }
+        }
+    }
+
+    /// The next chunk of the body; None at its orderly end, an error where the connection is to break.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        loop {
+            if self.broken {
+                // One turn for the connection to write what it holds, so that the client is left with half an event.
+                yield_once().await;
+                return Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)));
+            }
+            self.changes.mark_unchanged();
+            self.latest.mark_unchanged();
+            // Before the faults are looked at: what is read while a stall begins is then held back by it.
+            self.read_log();
+            if self.api.faults.ends_watches(&self.site()) {
+                return None;
+            }
+            if let Some(cut) = self.take_faults() {
+                match cut {
+                    Cut::Clean => return None,
+                    Cut::Silent => pending().await,
+                    Cut::Expired => self.fail(&ApiError::expired("too old resource version (injected fault)")),
+                    Cut::Abrupt => {
+                        self.broken = true;
+                        return Some(Ok(Bytes::from_static(HALF_AN_EVENT)));
+                    }
+                }
+            }
+            if self.api.faults.stalled(&self.site()) {
+                // The sender lives as long as the API that this watch holds.
+                let _ = self.changes.changed().await;
+                continue;
+            }
+            match self.outbox.front() {
+                Some(first) if first.due <= Instant::now() => {
+                    return self.outbox.pop_front().map(|chunk| Ok(chunk.bytes));
+                }
+                None if self.ended || Instant::now() >= self.deadline => return None,
+                _ => self.wait().await,
+            }
+        }
+    }
+
+    /// Returns when there may be something to send.
+    async fn wait(&mut self) {
+        let due = self.outbox.front().map_or(self.deadline, |first| first.due);
+        let bookmark = if self.bookmarks && !self.ended { self.next_bookmark } else { self.deadline };
+        tokio::select! {
+            _ = self.latest.changed(), if !self.ended => {}
+            _ = self.changes.changed() => {}
+            () = sleep_until(due) => {}
+            () = sleep_until(bookmark) => {
+                if self.bookmarks && Instant::now() >= self.next_bookmark {
+                    self.push_bookmark(false);
+                }
+            }
+        }
+    }
+
+    /// Applies the faults that are new to this watch; returns the cut that ends it, if there is one.
+    fn take_faults(&mut self) -> Option<Cut> {
+        let news = self.api.faults.news_for(&self.site(), &self.filter, self.faults_seen);
+        self.faults_seen = news.latest;
+        for object in &news.malformed {
+            self.push("ADDED", object);
+        }
+        self.lost.extend(news.lost);
+        self.outbox.retain(|chunk| !is_lost(&self.lost, chunk.revision));
+        news.cut
+    }
+
+    /// Moves a batch of events from the log to the outbox, if the outbox is empty.
+    fn read_log(&mut self) {
+        while self.outbox.is_empty() && !self.ended {
+            let Ok(events) = self.api.store.events_after(self.cursor, BATCH) else {
+                let oldest = self.api.store.revision();
+                self.fail(&ApiError::expired(format!("too old resource version: {} ({oldest})", self.cursor)));
+                return;
+            };
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.cursor = event.revision;
+                if event.kind == self.filter.kind()
+                    && !is_lost(&self.lost, event.revision)
+                    && let Some((event_type, object)) = seen_through(&self.filter, &event)
+                {
+                    self.push(event_type, &object);
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, event_type: &str, object: &Value) {
+        let kind = self.filter.kind();
+        let object = match self.shape {
+            Shape::Object => return self.push_raw(event_type, object),
+            Shape::Metadata => list::partial(object),
+            Shape::Table => {
+                let columns = if self.columns_sent { table::Columns::Hidden } else { table::Columns::Shown };
+                self.columns_sent = true;
+                table::of_one(kind, object, self.include, columns)
+            }
+        };
+        self.push_raw(event_type, &object);
+    }
+
+    fn push_bookmark(&mut self, initial_events_end: bool) {
+        self.next_bookmark = Instant::now() + self.api.bookmark_interval;
+        let kind = self.filter.kind();
+        let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
+        if initial_events_end {
+            metadata["annotations"] = json!({ INITIAL_EVENTS_END: "true" });
+        }
+        let object = match self.shape {
+            Shape::Object => json!({ "kind": kind.name(), "apiVersion": kind.api_version(), "metadata": metadata }),
+            Shape::Metadata => list::partial(&json!({ "metadata": metadata })),
+            Shape::Table => table::of_none(&metadata),
+        };
+        self.push_raw("BOOKMARK", &object);
+    }
+
+    /// Ends the watch with an `ERROR` event.
+    fn fail(&mut self, error: &ApiError) {
+        self.push_raw("ERROR", &json!(error.to_status()));
+        self.ended = true;
+    }
+
+    /// The type comes first, as an API server writes it: clients that read in one pass know then what the object is.
+    fn push_raw(&mut self, event_type: &str, object: &Value) {
+        let due = Instant::now() + self.api.faults.delay(&self.site());
+        let bytes = Bytes::from(format!("{{\"type\":\"{event_type}\",\"object\":{object}}}\n"));
+        self.outbox.push_back(Chunk { due, revision: self.cursor, bytes });
+    }
+}
+
+fn is_lost(lost: &[(u64, u64)], revision: u64) -> bool {
+    lost.iter().any(|(from, to)| (from + 1..=*to).contains(&revision))
+}
+
+/// The event as a watch with this filter sees it: an object that starts to match appears, one that stops is gone.
+fn seen_through(filter: &Filter, event: &Event) -> Option<(&'static str, Object)> {
+    let before = event.previous.as_ref().filter(|object| filter.matches(object));
+    let after = Some(&event.object).filter(|object| event.event_type != EventType::Deleted && filter.matches(object));
+    match (before, after) {
+        (None, None) => None,
+        (None, Some(object)) => Some(("ADDED", Arc::clone(object))),
+        (Some(_), Some(object)) => Some(("MODIFIED", Arc::clone(object))),
+        (Some(before), None) => {
+            let mut last = Value::clone(before);
+            last["metadata"]["resourceVersion"] = json!(event.revision.to_string());
+            Some(("DELETED", Arc::new(last)))
+        }
+    }
+}
+
+/// Pending once, ready at once after that.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,297 @@
+//! The pretend scheduler and kubelet: gives each Pod a node, starts it after a delay, and stops it when it is deleted.
+//!
+//! ```text
+//! created ──bind──▶ Pending, has a node ──start──▶ Running, has addresses, Ready or not ──deleted, stop──▶ gone
+//! ```
+//!
+//! A Pod that arrives with an address or conditions in its status was made by hand: its status is left as it is, and only its
+//! deletion is carried out. Nothing runs, so readiness is what annotations say; see [`READY_ANNOTATION`],
+//! [`POD_IP_ANNOTATION`] and [`START_DELAY_ANNOTATION`].
+
+mod duration;
+mod status;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+#[cfg(test)]
+pub use self::status::{PLACED, SCHEDULED};
+use super::actions::{Action, Target};
+use super::addresses::Cursor;
+use super::options::Options;
+use super::types::{DEFAULT_GRACE_PERIOD, Pod};
+use crate::kind::Kind;
+use crate::now;
+
+/// `"false"` keeps a Pod from being Ready, or turns it not Ready at once; anything else, or no annotation, lets it be Ready.
+pub const READY_ANNOTATION: &str = "sandbox.headless-dns.io/ready";
+
+/// The Pod's address instead of a fresh one; with dual stack one of each family, separated by a comma. Read at the start.
+pub const POD_IP_ANNOTATION: &str = "sandbox.headless-dns.io/pod-ip";
+
+/// How long the Pod takes to start instead of the sandbox's own delay: `500ms`, `2s`, `1m`.
+pub const START_DELAY_ANNOTATION: &str = "sandbox.headless-dns.io/start-delay";
+
+/// What the kubelet remembers of a Pod beside what the Pod says of itself.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    seen: Instant,
+    /// When its deletion was first seen.
+    deleted: Option<Instant>,
+}
+
+/// What to do about a Pod now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Decision {
+    Bind,
+    Start,
+    SetReady(bool),
+    Stop,
+    WaitUntil(Instant),
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Delays {
+    start: Duration,
+    stop: Duration,
+}
+
+pub struct Kubelet {
+    delays: Delays,
+    nodes: Vec<Node>,
+    next_node: usize,
+    cursors: Vec<Cursor>,
+    memories: HashMap<String, Memory>,
+    /// Whose each address is, by the Pod's uid.
+    taken: HashMap<IpAddr, String>,
+}
+
+/// A node that Pods can be on.
+struct Node {
+    name: String,
+    addresses: Vec<IpAddr>,
+}
+
+impl Kubelet {
+    pub fn new(options: &Options) -> Self {
+        let nodes = options.nodes.iter().enumerate().map(|(index, name)| Node {
+            name: name.clone(),
+            addresses: options.node_cidrs().iter().map(|cidr| cidr.nth(index as u128)).collect(),
+        });
+        Self {
+            delays: Delays { start: options.pod_start_delay, stop: options.pod_stop_delay },
+            nodes: nodes.collect(),
+            next_node: 0,
+            cursors: options.pod_cidrs().into_iter().map(Cursor::new).collect(),
+            memories: HashMap::new(),
+            taken: HashMap::new(),
+        }
+    }
+
+    /// Notes a Pod as it now is, whoever changed it. Must be told of every change, in order.
+    pub fn observe(&mut self, pod: &Pod, now: Instant) {
+        let memory =
+            self.memories.entry(pod.metadata.uid.clone()).or_insert_with(|| Memory { seen: now, deleted: None });
+        if pod.metadata.is_terminating() {
+            memory.deleted.get_or_insert(now);
+        }
+        for address in pod.addresses().filter_map(|address| address.parse().ok()) {
+            self.taken.entry(address).or_insert_with(|| pod.metadata.uid.clone());
+        }
+    }
+
+    /// Forgets a Pod that is gone.
+    pub fn forget(&mut self, pod: &Pod) {
+        self.memories.remove(&pod.metadata.uid);
+        for address in pod.addresses().filter_map(|address| address.parse().ok()) {
+            if self.taken.get(&address) == Some(&pod.metadata.uid) {
+                self.taken.remove(&address);
+            }
+        }
+    }
+
+    /// What to do about a Pod now, and when to look at it again.
+    pub fn sync(&mut self, pod: &Pod, now: Instant) -> (Vec<Action>, Option<Instant>) {
+        let Some(memory) = self.memories.get(&pod.metadata.uid) else { return (Vec::new(), None) };
+        let target = Target::new(Kind::Pod, &pod.metadata);
+        let actions = match decide(pod, memory, self.delays, now) {
+            Decision::Nothing => Vec::new(),
+            Decision::WaitUntil(instant) => return (Vec::new(), Some(instant)),
+            Decision::Bind => {
+                let node = self.place(pod);
+                vec![Action::Merge(target, node)]
+            }
+            Decision::Start => match self.addresses_for(pod) {
+                Some(addresses) => vec![Action::Merge(target, json!({"status": status::started(pod, &addresses)}))],
+                None => {
+                    tracing::warn!(
+                        "Pod {} cannot start: every Pod address is taken; delete Pods or give the sandbox a wider range",
+                        pod.metadata.name
+                    );
+                    Vec::new()
+                }
+            },
+            Decision::SetReady(ready) => vec![Action::Merge(target, json!({"status": status::readiness(pod, ready)}))],
+            Decision::Stop if is_hand_made(pod) || !pod.is_ready() => vec![Action::Remove(target)],
+            Decision::Stop => {
+                let stopped = json!({"status": status::readiness(pod, false)});
+                vec![Action::Merge(target.clone(), stopped), Action::Remove(target)]
+            }
+        };
+        (actions, None)
+    }
+
+    /// Puts a Pod on the node that it names, else on the next one in turn.
+    fn place(&mut self, pod: &Pod) -> serde_json::Value {
+        let named = pod.spec.node_name.as_deref().filter(|name| !name.is_empty());
+        let node = match named {
+            Some(name) => self.nodes.iter().find(|node| node.name == name),
+            None => {
+                let turn = self.next_node;
+                self.next_node = turn.wrapping_add(1);
+                turn.checked_rem(self.nodes.len()).and_then(|index| self.nodes.get(index))
+            }
+        };
+        let host = node.and_then(|node| node.addresses.first());
+        let name = named.or(node.map(|node| node.name.as_str()));
+        json!({"spec": {"nodeName": name}, "status": status::bound(host.copied(), &now())})
+    }
+
+    /// The addresses to start a Pod with: pinned ones, its node's, or fresh ones.
+    fn addresses_for(&mut self, pod: &Pod) -> Option<Vec<IpAddr>> {
+        if let Some(pinned) = pod.metadata.annotations.get(POD_IP_ANNOTATION) {
+            let parsed: Result<Vec<IpAddr>, _> = pinned.split(',').map(|address| address.trim().parse()).collect();
+            match parsed {
+                Ok(addresses) => return Some(addresses),
+                Err(_) => tracing::warn!(
+                    "Pod {}: annotation {POD_IP_ANNOTATION} is `{pinned}`, not IP addresses separated by commas; it gets a fresh address",
+                    pod.metadata.name
+                ),
+            }
+        }
+        if pod.spec.host_network {
+            let node = self.nodes.iter().find(|node| Some(&node.name) == pod.spec.node_name.as_ref());
+            if let Some(node) = node {
+                return Some(node.addresses.clone());
+            }
+        }
+        let taken = &self.taken;
+        self.cursors.iter_mut().map(|cursor| cursor.next_free(|address| taken.contains_key(address))).collect()
+    }
+}
+
+fn decide(pod: &Pod, memory: &Memory, delays: Delays, now: Instant) -> Decision {
+    if let Some(deleted) = memory.deleted {
+        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(DEFAULT_GRACE_PERIOD);
+        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
+        let end = deleted + grace.min(delays.stop);
+        // A finalizer holds the Pod; its removal is a change that leads back here.
+        return match () {
+            () if now < end => Decision::WaitUntil(end),
+            () if pod.metadata.finalizers.is_empty() => Decision::Stop,
+            () if pod.is_ready() && !is_hand_made(pod) => Decision::SetReady(false),
+            () => Decision::Nothing,
+        };
+    }
+    if is_hand_made(pod) || pod.is_finished() {
+        return Decision::Nothing;
+    }
+    if pod.condition(status::SCHEDULED).is_none() {
+        return Decision::Bind;
+    }
+    if pod.phase() == "Pending" {
+        let start = memory.seen + start_delay(pod).unwrap_or(delays.start);
+        return if now < start { Decision::WaitUntil(start) } else { Decision::Start };
+    }
+    let wanted = wants_ready(pod);
+    if pod.is_ready() == wanted { Decision::Nothing } else { Decision::SetReady(wanted) }
+}
+
+/// Whether somebody else wrote the Pod's status. Told from the Pod alone, so that one that comes back with a restored store is
+/// still the kubelet's.
+fn is_hand_made(pod: &Pod) -> bool {
+    let is_ours =
+        pod.condition(status::SCHEDULED).is_some_and(|placed| placed.reason.as_deref() == Some(status::PLACED));
+    let has_status = pod.addresses().next().is_some() || !pod.status.conditions.is_empty();
+    has_status && !is_ours
+}
+
+fn wants_ready(pod: &Pod) -> bool {
+    pod.metadata.annotations.get(READY_ANNOTATION).is_none_or(|value| value != "false")
+}
+
+fn start_delay(pod: &Pod) -> Option<Duration> {
+    duration::parse(pod.metadata.annotations.get(START_DELAY_ANNOTATION)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{PodBuilder, stateful_pod};
+    use super::*;
+
+    const DELAYS: Delays = Delays { start: Duration::from_secs(2), stop: Duration::from_secs(5) };
+
+    fn decided(pod: PodBuilder, age: u64, deleted_for: Option<u64>) -> Decision {
+        let now = Instant::now() + Duration::from_secs(60);
+        let ago = |seconds| now - Duration::from_secs(seconds);
+        let memory = Memory { seen: ago(age), deleted: deleted_for.map(ago) };
+        match decide(&pod.build(), &memory, DELAYS, now) {
+            // Relative to `now`, so that a table can hold it.
+            Decision::WaitUntil(instant) => Decision::WaitUntil(Instant::now() + (instant - now)),
+            decision => decision,
+        }
+    }
+
+    fn waits(decision: Decision) -> bool {
+        matches!(decision, Decision::WaitUntil(_))
+    }
+
+    #[test]
+    fn a_pod_is_bound_then_waits_for_its_start_delay_then_starts() {
+        assert_eq!(decided(stateful_pod("db", 0), 0, None), Decision::Bind);
+        assert!(waits(decided(stateful_pod("db", 0).scheduled(), 1, None)));
+        assert_eq!(decided(stateful_pod("db", 0).scheduled(), 2, None), Decision::Start);
+    }
+
+    #[test]
+    fn annotations_change_the_start_delay_and_readiness() {
+        let slow = stateful_pod("db", 0).scheduled().annotation(START_DELAY_ANNOTATION, "1m");
+        assert!(waits(decided(slow, 59, None)));
+        let ready = || stateful_pod("db", 0).ready();
+        assert_eq!(decided(ready(), 9, None), Decision::Nothing);
+        assert_eq!(decided(ready().annotation(READY_ANNOTATION, "false"), 9, None), Decision::SetReady(false));
+        assert_eq!(decided(stateful_pod("db", 0).running(), 9, None), Decision::SetReady(true));
+    }
+
+    #[test]
+    fn a_deleted_pod_stays_as_it_is_until_the_shorter_of_grace_and_stop_delay_is_over() {
+        let deleted = |grace| stateful_pod("db", 0).ready().terminating().grace(grace);
+        assert!(waits(decided(deleted(30), 9, Some(4))));
+        assert_eq!(decided(deleted(30), 9, Some(5)), Decision::Stop);
+        assert_eq!(decided(deleted(1), 9, Some(1)), Decision::Stop);
+        assert_eq!(decided(deleted(0), 9, Some(0)), Decision::Stop);
+        assert_eq!(decided(deleted(1).finalizer("example.com/hold"), 9, Some(1)), Decision::SetReady(false));
+    }
+
+    #[test]
+    fn a_finished_pod_is_left_alone() {
+        assert_eq!(decided(stateful_pod("db", 0).scheduled().phase("Failed"), 9, None), Decision::Nothing);
+    }
+
+    #[test]
+    fn a_hand_made_pod_keeps_its_status_and_only_its_deletion_is_carried_out() {
+        let mut kubelet = Kubelet::new(&Options::default());
+        let now = Instant::now();
+        let pod = stateful_pod("db", 0).ip("192.0.2.7").build();
+        kubelet.observe(&pod, now);
+        assert_eq!(kubelet.sync(&pod, now), (Vec::new(), None));
+        let pod = stateful_pod("db", 0).ip("192.0.2.7").terminating().grace(0).build();
+        kubelet.observe(&pod, now);
+        assert_eq!(kubelet.sync(&pod, now).0, [Action::Remove(Target::new(Kind::Pod, &pod.metadata))]);
+    }
+}

@@ -1,0 +1,45 @@
+//! What a StatefulSet says of itself; `kubectl rollout status` reads it.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::revision_of;
+use super::revisions::History;
+use crate::controllers::actions::{Action, Target};
+use crate::controllers::types::Pod;
+use crate::controllers::workloads::StatefulSet;
+use crate::kind::Kind;
+
+/// The status that the Pods amount to. A rolling update that has reached every Pod makes its revision the current one.
+pub fn plan(set: &StatefulSet, history: &History, pods: &[Arc<Pod>], now: Timestamp) -> Option<Action> {
+    let count = |counts: &dyn Fn(&Pod) -> bool| pods.iter().filter(|pod| counts(pod)).count() as i64;
+    let of_revision = |name: &str| {
+        count(&|pod| !pod.metadata.is_terminating() && revision_of(pod).is_some_and(|revision| revision == name))
+    };
+    let replicas = pods.len() as i64;
+    let ready = count(&Pod::is_running_and_ready);
+    let updated = of_revision(&history.update.name);
+    let wanted = set.spec.replicas();
+    let is_complete = set.spec.partition().is_some() && [updated, ready, replicas] == [wanted; 3];
+    let current = if is_complete { &history.update.name } else { &history.current.name };
+
+    let mut status = json!({
+        "observedGeneration": set.metadata.generation,
+        "replicas": replicas,
+        "availableReplicas": count(&|pod| pod.is_available(set.spec.min_ready_seconds, now)),
+        "currentRevision": current,
+        "updateRevision": history.update.name,
+        "collisionCount": 0,
+    });
+    // The API leaves these out where they are zero.
+    for (field, number) in
+        [("readyReplicas", ready), ("currentReplicas", of_revision(current)), ("updatedReplicas", updated)]
+    {
+        if number > 0 {
+            status[field] = Value::from(number);
+        }
+    }
+    Some(Action::Status(Target::new(Kind::StatefulSet, &set.metadata), status))
+}

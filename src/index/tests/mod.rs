@@ -1,0 +1,378 @@
+//! The index by itself: objects in any order in, records out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::cluster::{
+    Change, ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol,
+    Scope, ServiceSpec, SlicePort, TargetPort, Template, Uid, Watched,
+};
+use crate::dns::name::{Label, Name, Relative};
+use crate::records::{AddressesRef, ServiceRecords};
+use crate::table::{TableReader, TableWriter, table};
+
+mod pods;
+mod times;
+
+fn label(text: &str) -> Label {
+    Label::parse(text).unwrap()
+}
+
+fn object(text: &str) -> ObjectKey {
+    let (namespace, name) = text.split_once('/').unwrap();
+    ObjectKey::new(namespace, name)
+}
+
+fn key(text: &str) -> ServiceKey {
+    let (namespace, name) = text.split_once('/').unwrap();
+    ServiceKey::new(&label(namespace), &label(name))
+}
+
+fn owner(port: &str) -> Option<Box<[u8]>> {
+    Protocol::Tcp.owner(Some(port)).unwrap()
+}
+
+/// A Service `namespace/name`, to be said more of.
+fn service(text: &str) -> Service {
+    Service {
+        key: key(text),
+        object: object(text),
+        spec: ServiceSpec::ClusterIp(Vec::new()),
+        publish_not_ready: false,
+        not_ready_ordinals: None,
+        ports: Vec::new(),
+        selector: Labels::default(),
+        families: Families::BOTH,
+    }
+}
+
+impl Service {
+    fn headless(self) -> Self {
+        Self { spec: ServiceSpec::Headless, ..self }
+    }
+
+    fn at(self, address: &str) -> Self {
+        Self { spec: ServiceSpec::ClusterIp(vec![address.parse().unwrap()]), ..self }
+    }
+
+    fn port(mut self, name: &str, port: u16) -> Self {
+        let target = TargetPort::Number(port);
+        self.ports.push(Port { owner: owner(name), port, protocol: Protocol::Tcp, target });
+        self
+    }
+
+    /// The port said last leads to the Pods' port of this name.
+    fn to(mut self, name: &str) -> Self {
+        self.ports.last_mut().unwrap().target = TargetPort::Name(name.into());
+        self
+    }
+
+    /// Selects the Pods with the label `app`.
+    fn selects(self, app: &str) -> Self {
+        Self { selector: [("app", app)].into_iter().collect(), ..self }
+    }
+
+    fn eager(self) -> Self {
+        Self { publish_not_ready: true, ..self }
+    }
+}
+
+/// A slice `namespace/name`, to be said more of.
+fn slice(text: &str) -> Slice {
+    Slice { object: object(text), service: None, endpoints: Endpoints::default(), ports: Vec::new() }
+}
+
+impl Slice {
+    fn of(self, service: &str) -> Self {
+        Self { service: Some(key(service)), ..self }
+    }
+
+    fn host(self, hostname: &str, address: &str) -> Self {
+        let hostname = (!hostname.is_empty()).then(|| label(hostname));
+        let endpoint = Endpoint { address: address.parse().unwrap(), hostname, ready: true, pod: None };
+        Self { endpoints: self.endpoints.iter().chain([endpoint]).collect(), ..self }
+    }
+
+    /// The endpoint said last is this Pod.
+    fn is(self, pod: &Pod) -> Self {
+        self.last(|last| last.pod = pod.uid)
+    }
+
+    /// The endpoint said last is not ready.
+    fn not_ready(self) -> Self {
+        self.last(|last| last.ready = false)
+    }
+
+    /// More is said of the last endpoint.
+    fn last(self, say: impl FnOnce(&mut Endpoint)) -> Self {
+        let mut endpoints: Vec<_> = self.endpoints.iter().collect();
+        say(endpoints.last_mut().unwrap());
+        Self { endpoints: endpoints.into(), ..self }
+    }
+
+    fn port(mut self, name: &str, port: u16) -> Self {
+        self.ports.push(SlicePort { owner: owner(name), port });
+        self
+    }
+}
+
+/// A ready Pod `namespace/name` of a StatefulSet `pg` with the label `app=pg`, to be said more of. Its UUID follows from `uid`.
+fn pod(text: &str, uid: u64, address: &str) -> Pod {
+    let object = object(text);
+    Pod {
+        uid: Uid::parse(&format!("00000000-0000-4000-8000-{uid:012x}")),
+        template: Arc::new(template(&object.namespace, "pg", "pg")),
+        name: object.name,
+        v4: address.parse().ok(),
+        v6: None,
+        is_ready: true,
+        ready_changed: None,
+        is_terminating: false,
+        is_finished: false,
+    }
+}
+
+fn template(namespace: &Arc<str>, app: &str, subdomain: &str) -> Template {
+    let port = ContainerPort { name: "sql".into(), protocol: Protocol::Tcp, port: 5432 };
+    Template {
+        namespace: Arc::clone(namespace),
+        labels: [("app", app), ("tier", "data")].into_iter().collect(),
+        own_labels: OwnLabels { name: true, index: true },
+        hostname: Hostname::Own,
+        subdomain: Some(subdomain.into()),
+        ports: [port].into(),
+        owner: None,
+    }
+}
+
+impl Pod {
+    fn not_ready(self) -> Self {
+        Self { is_ready: false, ..self }
+    }
+
+    fn terminating(self) -> Self {
+        Self { is_terminating: true, ..self }
+    }
+
+    fn labelled(self, app: &str, subdomain: &str) -> Self {
+        let template = template(&self.template.namespace, app, subdomain);
+        Self { template: Arc::new(template), ..self }
+    }
+}
+
+/// An index and the table behind it.
+struct Cluster {
+    index: Index,
+    writer: TableWriter,
+    reader: TableReader,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let (writer, reader) = table();
+        Self { index: Index::default(), writer, reader }
+    }
+
+    fn service(&mut self, change: Change<Service>) -> usize {
+        self.apply(Update::Service(Scope::All, change))
+    }
+
+    fn pod(&mut self, change: Change<Pod>) -> usize {
+        self.apply(Update::Pod(Scope::All, change))
+    }
+
+    /// Says that the Pods have been heard in full.
+    fn pods_listed(&mut self) {
+        self.pod(Change::RelistStarted);
+        self.pod(Change::RelistDone);
+    }
+
+    fn slice(&mut self, change: Change<Slice>) -> usize {
+        self.apply(Update::Slice(Scope::All, change))
+    }
+
+    /// Applies a change and publishes what follows; gives the number of Services that changed.
+    fn apply(&mut self, update: Update) -> usize {
+        self.index.apply(update);
+        self.writer.publish(self.index.take_batch())
+    }
+
+    fn records(&self, service: &str) -> Option<ServiceRecords> {
+        self.reader.pin().service(key(service).as_wire()).cloned()
+    }
+
+    /// The hosts of a Service with their addresses: `pg-0=10.0.0.1`.
+    fn hosts(&self, service: &str) -> Vec<String> {
+        let Some(records) = self.records(service) else { return Vec::new() };
+        let text = |(label, addresses): (&[u8], AddressesRef<'_>)| {
+            format!(
+                "{}={}",
+                Relative(label),
+                addresses.iter().map(|address| address.to_string()).collect::<Vec<_>>().join(",")
+            )
+        };
+        records.hosts.iter().map(text).collect()
+    }
+}
+
+/// K6.
+#[test]
+fn a_service_and_its_slices_may_come_in_either_order_and_go_in_either_order() {
+    let pg = || Update::Service(Scope::All, Change::Apply(service("db/pg").headless()));
+    let pods = || Update::Slice(Scope::All, Change::Apply(slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1")));
+    let no_pg = || Update::Service(Scope::All, Change::Delete(object("db/pg")));
+    let no_pods = || Update::Slice(Scope::All, Change::Delete(object("db/pg-a")));
+    for come in [[pg(), pods()], [pods(), pg()]] {
+        for go in [[no_pg(), no_pods()], [no_pods(), no_pg()]] {
+            let mut cluster = Cluster::new();
+            for update in come.clone() {
+                cluster.apply(update);
+            }
+            assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+            for update in go {
+                cluster.apply(update);
+            }
+            assert_eq!(cluster.records("db/pg"), None);
+            assert!(cluster.index.slices_of.is_empty() && cluster.index.described.is_empty());
+        }
+    }
+}
+
+/// K2, S6.
+#[test]
+fn an_endpoint_in_several_slices_counts_once_and_a_hostname_has_all_its_addresses() {
+    let mut cluster = Cluster::new();
+    cluster.service(Change::Apply(service("db/pg").headless()));
+    let (a, b) = (slice("db/pg-a").of("db/pg"), slice("db/pg-b").of("db/pg"));
+    cluster.slice(Change::Apply(a.host("pg-0", "10.0.0.1").host("", "10.0.0.9").port("sql", 5432)));
+    cluster.slice(Change::Apply(b.host("pg-0", "10.0.0.1").host("pg-0", "10.0.0.2").port("sql", 5432)));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2", "10-0-0-9=10.0.0.9"]);
+    assert_eq!(cluster.records("db/pg").unwrap().all_srv.len(), 2, "one for each target");
+    cluster.slice(Change::Delete(object("db/pg-a")));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2"], "the other slice still says so");
+}
+
+/// K5, D2.
+#[test]
+fn each_endpoint_has_the_port_numbers_of_its_own_slice() {
+    let mut cluster = Cluster::new();
+    cluster.service(Change::Apply(service("db/pg").headless().port("sql", 1)));
+    for (host, address, port) in [("pg-a", "10.0.0.1", 5432), ("pg-b", "10.0.0.2", 6432)] {
+        let pods = slice(&format!("db/{host}")).of("db/pg").host(host, address).port("sql", port);
+        cluster.slice(Change::Apply(pods));
+    }
+    let records = cluster.records("db/pg").unwrap();
+    let srv = records.srv.get(&owner("sql").unwrap()).unwrap();
+    let pairs: Vec<_> = srv.iter().map(|srv| (records.target(srv.target).unwrap().0, srv.port)).collect();
+    assert_eq!(pairs, [(&b"\x04pg-a"[..], 5432), (b"\x04pg-b", 6432)]);
+}
+
+/// S8, S9.
+#[test]
+fn only_ready_endpoints_count_unless_the_service_is_eager() {
+    let pods = || slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1").host("pg-1", "10.0.0.2").not_ready();
+    let mut cluster = Cluster::new();
+    cluster.slice(Change::Apply(pods()));
+    cluster.service(Change::Apply(service("db/pg").headless()));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    cluster.service(Change::Apply(service("db/pg").headless().eager()));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
+}
+
+#[test]
+fn a_slice_may_move_from_one_service_to_another_and_to_none() {
+    let mut cluster = Cluster::new();
+    cluster.service(Change::Apply(service("db/a").headless()));
+    cluster.service(Change::Apply(service("db/b").headless()));
+    let pods = || slice("db/x").host("pod", "10.0.0.1");
+    for (moved, changed, a, b) in
+        [(pods().of("db/a"), 1, 1, 0), (pods().of("db/b"), 2, 0, 1), (pods().of("db/b"), 0, 0, 1), (pods(), 1, 0, 0)]
+    {
+        assert_eq!(cluster.slice(Change::Apply(moved)), changed);
+        assert_eq!((cluster.hosts("db/a").len(), cluster.hosts("db/b").len()), (a, b));
+    }
+}
+
+/// A derived view is compared before it is published.
+#[test]
+fn what_changes_no_record_publishes_nothing() {
+    let mut cluster = Cluster::new();
+    let pods = || slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1");
+    assert_eq!(cluster.slice(Change::Apply(pods())), 0, "of no Service yet");
+    assert_eq!(cluster.service(Change::Apply(service("db/pg").headless())), 1);
+    assert_eq!(cluster.service(Change::Apply(service("db/pg").headless())), 0, "the same again");
+    assert_eq!(cluster.slice(Change::Apply(pods().host("pg-1", "10.0.0.2").not_ready())), 0, "a Pod that starts");
+    assert_eq!(
+        cluster.service(Change::Apply(service("db/pg").headless().port("sql", 1))),
+        0,
+        "ports of no consequence"
+    );
+    assert_eq!(cluster.slice(Change::Keep(object("db/pg-a"))), 0);
+    assert_eq!(cluster.slice(Change::Delete(object("db/other"))), 0);
+}
+
+#[test]
+fn a_burst_derives_each_service_once() {
+    let mut index = Index::default();
+    index.apply(Update::Service(Scope::All, Change::Apply(service("db/pg").headless())));
+    for i in 0..100 {
+        let pods = slice(&format!("db/pg-{i}")).of("db/pg").host(&format!("pg-{i}"), &format!("10.0.0.{i}"));
+        index.apply(Update::Slice(Scope::All, Change::Apply(pods)));
+    }
+    let batch: Vec<_> = index.take_batch().collect();
+    assert_eq!(batch.len(), 1);
+    assert_eq!(batch[0].1.as_ref().unwrap().hosts.len(), 100);
+    assert!(index.take_batch().next().is_none());
+}
+
+#[test]
+fn a_relist_takes_away_what_it_does_not_name_and_keeps_what_it_cannot_read() {
+    let mut cluster = Cluster::new();
+    for name in ["db/a", "db/b", "db/c"] {
+        cluster.service(Change::Apply(service(name).at("10.96.0.1")));
+    }
+    let names =
+        |cluster: &Cluster| cluster.reader.pin().services().iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
+    cluster.service(Change::RelistStarted);
+    cluster.service(Change::Apply(service("db/a").at("10.96.0.1")));
+    cluster.service(Change::Keep(object("db/b")));
+    assert_eq!(names(&cluster), ["db/a", "db/b", "db/c"], "nothing goes before the list is whole");
+    assert_eq!(cluster.service(Change::RelistDone), 1);
+    assert_eq!(names(&cluster), ["db/a", "db/b"]);
+}
+
+#[test]
+fn a_relist_of_one_namespace_says_nothing_of_another() {
+    let mut cluster = Cluster::new();
+    let scopes = ["db", "web"].map(|namespace| Scope::Namespace(namespace.into()));
+    for (scope, name) in scopes.iter().zip(["db/a", "web/a"]) {
+        cluster.apply(Update::Service(scope.clone(), Change::Apply(service(name).at("10.96.0.1"))));
+    }
+    for change in [Change::RelistStarted, Change::RelistDone] {
+        cluster.apply(Update::Service(scopes[0].clone(), change));
+    }
+    assert!(cluster.records("db/a").is_none() && cluster.records("web/a").is_some());
+}
+
+/// S14, S15, S17, D3.
+#[test]
+fn other_kinds_of_service_have_their_own_records() {
+    let mut cluster = Cluster::new();
+    cluster.slice(Change::Apply(slice("db/web-a").of("db/web").host("", "10.0.0.1").port("http", 8080)));
+    cluster.service(Change::Apply(service("db/web").at("10.96.0.1").port("http", 80)));
+    let records = cluster.records("db/web").unwrap();
+    assert_eq!(records.addresses.iter().collect::<Vec<IpAddr>>(), ["10.96.0.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(records.all_srv[0].port, 80, "the Service's own port");
+    assert_eq!(cluster.hosts("db/web"), ["10-0-0-1=10.0.0.1"]);
+    assert_eq!(
+        records.reverse().flat_map(|(_, addresses)| addresses.iter()).count(),
+        1,
+        "of the virtual address alone"
+    );
+    let alias = ServiceSpec::ExternalName(Name::parse("db.example.com").unwrap());
+    cluster.service(Change::Apply(Service { spec: alias, ..service("db/web") }));
+    assert!(cluster.hosts("db/web").is_empty(), "an alias has nothing below it");
+}

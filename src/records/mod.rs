@@ -1,0 +1,190 @@
+//! What the table holds: for one Service, every RRset that its names answer with, immutable and ready to be written.
+//!
+//! Names are kept relative to the zone, because the same Service is served under each configured zone; the authority
+//! completes them (see `crate::authority`). Addresses are kept in network order, one after the other, which is their
+//! wire form.
+
+mod hosts;
+mod key;
+pub mod reasons;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+pub use hosts::Hosts;
+pub use key::ServiceKey;
+
+use crate::dns::name::{Labels, Name};
+
+/// The A and the AAAA RRset of one name; each may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    pub v4: Box<[Ipv4Addr]>,
+    pub v6: Box<[Ipv6Addr]>,
+}
+
+impl Addresses {
+    pub fn borrowed(&self) -> AddressesRef<'_> {
+        AddressesRef { v4: &self.v4, v6: &self.v6 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.borrowed().is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.borrowed().iter()
+    }
+}
+
+/// [`Addresses`] wherever they are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressesRef<'a> {
+    pub v4: &'a [Ipv4Addr],
+    pub v6: &'a [Ipv6Addr],
+}
+
+impl<'a> AddressesRef<'a> {
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
+        self.v4.iter().copied().map(IpAddr::V4).chain(self.v6.iter().copied().map(IpAddr::V6))
+    }
+}
+
+impl FromIterator<IpAddr> for Addresses {
+    /// Each address once, sorted, so that equal sets are equal values.
+    fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => v4.push(address),
+                IpAddr::V6(address) => v6.push(address),
+            }
+        }
+        v4.sort_unstable_by_key(|address: &Ipv4Addr| address.to_bits());
+        v4.dedup();
+        v6.sort_unstable();
+        v6.dedup();
+        Self { v4: v4.into(), v6: v6.into() }
+    }
+}
+
+/// What kind of Service the names belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceKind {
+    /// `clusterIP: None`: the bare name has the addresses of the endpoints.
+    Headless,
+    /// The bare name has the virtual addresses.
+    ClusterIp,
+    /// The bare name is an alias (CNAME) of this one.
+    ExternalName(Name),
+}
+
+/// One SRV record: its port, and the name it points at. Priority and weight are the same for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Srv {
+    pub port: u16,
+    pub target: SrvTarget,
+}
+
+/// The target of an SRV record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SrvTarget {
+    /// The bare name of the Service.
+    Service,
+    /// The host at this place of [`ServiceRecords::hosts`], in the order of labels.
+    Host(u32),
+}
+
+/// SRV records by the two labels `_port._protocol` in wire form, which few Services have more than one or two of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SrvByOwner(Box<[OwnedSrv]>);
+
+/// An owner and its records.
+type OwnedSrv = (Box<[u8]>, Arc<[Srv]>);
+
+impl SrvByOwner {
+    pub fn get(&self, owner: &[u8]) -> Option<&[Srv]> {
+        let place = self.0.binary_search_by(|(other, _)| (**other).cmp(owner)).ok()?;
+        Some(&self.0.get(place)?.1)
+    }
+
+    /// The owners, in order.
+    pub fn owners(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|(owner, _)| &**owner)
+    }
+}
+
+impl FromIterator<OwnedSrv> for SrvByOwner {
+    /// From owners in any order, each once.
+    fn from_iter<I: IntoIterator<Item = OwnedSrv>>(sets: I) -> Self {
+        let mut sets: Box<[_]> = sets.into_iter().collect();
+        sets.sort_unstable();
+        Self(sets)
+    }
+}
+
+/// All RRsets of one Service. Published whole, so that no reader sees the addresses of one moment with the SRV records of
+/// another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceRecords {
+    pub kind: ServiceKind,
+    /// The bare name's addresses.
+    pub addresses: Addresses,
+    /// The endpoints' own names, by label.
+    pub hosts: Hosts,
+    /// The SRV records of named ports.
+    pub srv: SrvByOwner,
+    /// The SRV records of the bare name: every port, those without a name too. Where there is one port, the same as its own.
+    pub all_srv: Arc<[Srv]>,
+}
+
+impl ServiceRecords {
+    /// A Service that exists and has no address to answer with.
+    pub fn empty(kind: ServiceKind) -> Self {
+        Self {
+            kind,
+            addresses: Addresses::default(),
+            hosts: Hosts::default(),
+            srv: SrvByOwner::default(),
+            all_srv: Arc::default(),
+        }
+    }
+
+    /// Whether the bare name owns a record, or a name below it does.
+    pub fn exists(&self) -> bool {
+        matches!(self.kind, ServiceKind::ExternalName(_)) || !self.addresses.is_empty() || !self.hosts.is_empty()
+    }
+
+    /// Whether a name `_port.PROTOCOL.` exists below the Service, `protocol` being one label in wire form.
+    pub fn has_protocol(&self, protocol: &[u8]) -> bool {
+        self.srv.owners().any(|owner| Labels(owner).nth(1) == Some(protocol))
+    }
+
+    /// The address records that an SRV target leads to, and the target's label; none for the bare name.
+    pub fn target(&self, target: SrvTarget) -> Option<(&[u8], AddressesRef<'_>)> {
+        match target {
+            SrvTarget::Service => Some((&[], self.addresses.borrowed())),
+            SrvTarget::Host(place) => self.hosts.at(place),
+        }
+    }
+
+    /// The names that addresses lead back to, each with its addresses: the label in front of the Service's name, empty for
+    /// the bare name, in order. Headless Services map their endpoints, others their virtual addresses alone: several PTR
+    /// records for one Pod break programs that check a reverse look-up strictly.
+    pub fn reverse(&self) -> impl Iterator<Item = (&[u8], AddressesRef<'_>)> {
+        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.iter());
+        let bare = matches!(self.kind, ServiceKind::ClusterIp).then(|| ([].as_slice(), self.addresses.borrowed()));
+        bare.into_iter().chain(hosts.into_iter().flatten())
+    }
+
+    /// Those of them that one address leads back to.
+    pub fn reverse_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
+        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.having(address));
+        let bare = matches!(self.kind, ServiceKind::ClusterIp) && self.addresses.iter().any(|other| other == address);
+        bare.then_some([].as_slice()).into_iter().chain(hosts.into_iter().flatten())
+    }
+}

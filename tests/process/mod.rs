@@ -1,0 +1,16 @@
+//! The program as a process: its command line, its start, its end, and what it keeps on disk.
+
+mod config;
+#[cfg(feature = "sandbox")]
+mod drain;
+#[cfg(feature = "sandbox")]
+mod explain;
+#[cfg(feature = "sandbox")]
+pub mod memory;
+#[cfg(feature = "sandbox")]
+mod startup;
+mod state;
+#[cfg(feature = "sandbox")]
+mod walkthroughs;
+#[cfg(feature = "sandbox")]
+mod warm;

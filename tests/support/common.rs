@@ -1,0 +1,151 @@
+//! What several tests share: a server over records made from manifests, and a client that asks it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headless_dns::authority::{Authority, Options};
+use headless_dns::cluster::{Change, Scope, Update, read_json};
+use headless_dns::dns::wire::WireOptions;
+use headless_dns::index::Index;
+use headless_dns::server::{self, Bound, Responder, StreamLimits};
+use headless_dns::table::{TableWriter, table};
+use headless_dns::telemetry::metrics::{Metrics, Transport};
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use crate::support::fixture::{objects, options, query};
+
+/// No answer takes so long unless something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server on a free loopback port, stopped when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub index: Index,
+    pub writer: TableWriter,
+    /// Where it answers encrypted.
+    pub encrypted: Vec<(Transport, SocketAddr)>,
+    /// Done when it has stopped.
+    pub running: JoinHandle<std::io::Result<()>>,
+    pub metrics: Arc<Metrics>,
+    stop: DropGuard,
+}
+
+pub const LIMITS: StreamLimits =
+    StreamLimits { connections: 64, connections_per_client: 32, idle: Duration::from_secs(5) };
+
+pub const WIRE: WireOptions = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+
+impl Server {
+    /// A server on loopback that has heard of no object yet and is not synchronised.
+    pub fn start(options: Options, limits: StreamLimits) -> Self {
+        Self::listening(SocketAddr::from(([127, 0, 0, 1], 0)), options, limits)
+    }
+
+    /// The same on an address of choice.
+    pub fn listening(listen: SocketAddr, options: Options, limits: StreamLimits) -> Self {
+        Self::bound(server::bind(&[listen], 1).expect("a free port"), options, limits)
+    }
+
+    /// The same on sockets of choice.
+    pub fn bound(bound: Bound, options: Options, limits: StreamLimits) -> Self {
+        Self::answering(bound, options, limits, WIRE)
+    }
+
+    /// The same with wire options of choice.
+    pub fn answering(bound: Bound, options: Options, limits: StreamLimits, wire: WireOptions) -> Self {
+        let (writer, reader) = table();
+        let metrics = Arc::new(Metrics::new());
+        let authority = Arc::new(Authority::new(options).expect("names that fit"));
+        let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
+        let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
+        let mut index = Index::default();
+        // No Pods, as far as anybody knows.
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            index.apply(Update::Pod(Scope::All, change));
+        }
+        Self { address, index, writer, metrics, encrypted, running, stop: stop.drop_guard() }
+    }
+
+    /// Tells it to stop; it ends when what is due has been answered.
+    pub fn stop(self) -> JoinHandle<std::io::Result<()>> {
+        drop(self.stop);
+        self.running
+    }
+
+    /// Applies manifests (several YAML documents) and publishes what follows. Panics at an object with a problem.
+    pub fn apply(&mut self, manifests: &str) {
+        for object in objects(manifests) {
+            let (watched, json) = object;
+            let (update, problems) = read_json(watched, Scope::All, &json).expect("JSON");
+            assert!(problems.is_empty(), "{problems:?}");
+            self.index.apply(update);
+        }
+        self.writer.publish(self.index.take_batch());
+        self.writer.explain(self.index.take_reasons());
+    }
+
+    /// The answer to one query as [`ask`] gives it.
+    pub async fn ask(&self, name: &str, record_type: RecordType) -> Message {
+        exchange(self.address, &query(name, record_type), false).await.expect("an answer")
+    }
+}
+
+/// The Extended DNS Errors of an answer, in their order: code and text.
+pub fn extended_errors(answer: &Message) -> Vec<(u16, String)> {
+    let options = answer.edns.as_ref().map(|edns| edns.options().get_all(EdnsCode::Unknown(15))).unwrap_or_default();
+    let error = |option: &EdnsOption| {
+        let EdnsOption::Unknown(_, data) = option else { panic!("{option:?}") };
+        let (code, text) = data.split_first_chunk().expect("a code");
+        (u16::from_be_bytes(*code), String::from_utf8(text.to_vec()).expect("UTF-8"))
+    };
+    options.into_iter().map(error).collect()
+}
+
+/// Sends octets and waits for the answer's; none if none comes over TCP because the server closes the connection.
+pub async fn exchange_octets(server: SocketAddr, query: &[u8], tcp: bool) -> Option<Vec<u8>> {
+    timeout(PATIENCE, async {
+        if tcp {
+            let mut stream = TcpStream::connect(server).await.ok()?;
+            stream.write_all(&framed(query)).await.ok()?;
+            read_framed(&mut stream).await
+        } else {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.ok()?;
+            socket.send_to(query, server).await.ok()?;
+            let mut answer = vec![0; 65_535];
+            let (length, _) = socket.recv_from(&mut answer).await.ok()?;
+            answer.truncate(length);
+            Some(answer)
+        }
+    })
+    .await
+    .expect("an answer in time")
+}
+
+/// A message as it goes over a stream, with its length before it.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    [&u16::try_from(message.len()).expect("a message").to_be_bytes(), message].concat()
+}
+
+/// The next message of a stream; none at its end.
+pub async fn read_framed(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let length = stream.read_u16().await.ok()?;
+    let mut message = vec![0; usize::from(length)];
+    stream.read_exact(&mut message).await.ok()?;
+    Some(message)
+}
+
+/// Sends a message and reads the answer.
+pub async fn exchange(server: SocketAddr, query: &Message, tcp: bool) -> Option<Message> {
+    let answer = exchange_octets(server, &query.to_vec().expect("a message"), tcp).await?;
+    Some(Message::from_vec(&answer).expect("a message that can be read"))
+}

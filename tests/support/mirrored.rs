@@ -1,0 +1,296 @@
+//! A sandbox and the real watch code that mirrors it: what the tests of misbehaving API servers share.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headless_dns::app::{self, mirror};
+use headless_dns::authority::Authority;
+use headless_dns::cluster::{self, Access, Change, Scope, Selection, Timing, Update, Watched, read_json};
+use headless_dns::dns::wire::WireOptions;
+use headless_dns::index;
+use headless_dns::server::Responder;
+use headless_dns::table::{TableReader, table};
+use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Resource, Transport};
+use headless_dns::telemetry::readiness::Readiness;
+use hickory_proto::op::Message;
+use hickory_proto::rr::{RData, RecordType};
+use kube_sandbox::Sandbox;
+use kube_sandbox::faults::{self, Fault, Verb};
+use kube_sandbox::kind::Kind;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use crate::support::common::{extended_errors, options, query};
+use crate::support::rebuild::{Model, compare};
+
+/// Longer than any pause between two tries that these tests provoke.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a state is looked at that nothing announces.
+pub const LOOK: Duration = Duration::from_millis(10);
+/// As configured by default, but that nothing is checked by a list unasked.
+pub const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
+
+/// A cluster that can misbehave, and its mirror. All tasks run on the thread of the test, whose log is kept.
+pub struct Mirrored {
+    pub sandbox: Sandbox,
+    metrics: Arc<Metrics>,
+    pub readiness: Readiness,
+    reader: TableReader,
+    pub responder: Arc<Responder>,
+    log: Log,
+    _mirror: AbortOnDropHandle<()>,
+    _subscriber: DefaultGuard,
+}
+
+impl Mirrored {
+    /// Mirrors a sandbox that holds the Service `db/steady` and its slice. Returns when they are there.
+    pub async fn start() -> Self {
+        let mirrored = Self::start_with(kube_sandbox::Options::default(), |_| {}).await;
+        mirrored.converge("at the start").await;
+        mirrored
+    }
+
+    /// The same, with what `prepare` does to the sandbox before anybody looks; does not wait.
+    pub async fn start_with(options: kube_sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
+        Self::timed(TIMING, options, prepare).await
+    }
+
+    /// The same, at a pace of choice.
+    pub async fn timed(timing: Timing, options: kube_sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
+        let log = Log::default();
+        let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+        let sandbox =
+            Sandbox::start(kube_sandbox::Options { controllers: None, ..options }).await.expect("a free port");
+        put(&sandbox, "steady", &[1]);
+        prepare(&sandbox);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kubeconfig");
+        sandbox.write_kubeconfig(&path).expect("a file");
+        let access = Access { kubeconfig: Some(path), context: None };
+        let cluster = cluster::connect(&access).await.expect("a kubeconfig");
+        let (writer, reader) = table();
+        let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
+        let selection = Selection::of(vec![Scope::All], timing);
+        let mirrored = app::Mirrored { selection, index: index::Options::default(), state: None };
+        let stop = CancellationToken::new();
+        let mirror = mirror(cluster, mirrored, writer, mpsc::channel(1).1, &readiness, Arc::clone(&metrics), stop);
+        let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
+        let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+        Self {
+            sandbox,
+            responder: Arc::new(Responder::new(authority, reader.clone(), Arc::clone(&metrics), wire)),
+            metrics,
+            readiness,
+            reader,
+            log,
+            _mirror: AbortOnDropHandle::new(tokio::spawn(mirror)),
+            _subscriber: subscriber,
+        }
+    }
+
+    pub fn inject(&self, fault: Fault) -> u64 {
+        self.sandbox.faults().inject(fault).expect("a fault that can strike")
+    }
+
+    /// Makes the headless Service `db/NAME` have these endpoints, `NAME-0` and so on.
+    pub fn put(&self, name: &str, endpoints: &[u8]) {
+        put(&self.sandbox, name, endpoints);
+    }
+
+    /// Takes a Service and its slice away.
+    pub fn remove(&self, name: &str) {
+        for kind in [Kind::Service, Kind::EndpointSlice] {
+            self.sandbox.store().delete(kind, "db", name, None).expect("it is there");
+        }
+    }
+
+    /// Waits until the table is what follows from the objects in the sandbox, nothing more and nothing less. Meanwhile
+    /// what does not change is answered all the time.
+    pub async fn converge(&self, when: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        timeout_at(deadline, self.readiness.wait_ready()).await.unwrap_or_else(|_| {
+            panic!("{when}: not ready: {:?}\n{:#?}", self.readiness.pending(), self.log());
+        });
+        loop {
+            assert_eq!(self.addresses("steady"), Some(vec![Ipv4Addr::new(10, 0, 0, 1)]), "{when}: answered throughout");
+            let began = Instant::now();
+            let Some(difference) = self.difference() else { return };
+            assert!(Instant::now() < deadline, "{when}: {difference}\n{:#?}", self.log());
+            // The watch works on the same thread, and has at least as much of it.
+            sleep(LOOK.max(began.elapsed())).await;
+        }
+    }
+
+    /// Waits until `state` holds.
+    pub async fn until(&self, what: &str, state: impl Fn(&Self) -> bool) {
+        let reached = async {
+            while !state(self) {
+                sleep(LOOK).await;
+            }
+        };
+        assert!(timeout(PATIENCE, reached).await.is_ok(), "never {what}: {:#?}", self.log());
+    }
+
+    /// How the table differs from the objects in the sandbox.
+    pub fn difference(&self) -> Option<String> {
+        let mut model = Model::default();
+        for change in [Change::RelistStarted, Change::RelistDone] {
+            model.apply(&Update::Pod(Scope::All, change));
+        }
+        for (kind, watched) in [
+            (Kind::Service, Watched::Services),
+            (Kind::EndpointSlice, Watched::EndpointSlices),
+            (Kind::Pod, Watched::Pods),
+        ] {
+            for object in self.sandbox.store().list(kind, None).1 {
+                let (update, problems) = read_json(watched, Scope::All, object.to_string().as_bytes()).expect("JSON");
+                assert!(problems.is_empty(), "{problems:?}");
+                model.apply(&update);
+            }
+        }
+        compare(&self.reader, &model.rebuild(), &BTreeSet::new()).err()
+    }
+
+    /// The A records of `NAME.db.svc.cluster.local`; none if there is no such name.
+    pub fn addresses(&self, name: &str) -> Option<Vec<Ipv4Addr>> {
+        addresses(&self.responder, name)
+    }
+
+    /// The Extended DNS Errors in the answer for `NAME.db.svc.cluster.local`.
+    pub fn told_of(&self, name: &str) -> Vec<(u16, String)> {
+        extended_errors(&answer(&self.responder, name))
+    }
+
+    /// Goes up with each publication that changes anything.
+    pub fn serial(&self) -> u32 {
+        self.reader.pin().serial()
+    }
+
+    /// The value of a counter or gauge, `watch_errors_total{resource="services",reason="gone"}`, without its fraction.
+    pub fn metric(&self, series: &str) -> u64 {
+        let text = Exporter::new(Arc::clone(&self.metrics)).encode(Format::Prometheus).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix("headless_dns_")?.strip_prefix(series));
+        let value: f64 = line.unwrap_or_else(|| panic!("no {series} in\n{text}")).trim().parse().expect("a number");
+        value as u64
+    }
+
+    pub fn errors(&self, resource: &str, reason: &str) -> u64 {
+        self.metric(&format!("watch_errors_total{{resource=\"{resource}\",reason=\"{reason}\"}}"))
+    }
+
+    /// How long nothing was heard on the watch of the Services.
+    pub fn watch_age(&self) -> Duration {
+        self.metrics.watch_age(Resource::Services)
+    }
+
+    /// How often a line with `text` was logged.
+    pub fn told(&self, text: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// How often something was asked of the API about a resource.
+    pub fn requests(&self, verb: Verb, resource: &str) -> u64 {
+        let requests = self.sandbox.faults().requests();
+        let of = requests.iter().filter(|(request, _)| request.verb == verb && request.resource == resource);
+        of.map(|(_, count)| count).sum()
+    }
+
+    /// What the program has warned of so far.
+    pub fn warnings(&self) -> Vec<String> {
+        self.log().into_iter().filter_map(|line| line.strip_prefix("WARN ").map(str::to_owned)).collect()
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.0.lock().expect("the log").clone()
+    }
+}
+
+/// The A records of `NAME.db.svc.cluster.local`; none if there is no such name.
+pub fn addresses(responder: &Responder, name: &str) -> Option<Vec<Ipv4Addr>> {
+    let answer = answer(responder, name);
+    let addresses = answer.answers.iter().map(|record| match &record.data {
+        RData::A(address) => address.0,
+        other => panic!("{other}"),
+    });
+    let mut addresses: Vec<_> = addresses.collect();
+    addresses.sort();
+    (!addresses.is_empty()).then_some(addresses)
+}
+
+/// The answer for the A records of `NAME.db.svc.cluster.local`.
+fn answer(responder: &Responder, name: &str) -> Message {
+    let asked = query(&format!("{name}.db.svc.cluster.local."), RecordType::A).to_vec().expect("a message");
+    let mut answer = Vec::new();
+    let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 5353));
+    assert!(responder.respond(&asked, client, Transport::Udp, &mut answer));
+    Message::from_vec(&answer).expect("a message that can be read")
+}
+
+/// Every watch and list of one kind, or of both.
+pub fn on(kind: Kind) -> faults::Scope {
+    faults::Scope::kind(kind)
+}
+
+fn put(sandbox: &Sandbox, name: &str, endpoints: &[u8]) {
+    for (kind, object) in [(Kind::Service, service(name)), (Kind::EndpointSlice, slice(name, endpoints))] {
+        let store = sandbox.store();
+        let stored =
+            if store.get(kind, "db", name).is_some() { store.update(kind, object) } else { store.create(kind, object) };
+        stored.expect("a valid object");
+    }
+}
+
+pub fn service(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "db", "name": name },
+        "spec": { "clusterIP": "None", "ports": [{ "name": "sql", "port": 5432 }] },
+    })
+}
+
+/// A slice with the endpoints `NAME-0` at 10.0.0.`endpoints[0]` and so on.
+pub fn slice(name: &str, endpoints: &[u8]) -> Value {
+    let endpoint =
+        |(i, last): (usize, &u8)| json!({ "addresses": [format!("10.0.0.{last}")], "hostname": format!("{name}-{i}") });
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": { "namespace": "db", "name": name, "labels": { "kubernetes.io/service-name": name } },
+        "addressType": "IPv4",
+        "ports": [{ "name": "sql", "port": 5432, "protocol": "TCP" }],
+        "endpoints": endpoints.iter().enumerate().map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+/// What the program logs, a line each: `WARN message field=value`.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        if metadata.target().starts_with("headless_dns") && *metadata.level() <= Level::INFO {
+            let mut line = Line(metadata.level().to_string());
+            event.record(&mut line);
+            self.0.lock().expect("the log").push(line.0);
+        }
+    }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let name = if field.name() == "message" { String::new() } else { format!("{}=", field.name()) };
+        self.0 += &format!(" {name}{value:?}");
+    }
+}

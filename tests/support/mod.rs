@@ -1,0 +1,15 @@
+//! What several tests share.
+
+pub mod answering;
+#[cfg(feature = "sandbox")]
+pub mod cluster;
+pub mod common;
+pub mod differential;
+pub mod fixture;
+pub mod mirrored;
+pub mod oracle;
+pub mod peers;
+#[cfg(feature = "sandbox")]
+pub mod program;
+pub mod rebuild;
+pub mod said;

@@ -1,0 +1,190 @@
+//! The plainest account of what a history of changes leaves: the final objects by name, and a table made of them in one
+//! go. Shared with the fuzz targets.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+
+use headless_dns::cluster::{Change, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice, Update};
+use headless_dns::dns::reverse::Prefix;
+use headless_dns::index::Index;
+use headless_dns::table::{Owners, Table, TableReader, table};
+
+/// The objects that a history leaves.
+#[derive(Default)]
+pub struct Model {
+    services: Objects<Service>,
+    slices: Objects<Slice>,
+    pods: Objects<Pod>,
+    /// Pods that were there: a slice that repeats one of them counts for nothing.
+    gone: Vec<Pod>,
+    /// The scopes whose Pods have been heard in full.
+    listed: HashSet<Scope>,
+}
+
+struct Objects<K> {
+    objects: BTreeMap<ObjectKey, K>,
+    /// What each relist that is under way has named so far.
+    named: HashMap<Scope, BTreeSet<ObjectKey>>,
+}
+
+impl<K> Default for Objects<K> {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), named: HashMap::new() }
+    }
+}
+
+impl<K: Clone> Objects<K> {
+    /// Gives the objects that are there no longer, at least not as they were.
+    fn apply(&mut self, scope: &Scope, change: &Change<K>, key_of: impl Fn(&K) -> ObjectKey) -> Vec<K> {
+        let mut name = |key: &ObjectKey| {
+            if let Some(named) = self.named.get_mut(scope) {
+                named.insert(key.clone());
+            }
+        };
+        match change {
+            Change::RelistStarted => {
+                self.named.insert(scope.clone(), BTreeSet::new());
+            }
+            Change::Apply(object) => {
+                let key = key_of(object);
+                name(&key);
+                return self.objects.insert(key, object.clone()).into_iter().collect();
+            }
+            Change::Keep(key) => name(key),
+            Change::Delete(key) => return self.objects.remove(key).into_iter().collect(),
+            Change::RelistDone => {
+                if let Some(named) = self.named.remove(scope) {
+                    let is_gone = |key: &ObjectKey, _: &mut K| !named.contains(key) && scope.covers(&key.namespace);
+                    return self.objects.extract_if(.., is_gone).map(|(_, object)| object).collect();
+                }
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// What a Pod is called.
+pub fn object_of(pod: &Pod) -> ObjectKey {
+    ObjectKey::new(pod.namespace(), &pod.name)
+}
+
+impl Model {
+    pub fn apply(&mut self, update: &Update) {
+        match update {
+            Update::Service(scope, change) => {
+                self.services.apply(scope, change, |service| service.object.clone());
+            }
+            Update::Slice(scope, change) => {
+                self.slices.apply(scope, change, |slice| slice.object.clone());
+            }
+            Update::Pod(scope, change) => {
+                self.gone.extend(self.pods.apply(scope, change, object_of));
+                if matches!(change, Change::RelistDone) {
+                    self.listed.insert(scope.clone());
+                }
+            }
+            // They say nothing of objects.
+            Update::Reconciled { .. } | Update::Silent(..) | Update::Heard(..) => {}
+        }
+    }
+
+    /// What has to be known besides the objects: which Pods there were, and where all of them have been heard of.
+    pub fn memory(&self) -> Vec<Update> {
+        let gone = self.gone.iter().flat_map(|pod| {
+            [Change::Apply(pod.clone()), Change::Delete(object_of(pod))].map(|change| Update::Pod(Scope::All, change))
+        });
+        let listed = self.listed.iter().flat_map(|scope| {
+            [Change::RelistStarted, Change::RelistDone].map(|change| Update::Pod(scope.clone(), change))
+        });
+        gone.chain(listed).collect()
+    }
+
+    /// The objects, each told of once.
+    pub fn updates(&self) -> Vec<Update> {
+        let services = self.services.objects.values().cloned();
+        let services = services.map(|service| Update::Service(Scope::All, Change::Apply(service)));
+        let slices = self.slices.objects.values().cloned();
+        let slices = slices.map(|slice| Update::Slice(Scope::All, Change::Apply(slice)));
+        let pods = self.pods.objects.values().cloned();
+        let pods = pods.map(|pod| Update::Pod(Scope::All, Change::Apply(pod)));
+        services.chain(slices).chain(pods).collect()
+    }
+
+    /// Holds the addresses of every headless Service in a table against what its objects allow, found in the plainest way.
+    ///
+    /// # Errors
+    /// The first Service whose bare name has another set of addresses.
+    pub fn judge(&self, table: &TableReader) -> Result<(), String> {
+        let table = table.pin();
+        for service in self.services.objects.values().filter(|service| service.spec == ServiceSpec::Headless) {
+            let asks_pods =
+                !service.selector.is_empty() && self.listed.iter().any(|scope| scope.covers(&service.object.namespace));
+            let mut expected = BTreeSet::new();
+            for slice in self.slices.objects.values().filter(|slice| slice.service.as_ref() == Some(&service.key)) {
+                for endpoint in slice.endpoints.iter() {
+                    let is_known = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod;
+                    let speaks_for_itself = self.pods.objects.values().chain(&self.gone).any(is_known);
+                    if (endpoint.ready || service.publish_not_ready) && !(asks_pods && speaks_for_itself) {
+                        expected.insert(endpoint.address);
+                    }
+                }
+            }
+            for pod in self.pods.objects.values().filter(|pod| asks_pods && pod.is_selected_by(&service.selector)) {
+                let is_ready = (pod.is_ready && !pod.is_terminating) || service.publish_not_ready;
+                if *pod.namespace() == *service.object.namespace && is_ready && !pod.is_finished {
+                    expected
+                        .extend(pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.as_deref().map(|v6| IpAddr::V6(*v6))));
+                }
+            }
+            let records = table.service(service.key.as_wire());
+            let found: BTreeSet<_> = records.into_iter().flat_map(|records| records.addresses.iter()).collect();
+            same(&format!("addresses of {}", service.object), &found, &expected)?;
+        }
+        Ok(())
+    }
+
+    /// A table of the objects.
+    pub fn rebuild(&self) -> TableReader {
+        let mut index = Index::default();
+        self.memory().into_iter().chain(self.updates()).for_each(|update| index.apply(update));
+        let (mut writer, reader) = table();
+        writer.publish(index.take_batch());
+        reader
+    }
+}
+
+/// Holds everything that readers can learn from two tables against each other. `addresses` are further ones whose
+/// reverse names are looked up in both.
+///
+/// # Errors
+/// The first difference.
+pub fn compare(one: &TableReader, other: &TableReader, addresses: &BTreeSet<IpAddr>) -> Result<(), String> {
+    let (one, other) = (one.pin(), other.pin());
+    same("services", &one.services(), &other.services())?;
+    same("addresses", &one.reverse_addresses(), &other.reverse_addresses())?;
+    same("size", &one.size(), &other.size())?;
+    for address in addresses.iter().copied().chain(one.reverse_addresses()) {
+        same("owners of an address", &owners(&one, address), &owners(&other, address))?;
+        for prefix in Prefix::above(address) {
+            let (one, other) = (one.has_reverse_below(prefix), other.has_reverse_below(prefix));
+            same(&format!("whether there is a name below {prefix:?}"), &one, &other)?;
+        }
+    }
+    for namespace in NAMESPACES.iter().copied().chain(one.services().iter().map(|(key, _)| key.namespace())) {
+        let (one, other) = (one.has_namespace(namespace), other.has_namespace(namespace));
+        same(&format!("namespace {:?}", namespace.escape_ascii().to_string()), &one, &other)?;
+    }
+    Ok(())
+}
+
+/// The names that an address leads back to, in wire form and in order.
+fn owners(table: &Table<'_>, address: IpAddr) -> BTreeSet<Vec<u8>> {
+    table.reverse(address).into_iter().flat_map(Owners::names).map(|name| name.concat()).collect()
+}
+
+/// Namespaces, as labels in wire form, that are looked up whether they hold Services or not.
+pub const NAMESPACES: [&[u8]; 3] = [b"\x02db", b"\x03web", b"\x05eager"];
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, one: &T, other: &T) -> Result<(), String> {
+    if one == other { Ok(()) } else { Err(format!("{what}:\n  {one:?}\n  {other:?}")) }
+}

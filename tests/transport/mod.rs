@@ -1,0 +1,7 @@
+//! How messages come and go: UDP, TCP, the encrypted transports, and clients that mean no good.
+
+mod connections;
+mod encrypted;
+#[cfg(feature = "sandbox")]
+mod load;
+mod wire;

@@ -1,0 +1,6 @@
+//! The watch on the cluster, against API servers that lag, misbehave or go away.
+
+mod lists;
+mod misbehaving;
+mod outage;
+mod pods;

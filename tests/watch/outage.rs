@@ -1,0 +1,272 @@
+//! Outages: the API server gone, restarted, taken back to a backup, behind a link that died, or with a watch that skips.
+//! Questions are asked all the time; none fails, and no answer goes back in time beyond what the server itself did.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headless_dns::cluster::Timing;
+use jiff::Timestamp;
+use kube_sandbox::faults::{Cut, Fault, Missed, Scope};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::support::common::PATIENCE;
+use crate::support::mirrored::{LOOK, Mirrored, TIMING, addresses};
+
+/// Silence counts after so long here.
+const STALE_AFTER: Duration = Duration::from_secs(3);
+/// By when a server that is back is found again.
+const SOON: Duration = Duration::from_secs(1);
+/// *Stale Answer* and *Other Error*, RFC 8914.
+const STALE: u16 = 3;
+const OTHER: u16 = 0;
+
+/// Somebody who asks all the time: for the Service `steady`, which never changes, and for the Service `clock`, whose one
+/// address counts up.
+struct Witness {
+    /// The answers for `clock`, where they differ from the one before.
+    history: Arc<Mutex<Vec<Option<Vec<Ipv4Addr>>>>>,
+    asking: AbortOnDropHandle<()>,
+}
+
+impl Witness {
+    fn of(mirrored: &Mirrored) -> Self {
+        let (responder, history) = (Arc::clone(&mirrored.responder), Arc::<Mutex<Vec<_>>>::default());
+        let seen = Arc::clone(&history);
+        let asking = async move {
+            loop {
+                assert_eq!(addresses(&responder, "steady"), Some(vec![Ipv4Addr::new(10, 0, 0, 1)]));
+                let clock = addresses(&responder, "clock");
+                {
+                    let mut seen = seen.lock().expect("no panic");
+                    if seen.last() != Some(&clock) {
+                        seen.push(clock);
+                    }
+                }
+                sleep(LOOK).await;
+            }
+        };
+        Self { history, asking: AbortOnDropHandle::new(tokio::spawn(asking)) }
+    }
+
+    /// Waits for the last of the states of `clock`, and holds what was answered against all of them, one after the other.
+    /// Some may have gone by unseen.
+    async fn saw(self, states: &[u8]) {
+        let states: Vec<_> = states.iter().map(|last| Some(vec![Ipv4Addr::new(10, 0, 0, *last)])).collect();
+        let history = || self.history.lock().expect("no panic").clone();
+        let last = async {
+            while history().last() != states.last() {
+                sleep(LOOK).await;
+            }
+        };
+        assert!(timeout(PATIENCE, last).await.is_ok(), "never {:?}: {:?}", states.last(), history());
+        assert!(!self.asking.is_finished(), "a question without its answer");
+        let mut expected = states.iter();
+        assert!(history().iter().all(|seen| expected.any(|state| state == seen)), "{:?}", history());
+    }
+}
+
+/// A mirror of the Services `steady`, `clock` at 1, `changed` and `gone`.
+async fn mirrored(timing: Timing) -> Mirrored {
+    let mirrored = Mirrored::timed(timing, kube_sandbox::Options::default(), |_| {}).await;
+    mirrored.put("clock", &[1]);
+    mirrored.put("changed", &[4]);
+    mirrored.put("gone", &[6]);
+    mirrored.converge("before the outage").await;
+    mirrored
+}
+
+/// Changes of every sort, and `clock` at `last`.
+fn change(mirrored: &Mirrored, last: u8) {
+    mirrored.put("new", &[9]);
+    mirrored.put("changed", &[4, 5]);
+    mirrored.remove("gone");
+    mirrored.put("clock", &[last]);
+}
+
+/// Takes the server away, and waits until all watches have noticed.
+async fn take_down(mirrored: &Mirrored) -> u64 {
+    const WATCHES: [&str; 2] = ["services", "endpointslices"];
+    let failures = WATCHES.map(|resource| mirrored.errors(resource, "unreachable"));
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    for (resource, before) in WATCHES.into_iter().zip(failures) {
+        mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") > before).await;
+    }
+    down
+}
+
+fn stale_soon() -> Timing {
+    Timing { stale_after: STALE_AFTER, ..TIMING }
+}
+
+async fn until_stale(mirrored: &Mirrored) {
+    mirrored.until("stale", |mirrored| mirrored.told_of("clock").iter().any(|(code, _)| *code == STALE)).await;
+}
+
+async fn until_fresh(mirrored: &Mirrored) {
+    mirrored.until("fresh", |mirrored| mirrored.told_of("clock").is_empty()).await;
+    assert_eq!(mirrored.metric("stale_seconds"), 0);
+}
+
+/// T2.
+#[tokio::test]
+async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_when_they_are_stale() {
+    let mirrored = mirrored(stale_soon()).await;
+    let witness = Witness::of(&mirrored);
+    assert_eq!(mirrored.told_of("clock"), []);
+    let began = Timestamp::now();
+    let down = take_down(&mirrored).await;
+    change(&mirrored, 2);
+    until_stale(&mirrored).await;
+
+    let errors = mirrored.told_of("clock");
+    let [(STALE, text)] = &errors[..] else { panic!("{errors:?}") };
+    let since = text.strip_prefix("no word from the API server since ").expect("since when");
+    let since: Timestamp = since.parse().expect("a time");
+    // A word may have come at the very moment of the fault; the time is told in whole seconds.
+    let silent = began.duration_since(since).abs();
+    assert!(silent <= STALE_AFTER.try_into().expect("a short time"), "{since} for {began}");
+    let absent = mirrored.told_of("new");
+    let expected = [(STALE, text.clone()), (OTHER, "there is no Service new in namespace db".to_owned())];
+    assert_eq!(absent, expected, "what is not known of is denied with the same reserve");
+    assert!(mirrored.metric("stale_seconds") >= STALE_AFTER.as_secs() - 1);
+    assert!(mirrored.readiness.is_ready(), "old answers are better than none");
+
+    mirrored.sandbox.faults().remove(down);
+    mirrored.converge("after the server is back").await;
+    until_fresh(&mirrored).await;
+    witness.saw(&[1, 2]).await;
+    assert_eq!(mirrored.told("the last known answers go on, as stale"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.told("the cluster is heard again"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.warnings().len(), 2, "unreachable, and stale: {:#?}", mirrored.warnings());
+}
+
+/// T2.
+#[tokio::test]
+async fn a_watch_on_which_nothing_changes_is_never_stale() {
+    // The server itself says nothing of its own accord.
+    let options =
+        kube_sandbox::Options { bookmark_interval: Duration::from_secs(3600), ..kube_sandbox::Options::default() };
+    let mirrored = Mirrored::timed(stale_soon(), options, |_| {}).await;
+    mirrored.converge("at the start").await;
+    let began = Instant::now();
+    mirrored.until("much later", |_| began.elapsed() > STALE_AFTER * 2).await;
+    assert_eq!((mirrored.told("as stale"), mirrored.told_of("steady")), (0, vec![]), "{:#?}", mirrored.log());
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_for_long_is_found_within_a_second_of_its_return() {
+    let mirrored = mirrored(TIMING).await;
+    let witness = Witness::of(&mirrored);
+    let down = take_down(&mirrored).await;
+    // So often that pauses that go on doubling would be half a minute by now.
+    for resource in ["services", "endpointslices"] {
+        mirrored.until("tried", |mirrored| mirrored.errors(resource, "unreachable") >= 8).await;
+    }
+    change(&mirrored, 2);
+    mirrored.sandbox.faults().remove(down);
+    let back = Instant::now();
+    mirrored.converge("after the server is back").await;
+    assert!(back.elapsed() < SOON, "{:?}", back.elapsed());
+    witness.saw(&[1, 2]).await;
+    assert_eq!(mirrored.warnings().len(), 1, "one for all watches: {:#?}", mirrored.warnings());
+}
+
+#[tokio::test]
+async fn a_server_that_restarts_and_has_forgotten_what_changed_meanwhile_is_listed_anew() {
+    let mirrored = mirrored(TIMING).await;
+    let witness = Witness::of(&mirrored);
+    for round in 2..4 {
+        let down = take_down(&mirrored).await;
+        mirrored.put(&format!("new-{round}"), &[9]);
+        mirrored.put("clock", &[round]);
+        mirrored.inject(Fault::Compact);
+        mirrored.sandbox.faults().remove(down);
+        mirrored.converge("after the restart").await;
+    }
+    witness.saw(&[1, 2, 3]).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_taken_back_to_a_backup_is_believed() {
+    let mirrored = mirrored(TIMING).await;
+    let witness = Witness::of(&mirrored);
+    mirrored.inject(Fault::Snapshot);
+    change(&mirrored, 2);
+    mirrored.converge("before the restore").await;
+    mirrored.inject(Fault::Restore);
+    mirrored.converge("after the restore").await;
+    assert!(mirrored.addresses("gone").is_some() && mirrored.addresses("new").is_none());
+    change(&mirrored, 3);
+    mirrored.converge("with resourceVersions that come a second time").await;
+    witness.saw(&[1, 2, 1, 3]).await;
+}
+
+/// T2.
+#[tokio::test]
+async fn a_link_that_dies_without_a_word_is_noticed_and_another_one_made() {
+    let mirrored = mirrored(stale_soon()).await;
+    let witness = Witness::of(&mirrored);
+    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Silent });
+    change(&mirrored, 2);
+    until_stale(&mirrored).await;
+    assert!(mirrored.difference().is_some(), "nothing of it is known");
+    mirrored.converge("over another link").await;
+    until_fresh(&mirrored).await;
+    witness.saw(&[1, 2]).await;
+}
+
+fn repairs(mirrored: &Mirrored) -> [u64; 2] {
+    ["services", "endpointslices"]
+        .map(|resource| mirrored.metric(&format!("reconcile_repairs_total{{resource=\"{resource}\"}}")))
+}
+
+/// Every kind of change goes unheard: a new object, a changed one, and one that goes.
+#[tokio::test]
+async fn what_a_watch_skips_without_a_word_is_put_right_by_the_next_check_and_counted() {
+    let mirrored = mirrored(Timing { reconcile_every: Duration::from_secs(2), ..TIMING }).await;
+    let witness = Witness::of(&mirrored);
+    let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
+    change(&mirrored, 2);
+    mirrored.sandbox.faults().remove(stall);
+    mirrored.converge("after a check").await;
+    // `new` and `gone`; those and `changed` and `clock`.
+    mirrored.until("counted", |mirrored| repairs(mirrored) == [2, 4]).await;
+    assert_eq!(mirrored.told("a list has put right what the watch had missed"), 2, "{:#?}", mirrored.log());
+    witness.saw(&[1, 2]).await;
+
+    let lists = |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
+    let before = lists(&mirrored);
+    mirrored.until("checked again", |mirrored| lists(mirrored) >= before + 2).await;
+    assert_eq!(repairs(&mirrored), [2, 4], "what was put right stays right");
+}
+
+#[tokio::test]
+async fn a_check_in_the_middle_of_changes_finds_nothing_to_put_right() {
+    let mirrored = mirrored(Timing { reconcile_every: Duration::from_millis(500), ..TIMING }).await;
+    let lists =
+        |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    let last = std::cell::Cell::new(1);
+    let busy = |mirrored: &Mirrored| {
+        last.set(last.get() % 200 + 1);
+        mirrored.put("clock", &[last.get()]);
+        mirrored.put(&format!("new-{}", last.get()), &[last.get()]);
+        lists(mirrored) >= 8
+    };
+    mirrored.until("checked", busy).await;
+    mirrored.converge("after the changes").await;
+    assert_eq!(repairs(&mirrored), [0, 0], "{:#?}", mirrored.log());
+}
+
+/// A server that is lost and found is listed anew, which is no repair.
+#[tokio::test]
+async fn a_list_after_a_lost_position_is_no_repair() {
+    let mirrored = mirrored(Timing { reconcile_every: Duration::from_secs(3600), ..TIMING }).await;
+    let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
+    change(&mirrored, 2);
+    mirrored.sandbox.faults().remove(stall);
+    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Expired });
+    mirrored.converge("after the list").await;
+    assert_eq!(repairs(&mirrored), [0, 0]);
+}

@@ -1,0 +1,185 @@
+//! Pods speak for themselves, over the real watch: what is answered while the slices that repeat them are late, missing, or all
+//! there is.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use headless_dns::cluster::Timing;
+use kube_sandbox::Sandbox;
+use kube_sandbox::faults::{Cut, Fault};
+use kube_sandbox::kind::Kind;
+use serde_json::{Value, json};
+
+use crate::support::mirrored::{Mirrored, TIMING, on};
+
+const SERVICE: &str = "pg";
+
+fn service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "db", "name": SERVICE },
+        "spec": { "clusterIP": "None", "selector": { "app": "pg" }, "ipFamilies": ["IPv4"] },
+    })
+}
+
+/// The Pod `pg-ORDINAL` of a StatefulSet.
+fn pod(ordinal: u8, generation: u8, is_ready: bool) -> Value {
+    let name = format!("{SERVICE}-{ordinal}");
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "namespace": "db", "name": name,
+            "labels": { "app": "pg", "statefulset.kubernetes.io/pod-name": name },
+        },
+        "spec": { "hostname": name, "subdomain": SERVICE, "containers": [{ "name": "pg", "image": "pg" }] },
+        "status": {
+            "phase": "Running", "podIPs": [{ "ip": address(ordinal, generation) }],
+            "conditions": [{ "type": "Ready", "status": if is_ready { "True" } else { "False" } }],
+        },
+    })
+}
+
+fn address(ordinal: u8, generation: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 1, generation, ordinal)
+}
+
+/// What the EndpointSlice controller writes of the Pod `pg-0` while that is ready.
+fn slice(sandbox: &Sandbox) -> Value {
+    let pod = sandbox.store().get(Kind::Pod, "db", "pg-0").expect("the Pod");
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": { "namespace": "db", "name": "pg-x", "labels": {
+            "kubernetes.io/service-name": SERVICE,
+            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        } },
+        "endpoints": [{
+            "addresses": [pod["status"]["podIPs"][0]["ip"]], "hostname": "pg-0", "conditions": { "ready": true },
+            "targetRef": { "kind": "Pod", "namespace": "db", "name": "pg-0", "uid": pod["metadata"]["uid"] },
+        }],
+    })
+}
+
+/// Creates an object, or puts it in the place of the one of its name.
+fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
+    let (store, name) = (sandbox.store(), object["metadata"]["name"].as_str().expect("a name").to_owned());
+    let stored =
+        if store.get(kind, "db", &name).is_some() { store.update(kind, object) } else { store.create(kind, object) };
+    stored.expect("a valid object");
+}
+
+async fn start(prepare: impl FnOnce(&Sandbox)) -> Mirrored {
+    start_timed(TIMING, prepare).await
+}
+
+async fn start_timed(timing: Timing, prepare: impl FnOnce(&Sandbox)) -> Mirrored {
+    Mirrored::timed(timing, kube_sandbox::Options::default(), |sandbox| {
+        put(sandbox, Kind::Service, service());
+        prepare(sandbox);
+    })
+    .await
+}
+
+async fn answers(mirrored: &Mirrored, name: &str, addresses: &[Ipv4Addr]) {
+    let expected = (!addresses.is_empty()).then(|| addresses.to_vec());
+    mirrored.until(&format!("{name} = {addresses:?}"), |mirrored| mirrored.addresses(name) == expected).await;
+}
+
+#[tokio::test]
+async fn a_pod_comes_and_goes_in_the_answers_without_any_slice() {
+    let mirrored = start(|_| {}).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 1, false));
+    put(&mirrored.sandbox, Kind::Pod, pod(1, 1, true));
+    answers(&mirrored, "pg", &[address(1, 1)]).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 1, true));
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    answers(&mirrored, "pg", &[address(0, 1), address(1, 1)]).await;
+    mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-1", None).expect("it is there");
+    answers(&mirrored, "pg", &[address(0, 1)]).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_has_the_old_one() {
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-0", None).expect("it is there");
+    answers(&mirrored, "pg-0.pg", &[]).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
+    answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
+    put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
+    mirrored.converge("after the slice has caught up").await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
+}
+
+#[tokio::test]
+async fn where_pods_may_not_be_listed_the_slices_are_the_source() {
+    let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, false));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+        sandbox.faults().inject(forbidden).expect("a fault that can strike");
+    })
+    .await;
+    mirrored.readiness.wait_ready().await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    mirrored.until("told of", |mirrored| mirrored.told("grant the verbs list and watch on pods") == 1).await;
+    mirrored.sandbox.faults().clear();
+    answers(&mirrored, "pg-0.pg", &[]).await;
+}
+
+#[tokio::test]
+async fn where_pods_are_heard_no_more_the_slices_are_the_source_until_they_are() {
+    let timing = Timing { stale_after: Duration::from_secs(2), ..TIMING };
+    let mirrored = start_timed(timing, |sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    mirrored.converge("at the start").await;
+    let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
+    let forbidden = mirrored.inject(forbidden);
+    mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how: Cut::Clean });
+    mirrored.until("refused", |mirrored| mirrored.errors("pods", "forbidden") >= 1).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
+    put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
+    answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
+    assert_eq!(mirrored.told_of("pg-0.pg"), [], "what is answered is not stale");
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
+    mirrored.sandbox.faults().remove(forbidden);
+    answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;
+}
+
+#[tokio::test]
+async fn a_watch_of_pods_that_is_cut_misses_nothing() {
+    let mirrored = start(|sandbox| put(sandbox, Kind::Pod, pod(0, 1, true))).await;
+    answers(&mirrored, "pg", &[address(0, 1)]).await;
+    for how in [Cut::Clean, Cut::Abrupt, Cut::Expired] {
+        mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how });
+        put(&mirrored.sandbox, Kind::Pod, pod(1, 1, true));
+        answers(&mirrored, "pg", &[address(0, 1), address(1, 1)]).await;
+        mirrored.inject(Fault::Compact);
+        mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how });
+        mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-1", None).expect("it is there");
+        answers(&mirrored, "pg", &[address(0, 1)]).await;
+    }
+    mirrored.converge("at the end").await;
+}
+
+/// However many Pods of a Service change at once, it is derived and published a few times, not once for each.
+#[tokio::test]
+async fn a_burst_of_pods_is_published_together() {
+    const PODS: u8 = 200;
+    let mirrored = start(|_| {}).await;
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 1, true));
+    answers(&mirrored, "pg", &[address(0, 1)]).await;
+    let measured = || mirrored.metric("publication_duration_seconds_count");
+    let (before, measured_before) = (mirrored.serial(), measured());
+    // Nothing else runs on this thread meanwhile.
+    (0..PODS).for_each(|ordinal| put(&mirrored.sandbox, Kind::Pod, pod(ordinal, 2, true)));
+    mirrored.converge("after the burst").await;
+    let publications = mirrored.serial().wrapping_sub(before);
+    assert!(publications <= u32::from(PODS) / 10, "{publications} publications of {PODS} changes");
+    assert_eq!(u64::from(publications), measured() - measured_before, "each is measured");
+}
