@@ -15,7 +15,43 @@
 //! ```
 //!
 //! A query never waits for the watch, and the watch never waits for a query. Nothing from `authority` up knows Kubernetes;
-//! nothing from `index` down knows DNS messages. Who may import whom stands in a table that a test holds the code to.
+//! nothing from `index` down knows DNS messages. Who may import whom, which `tests/layering.rs` holds the code to; what
+//! is not named is denied:
+//!
+//! | room | may import |
+//! |---|---|
+//! | `dns` | |
+//! | `records` | `dns` |
+//! | `table` | `dns`, `records` |
+//! | `authority` | `dns`, `records`, `table` |
+//! | `telemetry` | `dns` |
+//! | `server` | `dns`, `records`, `table`, `authority`, `telemetry` |
+//! | `cluster` | `dns`, `records`, `telemetry` |
+//! | `index` | `dns`, `records`, `table`, `cluster` |
+//! | `state` | `cluster`, `index` |
+//! | `diagnose` | `dns`, `records`, `table`, `authority`, `index`, `admin` |
+//! | `config` | `dns`, `cluster` |
+//! | `admin` | `dns`, `records`, `table`, `authority`, `telemetry` |
+//! | `app` | `dns`, `table`, `authority`, `telemetry`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
+//! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
+//! | `main` | `admin`, `cli` |
+//!
+//! Libraries that only some rooms may use:
+//!
+//! | library | is for |
+//! |---|---|
+//! | `axum` | `admin` |
+//! | `clap` | `cli`, `main` |
+//! | `dashmap` | `server` |
+//! | `futures` | `cluster`, `server` |
+//! | `hickory_proto` | `server` |
+//! | `hickory_server` | `server` |
+//! | `k8s_openapi` | `cluster` |
+//! | `kube` | `cluster`, `app` |
+//! | `papaya` | `table` |
+//! | `quinn` | `server` |
+//! | `rustls` | `server` |
+//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `server`, `telemetry` |
 #![deny(unsafe_code)]
 // Nothing that a packet or an object can reach may end the process.
 #![warn(

@@ -1,116 +1,350 @@
-//! Who may use whom, read off the `use` lines and the paths in the code. `src/lib.rs` says why.
+//! Who may import whom. `src/lib.rs` has the two tables, which are read from there; every `use` tree and every path in the
+//! code is held to them, those in macros and in tests included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of the crate that each may use, besides itself. Whatever is not named here may use anything.
-const MAY_USE: [(&str, &[&str]); 8] = [
-    ("dns", &[]),
-    ("records", &["dns"]),
-    ("table", &["dns", "records"]),
-    ("authority", &["dns", "records", "table"]),
-    ("cluster", &["dns", "records", "telemetry"]),
-    ("index", &["dns", "records", "table", "cluster"]),
-    ("state", &["cluster", "index"]),
-    ("server", &["dns", "records", "table", "authority", "telemetry"]),
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{ItemExternCrate, ItemMod, ItemUse, Macro, UseTree, Visibility};
+
+/// The name by which the binary knows the library.
+const LIBRARY: &str = "headless_dns";
+
+/// Libraries that a room has to be granted; others are for everyone.
+const GRANTED: [&str; 12] = [
+    "axum",
+    "clap",
+    "dashmap",
+    "futures",
+    "hickory_proto",
+    "hickory_server",
+    "k8s_openapi",
+    "kube",
+    "papaya",
+    "quinn",
+    "rustls",
+    "tokio",
 ];
 
-/// Crates that only the modules named may use.
-const CRATES: [(&str, &[&str]); 8] = [
-    ("hickory_proto", &["server"]),
-    ("hickory_server", &["server"]),
-    ("hickory_net", &["server"]),
-    ("kube", &["cluster", "app"]),
-    ("k8s_openapi", &["cluster"]),
-    ("papaya", &["table"]),
-    ("dashmap", &["server"]),
-    ("axum", &["admin"]),
-];
+/// The sources of a package of this workspace.
+fn source_folder(package: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(package).join("src")
+}
 
-/// Modules that know of no runtime.
-const SYNCHRONOUS: [&str; 6] = ["dns", "records", "table", "authority", "index", "state"];
+/// The folder of the program's package, and that of the sandbox's.
+const PROGRAM: &str = ".";
+const PACKAGES: [&str; 2] = [PROGRAM, "sandbox"];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("the sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+/// The rows of a table in the documentation of `lib.rs`: the name in the first column, and the names in the second.
+fn table(heading: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let text = fs::read_to_string(source_folder(PROGRAM).join("lib.rs")).expect("lib.rs");
+    let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
+    let rows = lines.skip_while(|line| *line != heading).skip(2).take_while(|line| line.starts_with('|'));
+    let names = |cell: &str| cell.split(['`', ' ', ',']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+        let [first, second] = cells[..] else { panic!("not a row of two cells: {line}") };
+        (first.trim().trim_matches('`').to_owned(), names(second))
+    };
+    rows.map(row).collect()
+}
+
+/// A path as it is written, absolute: `crate` or a library first.
+type FullPath = Vec<String>;
+
+/// A source file: its module, what it imports, and whether it says `unsafe`.
+struct Source {
+    file: PathBuf,
+    module: Vec<String>,
+    paths: BTreeSet<FullPath>,
+    has_unsafe: bool,
+    lines: usize,
+}
+
+impl Source {
+    fn read(folder: &Path, file: &Path) -> Self {
+        let inside = file.strip_prefix(folder).expect("a source").to_owned();
+        let mut module: Vec<String> =
+            inside.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        if module.last().is_some_and(|last| last == "mod" || last == "lib") {
+            module.pop();
         }
+        let text = fs::read_to_string(file).expect("a source");
+        let mut found = Found::in_module(&module);
+        found.visit_file(&syn::parse_file(&text).expect("Rust"));
+        Self { file: inside, module, paths: found.paths, has_unsafe: found.has_unsafe, lines: text.lines().count() }
+    }
+
+    /// The folder or file right below `src`.
+    fn room(&self) -> &str {
+        self.module.first().map_or("lib", String::as_str)
     }
 }
 
-/// The code of each top-level module, without comments.
-fn modules() -> BTreeMap<String, Vec<(PathBuf, String)>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+fn sources(package: &str) -> Vec<Source> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
     let mut files = Vec::new();
-    sources(&root, &mut files);
-    let mut modules = BTreeMap::<_, Vec<_>>::new();
-    for file in files {
-        let inside = file.strip_prefix(&root).expect("a source");
-        let module = inside.components().next().expect("a name").as_os_str().to_string_lossy();
-        let code = fs::read_to_string(&file).expect("a source");
-        let code: Vec<_> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
-        modules
-            .entry(module.trim_end_matches(".rs").to_owned())
-            .or_default()
-            .push((inside.to_owned(), code.join("\n")));
+    let folder = source_folder(package);
+    collect(&folder, &mut files);
+    files.sort();
+    files.iter().map(|file| Source::read(&folder, file)).collect()
+}
+
+/// Collects paths while it walks a file.
+#[derive(Default)]
+struct Found {
+    /// The module that the walk is in, inline modules included.
+    module: Vec<String>,
+    paths: BTreeSet<FullPath>,
+    has_unsafe: bool,
+}
+
+impl Found {
+    fn in_module(module: &[String]) -> Self {
+        Self { module: module.to_vec(), ..Self::default() }
     }
-    modules
-}
 
-/// Whether `code` has `path` where a path begins.
-fn names(code: &str, path: &str) -> bool {
-    code.match_indices(path).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-    })
-}
-
-#[test]
-fn no_module_uses_one_above_it() {
-    let modules = modules();
-    for (module, allowed) in MAY_USE {
-        for (file, code) in &modules[module] {
-            for other in modules.keys().filter(|other| *other != module && !allowed.contains(&other.as_str())) {
-                assert!(!names(code, &format!("crate::{other}")), "{} uses crate::{other}", file.display());
+    /// Takes in a path as written in the current module.
+    fn add(&mut self, path: &[String]) {
+        let (mut base, mut rest) = (self.module.clone(), path);
+        let Some(first) = path.first() else { return };
+        match first.as_str() {
+            "crate" | LIBRARY | "$crate" => (base, rest) = (Vec::new(), &path[1..]),
+            "self" | "super" => {
+                while let Some((part, behind)) =
+                    rest.split_first().filter(|(part, _)| ["self", "super"].contains(&part.as_str()))
+                {
+                    if part == "super" {
+                        base.pop();
+                    }
+                    rest = behind;
+                }
+            }
+            // A library, or a name of this module, which says nothing new.
+            _ => {
+                self.paths.insert(path.to_vec());
+                return;
             }
         }
+        let absolute = ["crate".to_owned()].into_iter().chain(base).chain(rest.iter().cloned());
+        self.paths.insert(absolute.collect());
     }
-}
 
-#[test]
-fn each_library_stays_in_its_room() {
-    for (module, files) in modules() {
-        for (file, code) in &files {
-            for (library, allowed) in CRATES.iter().filter(|(_, allowed)| !allowed.contains(&module.as_str())) {
-                assert!(
-                    !names(code, &format!("{library}::")),
-                    "{} uses {library}, which is for {allowed:?}",
-                    file.display()
-                );
-            }
-            if SYNCHRONOUS.contains(&module.as_str()) {
-                for runtime in ["tokio::", "futures::"] {
-                    assert!(!names(code, runtime), "{} uses {runtime}", file.display());
+    fn add_tree(&mut self, prefix: &[String], tree: &UseTree) {
+        let with = |name: &dyn ToString| [prefix, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.add_tree(&with(&path.ident), &path.tree),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.add_tree(prefix, tree)),
+            UseTree::Name(name) => self.add(&with(&name.ident)),
+            UseTree::Rename(rename) => self.add(&with(&rename.ident)),
+            UseTree::Glob(_) => self.add(prefix),
+        }
+    }
+
+    /// Finds paths in the tokens of a macro, which has no syntax tree.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => {
+                    if colons != 2 {
+                        self.add(&std::mem::take(&mut path));
+                    }
+                    self.has_unsafe |= ident == "unsafe";
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' => colons += 1,
+                TokenTree::Group(group) => {
+                    self.add(&std::mem::take(&mut path));
+                    self.add_tokens(group.stream());
+                    colons = 0;
+                }
+                _ => {
+                    self.add(&std::mem::take(&mut path));
+                    colons = 0;
                 }
             }
         }
+        self.add(&path);
     }
+}
+
+impl<'ast> Visit<'ast> for Found {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.add_tree(&[], &item.tree);
+    }
+
+    fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
+        panic!("`extern crate {}` hides an import", item.ident);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        self.module.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.module.pop();
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.add(&path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_visibility(&mut self, _: &'ast Visibility) {
+        // `pub(in crate::cluster)` imports nothing.
+    }
+
+    fn visit_macro(&mut self, item: &'ast Macro) {
+        visit::visit_path(self, &item.path);
+        self.add_tokens(item.tokens.clone());
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
+        self.add_tokens(list.tokens.clone());
+    }
+
+    fn visit_expr_unsafe(&mut self, block: &'ast syn::ExprUnsafe) {
+        self.has_unsafe = true;
+        visit::visit_expr_unsafe(self, block);
+    }
+
+    fn visit_signature(&mut self, signature: &'ast syn::Signature) {
+        self.has_unsafe |= signature.unsafety.is_some();
+        visit::visit_signature(self, signature);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        self.has_unsafe |= item.unsafety.is_some();
+        visit::visit_item_impl(self, item);
+    }
+}
+
+/// The rooms that `path` leads into, if it leads out of its own.
+fn room_of(path: &[String]) -> Option<&str> {
+    match path {
+        [first, room, ..] if first == "crate" => Some(room),
+        [first] if first == "crate" => Some("lib"),
+        _ => None,
+    }
+}
+
+/// What `source` imports although its row does not allow it.
+fn forbidden(
+    source: &Source,
+    rooms: &BTreeMap<String, BTreeSet<String>>,
+    crates: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
+    let allowed = |room: &str| room == source.room() || rooms.get(source.room()).is_some_and(|row| row.contains(room));
+    let is_granted = |library: &str| crates.get(library).is_some_and(|row| row.contains(source.room()));
+    let is_wrong = |path: &&FullPath| match room_of(path) {
+        Some(room) => !allowed(room),
+        None => GRANTED.contains(&path[0].as_str()) && !is_granted(&path[0]),
+    };
+    source
+        .paths
+        .iter()
+        .filter(is_wrong)
+        .map(|path| format!("{} imports {}", source.file.display(), path.join("::")))
+        .collect()
+}
+
+const ROOMS: &str = "| room | may import |";
+const CRATES: &str = "| library | is for |";
+
+#[test]
+fn every_room_imports_only_what_its_row_names() {
+    let (rooms, crates) = (table(ROOMS), table(CRATES));
+    let wrong: Vec<String> = sources(PROGRAM).iter().flat_map(|source| forbidden(source, &rooms, &crates)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_tables_name_every_room() {
+    let (rooms, crates, sources) = (table(ROOMS), table(CRATES), sources(PROGRAM));
+    let existing: BTreeSet<&str> = sources.iter().map(Source::room).filter(|room| *room != "lib").collect();
+    assert_eq!(rooms.keys().map(String::as_str).collect::<BTreeSet<_>>(), existing);
+    assert_eq!(crates.keys().map(String::as_str).collect::<Vec<_>>(), GRANTED);
+}
+
+#[test]
+fn rooms_import_each_other_in_one_direction() {
+    let rooms = table(ROOMS);
+    // Rooms from which nothing leads on are taken away until none is left; what remains is a circle.
+    let mut left = rooms.clone();
+    while let Some(leaf) =
+        left.iter().find(|(_, row)| row.iter().all(|room| !left.contains_key(room))).map(|(room, _)| room.clone())
+    {
+        left.remove(&leaf);
+    }
+    assert!(left.is_empty(), "these rooms import each other: {:?}", left.keys());
 }
 
 #[test]
 fn one_file_says_unsafe() {
-    let files = modules().into_values().flatten();
-    let unsafe_files: Vec<_> = files.filter(|(_, code)| names(code, "unsafe ")).map(|(file, _)| file).collect();
-    assert_eq!(unsafe_files, [Path::new("server/sys.rs")]);
+    let sources = PACKAGES.iter().flat_map(|package| sources(package));
+    let files: Vec<_> = sources.filter(|source| source.has_unsafe).map(|source| source.file).collect();
+    assert_eq!(files, [Path::new("server/sys.rs")]);
 }
 
 #[test]
-fn a_forbidden_path_is_found() {
-    assert!(names("use crate::server::udp;", "crate::server"));
-    assert!(names("let x = kube::Client::new();", "kube::"));
-    assert!(!names("let x = mykube::Client::new();", "kube::"));
+fn no_file_is_too_long_to_read_in_one_sitting() {
+    const MAX_LINES: usize = 400;
+    for package in PACKAGES {
+        for Source { file, lines, .. } in sources(package) {
+            assert!(lines <= MAX_LINES, "{}: {lines} lines, {MAX_LINES} are allowed", file.display());
+        }
+    }
+}
+
+/// Every form in which an import can be written, in a module `table::tests` that may import `dns` alone.
+#[test]
+fn a_forbidden_import_is_found_in_any_form() {
+    let imports = |code: &str| {
+        let mut found = Found::in_module(&["table".to_owned(), "tests".to_owned()]);
+        found.visit_file(&syn::parse_str(code).expect("Rust"));
+        found.paths.iter().any(|path| room_of(path) == Some("server"))
+    };
+    for code in [
+        "use crate::server;",
+        "use crate::server::*;",
+        "use crate::{dns, server::udp};",
+        "use crate::{dns::{name, wire}, server as s};",
+        "pub use crate::server::Responder;",
+        "use super::super::server;",
+        "use super::super::{dns, server::udp::Worker};",
+        "use headless_dns::server::Responder;",
+        "fn f() { use crate::server; }",
+        "fn f() -> usize { crate::server::sys::BATCH }",
+        "fn f(_: &super::super::server::Responder) {}",
+        "mod inner { use super::super::super::server; }",
+        "impl crate::server::Answers for X {}",
+        "fn f() { println!(\"{}\", crate::server::sys::BATCH) }",
+        "fn f() { tokio::select! { _ = async { super::super::server::run().await } => {} } }",
+        "#[derive(Clone)] struct X<T: crate::server::Answers>(T);",
+        "type X = Vec<Option<crate::server::Worker>>;",
+        "macro_rules! m { () => { $crate::server::run() } }",
+    ] {
+        assert!(imports(code), "{code}");
+    }
+    for code in [
+        "use crate::dns::name;",
+        "// crate::server",
+        "pub(in crate::server) fn f() {}",
+        "use super::server;",
+        "fn f() { server::run() }",
+    ] {
+        assert!(!imports(code), "{code}");
+    }
 }
