@@ -1,4 +1,4 @@
-//! Parses the command line, does what it says, and turns the outcome into an exit code.
+//! Parses the command line, runs the command, and turns the outcome into an exit code.
 
 use std::env::vars_os;
 use std::error::Error;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             Err(error) => fail(EXIT_USAGE, &error),
         },
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(sandbox) => run(commands::sandbox(sandbox)),
+        Command::Sandbox(sandbox) => run(sandbox.run()),
         Command::CheckConfig(check) => match check.run(vars_os()) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(EXIT_USAGE, &error),
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     ExitCode::from(outcome)
 }
 
-/// Runs a command that waits for things, and prints what it gives.
+/// Runs an asynchronous command and prints its output.
 fn run<T: Into<Printed>>(command: impl Future<Output = anyhow::Result<T>>) -> u8 {
     let outcome = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime.block_on(command),
@@ -51,7 +51,7 @@ fn run<T: Into<Printed>>(command: impl Future<Output = anyhow::Result<T>>) -> u8
     }
 }
 
-/// What a command gives: a text, and the exit code if that can be printed.
+/// The output of a command, and the exit code if it can be printed.
 struct Printed {
     text: String,
     code: u8,
@@ -72,7 +72,7 @@ impl From<Explanation> for Printed {
 fn print(text: &[u8]) -> u8 {
     match io::stdout().write_all(text) {
         Ok(()) => EXIT_OK,
-        // The reader has seen enough, as `head` does.
+        // The reader has stopped reading, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_OK,
         Err(error) => fail(EXIT_FAILURE, &error),
     }

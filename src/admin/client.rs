@@ -1,46 +1,52 @@
-//! The client's side of `/zone` and `/explain`: what `headless-dns export` and `headless-dns explain` ask a running server.
+//! The client of `/zone` and `/explain`, which `headless-dns export` and `headless-dns explain` use.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::explain::Explanation;
+use crate::diagnose::Explanation;
+use crate::dns::name::Name;
 
-/// How long to wait for the zone; one of a large cluster has some hundred thousand records.
+/// How long a page may take; the zone of a large cluster has hundreds of thousands of records.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why a zone could not be had from a running server.
+/// Why a running server could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Nobody answers there.
-    #[error("no server answers at the admin address {0} (is it running, and is that its admin address?)")]
+    /// No connection.
+    #[error("no server answers at the admin address {0}; check that it is running, or give its address with --admin")]
     Connect(SocketAddr, #[source] std::io::Error),
-    /// The conversation broke off.
-    #[error("the server at the admin address {0} did not answer as expected")]
+    /// No complete HTTP response.
+    #[error("the server at the admin address {0} did not answer with a complete HTTP response")]
     Http(SocketAddr, #[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The server has another opinion.
-    #[error("the server at the admin address {0} refused: {1}")]
+    /// An HTTP error, with its text.
+    #[error("the server at the admin address {0} refused the request: {1}")]
     Refused(SocketAddr, String),
-    /// It takes too long.
+    /// No response in time.
     #[error("the server at the admin address {0} did not answer within {FETCH_TIMEOUT:?}")]
     Timeout(SocketAddr),
 }
 
-/// The zone file of `zone`, from the server whose admin pages are at `admin`.
-pub async fn fetch_zone(admin: SocketAddr, zone: &str) -> Result<String, FetchError> {
+/// Fetches the zone file of `zone` from the server with this admin address.
+///
+/// # Errors
+/// The server cannot be reached, is not ready, or does not serve the zone.
+pub async fn fetch_zone(admin: SocketAddr, zone: &Name) -> Result<String, FetchError> {
     let (status, text) = fetch(admin, &format!("/zone?name={zone}")).await?;
     if status == StatusCode::OK { Ok(text) } else { Err(FetchError::refused(admin, &text)) }
 }
 
-/// The explanation of `name`, a domain name, from that server.
-pub async fn fetch_explanation(admin: SocketAddr, name: &str) -> Result<Explanation, FetchError> {
+/// Fetches the explanation of `name` from that server.
+///
+/// # Errors
+/// The server cannot be reached.
+pub async fn fetch_explanation(admin: SocketAddr, name: &Name) -> Result<Explanation, FetchError> {
     let (status, text) = fetch(admin, &format!("/explain?name={name}")).await?;
     match status {
         StatusCode::OK | StatusCode::NOT_FOUND => Ok(Explanation { resolves: status == StatusCode::OK, text }),
@@ -68,7 +74,7 @@ async fn exchange(address: SocketAddr, page: &str) -> Result<(StatusCode, String
         .header(header::HOST, address.to_string())
         .body(Body::empty())
         .map_err(|error| broken(error.into()))?;
-    // Owns the sender, whose end ends the connection.
+    // Owns the sender: dropping it ends the connection.
     let exchange = async move {
         let response = requests.send_request(request).await?;
         let status = response.status();
@@ -81,7 +87,7 @@ async fn exchange(address: SocketAddr, page: &str) -> Result<(StatusCode, String
     Ok((status, text))
 }
 
-/// A server that listens on every address is reached by loopback.
+/// Replaces a wildcard address by loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, v4.port()).into(),

@@ -1,55 +1,49 @@
-//! The admin pages, over plain HTTP: is it alive, is it ready, what does it count, what does it serve.
+//! The admin pages, over plain HTTP: liveness, readiness, metrics, the records, and why a name is answered as it is.
 //!
 //! ```text
-//! accept (at most MAX_CONNECTIONS) ──▶ hyper, with time-outs ──▶ pages.rs ──▶ Readiness, Exporter, RecordsSource
+//! accept (at most MAX_CONNECTIONS) ──▶ hyper, with time-outs ──▶ pages.rs ──▶ Readiness, Exporter, Records, Explainer
+//! client.rs: what `headless-dns export` and `explain` fetch from here
 //! ```
 //!
-//! The server's own parts are handed in: this module knows neither the record table nor the cluster, only what
-//! [`RecordsSource`] shows of them. A client that is slow, silent or one of many costs one connection for
-//! `CONNECTION_LIFETIME` at most.
+//! A slow or silent client occupies one connection, for `CONNECTION_LIFETIME` at most.
 
 mod client;
-mod explain;
-pub mod export;
+mod export;
 mod pages;
-mod records;
+mod views;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use client::{FetchError, fetch_explanation, fetch_zone};
-pub use explain::{Explains, Explanation};
-pub use records::{
-    DEFAULT_PAGE, MAX_PAGE, NameView, NoRecords, RecordView, RecordsPage, RecordsQuery, RecordsSource, ServiceKind,
-    ServiceView,
-};
+pub use export::Records;
+pub use pages::Sources;
 
-use crate::telemetry::metrics::Exporter;
-use crate::telemetry::readiness::Readiness;
+pub use crate::diagnose::Explanation;
 
-/// Connections served at once; further ones wait in the kernel's queue. Probes and scrapers need a handful.
+/// Connections served at once; more wait in the kernel's queue. Probes and scrapers need a handful.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a client may take for a request's head, and how long it may keep a connection without a request.
+/// How long a client may take to send a request's head, and how long a connection may be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this a connection gets no further request, so that no client can keep its place for good.
+/// A connection takes no further requests after this, so that no client can hold its place for ever.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
-/// How long an answer that is under way when its connection ends may take.
+/// How long the current response may take when its connection is being closed.
 const GRACE: Duration = Duration::from_secs(5);
-/// Bytes that a request's head may have. hyper wants 8 KiB or more.
+/// Maximum size of a request's head in bytes. hyper requires at least 8 KiB.
 const MAX_HEAD: usize = 16 * 1024;
-/// Fields that a request's head may have.
+/// Maximum number of header fields of a request.
 const MAX_HEADERS: usize = 64;
-/// How long to wait when a connection cannot be accepted, as when the process is out of file descriptors.
+/// How long to wait after a failed accept, for example when the process is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// The admin pages, bound to their address but not serving yet.
@@ -61,26 +55,22 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds `address`. Port 0 is any free one; [`Admin::address`] tells which.
-    pub async fn bind(
-        address: SocketAddr,
-        readiness: Readiness,
-        exporter: Exporter,
-        records: impl RecordsSource,
-        explainer: impl Explains,
-    ) -> io::Result<Self> {
+    /// Binds `address`. Port 0 is any free port; [`Admin::address`] returns it.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind(address: SocketAddr, sources: Sources) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let router = pages::router(readiness, exporter, Arc::new(records), Arc::new(explainer));
-        Ok(Self { listener, address, router })
+        Ok(Self { listener, address, router: pages::router(sources) })
     }
 
-    /// The address that was bound.
+    /// The bound address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown`, and then until answers under way are out or their grace is over.
+    /// Serves until `shutdown`, then finishes the current responses within [`GRACE`].
     pub async fn run(self, shutdown: CancellationToken) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
@@ -96,7 +86,7 @@ impl Admin {
     }
 
     async fn accept(&self, places: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream) {
-        // The semaphore is never closed, so there always is a permit.
+        // The semaphore is never closed, so this is never None.
         let place = places.clone().acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
@@ -110,7 +100,7 @@ impl Admin {
     }
 }
 
-/// Serves one connection until the client leaves, its time is over, or `shutdown`.
+/// Serves one connection until the client closes it, its lifetime is over, or `shutdown`.
 async fn serve(stream: TcpStream, router: axum::Router, shutdown: CancellationToken) {
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -129,7 +119,7 @@ async fn serve(stream: TcpStream, router: axum::Router, shutdown: CancellationTo
     }
 }
 
-/// Lets a connection finish the request that it is at.
+/// Lets a connection finish its current request.
 async fn finish<S>(
     mut connection: std::pin::Pin<&mut hyper::server::conn::http1::Connection<TokioIo<TcpStream>, S>>,
 ) -> hyper::Result<()>

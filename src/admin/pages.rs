@@ -1,53 +1,53 @@
-//! The pages themselves.
+//! The handlers of the pages.
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::explain::{Explains, Explanation};
-use super::records::{DEFAULT_PAGE, MAX_PAGE, RecordsPage, RecordsQuery, RecordsSource};
+use super::export::Records;
+use super::views::{DEFAULT_PAGE, MAX_PAGE, RecordsPage, RecordsQuery};
+use crate::diagnose::{Explainer, Explanation};
+use crate::dns::name::Name;
 use crate::telemetry::metrics::{Exporter, Format};
 use crate::telemetry::readiness::Readiness;
 
 const INDEX: &str = "\
 headless-dns
 
-/livez     200 while the process works
-/readyz    200 when every watch has synchronised, and since when none is heard; else 503 and what is pending
-/metrics   what is counted, for Prometheus
-/records   the records as JSON: ?namespace=NAME &service=NAME &limit=NUMBER &continue=TOKEN
-/zone      a zone as a zone file: ?name=ZONE
-/explain   why a name is answered as it is: ?name=NAME; 404 where it does not resolve
+/livez     200 while the process is running
+/readyz    200 once all required watches have synchronised, and also while answers are stale;
+           503 with what is pending otherwise
+/metrics   metrics for Prometheus
+/records   the records as JSON; parameters: namespace=NAME service=NAME limit=NUMBER continue=TOKEN
+/zone      a zone as a zone file; parameter: name=ZONE
+/explain   why a name is answered as it is; parameter: name=NAME; 404 if it has no records
 ";
 
-/// Why there is no page.
+/// Where the pages get their content.
+pub struct Sources {
+    pub readiness: Readiness,
+    pub exporter: Exporter,
+    pub records: Records,
+    pub explainer: Explainer,
+}
+
+/// The shared form of [`Sources`].
+type Shared = State<Arc<Sources>>;
+
+/// An error response.
 type Refusal = (StatusCode, String);
 
 /// The media type of zone files, RFC 4027.
 const ZONE_FILE: &str = "text/dns; charset=utf-8";
 
-#[derive(Clone)]
-struct Sources {
-    readiness: Readiness,
-    exporter: Arc<Exporter>,
-    records: Arc<dyn RecordsSource>,
-    explainer: Arc<dyn Explains>,
-}
-
 /// All pages.
-pub fn router(
-    readiness: Readiness,
-    exporter: Exporter,
-    records: Arc<dyn RecordsSource>,
-    explainer: Arc<dyn Explains>,
-) -> Router {
+pub fn router(sources: Sources) -> Router {
     Router::new()
         .route("/", get(INDEX))
         .route("/livez", get("ok\n"))
@@ -56,23 +56,23 @@ pub fn router(
         .route("/records", get(show_records))
         .route("/zone", get(zone))
         .route("/explain", get(explain))
-        .fallback(async || (StatusCode::NOT_FOUND, format!("There is no such page. There are:\n\n{INDEX}")))
-        .with_state(Sources { readiness, exporter: Arc::new(exporter), records, explainer })
+        .fallback(async || (StatusCode::NOT_FOUND, format!("Page not found. The pages are:\n\n{INDEX}")))
+        .with_state(Arc::new(sources))
 }
 
-async fn ready(State(sources): State<Sources>) -> (StatusCode, String) {
+async fn ready(State(sources): Shared) -> (StatusCode, String) {
     let pending = sources.readiness.pending();
     if pending.is_empty() {
-        // The last known answers are better than none.
+        // Stale answers are better than none, so the server stays ready.
         let stale = sources.records.stale_since();
         let stale =
-            stale.map(|since| format!("stale: no word from the API server since {since}\n")).unwrap_or_default();
+            stale.map(|since| format!("stale: no contact with the API server since {since}\n")).unwrap_or_default();
         return (StatusCode::OK, format!("ok\n{stale}"));
     }
     (StatusCode::SERVICE_UNAVAILABLE, pending.iter().map(|what| format!("pending: {what}\n")).collect())
 }
 
-async fn metrics(State(sources): State<Sources>, headers: HeaderMap) -> Response {
+async fn metrics(State(sources): Shared, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let format = Format::accepted_by(accept);
     match sources.exporter.encode(format) {
@@ -92,7 +92,7 @@ struct RecordsParameters {
 }
 
 async fn show_records(
-    State(sources): State<Sources>,
+    State(sources): Shared,
     parameters: Result<Query<RecordsParameters>, QueryRejection>,
 ) -> Result<Json<RecordsPage>, Refusal> {
     let Query(parameters) = parameters.map_err(bad_parameters)?;
@@ -102,11 +102,13 @@ async fn show_records(
     }
     let after = parameters.r#continue.map(|token| {
         let parts = token.split_once('/').map(|(namespace, service)| (namespace.to_owned(), service.to_owned()));
-        parts.ok_or_else(|| bad_request(format!("continue: found {token:?}, allowed is what the page before gave")))
+        parts.ok_or_else(|| {
+            bad_request(format!("continue: found {token:?}, allowed is the value of \"continue\" on the previous page"))
+        })
     });
     let query =
         RecordsQuery { namespace: parameters.namespace, service: parameters.service, after: after.transpose()? };
-    // One more than the page holds tells whether there is another page.
+    // One more than fits on the page shows whether there is another page.
     let services = move || sources.records.services(&query, limit + 1);
     let mut services = tokio::task::spawn_blocking(services).await.map_err(internal)?;
     let more = services.len() > limit;
@@ -124,32 +126,33 @@ struct NameParameter {
 }
 
 async fn zone(
-    State(sources): State<Sources>,
+    State(sources): Shared,
     parameters: Result<Query<NameParameter>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
     let pending = sources.readiness.pending();
     if !pending.is_empty() {
-        // Half a zone would pass for a whole one.
+        // An incomplete zone file would look like a complete one.
         return Err((
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("not all records are known yet: {}\n", pending.join(", ")),
+            format!("not synchronised yet; pending: {}\n", pending.join(", ")),
         ));
     }
-    let wanted = name.strip_suffix('.').unwrap_or(&name).to_ascii_lowercase();
-    let records = sources.records.clone();
-    let file = tokio::task::spawn_blocking(move || records.zone_file(&wanted)).await.map_err(internal)?;
-    match file {
+    let wanted = Name::parse(&name).ok();
+    let shared = Arc::clone(&sources);
+    let file = move || wanted.and_then(|wanted| shared.records.zone_file(&wanted));
+    match tokio::task::spawn_blocking(file).await.map_err(internal)? {
         Some(file) => Ok(([(header::CONTENT_TYPE, ZONE_FILE)], file).into_response()),
         None => {
-            let served = sources.records.zones().join(", ");
-            Err((StatusCode::NOT_FOUND, format!("name: found {name:?}, served are {served}\n")))
+            let zones: Vec<_> = sources.records.zones().iter().map(ToString::to_string).collect();
+            let zones = zones.iter().map(|zone| zone.trim_end_matches('.')).collect::<Vec<_>>().join(", ");
+            Err((StatusCode::NOT_FOUND, format!("name: found {name:?}, the served zones are {zones}\n")))
         }
     }
 }
 
 async fn explain(
-    State(sources): State<Sources>,
+    State(sources): Shared,
     parameters: Result<Query<NameParameter>, QueryRejection>,
 ) -> Result<(StatusCode, String), Refusal> {
     let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
@@ -166,6 +169,6 @@ fn bad_request(message: String) -> Refusal {
 }
 
 fn internal(error: impl std::error::Error) -> Refusal {
-    tracing::error!(%error, "an admin page could not be made");
-    (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made; the log says why\n".to_owned())
+    tracing::error!(%error, "an admin page failed");
+    (StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the log\n".to_owned())
 }

@@ -27,13 +27,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::listening::Listening;
 pub use self::mirror::{Mirrored, mirror};
-use crate::admin::export::Records;
-use crate::admin::{Admin, RecordsSource};
+use crate::admin::{Admin, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Access, AccessError};
 use crate::config::Config;
 use crate::diagnose::{Explainer, INSPECTIONS, Inspection};
-use crate::dns::name::{Label, Name};
+use crate::dns::name::Name;
 use crate::dns::wire::WireOptions;
 use crate::server::{self, Responder, StreamLimits};
 use crate::state::State;
@@ -77,7 +76,7 @@ impl App {
         let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
-        let authority = Arc::new(Authority::new(zones(&config)?)?);
+        let authority = Arc::new(Authority::new(served(&config))?);
         let keepalive = config.tcp_idle_timeout.as_secs().saturating_mul(KEEPALIVE_UNITS);
         let options = WireOptions {
             edns_udp_size: config.edns_udp_size,
@@ -89,10 +88,13 @@ impl App {
         let admin = match config.admin {
             None => None,
             Some(address) => {
-                let exporter = Exporter::new(Arc::clone(&metrics));
-                let explainer = Explainer::new(Arc::clone(&authority), reader.clone(), index);
-                let records = Records::new(authority, reader.clone());
-                let admin = Admin::bind(address, readiness.clone(), exporter, records, explainer).await;
+                let sources = Sources {
+                    readiness: readiness.clone(),
+                    exporter: Exporter::new(Arc::clone(&metrics)),
+                    explainer: Explainer::new(Arc::clone(&authority), reader.clone(), index),
+                    records: Records::new(authority, reader.clone()),
+                };
+                let admin = Admin::bind(address, sources).await;
                 Some(admin.with_context(|| format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off"))?)
             }
         };
@@ -223,11 +225,11 @@ fn failure(part: &str, ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::
 ///
 /// # Errors
 /// The credentials cannot be used, or the zone is none that the configuration serves.
-pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
+pub async fn read_zone(config: Config, zone: &Name) -> anyhow::Result<String> {
     let cluster = connect(&config).await?;
     let (writer, reader) = table();
     let readiness = Readiness::new();
-    let records = Records::new(Arc::new(Authority::new(zones(&config)?)?), reader.clone());
+    let records = Records::new(Arc::new(Authority::new(served(&config))?), reader.clone());
     let (unasked, stop) = (mpsc::channel(INSPECTIONS).1, CancellationToken::new());
     let mirror = mirror(cluster, Mirrored::of(&config), writer, unasked, &readiness, Arc::default(), stop);
     tokio::select! {
@@ -235,27 +237,26 @@ pub async fn read_zone(config: Config, zone: &str) -> anyhow::Result<String> {
         () = readiness.wait_ready() => {
             // Latches fall when their task does, too.
             ensure!(reader.pin().is_synchronised(), "the watch of the cluster failed");
-            records.zone_file(zone).with_context(|| format!("{zone} is not served"))
+            records.zone_file(zone).with_context(|| format!("the zone {zone} is not served"))
         }
     }
 }
 
 /// What the authority serves.
-fn zones(config: &Config) -> anyhow::Result<Options> {
-    let names = |texts: &[String]| texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>, _>>();
+fn served(config: &Config) -> Options {
     let name_server = if config.nameservers.is_empty() {
         config.listen.iter().map(SocketAddr::ip).filter(|address| !address.is_unspecified()).collect()
     } else {
         config.nameservers.clone()
     };
-    Ok(Options {
-        zones: names(&config.zones)?,
-        reverse_zones: names(&config.reverse_zones)?,
+    Options {
+        zones: config.zones.clone(),
+        reverse_zones: config.reverse_zones.clone(),
         name_server,
-        hostmaster: config.hostmaster.as_deref().map(Name::parse).transpose()?,
-        namespaces: config.namespaces.iter().map(|name| Label::parse(name)).collect::<Result<_, _>>()?,
+        hostmaster: config.hostmaster.clone(),
+        namespaces: config.namespaces.clone(),
         identity: Identity { version: config.chaos_version.clone(), id: config.chaos_id.clone() },
         ttl: config.ttl,
         negative_ttl: config.negative_ttl,
-    })
+    }
 }

@@ -72,7 +72,7 @@ impl fmt::Display for EdeText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Text(text) => f.write_str(text),
-            Self::SilentSince(since) => write!(f, "no word from the API server since {since}"),
+            Self::SilentSince(since) => write!(f, "no contact with the API server since {since}"),
             Self::Reason(reason) => write!(f, "{reason}"),
             Self::NotWatched(namespace) => write!(f, "namespace {} is not watched by this server", Relative(namespace)),
             Self::NoServices(namespace) => write!(f, "no Service in namespace {}", Relative(namespace)),
@@ -129,7 +129,7 @@ mod tests {
         let since = Timestamp::from_second(1_795_226_645).expect("a time");
         for (text, written) in [
             (EdeText::Text("plain"), "plain"),
-            (EdeText::SilentSince(since), "no word from the API server since 2026-11-21T02:04:05Z"),
+            (EdeText::SilentSince(since), "no contact with the API server since 2026-11-21T02:04:05Z"),
             (EdeText::NotWatched(b"\x03web"), "namespace web is not watched by this server"),
             (EdeText::NoServices(b"\x02db"), "no Service in namespace db"),
             (EdeText::NoService(b"\x02pg\x02db"), "there is no Service pg in namespace db"),

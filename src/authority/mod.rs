@@ -13,6 +13,7 @@ mod answer;
 mod ede;
 mod explain;
 mod owner;
+mod presentation;
 mod zone;
 
 pub use answer::{
@@ -21,6 +22,7 @@ pub use answer::{
 };
 pub use ede::{Ede, EdeText, Errors, MAX_ERRORS, MAX_TEXT};
 pub use explain::About;
+pub use presentation::{AbsoluteName, RecordText};
 pub use zone::{Identity, Options, Zone};
 
 use crate::dns::name::{self, Label, Name};

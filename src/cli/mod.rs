@@ -1,12 +1,12 @@
 //! The command line.
 //!
-//! The flags of the options are not written down here: `flags.rs` makes them from the declarations in
-//! [`crate::config`]. Exit codes: 0 fine, 1 failed while running, 2 the command line or the configuration is not valid.
+//! The flags of the options are generated in `flags.rs` from the declarations in [`crate::config`]. Exit codes: 0 success,
+//! 1 failure at run time, 2 invalid command line or configuration.
 
 pub mod commands;
 mod flags;
 pub mod log;
-#[cfg(feature = "sandbox")]
+#[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;
 
 use std::ffi::OsString;
@@ -16,54 +16,55 @@ use clap_complete::Shell;
 
 pub use flags::{AskOptions, ExportOptions, ServeOptions};
 #[cfg(feature = "sandbox")]
-pub use sandbox::{POD_DELAY, Sandbox, ServeSandbox};
+pub use sandbox::Sandbox;
+pub use sandbox::ServeSandbox;
 
-use crate::config::{ConfigError, Effective, Problem, documented_defaults};
-use crate::dns::name::{Name, NameError};
+use crate::config::{ConfigError, Effective, Origin, Problem, documented_defaults};
+use crate::dns::name::Name;
 
-/// The process did what it was asked to.
+/// Success.
 pub const EXIT_OK: u8 = 0;
-/// Something failed while running.
+/// Failure at run time.
 pub const EXIT_FAILURE: u8 = 1;
-/// The command line or the configuration is not valid. It is clap's code as well.
+/// Invalid command line or configuration. clap uses the same code.
 pub const EXIT_USAGE: u8 = 2;
 
-/// Authoritative DNS for Kubernetes headless Services: every Pod of a StatefulSet by its own name.
+/// Authoritative DNS for Kubernetes headless Services: every Pod of a StatefulSet resolves by its own name.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  Serve the cluster of the current kubeconfig on 127.0.0.1:5300, then ask:
+  Serve the cluster of the current kubeconfig on 127.0.0.1:5300, then query it:
     headless-dns serve
     dig @127.0.0.1 -p 5300 db-0.db.default.svc.cluster.local +short      one Pod of a StatefulSet
-    dig @127.0.0.1 -p 5300 db.default.svc.cluster.local +short           every ready Pod
-    dig @127.0.0.1 -p 5300 _pg._tcp.db.default.svc.cluster.local SRV     ports and names
+    dig @127.0.0.1 -p 5300 db.default.svc.cluster.local +short           all ready Pods
+    dig @127.0.0.1 -p 5300 _pg._tcp.db.default.svc.cluster.local SRV     ports and names of ready Pods
     dig @127.0.0.1 -p 5300 -x 10.1.0.10 +short                           the name of an address
-  See what is wrong with a configuration, or what results from it:
+  Check a configuration and print the effective values:
     headless-dns check-config --config headless-dns.toml --print
-  Every option can be set by a file, a variable or a flag: `headless-dns serve --help`.";
+  Every option can be set in a file, by a variable or by a flag: see `headless-dns serve --help`.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch a cluster and answer DNS questions about it
+    /// Watch a cluster and answer DNS queries about it
     Serve(Serve),
-    /// Run the built-in small Kubernetes API alone, for kubectl and for trying things out
+    /// Run only the small built-in Kubernetes API, for kubectl and experiments
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
-    /// Check a configuration without running it
+    /// Check a configuration without serving
     CheckConfig(CheckConfig),
     /// Print the records of a zone as a zone file
     Export(Export),
-    /// Tell why a name resolves or does not, from the Service and its Pods to the answer
+    /// Explain why a name resolves or does not, from its Service and Pods to the answer
     Explain(Explain),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions(Completions),
 }
 
@@ -74,17 +75,15 @@ pub struct Serve {
     /// The options.
     #[command(flatten)]
     pub options: ServeOptions,
-    /// The sandbox in place of a cluster.
-    #[cfg(feature = "sandbox")]
+    /// Flags of the sandbox, if the build has it.
     #[command(flatten)]
     pub sandbox: ServeSandbox,
 }
 
 impl Serve {
-    /// The configuration to serve with.
+    /// Loads the configuration.
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
         let effective = self.options.load(environment)?;
-        #[cfg(feature = "sandbox")]
         self.sandbox.check(&effective)?;
         Ok(effective)
     }
@@ -92,26 +91,26 @@ impl Serve {
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
-  headless-dns serve --namespace db --namespace cache         with a Role in two namespaces
-  headless-dns serve --listen 0.0.0.0:53 --listen '[::]:53'   every address of the machine
-  HEADLESS_DNS_TTL=30 headless-dns serve                      the same option as --ttl 30";
+  headless-dns serve --namespace db --namespace cache         two namespaces, with a Role in each
+  headless-dns serve --listen 0.0.0.0:53 --listen '[::]:53'   all addresses of the machine
+  HEADLESS_DNS_TTL=30 headless-dns serve                      the same as --ttl 30";
 
 /// `headless-dns check-config`
 #[derive(Args, Debug)]
 pub struct CheckConfig {
-    /// The options, so that flags can be tried out as well.
+    /// All options, so that flags can be checked too.
     #[command(flatten)]
     pub options: ServeOptions,
-    /// Print the effective configuration, and where each value came from
+    /// Print the effective configuration and the source of each value
     #[arg(long)]
     pub print: bool,
-    /// Print the documented defaults, as a file to start from
+    /// Print the documented defaults, to start a configuration file from
     #[arg(long, conflicts_with = "print")]
     pub defaults: bool,
 }
 
 impl CheckConfig {
-    /// What to print if the configuration is valid.
+    /// Returns what to print if the configuration is valid.
     pub fn run(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<String, ConfigError> {
         if self.defaults {
             return Ok(documented_defaults());
@@ -125,13 +124,13 @@ impl CheckConfig {
 #[derive(Args, Debug)]
 #[command(after_help = EXPORT_EXAMPLES)]
 pub struct Export {
-    /// The options that matter here; the others come from the file and the environment.
+    /// The options of this command; the others come from the file and the environment.
     #[command(flatten)]
     pub options: ExportOptions,
-    /// Zone to print, forward or reverse [default: the first zone of the configuration]
+    /// Zone to print, forward or reverse [default: the first configured zone]
     #[arg(long, value_name = "NAME")]
     pub zone: Option<String>,
-    /// Read the cluster directly rather than ask the running server at the admin address
+    /// Read the cluster directly instead of asking the server at the admin address
     #[arg(long)]
     pub from_cluster: bool,
 }
@@ -140,15 +139,14 @@ const EXPORT_EXAMPLES: &str = "\
 Examples:
   headless-dns export                                         from the server at 127.0.0.1:8053
   headless-dns export --admin 10.0.0.5:8053 --zone 10.in-addr.arpa
-  headless-dns export --from-cluster --context staging        no running server needed";
+  headless-dns export --from-cluster --context staging        without a running server";
 
 impl Export {
-    /// The configuration to export with, and the zone to print. A zone that is asked for is a zone that is served,
-    /// whatever the configuration says.
+    /// Loads the configuration and the zone to print. A zone given by `--zone` replaces the configured zones.
     pub fn load(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<(Effective, String), ConfigError> {
+    ) -> Result<(Effective, Name), ConfigError> {
         let reverse = |zone: &str| zone.trim_end_matches('.').to_ascii_lowercase().ends_with(".arpa");
         let asked = self.zone.as_ref().map(|zone| {
             let key = if reverse(zone) { "reverse_zones" } else { "zones" };
@@ -156,16 +154,18 @@ impl Export {
         });
         let effective = self.options.load_with(environment, asked.clone())?;
         if effective.config.admin.is_none() && !self.from_cluster {
-            let message =
-                "found off, so there is no server to ask; allowed is ADDRESS:PORT, or --from-cluster beside it";
-            return Err(no_admin(&effective, message));
+            return Err(no_admin(&effective, "found off, allowed is ADDRESS:PORT, or use --from-cluster"));
         }
         let zones = match asked {
             Some(("reverse_zones", _)) => &effective.config.reverse_zones,
             _ => &effective.config.zones,
         };
-        let zone = zones.first().cloned().unwrap_or_default();
-        Ok((effective, zone))
+        match zones.first().cloned() {
+            Some(zone) => Ok((effective, zone)),
+            None => {
+                Err(ConfigError { problems: vec![Problem::new(Origin::Default, None, "there is no zone to print")] })
+            }
+        }
     }
 }
 
@@ -173,12 +173,12 @@ impl Export {
 #[derive(Args, Debug)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub struct Explain {
-    /// The options that matter here; the others come from the file and the environment.
+    /// The options of this command; the others come from the file and the environment.
     #[command(flatten)]
     pub options: AskOptions,
-    /// The name, fully qualified
-    #[arg(value_name = "NAME", value_parser = domain_name)]
-    pub name: String,
+    /// The fully qualified name
+    #[arg(value_name = "NAME", value_parser = Name::parse)]
+    pub name: Name,
 }
 
 const EXPLAIN_EXAMPLES: &str = "\
@@ -187,24 +187,20 @@ Examples:
   headless-dns explain 10.0.1.10.in-addr.arpa --admin 10.0.0.5:8053
   kubectl exec deploy/headless-dns -- headless-dns explain pg.db.svc.cluster.local
 
-It asks a running server at its admin address. The exit code is 0 where the name has records, 1 where it has none.";
+The command asks a running server at its admin address. The exit code is 0 if the name has records and 1 if it has none.";
 
 impl Explain {
-    /// The configuration to ask with.
+    /// Loads the configuration.
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
         let effective = self.options.load(environment)?;
         if effective.config.admin.is_none() {
-            return Err(no_admin(&effective, "found off, so there is no server to ask; allowed is ADDRESS:PORT"));
+            return Err(no_admin(&effective, "found off, allowed is ADDRESS:PORT of a running server"));
         }
         Ok(effective)
     }
 }
 
-fn domain_name(text: &str) -> Result<String, NameError> {
-    Name::parse(text).map(|name| name.to_string())
-}
-
-/// Why a server cannot be asked.
+/// There is no admin address, so no server can be asked.
 fn no_admin(effective: &Effective, message: &str) -> ConfigError {
     let problem = Problem::new(effective.origin("admin").clone(), "admin".to_owned(), message);
     ConfigError { problems: vec![problem] }
@@ -218,7 +214,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// The script.
+    /// Generates the script.
     pub fn script(&self) -> Vec<u8> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
@@ -226,7 +222,7 @@ impl Completions {
     }
 }
 
-/// An error and what caused it, as one message for the terminal. What the message says already is not said again.
+/// Renders an error and its causes as one message, without repeating what the message already contains.
 pub fn render_error(error: &dyn std::error::Error) -> String {
     let mut message = format!("error: {error}");
     let mut cause = error.source();

@@ -1,25 +1,29 @@
-//! The part of the command line that is about the built-in Kubernetes API.
+//! The sandbox on the command line: the flags of `serve --sandbox`, and the command `headless-dns sandbox`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueHint};
+use kube_sandbox::{Options, controllers};
 
-use crate::config::{ConfigError, Effective, Origin, Problem};
+use super::{commands, log};
+use crate::config::{Config, ConfigError, Effective, LogFilter, LogFormat, Origin, Problem};
 
-/// The address at which the sandbox's API listens unless told otherwise: a free port each time, named in its
-/// kubeconfig.
+/// The default address of the sandbox's API: a free port each time, written to its kubeconfig.
 const LISTEN: &str = "127.0.0.1:0";
 /// Milliseconds that a Pod of the sandbox takes to become Ready, and to stop: long enough to watch, short enough to wait
-/// for. `kubectl delete pod` looks at the Pod twice before it waits, and where it finds the next Pod of the name the second
-/// time, it waits for ever.
-pub const POD_DELAY: u64 = 300;
+/// for. `kubectl delete pod` reads the Pod twice before it waits; if the second read finds the Pod's successor, it waits
+/// for ever.
+const POD_DELAY: u64 = 300;
 
 /// The flags of `serve` for the sandbox.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Sandbox")]
 pub struct ServeSandbox {
-    /// Serve a small Kubernetes API inside this process in place of a cluster, filled from these files and folders of
-    /// manifests: `--sandbox config/sandbox`
+    /// Serve a small built-in Kubernetes API instead of a cluster, filled with these manifests (files or directories):
+    /// `--sandbox config/sandbox`
     #[arg(
         id = "sandbox",
         long = "sandbox",
@@ -41,10 +45,10 @@ pub struct ServeSandbox {
 }
 
 impl ServeSandbox {
-    /// Refuses a cluster that the file or a variable names; one that a flag names is refused by clap.
-    pub(super) fn check(&self, effective: &Effective) -> Result<(), ConfigError> {
+    /// Refuses a cluster set by the file or a variable; clap refuses one set by a flag.
+    pub fn check(&self, effective: &Effective) -> Result<(), ConfigError> {
         let named = ["kubeconfig", "context"].map(|key| (key, effective.origin(key)));
-        let message = "found a cluster together with --sandbox, which is one itself, allowed is either of them";
+        let message = "found a cluster together with --sandbox; use one or the other";
         let problems: Vec<Problem> = named
             .into_iter()
             .filter(|(_, origin)| !self.manifests.is_empty() && **origin != Origin::Default)
@@ -58,24 +62,24 @@ impl ServeSandbox {
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Sandbox {
-    /// Files and folders of manifests to apply at the start
+    /// Manifests to apply at the start, files or directories
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub manifests: Vec<PathBuf>,
-    /// Loopback address to serve the API on; port 0 is any free one
+    /// Loopback address of the API; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = LISTEN, value_parser = loopback)]
     pub listen: SocketAddr,
     /// Where to write the kubeconfig [default: a temporary file, whose name is printed]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub kubeconfig_out: Option<PathBuf>,
-    /// Time from a Pod's creation to its being Ready
+    /// How long a Pod takes to become Ready
     #[arg(long, value_name = "MILLISECONDS", default_value_t = POD_DELAY)]
     pub pod_start_delay: u64,
-    /// Time that a Pod takes to stop
+    /// How long a Pod takes to stop
     #[arg(long, value_name = "MILLISECONDS", default_value_t = POD_DELAY)]
     pub pod_stop_delay: u64,
-    /// What is logged: a level, or directives such as `info,kube_sandbox=debug`
+    /// What to log: a level, or directives such as `info,kube_sandbox=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
-    pub log_level: String,
+    pub log_level: LogFilter,
 }
 
 const EXAMPLES: &str = "\
@@ -84,7 +88,75 @@ Examples:
   kubectl --kubeconfig /tmp/sandbox.yaml get pods
   headless-dns serve --kubeconfig /tmp/sandbox.yaml";
 
-/// The API asks nobody for a password, so only this machine may reach it.
+impl Sandbox {
+    /// Runs the sandbox until a signal stops the process.
+    pub async fn run(self) -> anyhow::Result<String> {
+        log::init(&self.log_level, LogFormat::Text)?;
+        let stop = commands::stop_signals()?;
+        let controllers = pods(self.pod_start_delay, self.pod_stop_delay);
+        let options = Options { listen: self.listen, controllers: Some(controllers), ..Options::default() };
+        let sandbox = Running::start(options, self.kubeconfig_out, &self.manifests).await?;
+        stop.begun().await;
+        sandbox.api.shutdown().await;
+        tracing::info!("stopped");
+        Ok(String::new())
+    }
+}
+
+/// Serves the configured cluster, or the sandbox if `flags` ask for it. The sandbox is reached through its kubeconfig like
+/// any other cluster.
+pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String> {
+    if flags.manifests.is_empty() {
+        return commands::answer(config).await;
+    }
+    let options = Options { controllers: Some(pods(POD_DELAY, POD_DELAY)), ..Options::default() };
+    let sandbox = Running::start(options, flags.kubeconfig, &flags.manifests).await?;
+    let answered = commands::answer(Config { kubeconfig: Some(sandbox.kubeconfig.path.clone()), ..config }).await;
+    sandbox.api.shutdown().await;
+    answered
+}
+
+/// Options of controllers whose Pods take `start` and `stop` milliseconds to start and to stop.
+fn pods(start: u64, stop: u64) -> controllers::Options {
+    controllers::Options {
+        pod_start_delay: Duration::from_millis(start),
+        pod_stop_delay: Duration::from_millis(stop),
+        ..controllers::Options::default()
+    }
+}
+
+/// A sandbox with manifests applied, and its kubeconfig on disk.
+struct Running {
+    api: kube_sandbox::Sandbox,
+    kubeconfig: KubeconfigFile,
+}
+
+/// A kubeconfig at a path that the user chose is kept; a temporary one is deleted on drop.
+struct KubeconfigFile {
+    path: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Running {
+    async fn start(options: Options, kubeconfig: Option<PathBuf>, manifests: &[PathBuf]) -> anyhow::Result<Self> {
+        let api = kube_sandbox::Sandbox::start(options).await?;
+        let kubeconfig = match kubeconfig {
+            Some(path) => KubeconfigFile { path, _temporary: None },
+            None => {
+                let folder = tempfile::Builder::new().prefix("headless-dns-sandbox-").tempdir()?;
+                KubeconfigFile { path: folder.path().join("kubeconfig"), _temporary: Some(folder) }
+            }
+        };
+        let path = kubeconfig.path.display().to_string();
+        api.write_kubeconfig(&kubeconfig.path)
+            .with_context(|| format!("cannot write the sandbox's kubeconfig {path}"))?;
+        let objects = api.apply(manifests)?;
+        tracing::info!(api = %api.address(), objects, "the sandbox is up; try: kubectl --kubeconfig {path} get pods -A -w");
+        Ok(Self { api, kubeconfig })
+    }
+}
+
+/// The API has no authentication, so it must not be reachable from other machines.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),

@@ -1,12 +1,16 @@
-//! What the command line accepts, and what it makes of it.
+//! From command lines to commands and configurations.
 
 use clap::{CommandFactory, Parser};
 
 use super::*;
-use crate::config::{OPTIONS, Origin};
+use crate::config::OPTIONS;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))
+}
+
+fn names(texts: &[&str]) -> Vec<Name> {
+    texts.iter().map(|text| Name::parse(text).expect("a name")).collect()
 }
 
 fn no_variables() -> [(OsString, OsString); 0] {
@@ -38,7 +42,7 @@ fn every_option_has_a_flag_of_serve() {
 fn a_list_is_the_flag_repeated() {
     let serve = serve("headless-dns serve --zone a.example --zone b.example --listen [::1]:0 --ttl 7");
     let config = serve.options.load(no_variables()).expect("valid").config;
-    assert_eq!(config.zones, ["a.example", "b.example"]);
+    assert_eq!(config.zones, names(&["a.example", "b.example"]));
     assert_eq!(config.listen, ["[::1]:0".parse().expect("an address")]);
     assert_eq!(config.ttl, 7);
 }
@@ -62,11 +66,11 @@ fn export_prints_the_zone_it_is_asked_for_else_the_first_one() {
         Command::Export(export) => export.load(no_variables()).expect("valid"),
         other => panic!("{other:?}"),
     };
-    assert_eq!(export("headless-dns export").1, "cluster.local");
-    assert_eq!(export("headless-dns export --zone Other.Example.").1, "other.example");
+    assert_eq!([export("headless-dns export").1], names(&["cluster.local"])[..]);
+    assert_eq!([export("headless-dns export --zone Other.Example.").1], names(&["other.example"])[..]);
     let (effective, zone) = export("headless-dns export --zone 10.in-addr.arpa --from-cluster --context a");
-    assert_eq!(zone, "10.in-addr.arpa");
-    assert_eq!(effective.config.reverse_zones, ["10.in-addr.arpa"]);
+    assert_eq!([zone], names(&["10.in-addr.arpa"])[..]);
+    assert_eq!(effective.config.reverse_zones, names(&["10.in-addr.arpa"]));
     assert_eq!(effective.origin("context"), &Origin::Flag("--context".to_owned()));
     assert!(parse("headless-dns export --listen 127.0.0.1:53").is_err());
 }

@@ -124,10 +124,10 @@ pub enum Scope {
 
 impl Scope {
     /// One for each namespace named, or one for all where none is.
-    pub fn of(namespaces: &[String]) -> Vec<Self> {
+    pub fn of(namespaces: &[Label]) -> Vec<Self> {
         match namespaces {
             [] => vec![Self::All],
-            named => named.iter().map(|namespace| Self::Namespace(namespace.as_str().into())).collect(),
+            named => named.iter().map(|namespace| Self::Namespace(namespace.as_text().into())).collect(),
         }
     }
 

@@ -1,18 +1,16 @@
-//! Combinations of options that cannot be: each value is fine by itself.
+//! Combinations of options that contradict each other although each value is valid by itself.
 
-use super::{
-    Config,
-    parse::overlap,
-    source::{Origin, Problem, Settings},
-};
+use super::Config;
+use super::parse::overlap;
+use super::source::{Origin, Problem, Settings};
 
 /// Adds a problem for each pair of options of `config` that contradict each other.
 pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
     check_addresses(config, settings, problems);
     check_certificate(config, settings, problems);
     if config.share_address && !config.quic_listen.is_empty() {
-        let message = "found true, allowed is false where quic_listen is on, for a connection over QUIC is known to one \
-                       process only";
+        let message = "found true, allowed is false when quic_listen is on, because a QUIC connection belongs to one \
+                       process";
         problems.push(problem(settings, "share_address", "quic_listen", message.to_owned()));
     }
     if config.tcp_max_connections_per_client > config.tcp_max_connections {
@@ -24,7 +22,7 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
     }
 }
 
-/// No two options may claim the same port of the same address, TCP and UDP apart.
+/// No two options may claim the same port of the same address over the same protocol.
 fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
     let listen = ("listen", &*config.listen);
     let over_tcp = [
@@ -40,7 +38,7 @@ fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Prob
                 let mut pairs = addresses.iter().flat_map(|address| taken.iter().map(move |taken| (address, taken)));
                 let Some((address, taken)) = pairs.find(|(address, taken)| overlap(taken, address)) else { continue };
                 let message = format!(
-                    "found {address}, which is taken by {other} ({taken}), allowed is an address or port of its own"
+                    "found {address}, which {other} uses ({taken}), allowed is an address or port that no other option uses"
                 );
                 problems.push(problem(settings, key, other, message));
             }
@@ -48,7 +46,7 @@ fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Prob
     }
 }
 
-/// What is encrypted needs a certificate and its key.
+/// Encrypted transports need a certificate and its key.
 fn check_certificate(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
     let lists = [
         ("tls_listen", &config.tls_listen),
@@ -58,13 +56,13 @@ fn check_certificate(config: &Config, settings: &Settings, problems: &mut Vec<Pr
     let Some((needing, _)) = lists.into_iter().find(|(_, addresses)| !addresses.is_empty()) else { return };
     for (key, file) in [("tls_cert", &config.tls_cert), ("tls_key", &config.tls_key)] {
         if file.is_none() {
-            let message = format!("found none, required is a PEM file, because {needing} is on");
+            let message = format!("found none, but {needing} needs a PEM file");
             problems.push(problem(settings, key, needing, message));
         }
     }
 }
 
-/// The problem of `key` with `other`, placed at the one that somebody set.
+/// The conflict of `key` with `other`, reported at the one that is not a default.
 fn problem(settings: &Settings, key: &str, other: &str, message: String) -> Problem {
     match (settings.origin(key), settings.origin(other)) {
         (Origin::Default, set) if *set != Origin::Default => {

@@ -6,40 +6,41 @@
 //! flags ─┘
 //! ```
 //!
-//! Every option is declared once, in `options!` below. That declaration is the field of [`Config`], the key in the
-//! file, the environment variable, the flag, the text of `--help`, the line that `check-config --print` shows, and the
-//! paragraph in `config/headless-dns.toml`.
+//! Every option is declared once, in `options!` below. The declaration yields the field of [`Config`], the key in the file,
+//! the environment variable, the flag, the text of `--help`, the line that `check-config --print` shows, and the paragraph
+//! in `config/headless-dns.toml`. Values are parsed once, here, into the types that the rest of the program uses.
 //!
-//! Durations are whole seconds. A list in a variable is separated by commas, a list of flags is the flag repeated.
-//! A list that is given replaces the weaker one, it is never appended to it.
+//! Durations are whole seconds. In a variable, commas separate the elements of a list; a flag is repeated. A list replaces
+//! the one of a weaker source and is never appended to it.
 
 mod conflict;
+mod log;
 mod parse;
 mod source;
 
-use std::{
-    ffi::OsString,
-    fmt,
-    net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::cluster::PodSelection;
-pub use parse::LogFormat;
+pub use log::{LogFilter, LogFormat};
 pub use source::{ENV_PREFIX, Origin, Problem};
 use source::{Kind, Settings};
 
-/// Declares the options: heads, then `field: type = default, "--flag VALUE", parser`. The default is a TOML literal.
+use crate::cluster::PodSelection;
+use crate::dns::name::{Label, Name};
+
+/// Declares the options by heading: `field: type = default, "--flag VALUE", parser`. The default is a TOML literal.
 macro_rules! options {
     ($( $heading:literal {
         $( $(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr, $flag:literal, $parse:expr; )+
     } )+) => {
-        /// What the program runs with: every option with its final, checked value.
+        /// The value of every option, checked.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Config { $( $( $(#[doc = $doc])+ pub $key: $type, )+ )+ }
 
-        /// Every option, in the order in which the documentation has them.
+        /// Every option, in the order of the documentation.
         pub const OPTIONS: &[Opt] = &[ $( $( Opt {
             heading: $heading,
             key: stringify!($key),
@@ -48,7 +49,7 @@ macro_rules! options {
             doc: &[$($doc),+],
         }, )+ )+ ];
 
-        /// Reads every option from `settings`. `None` if one of them had a problem, which then stands in `problems`.
+        /// Reads every option from `settings`. Returns `None` if an option has a problem, and adds it to `problems`.
         fn resolve(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Config> {
             $( $( let $key: Option<$type> = settings.read(stringify!($key), $parse, problems); )+ )+
             Some(Config { $( $( $key: $key?, )+ )+ })
@@ -58,162 +59,164 @@ macro_rules! options {
 
 options! {
     "Zones and answers" {
-        /// Zones that are served.
-        /// One is the cluster domain of the cluster that is watched (`--cluster-domain` of its kubelets). Several names
-        /// for one cluster are possible, a zone below another one is not.
-        zones: Vec<String> = ["cluster.local"], "--zone NAME", parse::zones;
-        /// Reverse zones that are served, as names or as networks.
-        /// PTR questions for addresses of the cluster are answered from here; in a zone that is served, an unknown
-        /// address is NXDOMAIN. A network ends on an octet (IPv4) or a nibble (IPv6): `10.0.0.0/8`, `fd00::/8`. An
-        /// empty list serves none.
-        reverse_zones: Vec<String> = ["in-addr.arpa", "ip6.arpa"], "--reverse-zone NAME|NETWORK", parse::reverse_zones;
+        /// Zones to serve.
+        /// One of them is the cluster domain (`--cluster-domain` of the kubelets). Several zones may serve the same
+        /// cluster. A zone below another one is not allowed.
+        zones: Vec<Name> = ["cluster.local"], "--zone NAME", parse::zones;
+        /// Reverse zones to serve, as names or as networks.
+        /// They answer PTR queries for the cluster's addresses. An address in a served zone that has no record is
+        /// NXDOMAIN. A network must end on an octet (IPv4) or a nibble (IPv6): `10.0.0.0/8`, `fd00::/8`. An empty list
+        /// serves none.
+        reverse_zones: Vec<Name> = ["in-addr.arpa", "ip6.arpa"], "--reverse-zone NAME|NETWORK", parse::reverse_zones;
         /// TTL of records, in seconds.
-        /// From 0 to 3600. Pods come and go, so a cache should not hold on to an address for long; at 5 s a resolver
-        /// still spares the server most of a busy client's questions.
+        /// From 0 to 3600. Pods come and go, so caches should not keep an address for long. At 5 s a resolver still
+        /// absorbs most of a busy client's queries.
         ttl: u32 = 5, "--ttl SECONDS", |value| parse::integer(value, parse::TTL);
         /// TTL of negative answers, in seconds.
-        /// From 0 to 3600. It is also the MINIMUM of the SOA record, which bounds how long a resolver may remember that
-        /// a name does not exist (RFC 2308). A peer that is not there yet will be there in a moment, hence 1 s.
+        /// From 0 to 3600. It is also the MINIMUM of the SOA record, which limits how long a resolver may remember that
+        /// a name does not exist (RFC 2308). The default is 1 s because a missing peer usually appears soon.
         negative_ttl: u32 = 1, "--negative-ttl SECONDS", |value| parse::integer(value, parse::TTL);
-        /// Addresses of the name server `ns.dns.<zone>`, which stands in the NS and SOA records.
-        /// An empty list stands for the addresses of `listen` that are not wildcards. In a cluster, give the address of
-        /// the Service in front of this server.
+        /// Addresses of the name server `ns.dns.<zone>`, which the NS and SOA records name.
+        /// An empty list means the addresses in `listen` that are not wildcards. In a cluster, give the address of the
+        /// Service in front of this server.
         nameservers: Vec<IpAddr> = [], "--nameserver IP", parse::nameservers;
         /// Mailbox of the person responsible for the zone, as a domain name (the RNAME of the SOA record).
-        /// The first dot stands for the `@`. Empty is `hostmaster.<zone>`.
-        hostmaster: Option<String> = "", "--hostmaster NAME", parse::hostmaster;
+        /// The first dot stands for the `@`. Empty means `hostmaster.<zone>`.
+        hostmaster: Option<Name> = "", "--hostmaster NAME", parse::hostmaster;
         /// Answer to `version.bind` and `version.server` (class CH, type TXT).
-        /// Empty refuses the question: a version is of use to an attacker first of all.
+        /// Empty refuses the query: a version number mostly helps attackers.
         chaos_version: Option<String> = "", "--chaos-version TEXT", parse::chaos_text;
         /// Answer to `id.server` and `hostname.bind` (class CH, type TXT).
-        /// Empty refuses the question. Behind a load balancer a Pod's name tells which replica answered.
+        /// Empty refuses the query. Behind a load balancer, the Pod's name shows which replica answered.
         chaos_id: Option<String> = "", "--chaos-id TEXT", parse::chaos_text;
     }
     "Endpoints" {
-        /// Pods that speak for themselves: "statefulsets", "all" or "off".
-        /// What a mirrored Pod says of itself (address, readiness) is answered at once, without waiting for the
-        /// EndpointSlice controller to repeat it. Each costs memory, and StatefulSets are those whose names are waited for.
-        /// With "off", or where Pods may not be listed, every endpoint comes from its EndpointSlice.
+        /// Which Pods are watched directly: "statefulsets", "all" or "off".
+        /// The address and readiness of a watched Pod are served as soon as the Pod reports them, without waiting for
+        /// the EndpointSlice controller. Every watched Pod costs memory. With "off", or if listing Pods is not allowed,
+        /// all endpoints come from EndpointSlices.
         pods: PodSelection = "statefulsets", "--pods WHICH", parse::pods;
         /// Whether `pod-0.service` resolves as soon as the Pod has an address, ready or not.
-        /// For members that must find each other in order to become ready. The bare name stays with those that are
-        /// ready. The annotation `headless-dns/not-ready-ordinals` ("true" or "false") of a Service overrides it, and
-        /// `publishNotReadyAddresses` goes further.
+        /// Use it for members that must find each other before they can become ready. The Service's own name still
+        /// resolves to ready Pods only. The annotation `headless-dns/not-ready-ordinals` ("true" or "false") overrides
+        /// it for one Service; `publishNotReadyAddresses` goes further.
         not_ready_ordinals: bool = false, "--not-ready-ordinals BOOLEAN", parse::boolean;
-        /// Whether headless Services alone are served.
-        /// The names of the others then do not exist here, and need no memory: for a server that a resolver asks for
-        /// headless names only, as in `config/Corefile`.
+        /// Whether to serve headless Services only.
+        /// The names of other Services then do not exist here and take no memory. Use it when a resolver sends only
+        /// headless names to this server, as in `config/Corefile`.
         headless_only: bool = false, "--headless-only BOOLEAN", parse::boolean;
     }
     "Listening" {
-        /// Addresses to answer on, each over UDP and TCP.
+        /// Addresses to listen on, each over UDP and TCP.
         /// IPv6 is written `[::1]:5300`. `0.0.0.0` is every IPv4 address of the machine and `[::]` every IPv6 address;
-        /// both may be given. The default can be tried by anyone: loopback only, no privileged port.
+        /// both may be given. The default needs no privileges: loopback only, unprivileged port.
         listen: Vec<SocketAddr> = ["127.0.0.1:5300"], "--listen ADDRESS:PORT", parse::listen;
-        /// Whether another process may answer on the same addresses at the same time.
-        /// For an upgrade without a gap: the next process, with this option too and of the same user, starts beside the
-        /// first, listens once it knows the cluster, and then the first is told to stop. Datagrams are spread over the
-        /// processes and their workers by the client's address, not one by one, so a single busy client keeps a single
-        /// worker busy. Not together with `quic_listen`; the admin pages want an address for each process.
+        /// Whether another process may listen on the same addresses at the same time.
+        /// For upgrades without downtime: start the new process with this option, under the same user, beside the old
+        /// one. It starts to listen once it has synchronised; then stop the old one. The kernel assigns UDP clients to
+        /// workers by client address, so one busy client keeps one worker busy. Not allowed together with
+        /// `quic_listen`. Each process needs its own `admin` address.
         share_address: bool = false, "--share-address BOOLEAN", parse::boolean;
-        /// Largest UDP answer, in bytes, to a client that asks with EDNS.
+        /// Largest UDP answer, in bytes, to a client that uses EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
         edns_udp_size: u16 = 1232, "--edns-udp-size BYTES", |value| parse::integer(value, parse::EDNS_UDP_SIZE);
-        /// Threads that answer over UDP, each with a socket of its own on every address.
-        /// From 0 to 256. 0 is one for each core that the process may use.
+        /// Threads that answer over UDP, each with its own socket on every address.
+        /// From 0 to 256. 0 means one per core that the process may use.
         udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
-        /// Open TCP connections over all clients; a further one is closed at once.
-        /// From 1 to 65536. Each costs a file descriptor and, idle, some 3 kB; while it is busy up to 64 kB for questions
-        /// and 128 kB for answers, over HTTPS up to 2 MB, and up to 512 kB of the kernel's. 1024 of them are some 700 MB,
-        /// over HTTPS 2.5 GB, in the very worst case and hardly anything in the usual one.
+        /// Maximum number of open TCP connections. Further ones are closed at once.
+        /// From 1 to 65536. Each takes a file descriptor and about 3 kB when idle. A busy one takes up to 64 kB for
+        /// queries and 128 kB for answers (up to 2 MB over HTTPS), plus up to 512 kB in the kernel. In the worst case
+        /// 1024 connections take about 700 MB, or 2.5 GB over HTTPS; usually they take very little.
         tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
-        /// Open TCP connections of one client.
-        /// From 1 to 65536, and no more than `tcp_max_connections`. A client is an IPv4 address or an IPv6 /64, of which
-        /// one host may have every address. A forwarder such as CoreDNS is one client with many connections; at 256 it
-        /// takes more than a single one to lock the others out.
+        /// Maximum number of open TCP connections per client.
+        /// From 1 to 65536, and no more than `tcp_max_connections`. A client is an IPv4 address or an IPv6 /64, because
+        /// one host may use every address of a /64. A forwarder such as CoreDNS is one client with many connections.
+        /// With 256, no single client can lock out the others.
         tcp_max_connections_per_client: usize = 256, "--tcp-max-connections-per-client NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
-        /// Seconds after which a TCP connection without a question is closed.
-        /// From 1 to 120. RFC 7766 asks for a few seconds; 10 s lets resolvers reuse a connection between bursts.
+        /// Seconds after which an idle TCP connection is closed.
+        /// From 1 to 120. RFC 7766 recommends a few seconds; 10 s lets resolvers reuse a connection between bursts.
         tcp_idle_timeout: Duration = 10, "--tcp-idle-timeout SECONDS",
             |value| parse::seconds(value, parse::TCP_IDLE_TIMEOUT);
-        /// Seconds that the server goes on answering, no longer ready, after it was told to stop.
-        /// From 0 to 300. Within them load balancers notice. It must be well below the Pod's
-        /// `terminationGracePeriodSeconds`. Ctrl-C does not wait.
+        /// Seconds that the server keeps answering after SIGTERM, while it reports not ready.
+        /// From 0 to 300. It gives load balancers time to notice, and must be well below the Pod's
+        /// `terminationGracePeriodSeconds`. Ctrl-C skips it.
         drain_timeout: Duration = 5, "--drain-timeout SECONDS",
             |value| parse::seconds(value, parse::DRAIN_TIMEOUT);
     }
     "Encrypted transports" {
-        /// Addresses to answer on over TLS (RFC 7858, usually port 853). An empty list is off.
-        /// The limits and the time-out of TCP connections hold here and for HTTPS too.
+        /// Addresses to listen on for DNS over TLS (RFC 7858, usually port 853). An empty list is off.
+        /// The TCP connection limits and the idle time-out apply to TLS and HTTPS too.
         tls_listen: Vec<SocketAddr> = [], "--tls-listen ADDRESS:PORT", parse::listen_if_any;
-        /// Addresses to answer on over HTTPS (RFC 8484, HTTP/2, usually port 443). An empty list is off.
+        /// Addresses to listen on for DNS over HTTPS (RFC 8484, HTTP/2, usually port 443). An empty list is off.
         https_listen: Vec<SocketAddr> = [], "--https-listen ADDRESS:PORT", parse::listen_if_any;
-        /// Path at which HTTPS answers.
-        /// `/dns-query` makes the URL `https://<name>/dns-query`, which is what clients expect.
+        /// URL path of DNS over HTTPS.
+        /// With `/dns-query` the URL is `https://<name>/dns-query`, which is what clients expect.
         https_path: String = "/dns-query", "--https-path PATH", parse::url_path;
-        /// Addresses to answer on over QUIC (RFC 9250, usually port 853 of UDP). An empty list is off.
-        /// The number of connections over QUIC has no limit yet, and one slow handshake delays the next: open it to
-        /// clients that are trusted. A connection ends after 99 answers, and its client opens another.
+        /// Addresses to listen on for DNS over QUIC (RFC 9250, usually port 853 of UDP). An empty list is off.
+        /// The number of QUIC connections is not limited yet, and one slow handshake delays the next: expose it to
+        /// trusted clients only. A connection ends after 99 answers, and its client opens another.
         quic_listen: Vec<SocketAddr> = [], "--quic-listen ADDRESS:PORT", parse::listen_if_any;
-        /// File with the certificate of the encrypted transports and those of intermediate authorities, PEM.
-        /// It and `tls_key` are required when one of those transports is on, and read again within seconds when they
-        /// change, as a mounted Secret does. Files that are not good leave the certificate before them in use.
+        /// File with the certificate chain of the encrypted transports, PEM.
+        /// It and `tls_key` are required when one of those transports is on. Both are reloaded within seconds of a
+        /// change, for example of a mounted Secret. If the new files are invalid, the old certificate stays in use.
         tls_cert: Option<PathBuf> = "", "--tls-cert FILE", parse::path;
         /// File with the private key of `tls_cert`, PEM.
         tls_key: Option<PathBuf> = "", "--tls-key FILE", parse::path;
     }
     "Cluster" {
         /// Namespaces to watch. An empty list watches all of them.
-        /// With names given, nothing cluster-wide is asked for, and a Role in each namespace is enough.
-        namespaces: Vec<String> = [], "--namespace NAME", parse::namespaces;
+        /// If namespaces are given, nothing cluster-wide is requested, and a Role in each of them is enough.
+        namespaces: Vec<Label> = [], "--namespace NAME", parse::namespaces;
         /// File with the address and credentials of the cluster.
-        /// Empty is the Pod's own service account, and outside a Pod the files named by the variable KUBECONFIG, or
+        /// Empty means the Pod's service account, or outside a Pod the files named by the variable KUBECONFIG or
         /// `~/.kube/config`. A relative path is relative to the working directory.
         kubeconfig: Option<PathBuf> = "", "--kubeconfig FILE", parse::path;
-        /// Context of the kubeconfig to use. Empty is its current context.
+        /// Context of the kubeconfig to use. Empty means its current context.
         context: Option<String> = "", "--context NAME", parse::text;
-        /// Seconds without a word from the API server after which answers are stale.
-        /// From 5 to 600. They go on all the same, and say so to clients that ask with EDNS (*Stale Answer*), as do
-        /// `/readyz` and a metric. A watch is opened anew after five sixths of that time, 50 s at most, so that one on
-        /// which nothing changes is heard in between; 60 s notices a dead link within a minute at the cost of a request
-        /// a minute for each watch.
+        /// Seconds without contact with the API server after which answers are stale.
+        /// From 5 to 600. Stale answers are still served, marked *Stale Answer* for clients that use EDNS, and `/readyz`
+        /// and a metric report them. A watch reconnects after five sixths of this time, 50 s at most, so that a watch
+        /// without changes still proves that the link works. 60 s notices a dead link within a minute, and costs each
+        /// watch about one request a minute.
         stale_after: Duration = 60, "--stale-after SECONDS", |value| parse::seconds(value, parse::STALE_AFTER);
-        /// Seconds after which a watch is checked, and mended, by a list of everything; at random up to half sooner.
-        /// From 0 to 86400, 0 is never. A watch tells of every change, unless something between here and the API
-        /// server's storage has a fault. The list of 10,000 Services and their slices is tens of megabytes for the API
-        /// server to write: every 15 minutes that is little for a few replicas, hundreds of them want hours.
+        /// Seconds between reconciliations: a full list that finds and repairs what a watch missed.
+        /// From 0 to 86400; 0 is never. Each interval is shortened at random, by half at most. A watch reports every
+        /// change unless something between this server and the API server's storage is faulty. Listing 10,000 Services
+        /// and their slices makes the API server write tens of megabytes: fine every 15 minutes for a few replicas, but
+        /// use hours for hundreds of them.
         reconcile_every: Duration = 900, "--reconcile-every SECONDS",
             |value| parse::seconds(value, parse::RECONCILE_EVERY);
     }
     "Operation" {
-        /// Address of the admin pages: `/livez`, `/readyz`, `/metrics`, `/records` and `/zone`; "off" for none.
-        /// They are plain HTTP without a password and show every record, hence loopback. In a Pod the kubelet's probes
-        /// need `0.0.0.0:8053`.
+        /// Address of the admin pages: `/livez`, `/readyz`, `/metrics`, `/records`, `/zone` and `/explain`; "off" for none.
+        /// They are plain HTTP without authentication and show every record, so the default is loopback. In a Pod the
+        /// kubelet's probes need `0.0.0.0:8053`.
         admin: Option<SocketAddr> = "127.0.0.1:8053", "--admin ADDRESS:PORT|off", parse::admin;
-        /// Folder in which what is known of the cluster is kept for the next start. Empty is off.
-        /// A start while the API server is away then serves the last known answers at once, as stale, until the server is
-        /// heard. It is written within seconds of a change, in large clusters within half a minute, and at the end. A file
-        /// that is damaged, or of another cluster or selection, is refused with a warning.
+        /// Directory in which to save the cluster's last known state for the next start. Empty is off.
+        /// If the API server is unreachable at the next start, the server answers from that state at once and marks the
+        /// answers stale until it has synchronised. The state is saved within seconds of a change (within 30 s in large
+        /// clusters) and on shutdown. A file that is damaged, or belongs to another cluster or selection, is ignored
+        /// with a warning.
         state: Option<PathBuf> = "", "--state DIR", parse::path;
-        /// What is logged: a level (error, warn, info, debug, trace) or a list of directives such as `info,kube=debug`.
-        log_level: String = "info", "--log-level LEVEL", parse::log_level;
-        /// Form of the log: "text" for people or "json", one object a line, for collectors.
+        /// What to log: a level (error, warn, info, debug, trace) or directives such as `info,kube=debug`.
+        log_level: LogFilter = "info", "--log-level LEVEL", parse::log_level;
+        /// Format of the log: "text" for people, or "json" (one object per line) for log collectors.
         log_format: LogFormat = "text", "--log-format FORMAT", parse::log_format;
     }
 }
 
-/// One option as declared: everything there is to say about it but its type.
+/// The declaration of one option, without its type.
 #[derive(Debug)]
 pub struct Opt {
-    /// The group it is documented in.
+    /// The heading under which it is documented.
     pub heading: &'static str,
-    /// The key in the file, and with it the name of the variable.
+    /// The key in the file. The variable is named after it.
     pub key: &'static str,
     /// The flag and its value: `--ttl SECONDS`.
     flag: &'static str,
-    /// The default, as written in the file.
+    /// The default, as a TOML literal.
     pub default: &'static str,
     doc: &'static [&'static str],
 }
@@ -234,22 +237,22 @@ impl Opt {
         self.flag.trim_start_matches("--").split(' ').next().unwrap_or_default()
     }
 
-    /// What `--help` calls its value.
+    /// The placeholder of its value in `--help`.
     pub fn value_name(&self) -> &'static str {
         self.flag.split(' ').next_back().unwrap_or_default()
     }
 
-    /// Whether its value is a list, and its flag therefore repeatable.
+    /// Whether its value is a list, so that its flag may be repeated.
     pub fn is_list(&self) -> bool {
         self.kind() == Kind::List
     }
 
-    /// What it is for, in one line.
+    /// Its purpose, in one line.
     pub fn summary(&self) -> &'static str {
         self.doc.first().map_or("", |line| line.trim())
     }
 
-    /// What it is for, its bounds, and why its default is what it is; one line each as in the file.
+    /// Its purpose, its bounds and the reason for its default, line by line as in the file.
     pub fn documentation(&self) -> impl Iterator<Item = &'static str> {
         self.doc.iter().map(|line| line.trim())
     }
@@ -260,10 +263,13 @@ impl Opt {
 }
 
 impl Config {
-    /// The configuration that `file`, then the environment, then the flags give.
+    /// Reads the defaults, `file`, the environment and the flags; later sources override earlier ones.
     ///
-    /// `environment` is all of the process's variables; those that don't concern this program are passed over. `flags`
-    /// are keys with the texts given for them.
+    /// `environment` holds all variables of the process; unrelated ones are ignored. `flags` are keys with the texts given
+    /// for them.
+    ///
+    /// # Errors
+    /// Every problem in every source, including in values that a stronger source overrides.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -284,7 +290,7 @@ impl Config {
         match config {
             Some(config) if problems.is_empty() => Ok(Effective { config, settings }),
             _ => {
-                // Stable, so that several problems of one place stay in the order in which they were found.
+                // The sort is stable: problems with the same origin stay in the order in which they were found.
                 problems.sort_by(|one, other| one.origin.cmp(&other.origin));
                 Err(ConfigError { problems })
             }
@@ -292,7 +298,7 @@ impl Config {
     }
 }
 
-/// A configuration together with where each of its values came from.
+/// A configuration and the source of each of its values.
 #[derive(Clone, Debug)]
 pub struct Effective {
     /// The values.
@@ -301,12 +307,12 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// Where the value of the option `key` came from.
+    /// The source of the value of `key`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.settings.origin(key)
     }
 
-    /// The configuration as a TOML file that says of each value where it came from.
+    /// The configuration as a TOML file, with the source of each value as a comment.
     pub fn to_toml(&self) -> String {
         let lines = OPTIONS.iter().filter_map(|option| {
             let (value, origin) = self.settings.strongest(option.key)?;
@@ -335,13 +341,14 @@ pub fn documented_defaults() -> String {
 }
 
 const FILE_INTRODUCTION: &str = "\
-# Every option of headless-dns with its default. A file holds only what differs; nothing in it is required.
+# Every option of headless-dns with its default. A configuration file needs only the options that differ.
 #
-# A variable HEADLESS_DNS_<KEY> overrides the file (lists are separated by commas), a flag overrides both (for a list it
-# is repeated). Durations are whole seconds. `headless-dns check-config --config FILE --print` shows what results.
+# The variable HEADLESS_DNS_<KEY> overrides the file, with commas between the elements of a list. A flag overrides both,
+# and is repeated for a list. Durations are whole seconds.
+# `headless-dns check-config --config FILE --print` shows the effective configuration.
 ";
 
-/// Why a configuration was refused: every problem that was found, one per line.
+/// An invalid configuration: every problem that was found, one per line.
 #[derive(Debug)]
 pub struct ConfigError {
     /// The problems; there is at least one.

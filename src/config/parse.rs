@@ -1,18 +1,17 @@
 //! What each option's value may be. A parser takes a value as it was written and returns the typed one, or for each
 //! mistake in it what was found and what is allowed.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    ops::RangeInclusive,
-    path::PathBuf,
-    time::Duration,
-};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
+use super::log::{LogFilter, LogFormat};
 use super::source::{Value, quoted};
 use crate::cluster::PodSelection;
+use crate::dns::name::{Label, MAX_LABEL, MAX_NAME, Name, strip_suffix};
+use crate::dns::reverse::ReverseName;
 
 /// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
 /// outlives any rollout.
@@ -26,36 +25,24 @@ pub const TCP_CONNECTIONS: RangeInclusive<i64> = 1..=65536;
 pub const TCP_IDLE_TIMEOUT: RangeInclusive<i64> = 1..=120;
 /// Bounds of the number of UDP workers; 0 is one a core.
 pub const UDP_WORKERS: RangeInclusive<i64> = 0..=256;
-/// Bounds of the time that stopping may take, in seconds.
+/// Bounds of the time that the server goes on answering after it was told to stop, in seconds.
 pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
-
-/// Bounds of the time without a word from the API server that is no reason to worry, in seconds. Below the lower one, the
-/// watches would be opened anew all the time.
+/// Bounds of the time without contact with the API server after which answers are stale, in seconds. Below the lower one
+/// the watches would reconnect all the time.
 pub const STALE_AFTER: RangeInclusive<i64> = 5..=600;
-/// Bounds of the time between two lists that check a watch, in seconds; 0 is never.
+/// Bounds of the time between two reconciliations of a watch, in seconds; 0 is never.
 pub const RECONCILE_EVERY: RangeInclusive<i64> = 0..=86_400;
 
-/// RFC 1035 section 2.3.4: "labels 63 octets or less".
-const MAX_LABEL: usize = 63;
-/// RFC 1035 section 2.3.4: names are "255 octets or less" on the wire, which leaves 253 characters of text.
-const MAX_NAME: usize = 253;
+/// Characters in the text of a name: [`MAX_NAME`] octets on the wire, less the first length octet and the root label.
+const MAX_NAME_TEXT: usize = MAX_NAME - 2;
 /// RFC 1035 section 3.3: a character-string has a length octet.
 const MAX_CHARACTER_STRING: usize = 255;
 
 const IPV4_REVERSE: &str = "in-addr.arpa";
 const IPV6_REVERSE: &str = "ip6.arpa";
 
-/// The value, or a message for each mistake.
+/// The value, or one message for each mistake.
 pub type Parsed<T> = Result<T, Vec<String>>;
-
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// A whole number within `bounds`.
 pub fn integer<T: TryFrom<i64>>(value: &Value, bounds: RangeInclusive<i64>) -> Parsed<T> {
@@ -66,7 +53,7 @@ pub fn integer<T: TryFrom<i64>>(value: &Value, bounds: RangeInclusive<i64>) -> P
     }
 }
 
-/// A switch.
+/// True or false.
 pub fn boolean(value: &Value) -> Parsed<bool> {
     match value {
         Value::Boolean(boolean) => Ok(*boolean),
@@ -79,7 +66,7 @@ pub fn seconds(value: &Value, bounds: RangeInclusive<i64>) -> Parsed<Duration> {
     integer(value, bounds).map(Duration::from_secs)
 }
 
-/// Text, of which none is the empty one.
+/// Text; the empty text is `None`.
 pub fn text(value: &Value) -> Parsed<Option<String>> {
     match value {
         Value::Text(text) => Ok((!text.is_empty()).then(|| text.clone())),
@@ -87,7 +74,7 @@ pub fn text(value: &Value) -> Parsed<Option<String>> {
     }
 }
 
-/// A path, of which none is the empty one.
+/// A path; the empty text is `None`.
 pub fn path(value: &Value) -> Parsed<Option<PathBuf>> {
     Ok(text(value)?.map(PathBuf::from))
 }
@@ -103,23 +90,21 @@ pub fn url_path(value: &Value) -> Parsed<String> {
     }
 }
 
-/// At least one zone, none of them below another.
-pub fn zones(value: &Value) -> Parsed<Vec<String>> {
+/// At least one forward zone, none of them below another.
+pub fn zones(value: &Value) -> Parsed<Vec<Name>> {
     let zones = each(value, |text| {
         let name = domain_name(text)?;
-        if [IPV4_REVERSE, IPV6_REVERSE].iter().any(|reverse| is_at_or_below(&name, reverse)) {
+        let trees = [IPV4_REVERSE, IPV6_REVERSE].map(domain_name);
+        if trees.iter().flatten().any(|tree| is_at_or_below(&name, tree)) {
             return Err("a forward zone; this one belongs in reverse_zones".to_owned());
         }
         Ok(name)
     })?;
-    if zones.is_empty() {
-        return Err(found(value, "one zone or more"));
-    }
-    separate(zones)
+    if zones.is_empty() { Err(found(value, "one zone or more")) } else { separate(zones) }
 }
 
 /// Reverse zones, by name or by network, none of them below another.
-pub fn reverse_zones(value: &Value) -> Parsed<Vec<String>> {
+pub fn reverse_zones(value: &Value) -> Parsed<Vec<Name>> {
     separate(each(value, |text| if text.contains('/') { network(text) } else { reverse_name(text) })?)
 }
 
@@ -139,18 +124,18 @@ pub fn listen_if_any(value: &Value) -> Parsed<Vec<SocketAddr>> {
     none_or(clashes.collect(), &addresses)
 }
 
-/// Names of namespaces.
-pub fn namespaces(value: &Value) -> Parsed<Vec<String>> {
+/// Names of namespaces, each once.
+pub fn namespaces(value: &Value) -> Parsed<Vec<Label>> {
     let allowed = format!(
         "the name of a namespace: lower-case letters, digits and hyphens, at most {MAX_LABEL}, no hyphen at either end"
     );
     distinct(each(value, |text| {
         let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if plain && is_label(text) { Ok(text.to_owned()) } else { Err(allowed.clone()) }
+        if plain && is_label(text) { Label::parse(text).map_err(|_| allowed.clone()) } else { Err(allowed.clone()) }
     })?)
 }
 
-/// Addresses that a client can be sent to.
+/// Addresses of name servers: no wildcard, no multicast address.
 pub fn nameservers(value: &Value) -> Parsed<Vec<IpAddr>> {
     distinct(each(value, |text| match text.parse::<IpAddr>() {
         Ok(address) if !address.is_unspecified() && !address.is_multicast() => Ok(address),
@@ -159,7 +144,7 @@ pub fn nameservers(value: &Value) -> Parsed<Vec<IpAddr>> {
 }
 
 /// The RNAME of the SOA record.
-pub fn hostmaster(value: &Value) -> Parsed<Option<String>> {
+pub fn hostmaster(value: &Value) -> Parsed<Option<Name>> {
     let Some(name) = text(value)? else { return Ok(None) };
     if name.contains('@') {
         let allowed = format!("the mailbox with a dot in place of the @: {}", quoted(&name.replace('@', ".")));
@@ -200,25 +185,12 @@ pub fn pods(value: &Value) -> Parsed<PodSelection> {
     }
 }
 
-/// A filter of log lines.
-pub fn log_level(value: &Value) -> Parsed<String> {
-    let allowed = "error, warn, info, debug or trace, or directives such as \"info,kube=debug\"";
-    match text(value)? {
-        // Any lone word is a directive to the filter, namely the name of a target; here it is a level with a slip in
-        // it.
-        Some(word) if word.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            if word.parse::<tracing::level_filters::LevelFilter>().is_ok() {
-                Ok(word)
-            } else {
-                Err(found(value, allowed))
-            }
-        }
-        Some(directives) if EnvFilter::try_new(&directives).is_ok() => Ok(directives),
-        _ => Err(found(value, allowed)),
-    }
+/// Which lines are logged.
+pub fn log_level(value: &Value) -> Parsed<LogFilter> {
+    text(value)?.unwrap_or_default().parse().map_err(|allowed: String| found(value, allowed))
 }
 
-/// The form of the log.
+/// The format of the log.
 pub fn log_format(value: &Value) -> Parsed<LogFormat> {
     match text(value)?.as_deref() {
         Some("text") => Ok(LogFormat::Text),
@@ -227,24 +199,23 @@ pub fn log_format(value: &Value) -> Parsed<LogFormat> {
     }
 }
 
-/// Whether both cannot be bound at once: same port, and one address is or covers the other. A wildcard covers its own
-/// family.
+/// Whether the two addresses cannot both be bound: the port is the same, and one address is or covers the other. A wildcard
+/// covers its own family.
 pub fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
     let wildcard = one.ip().is_unspecified() || other.ip().is_unspecified();
     // Port 0 is a different free port each time.
     one.port() == other.port() && one.port() != 0 && (one == other || (wildcard && one.is_ipv4() == other.is_ipv4()))
 }
 
-/// A domain name in lower case, without the final dot.
-fn domain_name(text: &str) -> Result<String, String> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    if name.len() <= MAX_NAME && name.split('.').all(is_label) {
-        return Ok(name);
-    }
-    Err(format!(
-        "a domain name of at most {MAX_NAME} characters: \
-         labels of 1 to {MAX_LABEL} letters, digits, - (not at an end) or _"
-    ))
+/// A domain name that can be a zone or a host: no hyphen at either end of a label, not the root.
+fn domain_name(text: &str) -> Result<Name, String> {
+    let plain = text.strip_suffix('.').unwrap_or(text).split('.').all(is_label);
+    Name::parse(text).ok().filter(|_| plain).ok_or_else(|| {
+        format!(
+            "a domain name of at most {MAX_NAME_TEXT} characters: \
+             labels of 1 to {MAX_LABEL} letters, digits, - (not at an end) or _"
+        )
+    })
 }
 
 fn is_label(label: &str) -> bool {
@@ -254,32 +225,15 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
-fn reverse_name(text: &str) -> Result<String, String> {
-    let name = domain_name(text)?;
-    let labels = |reverse: &str| Some(name.strip_suffix(reverse)?.trim_end_matches('.').to_owned());
-    let well_formed = if is_at_or_below(&name, IPV4_REVERSE) {
-        labels(IPV4_REVERSE).is_some_and(|octets| octets.is_empty() || octets.split('.').all(is_octet))
-    } else if is_at_or_below(&name, IPV6_REVERSE) {
-        labels(IPV6_REVERSE).is_some_and(|nibbles| nibbles.is_empty() || nibbles.split('.').all(is_nibble))
-    } else {
-        false
-    };
-    if well_formed {
-        return Ok(name);
-    }
-    Err(format!("a zone at or below {IPV4_REVERSE} or {IPV6_REVERSE}, or a network such as \"10.0.0.0/8\""))
-}
-
-fn is_octet(label: &str) -> bool {
-    label.parse::<u8>().is_ok_and(|octet| octet.to_string() == label)
-}
-
-fn is_nibble(label: &str) -> bool {
-    label.len() == 1 && label.bytes().all(|digit| digit.is_ascii_hexdigit())
+fn reverse_name(text: &str) -> Result<Name, String> {
+    let allowed =
+        || format!("a zone at or below {IPV4_REVERSE} or {IPV6_REVERSE}, or a network such as \"10.0.0.0/8\"");
+    domain_name(text)
+        .and_then(|name| if ReverseName::parse(name.as_wire()).is_some() { Ok(name) } else { Err(allowed()) })
 }
 
 /// The reverse zone of a network that ends where a label ends.
-fn network(text: &str) -> Result<String, String> {
+fn network(text: &str) -> Result<Name, String> {
     let allowed = || "a network: ADDRESS/BITS, such as \"10.0.0.0/8\" or \"fd00::/8\"".to_owned();
     let (address, bits) = text.split_once('/').ok_or_else(allowed)?;
     let address: IpAddr = address.parse().map_err(|_| allowed())?;
@@ -307,37 +261,38 @@ fn network(text: &str) -> Result<String, String> {
         return Err(format!("a prefix that is a multiple of {label_bits}; give the smaller networks one by one"));
     }
     let significant = labels.iter().take(bits / label_bits).rev().map(String::as_str);
-    Ok(significant.chain([origin]).collect::<Vec<_>>().join("."))
+    domain_name(&significant.chain([origin]).collect::<Vec<_>>().join("."))
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"".to_owned())
 }
 
-fn is_at_or_below(name: &str, zone: &str) -> bool {
-    name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+fn is_at_or_below(name: &Name, zone: &Name) -> bool {
+    strip_suffix(name.as_wire(), zone.as_wire()).is_some()
 }
 
 /// `names`, unless one is at or below another.
-fn separate(names: Vec<String>) -> Parsed<Vec<String>> {
+fn separate(names: Vec<Name>) -> Parsed<Vec<Name>> {
+    let shown = |name: &Name| quoted(name.to_string().trim_end_matches('.'));
     let nested = names.iter().enumerate().filter_map(|(index, name)| {
         let mut others = names.iter().enumerate();
         let (_, other) = others
             .find(|(at, other)| *at != index && is_at_or_below(name, other) && (name != *other || *at < index))?;
-        let how = if name == other { "twice".to_owned() } else { format!("below {}", quoted(other)) };
-        Some(format!("found {} {how}, allowed are zones of which none contains another", quoted(name)))
+        let how = if name == other { "twice".to_owned() } else { format!("below {}", shown(other)) };
+        Some(format!("found {} {how}, allowed are zones of which none contains another", shown(name)))
     });
     none_or(nested.collect(), &names)
 }
 
-/// `elements`, unless one is there twice.
+/// `elements`, unless one is given twice.
 fn distinct<T: Clone + PartialEq + fmt::Display>(elements: Vec<T>) -> Parsed<Vec<T>> {
     let twice =
         elements.iter().enumerate().filter(|(index, element)| elements.iter().take(*index).any(|e| e == *element));
     none_or(twice.map(|(_, element)| format!("found {element} twice, allowed is each once")).collect(), &elements)
 }
 
-/// Every element of a list through `parse`, which says what is allowed where it does not like one.
+/// Parses every element of a list. An error of `parse` is what is allowed.
 fn each<T>(value: &Value, parse: impl Fn(&str) -> Result<T, String>) -> Parsed<Vec<T>> {
     let Value::List(elements) = value else { return Err(found(value, "a list")) };
     let mut parsed = Vec::with_capacity(elements.len());

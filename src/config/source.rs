@@ -1,35 +1,31 @@
-//! Where settings come from: the file, the environment, the flags. Each becomes (key, value, origin); what a value
-//! means is not decided here.
+//! Reads settings from the file, the environment and the flags as (key, value, origin). Values are interpreted in
+//! `parse.rs`.
 
-use std::{
-    ffi::OsString,
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::{OPTIONS, Opt};
 
-/// What the names of the variables begin with.
+/// Prefix of the environment variables.
 pub const ENV_PREFIX: &str = "HEADLESS_DNS_";
 
-/// The variable that names the configuration file where `--config` does not.
+/// The variable that names the configuration file if `--config` is not given.
 const FILE_VARIABLE: &str = "HEADLESS_DNS_CONFIG";
 
-/// Mistakes in the syntax of a file that are reported; one that is no TOML at all has one in every line.
+/// Maximum number of syntax errors to report; a file that is not TOML at all has one in every line.
 const MAX_SYNTAX_PROBLEMS: usize = 5;
 
-/// Where a value came from. The order is that of strength, and within the file that of its lines.
+/// Where a value came from, ordered from weak to strong, and within the file by line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// Nobody gave one.
+    /// No source gave one.
     Default,
-    /// The file, and the line in it where that is known.
+    /// The file, and the line if it is known.
     File(Arc<Path>, Option<usize>),
     /// The environment variable of this name.
     Variable(String),
@@ -48,12 +44,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong: where, and what was found and what is allowed.
+/// One mistake: its origin, what was found and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where the value came from.
+    /// The source of the value.
     pub origin: Origin,
-    /// The option, where there is one.
+    /// The option, if there is one.
     pub key: Option<String>,
     /// What was found, and what is allowed.
     pub message: String,
@@ -70,7 +66,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         match (&self.origin, &self.key) {
-            // A variable and a flag are named after their key.
+            // The name of a variable or a flag already contains the key.
             (Origin::Variable(_) | Origin::Flag(_), _) | (_, None) => {}
             (_, Some(key)) => write!(f, "{key}: ")?,
         }
@@ -78,7 +74,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A value as it was written, before anyone looked at what it means.
+/// A value as it was written, not interpreted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     Text(String),
@@ -87,7 +83,7 @@ pub enum Value {
     List(Vec<String>),
 }
 
-/// The shapes of [`Value`].
+/// The variants of [`Value`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -97,7 +93,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The shape of a TOML literal.
+    /// The kind of a TOML literal.
     pub fn of_literal(literal: &str) -> Kind {
         match literal.as_bytes().first() {
             Some(b'[') => Kind::List,
@@ -109,7 +105,7 @@ impl Kind {
 }
 
 impl Value {
-    /// The value that a variable or a flag's text stands for.
+    /// Reads the text of a variable or a flag.
     fn from_text(kind: Kind, text: &str) -> Result<Value, String> {
         match kind {
             Kind::Text => Ok(Value::Text(text.to_owned())),
@@ -126,7 +122,7 @@ impl Value {
         }
     }
 
-    /// The value that stands in a TOML document, where it is of the right shape.
+    /// Reads a value of a TOML document, which must be of this kind.
     fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
         let (read, allowed) = match kind {
             Kind::Text => (value.as_str().map(|text| Value::Text(text.to_owned())), "a string in quotes"),
@@ -139,7 +135,7 @@ impl Value {
 }
 
 impl fmt::Display for Value {
-    /// As it is written in the file.
+    /// As in a TOML file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Text(text) => f.write_str(&quoted(text)),
@@ -164,7 +160,7 @@ struct Setting {
 }
 
 impl Settings {
-    /// The default of every option.
+    /// Starts with the default of every option.
     pub fn defaults(problems: &mut Vec<Problem>) -> Self {
         let mut settings = Settings::default();
         for option in OPTIONS {
@@ -177,7 +173,7 @@ impl Settings {
         settings
     }
 
-    /// What stands in the TOML file at `path`. A file with several mistakes yields several problems.
+    /// Adds the settings of the TOML file at `path`. A file with several mistakes yields several problems.
     pub fn add_file(&mut self, path: &Path, problems: &mut Vec<Problem>) {
         let path: Arc<Path> = path.into();
         let text = match std::fs::read_to_string(&path) {
@@ -194,7 +190,7 @@ impl Settings {
         let at = |offset: usize| Origin::File(path.clone(), Some(line_of(&text, offset)));
         let (document, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
-            // What could be recovered from a file with such mistakes may mean something else than was meant.
+            // What the parser recovers from a broken file may differ from what was meant.
             problems.extend(errors.iter().take(MAX_SYNTAX_PROBLEMS).map(|error| {
                 let offset = error.span().map_or(0, |span| span.start);
                 Problem::new(at(offset), None, format!("not valid TOML: {}", error.message()))
@@ -212,7 +208,7 @@ impl Settings {
         }
     }
 
-    /// What the variables that [`variables`] found say.
+    /// Adds what [`variables`] found.
     pub fn add_variables(&mut self, variables: Vec<(&'static Opt, String)>, problems: &mut Vec<Problem>) {
         for (option, text) in variables {
             let value = Value::from_text(option.kind(), &text);
@@ -220,7 +216,7 @@ impl Settings {
         }
     }
 
-    /// What the flags say: for each key the texts that were given, several only where the option is a list.
+    /// Adds the flags: for each key the texts that were given, several only for a list.
     pub fn add_flags(&mut self, flags: &[(&'static str, Vec<String>)], problems: &mut Vec<Problem>) {
         for (key, texts) in flags {
             let Some(option) = Opt::find(key) else { continue };
@@ -239,8 +235,8 @@ impl Settings {
         }
     }
 
-    /// The value of `key`: that of the strongest source. The others are read too, so that a mistake in a file shows
-    /// even while a flag hides it.
+    /// Returns the value of `key` from the strongest source. The weaker ones are parsed too, so that a mistake in a file
+    /// shows even while a flag overrides it.
     pub fn read<T>(
         &self,
         key: &str,
@@ -261,18 +257,18 @@ impl Settings {
         strongest
     }
 
-    /// The value of the strongest source for `key`, and that source.
+    /// Returns the value of `key` from the strongest source, and that source.
     pub fn strongest(&self, key: &str) -> Option<(&Value, &Origin)> {
         self.0.iter().rfind(|setting| setting.key == key).map(|setting| (&setting.value, &setting.origin))
     }
 
-    /// The strongest source for `key`.
+    /// Returns the strongest source of `key`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.strongest(key).map_or(&Origin::Default, |(_, origin)| origin)
     }
 }
 
-/// Picks this program's variables: the file that they name, and the options that they set.
+/// Picks this program's variables: the configuration file they name, and the options they set.
 pub fn variables(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     problems: &mut Vec<Problem>,
@@ -299,8 +295,8 @@ pub fn variables(
     (file, found)
 }
 
-/// Whether the kubelet set this variable to announce a Service whose name begins with `headless-dns`, which happens in
-/// every Pod of a namespace that holds one (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
+/// Whether the variable is a service link. For a Service whose name begins with `headless-dns`, the kubelet sets such
+/// variables in every Pod of the namespace (`HEADLESS_DNS_SERVICE_HOST`, `HEADLESS_DNS_PORT_53_UDP_ADDR`).
 pub fn is_service_link(name: &str) -> bool {
     ["_SERVICE_HOST", "_PORT"].iter().any(|end| name.ends_with(end))
         || ["_SERVICE_PORT", "_PORT_"].iter().any(|middle| name.contains(middle))
@@ -320,14 +316,14 @@ fn strings(value: &DeValue<'_>) -> Option<Vec<String>> {
     value.as_array()?.iter().map(|element| element.get_ref().as_str().map(str::to_owned)).collect()
 }
 
-/// How a value of the wrong shape is called in a message.
+/// Describes a value of the wrong kind in a message.
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {}", quoted(text)),
         DeValue::Integer(number) => format!("the number {}", number.as_str()),
         DeValue::Float(number) => format!("the number {}", number.as_str()),
         DeValue::Boolean(truth) => format!("{truth}"),
-        DeValue::Array(_) => "a list of something else".to_owned(),
+        DeValue::Array(_) => "a list with an element that is not a string".to_owned(),
         DeValue::Table(_) => "a table".to_owned(),
         DeValue::Datetime(_) => "a date".to_owned(),
     }

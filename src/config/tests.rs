@@ -1,4 +1,4 @@
-//! Values in, configuration or messages out.
+//! From values to the configuration or to messages.
 
 use std::io::Write;
 
@@ -34,6 +34,14 @@ fn problems(text: &str) -> Vec<String> {
     error.lines().skip(1).map(|line| line.trim().to_owned()).collect()
 }
 
+fn names(texts: &[&str]) -> Vec<Name> {
+    texts.iter().map(|text| Name::parse(text).expect("a name")).collect()
+}
+
+fn labels(texts: &[&str]) -> Vec<Label> {
+    texts.iter().map(|text| Label::parse(text).expect("a label")).collect()
+}
+
 fn defaults() -> Config {
     load(None, &[], &[]).expect("the defaults are valid").config
 }
@@ -41,15 +49,15 @@ fn defaults() -> Config {
 #[test]
 fn the_defaults_are_these() {
     let config = defaults();
-    assert_eq!(config.zones, ["cluster.local"]);
-    assert_eq!(config.reverse_zones, ["in-addr.arpa", "ip6.arpa"]);
+    assert_eq!(config.zones, names(&["cluster.local"]));
+    assert_eq!(config.reverse_zones, names(&["in-addr.arpa", "ip6.arpa"]));
     assert_eq!((config.ttl, config.negative_ttl), (5, 1));
     assert_eq!(config.listen, ["127.0.0.1:5300".parse().expect("an address")]);
     assert_eq!(config.admin, Some("127.0.0.1:8053".parse().expect("an address")));
     assert!(config.namespaces.is_empty() && config.nameservers.is_empty());
     assert_eq!((config.kubeconfig, config.context, config.hostmaster), (None, None, None));
     assert_eq!((config.chaos_version, config.chaos_id), (None, None));
-    assert_eq!((config.log_level.as_str(), config.log_format), ("info", LogFormat::Text));
+    assert_eq!((config.log_level.to_string().as_str(), config.log_format), ("info", LogFormat::Text));
     assert_eq!(config.edns_udp_size, 1232);
     assert_eq!(config.tcp_idle_timeout, Duration::from_secs(10));
     assert_eq!(config.drain_timeout, Duration::from_secs(5));
@@ -104,7 +112,7 @@ fn a_variable_overrides_the_file_and_a_flag_both() {
     .expect("valid");
     assert_eq!(effective.config.ttl, 30);
     assert_eq!(effective.config.negative_ttl, 2);
-    assert_eq!(effective.config.namespaces, ["b", "c"]);
+    assert_eq!(effective.config.namespaces, labels(&["b", "c"]));
     assert_eq!(effective.origin("ttl"), &Origin::Flag("--ttl".to_owned()));
     let printed = effective.to_toml();
     assert!(printed.contains("ttl = 30  # --ttl\n"), "{printed}");
@@ -137,7 +145,7 @@ fn a_boolean_is_true_or_false_in_every_source() {
 fn an_address_cannot_be_shared_together_with_quic() {
     let problems = problems("share_address = true\nquic_listen = ['[::1]:853']\ntls_cert = 'c'\ntls_key = 'k'");
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].starts_with("FILE:1: share_address: found true, allowed is false where quic_listen is on"));
+    assert!(problems[0].starts_with("FILE:1: share_address: found true, allowed is false when quic_listen is on"));
 }
 
 #[test]
@@ -227,7 +235,7 @@ fn no_option_is_called_like_a_variable_that_the_kubelet_sets() {
 
 #[test]
 fn zones_are_names_in_lower_case_of_which_none_contains_another() {
-    assert_eq!(from_file("zones = ['Cluster.Local.', 'k8s']").expect("valid").zones, ["cluster.local", "k8s"]);
+    assert_eq!(from_file("zones = ['Cluster.Local.', 'k8s']").expect("valid").zones, names(&["cluster.local", "k8s"]));
     let long_label = "a".repeat(64);
     for (zones, message) in [
         ("[]", "zones: found [], allowed is one zone or more"),
@@ -241,7 +249,7 @@ fn zones_are_names_in_lower_case_of_which_none_contains_another() {
         ("['x.a.b', 'a.b']", r#"zones: found "x.a.b" below "a.b", allowed are zones of which none contains another"#),
         ("['10.in-addr.arpa']", "this one belongs in reverse_zones"),
         ("'a.b'", r#"zones: found the string "a.b", allowed is a list of strings in brackets"#),
-        ("[1]", "zones: found a list of something else"),
+        ("[1]", "zones: found a list with an element that is not a string"),
     ] {
         let problems = problems(&format!("zones = {zones}"));
         assert!(problems.len() == 1 && problems[0].contains(message), "{zones}: {problems:?}");
@@ -262,7 +270,7 @@ fn a_reverse_zone_may_be_a_network_on_a_label_boundary() {
         ("168.192.in-addr.arpa", "168.192.in-addr.arpa"),
     ] {
         let config = from_file(&format!("reverse_zones = ['{network}']"));
-        assert_eq!(config.expect("valid").reverse_zones, [zone], "{network}");
+        assert_eq!(config.expect("valid").reverse_zones, names(&[zone]), "{network}");
     }
     for (network, message) in [
         ("172.16.0.0/12", "allowed is a prefix that is a multiple of 8; give the smaller networks one by one"),
@@ -337,11 +345,11 @@ fn values_that_are_fine_are_taken() {
     )
     .expect("valid");
     assert_eq!(config.admin, None);
-    assert_eq!(config.log_level, "info,kube=debug");
+    assert_eq!(config.log_level.to_string(), "info,kube=debug");
     assert_eq!(config.log_format, LogFormat::Json);
     assert_eq!(config.chaos_id.as_deref(), Some("pod 1"));
     assert_eq!(config.kubeconfig.as_deref(), Some(Path::new("k/config")));
-    assert_eq!(config.hostmaster.as_deref(), Some("dns.example.com"));
+    assert_eq!(config.hostmaster, Name::parse("dns.example.com").ok());
     assert_eq!(config.ttl, 16);
     assert_eq!(config.nameservers.len(), 2);
 }
@@ -351,8 +359,8 @@ fn options_that_contradict_each_other_are_refused_where_somebody_set_them() {
     assert_eq!(
         problems("listen = ['0.0.0.0:8053']"),
         [
-            "FILE:1: listen: with admin: found 127.0.0.1:8053, which is taken by listen (0.0.0.0:8053), allowed is an address \
-          or port of its own"
+            "FILE:1: listen: with admin: found 127.0.0.1:8053, which listen uses (0.0.0.0:8053), allowed is an address or \
+             port that no other option uses"
         ]
     );
     assert_eq!(
@@ -366,13 +374,15 @@ fn options_that_contradict_each_other_are_refused_where_somebody_set_them() {
 fn what_is_encrypted_has_ports_of_its_own_and_a_certificate() {
     assert_eq!(
         problems("tls_listen = ['127.0.0.1:853']\ntls_cert = 'c'\n"),
-        ["FILE:1: tls_listen: with tls_key: found none, required is a PEM file, because tls_listen is on"]
+        ["FILE:1: tls_listen: with tls_key: found none, but tls_listen needs a PEM file"]
     );
     let files = "tls_cert = 'c'\ntls_key = 'k'\n";
     assert_eq!(
         problems(&format!("{files}https_listen = ['[::]:443']\ntls_listen = ['[::1]:443', '127.0.0.1:443']")),
-        ["FILE:3: https_listen: found [::]:443, which is taken by tls_listen ([::1]:443), allowed is an address or \
-          port of its own"]
+        [
+            "FILE:3: https_listen: found [::]:443, which tls_listen uses ([::1]:443), allowed is an address or port that \
+          no other option uses"
+        ]
     );
     assert_eq!(problems(&format!("{files}quic_listen = ['127.0.0.1:5300']")).len(), 1, "listen has it over UDP");
     assert!(from_file(&format!("{files}quic_listen = ['[::]:853']\ntls_listen = ['[::]:853']")).is_ok());

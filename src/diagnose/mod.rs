@@ -8,12 +8,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::export::records_at;
-use crate::admin::{Explains, Explanation};
-use crate::authority::{Authority, EdeText};
+use crate::authority::{Authority, EdeText, RecordText};
 use crate::dns::name::{Name, Relative};
 use crate::dns::wire::{Class, Question, Rcode, RrType};
 use crate::records::ServiceKey;
@@ -57,7 +54,7 @@ impl Explainer {
             rcode: answer.rcode,
             reasons: answer.errors.iter().map(|error| error.text.to_string()).collect(),
             advice,
-            records: records_at(&self.authority, &table, name.as_wire()),
+            records: self.authority.records_at(&table, name.as_wire()),
         }
     }
 
@@ -75,12 +72,24 @@ struct Answered {
     rcode: Rcode,
     reasons: Vec<String>,
     advice: Option<&'static str>,
-    records: Vec<String>,
+    records: Vec<RecordText>,
 }
 
-#[async_trait]
-impl Explains for Explainer {
-    async fn explain(&self, name: &str) -> Result<Explanation, String> {
+/// A name explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Whether the name owns a record.
+    pub resolves: bool,
+    /// For a person, several lines.
+    pub text: String,
+}
+
+impl Explainer {
+    /// Explains how a name is answered.
+    ///
+    /// # Errors
+    /// The text is not a name; the message says why.
+    pub async fn explain(&self, name: &str) -> Result<Explanation, String> {
         let name = Name::parse(name).map_err(|error| format!("name: {error}"))?;
         // The table is let go of before anything is waited for.
         let answered = self.answer(&name);
@@ -93,8 +102,8 @@ impl Explains for Explainer {
             Rcode::Refused => "does not resolve: REFUSED\n",
             _ => "does not resolve: SERVFAIL\n",
         };
-        for record in &answered.records {
-            let _ = writeln!(text, "  {record}");
+        for RecordText { rr_type, data, .. } in &answered.records {
+            let _ = writeln!(text, "  {rr_type} {data}");
         }
         for reason in &answered.reasons {
             let _ = writeln!(text, "  {reason}");

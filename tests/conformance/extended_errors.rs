@@ -100,7 +100,7 @@ async fn a_stale_answer_says_so_before_it_says_why_it_is_a_denial() {
     server.apply(SERVICES);
     server.writer.set_synchronised();
     server.writer.set_stale(Timestamp::from_second(1_795_226_645).ok());
-    let stale = (3, "no word from the API server since 2026-11-21T02:04:05Z".to_owned());
+    let stale = (3, "no contact with the API server since 2026-11-21T02:04:05Z".to_owned());
     for (name, record_type) in [
         ("pg.db.svc.cluster.local.", RecordType::A),
         ("pg.db.svc.cluster.local.", RecordType::AAAA),

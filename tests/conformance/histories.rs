@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use headless_dns::admin::RecordsSource;
-use headless_dns::admin::export::Records;
+use headless_dns::admin::Records;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{Change, ObjectKey, Scope, Update, Watched, read_json};
 use headless_dns::index::Index;

@@ -108,7 +108,7 @@ fn broken_toml_is_refused_with_the_line() {
 #[test]
 fn values_that_contradict_each_other_are_refused() {
     let complaint = complaint("admin = '127.0.0.1:5300'\ntcp_max_connections = 10\n");
-    assert!(complaint.contains("FILE:1: admin: found 127.0.0.1:5300, which is taken by listen"), "{complaint}");
+    assert!(complaint.contains("FILE:1: admin: found 127.0.0.1:5300, which listen uses"), "{complaint}");
     assert!(
         complaint.contains("FILE:2: tcp_max_connections: with tcp_max_connections_per_client: found 256"),
         "{complaint}"

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use headless_dns::cluster::{Change, PodSelection, Scope, Selection, Timing, Update, Watched, read_json};
+use headless_dns::dns::name::Label;
 use headless_dns::index::{Index, Snapshot};
 use headless_dns::state::{Refusal, State};
 use headless_dns::table::{TableReader, TableWriter, table};
@@ -261,7 +262,8 @@ fn a_file_of_another_cluster_or_of_other_objects_is_refused() {
         "it is of Services and Pods of StatefulSets of all namespaces at https://10.96.0.1/, and served are Services and \
          Pods of StatefulSets of all namespaces at https://10.0.0.1/"
     );
-    let namespaces = Selection::of(Scope::of(&["web".to_owned(), "db".to_owned()]), TIMING);
+    let namespaces =
+        Selection::of(Scope::of(&["web", "db"].map(|namespace| Label::parse(namespace).expect("a label"))), TIMING);
     let said = foreign(URL, &namespaces);
     assert!(said.ends_with("of namespace db, namespace web at https://10.96.0.1/"), "{said}");
     let said = foreign(URL, &Selection { headless_only: true, ..selection() });

@@ -128,7 +128,7 @@ async fn a_start_while_the_api_server_is_away_serves_what_was_known_as_stale_unt
     let program = cluster.serve();
     program.until_logged("the state", |entry| message(entry) == SERVING);
     until("readiness", || (program.page("/readyz").0 == 200).then_some(()));
-    assert!(program.page("/readyz").1.starts_with("ok\nstale: no word from the API server since 20"));
+    assert!(program.page("/readyz").1.starts_with("ok\nstale: no contact with the API server since 20"));
     assert_eq!(ask(&program, "pg").await, found(1, &[STALE]));
     assert_eq!(ask(&program, "gone").await, found(6, &[STALE]));
     let absent = ask(&program, "new").await;

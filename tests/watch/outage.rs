@@ -122,7 +122,7 @@ async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_whe
 
     let errors = mirrored.told_of("clock");
     let [(STALE, text)] = &errors[..] else { panic!("{errors:?}") };
-    let since = text.strip_prefix("no word from the API server since ").expect("since when");
+    let since = text.strip_prefix("no contact with the API server since ").expect("since when");
     let since: Timestamp = since.parse().expect("a time");
     // A word may have come at the very moment of the fault; the time is told in whole seconds.
     let silent = began.duration_since(since).abs();

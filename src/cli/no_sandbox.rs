@@ -1,0 +1,22 @@
+//! Stands in for `sandbox.rs` in a build without the sandbox: `serve` has no flags for it and always watches a cluster.
+
+use clap::Args;
+
+use super::commands;
+use crate::config::{Config, ConfigError, Effective};
+
+/// No flags.
+#[derive(Args, Debug)]
+pub struct ServeSandbox {}
+
+impl ServeSandbox {
+    /// Accepts every configuration.
+    pub fn check(&self, _: &Effective) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}
+
+/// Serves the configured cluster.
+pub async fn serve(_: ServeSandbox, config: Config) -> anyhow::Result<String> {
+    commands::answer(config).await
+}
