@@ -29,9 +29,9 @@
 //! | `cluster` | `dns`, `records`, `telemetry` |
 //! | `index` | `dns`, `records`, `table`, `cluster` |
 //! | `state` | `cluster`, `index` |
-//! | `diagnose` | `dns`, `records`, `table`, `authority`, `index`, `admin` |
+//! | `diagnose` | `dns`, `records`, `table`, `authority`, `index` |
 //! | `config` | `dns`, `cluster` |
-//! | `admin` | `dns`, `records`, `table`, `authority`, `telemetry` |
+//! | `admin` | `dns`, `records`, `table`, `authority`, `diagnose`, `telemetry` |
 //! | `app` | `dns`, `table`, `authority`, `telemetry`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
 //! | `main` | `admin`, `cli` |
