@@ -97,7 +97,7 @@ impl Running {
 }
 
 /// The beginning of the zone file.
-const ZONE: &str = "cluster.local.\t1\tIN\tSOA\tns.dns.cluster.local. hostmaster.cluster.local. ";
+const ZONE: &str = "cluster.local.\t5\tIN\tSOA\tns.dns.cluster.local. hostmaster.cluster.local. ";
 
 fn keys(page: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().expect("text").to_owned();

@@ -182,7 +182,7 @@ options! {
         /// watch about one request a minute.
         stale_after: Duration = 60, "--stale-after SECONDS", |value| parse::seconds(value, parse::STALE_AFTER);
         /// Seconds between reconciliations: a full list that finds and repairs what a watch missed.
-        /// From 0 to 86400; 0 is never. Each interval is shortened at random, by half at most. A watch reports every
+        /// From 0 to 86400, 0 is never. Each interval is shortened at random, by half at most. A watch reports every
         /// change unless something between this server and the API server's storage is faulty. Listing 10,000 Services
         /// and their slices makes the API server write tens of megabytes: fine every 15 minutes for a few replicas, but
         /// use hours for hundreds of them.
