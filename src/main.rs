@@ -14,7 +14,7 @@ use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => match serve.load(vars_os()) {
-            Ok(effective) => run(commands::serve(serve, effective.config)),
+            Ok(effective) => run(serve.run(effective.config)),
             Err(error) => fail(EXIT_USAGE, &error),
         },
         #[cfg(feature = "sandbox")]

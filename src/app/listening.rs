@@ -1,5 +1,5 @@
-//! When the addresses are bound: before anything else, so that the start fails where one cannot be had; or, where they are
-//! shared with another process, when there is something to answer, because the kernel sends clients here from then on.
+//! Binds the addresses. Exclusive addresses are bound first of all, so that the start fails if one is taken. Addresses shared
+//! with another process are bound after synchronisation, because from then on the kernel sends clients here.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -13,15 +13,15 @@ use crate::table::TableReader;
 use crate::telemetry::metrics::Label;
 use crate::telemetry::readiness::Readiness;
 
-/// What is to be listened on.
+/// The addresses to listen on.
 pub(super) enum Listening {
-    /// It is, and nobody else may.
+    /// Bound, and exclusive to this process.
     Bound(server::Bound),
-    /// It is to be, beside whoever else does.
+    /// To be bound later, beside other processes.
     Shared(Addresses),
 }
 
-/// The addresses of a configuration, and the certificate for them.
+/// The configured addresses, and the certificate of the encrypted ones.
 pub(super) struct Addresses {
     listen: Vec<SocketAddr>,
     udp_workers: usize,
@@ -30,10 +30,10 @@ pub(super) struct Addresses {
 }
 
 impl Listening {
-    /// Reads the certificate, and binds what is not shared.
+    /// Reads the certificate, and binds the addresses unless they are shared.
     ///
     /// # Errors
-    /// The certificate, or an address, cannot be had.
+    /// The certificate cannot be used, or an address cannot be bound.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let addresses = Addresses {
             listen: config.listen.clone(),
@@ -44,8 +44,8 @@ impl Listening {
         Ok(if addresses.is_shared { Self::Shared(addresses) } else { Self::Bound(addresses.bind()?) })
     }
 
-    /// The sockets, as soon as they are to be there; readiness is held back, from now on, until then. `admin` is where the
-    /// pages are that tell of it.
+    /// Returns the sockets, once shared addresses may be bound. From this call on, readiness is blocked until then. The log
+    /// names `admin`, the address of the admin pages.
     pub fn sockets(
         self,
         admin: Option<SocketAddr>,
@@ -59,9 +59,9 @@ impl Listening {
                 Self::Bound(bound) => bound,
                 Self::Shared(addresses) => {
                     let listen = spaced(&addresses.listen);
-                    tracing::info!(listen, admin, "waiting for the cluster before the address is shared");
+                    tracing::info!(listen, admin, "waiting for synchronisation before listening on the shared address");
                     latch.is_last().await;
-                    // Latches fall when their task does, too.
+                    // A task that fails drops its latches too.
                     ensure!(table.pin().is_synchronised(), "the watch of the cluster failed");
                     addresses.bind()?
                 }
@@ -84,7 +84,7 @@ impl Addresses {
     }
 }
 
-/// Tells where to ask.
+/// Logs the addresses.
 fn announce(bound: &server::Bound, admin: &str) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -102,7 +102,7 @@ fn spaced(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// One UDP worker for each core unless it is said otherwise.
+/// The configured number of UDP workers, by default one per core.
 fn udp_workers(config: &Config) -> usize {
     match config.udp_workers {
         0 => available_parallelism().map_or(1, NonZero::get),
@@ -110,9 +110,9 @@ fn udp_workers(config: &Config) -> usize {
     }
 }
 
-/// What is served encrypted, if anything is; the certificate is read.
+/// The encrypted transports, if any is on. Reads the certificate.
 fn encrypted(config: &Config) -> Result<Option<Encrypted>, CertificateError> {
-    // The configuration has both files where one of the lists is not empty.
+    // The configuration requires both files if one of the lists is not empty.
     let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else { return Ok(None) };
     let (tls, https, quic) = (config.tls_listen.clone(), config.https_listen.clone(), config.quic_listen.clone());
     if tls.is_empty() && https.is_empty() && quic.is_empty() {

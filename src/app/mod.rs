@@ -155,12 +155,12 @@ impl App {
         }
         shutdown.cancel();
         if !transports.is_finished() && timeout(CLOSE_TIMEOUT, &mut transports).await.is_err() {
-            tracing::warn!("connections that were still open are cut");
+            tracing::warn!("closing connections that did not finish in time");
             transports.abort();
         }
         unwatched.cancel();
         if !mirror.is_finished() && timeout(SAVE_TIMEOUT, &mut mirror).await.is_err() {
-            tracing::warn!("the state is not saved in time; the one before stands");
+            tracing::warn!("the state was not saved in time; the previous file is kept");
             mirror.abort();
         }
         drained.cancel();

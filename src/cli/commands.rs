@@ -3,17 +3,11 @@
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Explain, Export, Serve, log, sandbox};
+use super::{Explain, Export, log};
 use crate::admin::{self, Explanation};
 use crate::app::{self, App, Stop};
 use crate::config::Config;
 use crate::dns::name::Name;
-
-/// `headless-dns serve`
-pub async fn serve(serve: Serve, config: Config) -> anyhow::Result<String> {
-    log::init(&config.log_level, config.log_format)?;
-    sandbox::serve(serve.sandbox, config).await
-}
 
 /// Answers until a signal stops the process.
 pub(super) async fn answer(config: Config) -> anyhow::Result<String> {

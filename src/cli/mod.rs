@@ -19,7 +19,7 @@ pub use flags::{AskOptions, ExportOptions, ServeOptions};
 pub use sandbox::Sandbox;
 pub use sandbox::ServeSandbox;
 
-use crate::config::{ConfigError, Effective, Origin, Problem, documented_defaults};
+use crate::config::{Config, ConfigError, Effective, Origin, Problem, documented_defaults};
 use crate::dns::name::Name;
 
 /// Success.
@@ -86,6 +86,15 @@ impl Serve {
         let effective = self.options.load(environment)?;
         self.sandbox.check(&effective)?;
         Ok(effective)
+    }
+
+    /// Serves until a signal stops the process.
+    ///
+    /// # Errors
+    /// The server cannot start, or a part of it failed.
+    pub async fn run(self, config: Config) -> anyhow::Result<String> {
+        log::init(&config.log_level, config.log_format)?;
+        sandbox::serve(self.sandbox, config).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the process tells about itself: its metrics, and whether it is ready.
+//! What the process reports about itself: metrics and readiness.
 
 pub mod metrics;
 pub mod readiness;

@@ -1,19 +1,19 @@
-//! Readiness by ownership: whoever has something to finish first holds a [`Latch`], and drops it when done.
+//! Readiness by ownership: a task that the process must wait for holds a [`Latch`] and drops it when it is done.
 //!
-//! The process is ready while nobody holds one. A latch that a panicking task drops counts as done too: that a task
-//! died is for whoever joins it to act on. Stopping is the same thing again: take a latch and keep it.
+//! The process is ready while there is no latch. A latch that a panicking task drops counts as done too; whoever joins the
+//! task handles the panic. Stopping works the same way: take a latch and keep it.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Who is still to become ready. Cheap to clone; all clones are one.
+/// The readiness of the process. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     pending: Arc<watch::Sender<Vec<Pending>>>,
 }
 
-/// Holds readiness back for as long as it lives.
+/// Blocks readiness for as long as it lives.
 #[derive(Debug)]
 #[must_use = "dropping the latch says that the work is done"]
 pub struct Latch {
@@ -28,12 +28,12 @@ struct Pending {
 }
 
 impl Readiness {
-    /// Ready, until somebody blocks it.
+    /// Ready until it is blocked.
     pub fn new() -> Self {
         Self { pending: Arc::new(watch::Sender::new(Vec::new())) }
     }
 
-    /// Holds readiness back until the returned latch is dropped. `what` is what people are told is pending.
+    /// Blocks readiness until the returned latch is dropped. `/readyz` shows `what` as pending.
     pub fn block(&self, what: impl Into<String>) -> Latch {
         let mut id = 0;
         self.pending.send_modify(|pending| {
@@ -43,7 +43,7 @@ impl Readiness {
         Latch { id, pending: self.pending.clone() }
     }
 
-    /// What is still pending, in the order in which it was blocked; empty when ready.
+    /// What is pending, in the order of the calls of [`Readiness::block`]; empty when ready.
     pub fn pending(&self) -> Vec<String> {
         self.pending.borrow().iter().map(|pending| pending.what.clone()).collect()
     }

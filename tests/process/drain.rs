@@ -26,7 +26,7 @@ const CLIENTS: usize = 64;
 const PIPELINED: usize = 16;
 const HANDOVERS: usize = 4;
 /// What a process says that is to share an address and does not listen yet.
-const WAITING: &str = "waiting for the cluster before the address is shared";
+const WAITING: &str = "waiting for synchronisation before listening on the shared address";
 
 fn question() -> Vec<u8> {
     query(NAME, RecordType::A).to_vec().expect("a message")
@@ -277,7 +277,7 @@ async fn a_client_that_never_reads_does_not_keep_a_server_that_stops() {
     program.signal("TERM");
     let (code, log) = program.end();
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("connections that were still open are cut"), "{log}");
+    assert!(log.contains("closing connections that did not finish in time"), "{log}");
     cluster.sandbox.shutdown().await;
 }
 

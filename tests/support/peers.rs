@@ -1,11 +1,11 @@
-//! Other people's programs, as the tests use them: `kubectl`, `dig`, `nslookup`, `unbound`, `dnsmasq`.
+//! Runs other programs for the tests: `kubectl`, `dig`, `nslookup`, `unbound`, `dnsmasq`.
 //!
-//! A test begins with [`missing`], which says what is not installed; there is nothing to show then and the test returns.
+//! A test calls [`missing`] first and returns if a program is not installed. That is reported on stderr, past the test runner.
 //! `tests/install-peers.sh` installs everything. With `HEADLESS_DNS_REQUIRE_PEERS=1` a missing program is a failure.
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,14 +26,18 @@ fn search_path() -> String {
     env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
 }
 
-/// Whether one of the programs is not installed, and the test cannot be made.
+/// Whether one of the programs is not installed, so that the test has to be skipped. Each missing program is reported once.
 pub fn missing(programs: &[&str]) -> bool {
     let path = search_path();
     let is_installed = |program: &&&str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
     let Some(program) = programs.iter().find(|program| !is_installed(program)) else { return false };
     let advice = "install it with tests/install-peers.sh";
     assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{program} is not installed: {advice}");
-    println!("skipped: {program} is not installed; {advice}");
+    static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert((*program).to_owned()) {
+        // The test runner captures `println!` and `eprintln!` of tests that pass, but not this.
+        let _ = writeln!(io::stderr(), "SKIPPED every test that needs {program}, which is not installed; {advice}");
+    }
     true
 }
 

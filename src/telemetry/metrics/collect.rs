@@ -1,26 +1,22 @@
 //! From counters to text: every metric with its name, its help and its labels.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text},
-    metrics::MetricType,
-    registry::{Registry, Unit},
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet, text,
 };
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::{
     DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, ServiceKind, Transport,
     WatchErrorReason, WatchEvent,
 };
 
-/// What the names of all metrics begin with.
+/// The prefix of all metric names.
 pub const PREFIX: &str = "headless_dns";
 
 /// The text formats of a scrape.
@@ -28,7 +24,7 @@ pub const PREFIX: &str = "headless_dns";
 pub enum Format {
     /// OpenMetrics 1.0, which Prometheus asks for.
     OpenMetrics,
-    /// The older format of Prometheus, for everyone else.
+    /// The older text format of Prometheus, the default.
     Prometheus,
 }
 
@@ -72,7 +68,7 @@ impl Exporter {
     }
 }
 
-/// The older format: a counter is called in full in its description too, and units and the end are not marked.
+/// Converts to the older format: descriptions name a counter with its suffix too, and there are no units and no end mark.
 fn prometheus(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut lines = open_metrics.lines().filter(|line| !line.starts_with("# UNIT ") && *line != "# EOF").peekable();
@@ -101,73 +97,96 @@ impl Collector for Snapshot {
                 (Labels([pair(transport), pair(family), pair(*query_type)]), count)
             })
         });
-        out.counters("requests", "Questions by the way they came and the type they ask for", requests)?;
+        out.counters("requests", "DNS queries received, by transport, address family and query type", requests)?;
         let responses = Rcode::ALL.iter().map(|rcode| (Labels([pair(*rcode)]), &metrics.responses[rcode.index()]));
-        out.counters("responses", "Answers by response code", responses)?;
+        out.counters("responses", "DNS responses sent, by response code", responses)?;
         let durations = Transport::ALL.iter().map(|transport| (*transport, &metrics.durations[transport.index()]));
-        out.histograms("request_duration", "Time from a question's arrival to its answer's departure", durations)?;
+        out.histograms("request_duration", "Time from receiving a query to sending the response", durations)?;
         let dropped = DropReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.dropped[reason.index()]));
-        out.counters("dropped_packets", "Packets that got no answer", dropped)?;
+        out.counters("dropped_packets", "Packets dropped without a response, by reason", dropped)?;
 
-        out.gauge("tcp_connections", "Open TCP connections", None, metrics.tcp_open.load(Relaxed) as f64)?;
+        out.gauge(
+            "tcp_connections",
+            "Open TCP connections, including TLS and HTTPS",
+            None,
+            metrics.tcp_open.load(Relaxed) as f64,
+        )?;
         let rejected =
             RejectReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.tcp_rejected[reason.index()]));
-        out.counters("tcp_rejected_connections", "TCP connections closed unserved because of a limit", rejected)?;
+        out.counters(
+            "tcp_rejected_connections",
+            "TCP connections closed at once because a connection limit was reached",
+            rejected,
+        )?;
 
         let events = product(Resource::ALL, WatchEvent::ALL).map(|(resource, event)| {
             (Labels([pair(resource), pair(event)]), &metrics.watch_events[resource.index()][event.index()])
         });
-        out.counters("watch_events", "What the API server's watches delivered", events)?;
+        out.counters("watch_events", "Events received on watches of the Kubernetes API", events)?;
         let errors = product(Resource::ALL, WatchErrorReason::ALL).map(|(resource, reason)| {
             (Labels([pair(resource), pair(reason)]), &metrics.watch_errors[resource.index()][reason.index()])
         });
-        out.counters(
-            "watch_errors",
-            "Failures of the API server's watches, after each of which it is tried again",
-            errors,
-        )?;
+        out.counters("watch_errors", "Failed watches of the Kubernetes API, by reason; each is retried", errors)?;
         let ages = Resource::ALL.iter().map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
         out.gauges(
             "watch_age",
-            "Time since the API server was last heard, on the most silent watch",
+            "Time since the last contact with the API server, on the watch with the oldest contact",
             Some(Unit::Seconds),
             ages,
         )?;
         let malformed =
             Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
-        out.counters("malformed_objects", "Objects that could not be used and were passed over", malformed)?;
+        out.counters(
+            "malformed_objects",
+            "Kubernetes objects that were ignored because they could not be used",
+            malformed,
+        )?;
 
         let repairs = Resource::ALL
             .iter()
             .map(|resource| (Labels([pair(*resource)]), &metrics.reconcile_repairs[resource.index()]));
-        out.counters("reconcile_repairs", "Objects that a list put right because the watch had missed them", repairs)?;
+        out.counters(
+            "reconcile_repairs",
+            "Objects that a reconcile repaired because the watch had missed their change",
+            repairs,
+        )?;
         out.gauge(
             "stale",
-            "Time since the API server was last heard, while answers are stale; 0 while they are not",
+            "Time since the last contact with the API server, while answers are stale; 0 while they are fresh",
             Some(Unit::Seconds),
             metrics.stale_age().as_secs_f64(),
         )?;
         let programming = ServiceKind::ALL.iter().map(|kind| (*kind, &metrics.programming[kind.index()]));
         out.histograms(
             "dns_programming_duration",
-            "Time from a change of a Service or its Pods, by their own account, to its being answered",
+            "Time from a change of a Service or its Pods, by their timestamps, to the publication of the records",
             programming,
         )?;
         out.histogram(
             "publication_duration",
-            "Time from the arrival of a watch event to its being answered",
+            "Time from the arrival of a watch event to the publication of the records",
             &metrics.publication,
         )?;
 
         let table = &metrics.table;
         out.gauge("table_services", "Services in the record table", None, table.services.load(Relaxed) as f64)?;
-        out.gauge("table_endpoints", "Endpoints in the record table", None, table.endpoints.load(Relaxed) as f64)?;
-        out.gauge("table_namespaces", "Namespaces in the record table", None, table.namespaces.load(Relaxed) as f64)?;
+        out.gauge(
+            "table_endpoints",
+            "Ready endpoints in the record table",
+            None,
+            table.endpoints.load(Relaxed) as f64,
+        )?;
+        out.gauge(
+            "table_namespaces",
+            "Namespaces with a Service in the record table",
+            None,
+            table.namespaces.load(Relaxed) as f64,
+        )?;
 
         let version = Labels([("version", env!("CARGO_PKG_VERSION"))]);
-        out.gauges("build_info", "The running program; always 1", None, [(version, 1.0)])?;
+        out.gauges("build_info", "Version of the running program; the value is always 1", None, [(version, 1.0)])?;
         let started = metrics.start_time.as_secs_f64();
-        out.gauge("process_start_time", "When the process started, since the Unix epoch", Some(Unit::Seconds), started)
+        out.gauge("process_start_time", "Start time of the process since the Unix epoch", Some(Unit::Seconds), started)
     }
 }
 
@@ -209,34 +228,31 @@ impl Output<'_> {
         series: impl IntoIterator<Item = (L, &'m Histogram<UNIT>)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        series.into_iter().try_for_each(|(labels, histogram)| family.encode_family(&labels)?.encode(histogram))
+        series
+            .into_iter()
+            .try_for_each(|(labels, histogram)| encode_histogram(family.encode_family(&labels)?, histogram))
     }
 
     fn histogram<const UNIT: u64>(&mut self, name: &str, help: &str, histogram: &Histogram<UNIT>) -> fmt::Result {
-        self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?.encode(histogram)
+        let encoder = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        encode_histogram(encoder, histogram)
     }
 }
 
 /// Writes one histogram.
-trait EncodeHistogram {
-    fn encode<const UNIT: u64>(&mut self, histogram: &Histogram<UNIT>) -> fmt::Result;
-}
-
-impl EncodeHistogram for MetricEncoder<'_> {
-    fn encode<const UNIT: u64>(&mut self, histogram: &Histogram<UNIT>) -> fmt::Result {
-        let buckets = histogram.buckets();
-        // From the buckets, so that the count agrees with them while others go on counting.
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
-        self.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
-    }
+fn encode_histogram<const UNIT: u64>(mut encoder: MetricEncoder<'_>, histogram: &Histogram<UNIT>) -> fmt::Result {
+    let buckets = histogram.buckets();
+    // The sum of the buckets, so that the count agrees with them while other threads count.
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
+    encoder.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
 }
 
 /// Several labels with their values.
 struct Labels<const N: usize>([(&'static str, &'static str); N]);
 
 impl<const N: usize> EncodeLabelSet for Labels<N> {
-    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> fmt::Result {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         EncodeLabelSet::encode(&self.0, encoder)
     }
 }

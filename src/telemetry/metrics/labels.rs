@@ -1,9 +1,10 @@
-//! The labels of the metrics. Each is an enum of all its values: what is not in here cannot be counted.
+//! The labels of the metrics. Each is an enum of all its values.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder};
 use std::fmt;
 
-/// One label: its name, and every value that it may have.
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder};
+
+/// A label: its name and all its values.
 pub trait Label: Copy + fmt::Debug + 'static {
     /// The name.
     const NAME: &'static str;
@@ -56,36 +57,36 @@ macro_rules! label {
 }
 
 label! {
-    /// How a question came in.
+    /// The transport of a query.
     Transport "transport" {
-        /// One question a datagram.
+        /// One query per datagram.
         Udp = "udp",
-        /// Questions with a length before each, on a stream.
+        /// Queries on a stream, each after its length.
         Tcp = "tcp",
         /// The same under TLS.
         Tls = "tls",
-        /// One question an HTTP request.
+        /// One query per HTTP request.
         Https = "https",
-        /// One question a QUIC stream.
+        /// One query per QUIC stream.
         Quic = "quic",
     }
 }
 
 impl Transport {
-    /// Whether an answer has to fit into a packet.
+    /// Whether a response has to fit into a packet.
     pub fn is_datagram(self) -> bool {
         self == Transport::Udp
     }
 
-    /// Whether the client may be told how long a connection is kept (RFC 7828). HTTP has means of its own, and over QUIC
-    /// the option is an error (RFC 9250 section 5.5.2).
+    /// Whether a response may contain the TCP keepalive option (RFC 7828). HTTP has its own means, and over QUIC the option is
+    /// an error (RFC 9250 section 5.5.2).
     pub fn has_keepalive(self) -> bool {
         matches!(self, Transport::Tcp | Transport::Tls)
     }
 }
 
 label! {
-    /// The address family a question came in by.
+    /// The address family of a client.
     Family "family" {
         /// IPv4, and IPv4 mapped into IPv6.
         Ipv4 = "ipv4",
@@ -101,7 +102,7 @@ impl From<std::net::IpAddr> for Family {
 }
 
 label! {
-    /// The type that a question asks for.
+    /// The type of a query.
     QueryType "type" {
         /// An IPv4 address.
         A = "A",
@@ -119,9 +120,9 @@ label! {
         Ns = "NS",
         /// Text, such as the schema version.
         Txt = "TXT",
-        /// Whatever there is.
+        /// All types.
         Any = "ANY",
-        /// A type that this server holds no records of.
+        /// A type of which this server has no records.
         Other = "other",
     }
 }
@@ -161,7 +162,7 @@ label! {
         Refused = "REFUSED",
         /// Not a version of EDNS of this server.
         BadVers = "BADVERS",
-        /// Any further one.
+        /// Any other.
         Other = "other",
     }
 }
@@ -183,23 +184,23 @@ impl From<u16> for Rcode {
 }
 
 label! {
-    /// Why a packet got no answer.
+    /// Why a packet got no response.
     DropReason "reason" {
         /// Shorter than a DNS header.
         TooShort = "too_short",
-        /// A response, not a question (QR=1).
+        /// A response instead of a query (QR=1).
         Response = "response",
-        /// The answer could not be sent.
+        /// The response could not be sent.
         SendFailed = "send_failed",
     }
 }
 
 label! {
-    /// Why a TCP connection was closed unserved.
+    /// Which limit a rejected TCP connection exceeded.
     RejectReason "reason" {
-        /// All clients together had as many as may be.
+        /// `tcp_max_connections`.
         Total = "total_limit",
-        /// This client had as many as it may have.
+        /// `tcp_max_connections_per_client`.
         Client = "client_limit",
     }
 }
@@ -217,25 +218,25 @@ label! {
 }
 
 label! {
-    /// How a Service comes by its endpoints, as the SIG-Scalability SLI tells them apart.
+    /// Where the endpoints of a Service come from, as the DNS programming latency SLI of SIG Scalability distinguishes them.
     ServiceKind "service_kind" {
-        /// By its virtual address.
+        /// The Service has a virtual address.
         ClusterIp = "cluster_ip",
-        /// From Pods that it selects.
+        /// The Service selects Pods.
         HeadlessWithSelector = "headless_with_selector",
-        /// From slices that somebody writes.
+        /// Somebody writes EndpointSlices for the Service.
         HeadlessWithoutSelector = "headless_without_selector",
     }
 }
 
 label! {
-    /// What a watch delivered.
+    /// An event of a watch.
     WatchEvent "event" {
-        /// An object that is new or different.
+        /// A new or changed object.
         Apply = "apply",
-        /// An object that is gone.
+        /// A deleted object.
         Delete = "delete",
-        /// Everything anew.
+        /// A complete list.
         Relist = "relist",
     }
 }
@@ -249,15 +250,15 @@ label! {
         Unauthorized = "unauthorized",
         /// No connection, or it broke.
         Unreachable = "unreachable",
-        /// 410: the version asked for is compacted away.
+        /// 410: the requested version has been compacted.
         Gone = "gone",
-        /// 429: asked to slow down.
+        /// 429: too many requests.
         Throttled = "throttled",
-        /// 5xx: the API server has troubles of its own.
+        /// 5xx: the API server failed.
         Server = "server",
-        /// What came was not what was asked for.
+        /// The response could not be decoded.
         Malformed = "malformed",
-        /// Any further one.
+        /// Any other.
         Other = "other",
     }
 }
