@@ -8,10 +8,10 @@ use std::thread;
 
 use headless_dns::telemetry::metrics::Transport;
 
-use crate::conformance::malformed::Random;
 use crate::support::answering::Server;
 use crate::support::differential::{Asked, AskedEdns, compare};
 use crate::support::fixture::asked;
+use crate::support::malformed::Random;
 
 /// Queries unless [`COUNT`] says otherwise: as many as take a few seconds.
 const QUERIES: usize = 50_000;

@@ -4,49 +4,20 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use headless_dns::dns::wire::WireOptions;
-use headless_dns::server;
 use headless_dns::telemetry::metrics::Transport;
-use hickory_proto::op::{Edns, Message};
+use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::support::answering::{address, big, responder, table_of};
-use crate::support::common::{
-    LIMITS, PATIENCE, Server, WIRE, exchange, exchange_octets, framed, options, query, read_framed,
-};
+use crate::support::common::{PATIENCE, exchange, exchange_octets, framed, query, read_framed};
 use crate::support::differential::compare;
+use crate::support::large::{BARE, PORT, server_with, server_with_udp_size, with_payload};
 
 /// The largest Service that is promised to be served.
 const ENDPOINTS: usize = 5000;
-
-pub const BARE: &str = "big.db.svc.cluster.local.";
-pub const PORT: &str = "_peer._tcp.big.db.svc.cluster.local.";
-
-/// A server that knows `db/big`.
-pub async fn server_with(endpoints: usize) -> Server {
-    server_with_udp_size(endpoints, WIRE.edns_udp_size)
-}
-
-fn server_with_udp_size(endpoints: usize, edns_udp_size: u16) -> Server {
-    let bound = server::bind(&[([127, 0, 0, 1], 0).into()], 1).expect("a free port");
-    let mut server = Server::answering(bound, options(), LIMITS, WireOptions { edns_udp_size, ..WIRE });
-    server.apply(&big(endpoints));
-    server.writer.set_synchronised();
-    server
-}
-
-/// A query with this EDNS payload size, or without EDNS.
-pub fn with_payload(mut query: Message, size: Option<u16>) -> Message {
-    query.edns = size.map(|size| {
-        let mut edns = Edns::new();
-        edns.set_max_payload(size);
-        edns
-    });
-    query
-}
 
 /// What the questions for `db/big` may be answered with.
 struct Set {

@@ -6,7 +6,7 @@ mod drain;
 #[cfg(feature = "sandbox")]
 mod explain;
 #[cfg(feature = "sandbox")]
-pub mod memory;
+mod memory;
 #[cfg(feature = "sandbox")]
 mod startup;
 mod state;

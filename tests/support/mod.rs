@@ -6,6 +6,10 @@ pub mod cluster;
 pub mod common;
 pub mod differential;
 pub mod fixture;
+pub mod large;
+pub mod malformed;
+#[cfg(feature = "sandbox")]
+pub mod memory;
 pub mod mirrored;
 pub mod oracle;
 pub mod peers;

@@ -13,9 +13,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::conformance::large::BARE;
 use crate::support::answering::big;
 use crate::support::common::{PATIENCE, Server, framed, options, query, read_framed};
+use crate::support::large::BARE;
 
 /// What valid clients ask.
 const NAME: &str = "big-0.big.db.svc.cluster.local.";

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use hickory_proto::rr::RecordType;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::process::memory::{NOISE, program, resident};
 use crate::support::common::{PATIENCE, query};
+use crate::support::memory::{NOISE, program, resident};
 use crate::support::peers::until;
 use crate::support::program::Program;
 use crate::transport::connections::{VALID, client, connect, is_answered, metric, until_closed};

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::conformance::large::{BARE, PORT, server_with, with_payload};
 use crate::support::answering::big;
 use crate::support::common::{
     LIMITS, PATIENCE, Server, exchange, exchange_octets, extended_errors, framed, options, query, read_framed,
 };
+use crate::support::large::{BARE, PORT, server_with, with_payload};
 use headless_dns::server::StreamLimits;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
