@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Kubernetes API ──list/watch──▶ cluster/    objects cut down at the door, one stream of changes
-//!                                    │ Update
+//!                                    │ ClusterEvent
 //!                                    ▼
 //!                                index/      one owner, plain maps: joins, derives, says what changed
 //!                                    │ (ServiceKey, ServiceRecords), one at a time
@@ -47,7 +47,7 @@
 //! | `hickory_proto` | `server` |
 //! | `hickory_server` | `server` |
 //! | `k8s_openapi` | `cluster` |
-//! | `kube` | `cluster`, `app` |
+//! | `kube` | `cluster` |
 //! | `papaya` | `table` |
 //! | `quinn` | `server` |
 //! | `rustls` | `server` |

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use headless_dns::cluster::{Change, ObjectKey, Scope, Update, Watched, read_json};
+use headless_dns::cluster::{Change, ObjectKey, Scope, ClusterEvent, Resource, read_json};
 use headless_dns::index::Index;
 use headless_dns::telemetry::metrics::Transport;
 use headless_dns::table::table;
@@ -18,25 +18,25 @@ use headless_dns_fuzz::support::rebuild::{self, Model};
 use libfuzzer_sys::fuzz_target;
 
 /// The change that a line tells of.
-fn update(line: &[u8]) -> Option<Update> {
+fn update(line: &[u8]) -> Option<ClusterEvent> {
     let scope = Scope::All;
     let key = |text: &[u8]| {
         let (namespace, name) = std::str::from_utf8(text).ok()?.split_once('/')?;
         Some(ObjectKey::new(namespace, name))
     };
     Some(match line {
-        [b'S', b' ', json @ ..] => read_json(Watched::Services, scope, json).ok()?.0,
-        [b'E', b' ', json @ ..] => read_json(Watched::EndpointSlices, scope, json).ok()?.0,
-        [b'P', b' ', json @ ..] => read_json(Watched::Pods, scope, json).ok()?.0,
-        [b's', b' ', object @ ..] => Update::Service(scope, Change::Delete(key(object)?)),
-        [b'e', b' ', object @ ..] => Update::Slice(scope, Change::Delete(key(object)?)),
-        [b'p', b' ', object @ ..] => Update::Pod(scope, Change::Delete(key(object)?)),
-        b"<S" => Update::Service(scope, Change::RelistStarted),
-        b"<E" => Update::Slice(scope, Change::RelistStarted),
-        b"<P" => Update::Pod(scope, Change::RelistStarted),
-        b">S" => Update::Service(scope, Change::RelistDone),
-        b">E" => Update::Slice(scope, Change::RelistDone),
-        b">P" => Update::Pod(scope, Change::RelistDone),
+        [b'S', b' ', json @ ..] => read_json(Resource::Services, scope, json).ok()?.0,
+        [b'E', b' ', json @ ..] => read_json(Resource::EndpointSlices, scope, json).ok()?.0,
+        [b'P', b' ', json @ ..] => read_json(Resource::Pods, scope, json).ok()?.0,
+        [b's', b' ', object @ ..] => ClusterEvent::Service(scope, Change::Delete(key(object)?)),
+        [b'e', b' ', object @ ..] => ClusterEvent::Slice(scope, Change::Delete(key(object)?)),
+        [b'p', b' ', object @ ..] => ClusterEvent::Pod(scope, Change::Delete(key(object)?)),
+        b"<S" => ClusterEvent::Service(scope, Change::RelistStarted),
+        b"<E" => ClusterEvent::Slice(scope, Change::RelistStarted),
+        b"<P" => ClusterEvent::Pod(scope, Change::RelistStarted),
+        b">S" => ClusterEvent::Service(scope, Change::RelistDone),
+        b">E" => ClusterEvent::Slice(scope, Change::RelistDone),
+        b">P" => ClusterEvent::Pod(scope, Change::RelistDone),
         _ => return None,
     })
 }
@@ -92,13 +92,13 @@ fuzz_target!(|history: &[u8]| {
 
     // What came goes again, and leaves nothing.
     for change in [Change::RelistStarted, Change::RelistDone] {
-        index.apply(Update::Service(Scope::All, change));
+        index.apply(ClusterEvent::Service(Scope::All, change));
     }
     for change in [Change::RelistStarted, Change::RelistDone] {
-        index.apply(Update::Slice(Scope::All, change));
+        index.apply(ClusterEvent::Slice(Scope::All, change));
     }
     for change in [Change::RelistStarted, Change::RelistDone] {
-        index.apply(Update::Pod(Scope::All, change));
+        index.apply(ClusterEvent::Pod(Scope::All, change));
     }
     writer.publish(index.take_batch());
     if let Err(difference) = rebuild::compare(&reader, &Model::default().rebuild(), &BTreeSet::new()) {

@@ -1,7 +1,7 @@
 //! The table kept as the cluster is: watches feed the index, and the index what it makes of them to the table.
 //!
 //! ```text
-//! watches ──News──▶ keep_table: Index ──▶ TableWriter       paced, in batches (pace.rs)
+//! watches ──WatchUpdate──▶ keep_table: Index ──▶ TableWriter       paced, in batches (pace.rs)
 //!                     │  ▲    └─▶ reasons, staleness         beside the records (staleness.rs)
 //!                     ▼  └─ state of the last run (saver.rs)
 //!                   explanations for whoever asks
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::Client;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::pace::Pace;
 use super::saver::Saver;
 use super::staleness::Staleness;
-use crate::cluster::{self, News, Scope, Selection, Timing, Watched};
+use crate::cluster::{self, Connection, Resource, Scope, Selection, Timing, WatchId, WatchUpdate};
 use crate::config::Config;
 use crate::diagnose::Inspection;
 use crate::index::{self, Index, Repairs};
@@ -33,7 +32,7 @@ use crate::telemetry::readiness::{Latch, Readiness};
 /// Updates on their way to the index. The watch waits when there are so many: memory stays bounded while the index works.
 const UPDATES: usize = 1024;
 /// What has to be heard in full before anything is answered. Pods are not: their slices tell of them too.
-pub(super) const REQUIRED: [Watched; 2] = [Watched::Services, Watched::EndpointSlices];
+pub(super) const REQUIRED: [Resource; 2] = [Resource::Services, Resource::EndpointSlices];
 /// Pods that are gone are remembered for twice as long at least. The EndpointSlice controller has repeated it by then.
 const FORGET_GONE_PODS: Duration = Duration::from_secs(60);
 /// How soon after the last time it is found out why names are absent: a burst is told of once, and the answers come first.
@@ -61,10 +60,10 @@ impl Mirrored {
     }
 }
 
-/// Keeps the table as the cluster is, which a client leads to and a URL names, until `stop`. Readiness is held back, from now
+/// Keeps the table as the cluster is, until `stop`. Readiness is held back, from now
 /// on, until every watch has been heard in full once, or what was known at the end of the last run is served.
 pub fn mirror(
-    (cluster, url): (Client, String),
+    connection: Connection,
     mirrored: Mirrored,
     writer: TableWriter,
     inspections: mpsc::Receiver<Inspection>,
@@ -76,17 +75,17 @@ pub fn mirror(
     let Mirrored { selection, index, state } = mirrored;
     let scopes = selection.scopes.iter();
     let pending: HashMap<_, _> = scopes
-        .flat_map(|scope| REQUIRED.map(|watched| (watched, scope.clone())))
-        .map(|(watched, scope)| {
-            let latch = readiness.block(format!("{watched} of {scope}"));
-            ((watched, scope), Some(latch))
+        .flat_map(|scope| REQUIRED.map(|resource| WatchId::new(resource, scope.clone())))
+        .map(|watch| {
+            let latch = readiness.block(format!("{} of {}", watch.resource, watch.scope));
+            (watch, Some(latch))
         })
         .collect();
     async move {
         // The index works on a thread of its own choosing, beside the watches that feed it. Neither ends before the other.
         let index = keep_table(index, Saver::new(state), incoming, inspections, writer, pending, Arc::clone(&metrics));
         let mut index = AbortOnDropHandle::new(tokio::spawn(index));
-        let follow = cluster::follow_all(cluster, &url, &selection, updates, &metrics);
+        let follow = cluster::follow_all(&connection, &selection, updates, &metrics);
         let ended = tokio::select! {
             ended = &mut index => ended,
             // No longer followed, the updates end, and with them the index.
@@ -105,10 +104,10 @@ pub fn mirror(
 async fn keep_table(
     options: index::Options,
     mut saver: Saver,
-    mut incoming: mpsc::Receiver<News>,
+    mut incoming: mpsc::Receiver<WatchUpdate>,
     mut inspections: mpsc::Receiver<Inspection>,
     mut writer: TableWriter,
-    mut synchronising: HashMap<(Watched, Scope), Option<Latch>>,
+    mut synchronising: HashMap<WatchId, Option<Latch>>,
     metrics: Arc<Metrics>,
 ) {
     let (mut index, as_of) = saver.load(options).await;
@@ -146,10 +145,10 @@ async fn keep_table(
                 if count == 0 {
                     break;
                 }
-                for news in received.drain(..) {
-                    let listed = news.update.relisted().and_then(|watch| synchronising.remove(&watch));
-                    staleness.take(&news.update);
-                    index.apply(news);
+                for update in received.drain(..) {
+                    let listed = update.event.completed_list().and_then(|watch| synchronising.remove(&watch));
+                    staleness.take(&update.event);
+                    index.apply(update);
                     if let Some(latch) = listed
                         && synchronising.is_empty()
                     {
@@ -158,9 +157,9 @@ async fn keep_table(
                     }
                 }
                 saver.is_due |= index.take_changed();
-                for Repairs { watched, scope, count } in index.take_repairs() {
-                    metrics.reconcile_repairs(watched.label(), count);
-                    tracing::warn!(resource = %watched, %scope, objects = count, "a list has put right what the watch had missed");
+                for Repairs { watch: WatchId { resource, scope }, count } in index.take_repairs() {
+                    metrics.reconcile_repairs(resource, count);
+                    tracing::warn!(%resource, %scope, objects = count, "a list has put right what the watch had missed");
                 }
                 continue;
             }
@@ -202,8 +201,8 @@ fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> Ta
     let waits = index.take_waits();
     writer.publish_each(index.take_batch(), |key| {
         if let Some((service, times)) = waits.get(key) {
-            metrics.published(service.label(), times.heard, times.happened);
-            tracing::debug!(service = %key, waited_us = times.heard.elapsed().as_micros() as u64, "answered");
+            metrics.published(service.label(), times.received_at, times.changed_at);
+            tracing::debug!(service = %key, waited_us = times.received_at.elapsed().as_micros() as u64, "answered");
         }
     });
     let size = writer.size();

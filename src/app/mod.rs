@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -29,7 +28,7 @@ use self::listening::Listening;
 pub use self::mirror::{Mirrored, mirror};
 use crate::admin::{Admin, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
-use crate::cluster::{self, Access, AccessError};
+use crate::cluster::{self, Connection, CredentialError, CredentialSource};
 use crate::config::Config;
 use crate::diagnose::{Explainer, INSPECTIONS, Inspection};
 use crate::dns::name::Name;
@@ -50,8 +49,7 @@ const KEEPALIVE_UNITS: u64 = 10;
 /// A server that is bound and not running yet.
 pub struct App {
     config: Config,
-    /// What leads to the API server, and its URL.
-    cluster: (Client, String),
+    cluster: Connection,
     state: Option<State>,
     listening: Listening,
     responder: Responder,
@@ -72,7 +70,7 @@ impl App {
         server::allow_files(config.tcp_max_connections);
         let cluster = connect(&config).await?;
         let selection = Mirrored::of(&config).selection;
-        let state = config.state.as_deref().map(|folder| State::open(folder, &cluster.1, &selection)).transpose()?;
+        let state = config.state.as_deref().map(|folder| State::open(folder, &cluster.url, &selection)).transpose()?;
         let listening = Listening::new(&config)?;
         let metrics = Arc::new(Metrics::new());
         let (writer, reader) = table();
@@ -189,8 +187,8 @@ impl Stop {
     }
 }
 
-async fn connect(config: &Config) -> Result<(Client, String), AccessError> {
-    let access = Access { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
+async fn connect(config: &Config) -> Result<Connection, CredentialError> {
+    let access = CredentialSource { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
     cluster::connect(&access).await
 }
 

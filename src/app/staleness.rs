@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::mirror::REQUIRED;
-use crate::cluster::{Scope, Update, Watched};
+use crate::cluster::{ClusterEvent, WatchId};
 
 /// Since when answers may be out of date, by the silence of the watches that they depend on.
 #[derive(Default)]
 pub(super) struct Staleness {
-    silent: HashMap<(Watched, Scope), Timestamp>,
+    silent: HashMap<WatchId, Timestamp>,
     /// What was told last.
     since: Option<Timestamp>,
 }
@@ -27,14 +27,14 @@ impl Staleness {
         self.since.unwrap_or_else(Timestamp::now)
     }
 
-    /// Takes note of what an update says of its watch.
-    pub fn take(&mut self, update: &Update) {
-        match update {
-            Update::Silent(watched, scope, since) if REQUIRED.contains(watched) => {
-                self.silent.insert((*watched, scope.clone()), *since);
+    /// Takes note of what an event says of its watch.
+    pub fn take(&mut self, event: &ClusterEvent) {
+        match event {
+            ClusterEvent::WatchStale { watch, since } if REQUIRED.contains(&watch.resource) => {
+                self.silent.insert(watch.clone(), *since);
             }
-            Update::Heard(watched, scope) => {
-                self.silent.remove(&(*watched, scope.clone()));
+            ClusterEvent::WatchRecovered(watch) => {
+                self.silent.remove(watch);
             }
             _ => {}
         }

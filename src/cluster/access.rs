@@ -18,14 +18,14 @@ const IN_CLUSTER_VARIABLE: &str = "KUBERNETES_SERVICE_HOST";
 /// Where the credentials come from. Without either, a Pod uses its service account and anything else `KUBECONFIG` or
 /// `~/.kube/config`.
 #[derive(Clone, Debug, Default)]
-pub struct Access {
+pub struct CredentialSource {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
 }
 
 /// Credentials that cannot be used; nothing was sent yet.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessError {
+pub enum CredentialError {
     #[error("the kubeconfig {} cannot be used: {problem}; name another with --kubeconfig, or choose one of its contexts with --context", path.display())]
     File { path: PathBuf, problem: Box<KubeconfigError> },
     #[error(
@@ -38,22 +38,32 @@ pub enum AccessError {
     Client(Box<kube::Error>),
 }
 
-/// Makes a client; does not connect yet. Also gives the server's URL, for messages.
+/// The way to an API server.
+#[derive(Clone)]
+pub struct Connection {
+    pub client: Client,
+    /// The server's URL, for messages.
+    pub url: String,
+}
+
+/// Makes a client; does not connect yet.
 ///
 /// # Errors
 /// The credentials cannot be read or used.
-pub async fn connect(access: &Access) -> Result<(Client, String), AccessError> {
+pub async fn connect(access: &CredentialSource) -> Result<Connection, CredentialError> {
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
     let mut config = match &access.kubeconfig {
         Some(path) => {
-            let unusable = |problem| AccessError::File { path: path.clone(), problem: Box::new(problem) };
+            let unusable = |problem| CredentialError::File { path: path.clone(), problem: Box::new(problem) };
             let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?
         }
         None if access.context.is_none() && std::env::var_os(IN_CLUSTER_VARIABLE).is_some() => {
-            Config::incluster().map_err(AccessError::InCluster)?
+            Config::incluster().map_err(CredentialError::InCluster)?
         }
-        None => Config::from_kubeconfig(&options).await.map_err(|problem| AccessError::Default(Box::new(problem)))?,
+        None => {
+            Config::from_kubeconfig(&options).await.map_err(|problem| CredentialError::Default(Box::new(problem)))?
+        }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = Some(READ_TIMEOUT);
@@ -63,6 +73,6 @@ pub async fn connect(access: &Access) -> Result<(Client, String), AccessError> {
     // has a pace of its own, says what is wrong, and lists anew where trying again is no use.
     config.default_retry = false;
     let url = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|problem| AccessError::Client(Box::new(problem)))?;
-    Ok((client, url))
+    let client = Client::try_from(config).map_err(|problem| CredentialError::Client(Box::new(problem)))?;
+    Ok(Connection { client, url })
 }

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tower::{BoxError, service_fn};
 
-use crate::telemetry::metrics::WatchContact;
+use crate::telemetry::metrics::WatchAge;
 
 /// A watch that lasts so long works, if nothing is heard on it. One that ends sooner without an event has failed, as it
 /// has for client-go.
@@ -38,7 +38,7 @@ pub(super) struct EndedAtOnce;
 
 /// What one watch hears of the API server.
 pub(super) struct Contact {
-    age: WatchContact,
+    age: WatchAge,
     /// When the server was last heard; before that, when the watch began.
     heard: watch::Sender<Instant>,
     /// Since when a watch is open that nothing is wrong with.
@@ -46,7 +46,7 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    pub fn new(age: WatchContact) -> Arc<Self> {
+    pub fn new(age: WatchAge) -> Arc<Self> {
         Arc::new(Self { age, heard: watch::Sender::new(Instant::now()), open: watch::Sender::new(None) })
     }
 
@@ -101,7 +101,7 @@ impl Contact {
     }
 
     fn heard(&self) {
-        self.age.now();
+        self.age.reset();
         self.heard.send_replace(Instant::now());
     }
 

@@ -9,7 +9,7 @@ use super::endpoints::{Endpoint, Endpoints};
 use super::incoming::{Kind, Raw, RawMetadata, moment};
 use super::service::RawPort;
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Uid, Update, Watched, name_label};
+use super::{Change, ClusterEvent, ObjectKey, Resource, Scope, Uid, name_label};
 use crate::dns::name::Label;
 use crate::records::ServiceKey;
 
@@ -73,11 +73,11 @@ impl Raw for RawSlice {
 }
 
 impl Kind for Slice {
-    const WATCHED: Watched = Watched::EndpointSlices;
+    const WATCHED: Resource = Resource::EndpointSlices;
     type Raw = RawSlice;
 
-    fn update(scope: Scope, change: Change<Self>) -> Update {
-        Update::Slice(scope, change)
+    fn update(scope: Scope, change: Change<Self>) -> ClusterEvent {
+        ClusterEvent::Slice(scope, change)
     }
 
     fn happened(raw: &RawSlice) -> Option<SystemTime> {

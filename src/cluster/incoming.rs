@@ -9,16 +9,16 @@ use std::time::SystemTime;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource;
+use kube::Resource as KubeResource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Pod, Scope, Service, Slice, Update, Watched};
+use super::{Change, ClusterEvent, ObjectKey, Pod, Resource, Scope, Service, Slice};
 
 /// A kind of object that the index is told of.
 pub(super) trait Kind: Clone + Debug + Send + 'static {
-    const WATCHED: Watched;
+    const WATCHED: Resource;
     type Raw: Raw;
 
     /// # Errors
@@ -26,7 +26,7 @@ pub(super) trait Kind: Clone + Debug + Send + 'static {
     /// and told to `warn`.
     fn read(key: ObjectKey, raw: Self::Raw, warn: &mut dyn FnMut(String)) -> Result<Self, String>;
 
-    fn update(scope: Scope, change: Change<Self>) -> Update;
+    fn update(scope: Scope, change: Change<Self>) -> ClusterEvent;
 
     /// When the change happened that the object tells of, if it says so. What cannot be read is not there: this is for
     /// measurements alone.
@@ -118,7 +118,7 @@ impl<K: Kind> Incoming<K> {
             Ok(object) => (Change::Apply(object), problems),
             Err(problem) => {
                 problems.push(problem);
-                (Change::Keep(key), problems)
+                (Change::Unreadable(key), problems)
             }
         }
     }
@@ -140,7 +140,7 @@ impl<'de, K: Kind> Deserialize<'de> for Incoming<K> {
     }
 }
 
-impl<K: Kind> Resource for Incoming<K> {
+impl<K: Kind> KubeResource for Incoming<K> {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
@@ -173,16 +173,20 @@ impl<K: Kind> Resource for Incoming<K> {
 ///
 /// # Errors
 /// The text is no JSON.
-pub fn read_json(watched: Watched, scope: Scope, json: &[u8]) -> Result<(Update, Vec<String>), serde_json::Error> {
-    fn read<K: Kind>(scope: Scope, json: &[u8]) -> Result<(Update, Vec<String>), serde_json::Error> {
+pub fn read_json(
+    watched: Resource,
+    scope: Scope,
+    json: &[u8],
+) -> Result<(ClusterEvent, Vec<String>), serde_json::Error> {
+    fn read<K: Kind>(scope: Scope, json: &[u8]) -> Result<(ClusterEvent, Vec<String>), serde_json::Error> {
         let incoming = serde_json::from_slice::<Incoming<K>>(json)?;
         let key = incoming.key();
         let (change, problems) = incoming.read(key);
         Ok((K::update(scope, change), problems))
     }
     match watched {
-        Watched::Services => read::<Service>(scope, json),
-        Watched::EndpointSlices => read::<Slice>(scope, json),
-        Watched::Pods => read::<Pod>(scope, json),
+        Resource::Services => read::<Service>(scope, json),
+        Resource::EndpointSlices => read::<Slice>(scope, json),
+        Resource::Pods => read::<Pod>(scope, json),
     }
 }

@@ -1,7 +1,7 @@
 //! The door to the Kubernetes API: lists and watches objects, cuts each down to what is served, and says what changed.
 //!
 //! ```text
-//! kube's watcher ─▶ Incoming (never fails on a field) ─▶ Service, Slice, Pod ─▶ Update, on one channel
+//! kube's watcher ─▶ Incoming (never fails on a field) ─▶ Service, Slice, Pod ─▶ ClusterEvent, on one channel
 //! ```
 //!
 //! Nothing behind this module knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
@@ -28,7 +28,7 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use access::{Access, AccessError, connect};
+pub use access::{Connection, CredentialError, CredentialSource, connect};
 pub use endpoint_slice::{Slice, SlicePort};
 pub use endpoints::{Endpoint, Endpoints};
 pub use incoming::read_json;
@@ -36,9 +36,10 @@ pub use labels::Labels;
 pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};
 pub use service::{Families, Port, Protocol, Service, ServiceSpec, TargetPort};
 use smol_str::SmolStr;
-pub use watch::{PodSelection, Selection, Timing, Watched, follow_all};
+pub use watch::{PodSelection, Selection, Timing, follow_all};
 
 use crate::dns::name::Label;
+pub use crate::telemetry::metrics::Resource;
 
 /// Namespace and name of an object.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,25 +91,25 @@ fn name_label(text: &str, field: &str) -> Result<Label, String> {
     Label::parse(text).map_err(|error| format!("{field}: {error}"))
 }
 
-/// What a source of objects of one kind says. A relist replaces what is known while it streams in: objects that are
-/// neither applied nor kept between `RelistStarted` and `RelistDone` are gone.
+/// What one watch reports about objects of its kind. A relist replaces the known state while it streams in: objects that
+/// are neither applied nor unreadable between `RelistStarted` and `RelistDone` are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change<K> {
     RelistStarted,
     Apply(K),
-    /// The object exists, but what it says now cannot be used: what was known of it stands.
-    Keep(ObjectKey),
+    /// The object exists, but its present form cannot be used: its last readable state stays in force.
+    Unreadable(ObjectKey),
     Delete(ObjectKey),
     RelistDone,
 }
 
 impl<K> Change<K> {
-    /// The same of another form of the object.
-    pub fn map<T>(self, form: impl FnOnce(K) -> T) -> Change<T> {
+    /// Converts the object.
+    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> Change<T> {
         match self {
             Self::RelistStarted => Change::RelistStarted,
-            Self::Apply(object) => Change::Apply(form(object)),
-            Self::Keep(key) => Change::Keep(key),
+            Self::Apply(object) => Change::Apply(convert(object)),
+            Self::Unreadable(key) => Change::Unreadable(key),
             Self::Delete(key) => Change::Delete(key),
             Self::RelistDone => Change::RelistDone,
         }
@@ -148,72 +149,86 @@ impl fmt::Display for Scope {
     }
 }
 
-/// What flows from all watches to the index: changes of one kind of object in one scope, and what is to be known of the
-/// watch itself.
+/// Identifies a watch: there is one per resource and scope.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WatchId {
+    pub resource: Resource,
+    pub scope: Scope,
+}
+
+impl WatchId {
+    pub fn new(resource: Resource, scope: Scope) -> Self {
+        Self { resource, scope }
+    }
+}
+
+/// What the watches report to the index: a change of the objects of one kind in one scope, or of the state of a watch.
 #[derive(Clone, Debug)]
-pub enum Update {
+pub enum ClusterEvent {
     Service(Scope, Change<Service>),
     Slice(Scope, Change<Slice>),
     Pod(Scope, Change<Pod>),
-    /// The list that has just ended was no more than a check: the watch had told of all changes, or should have. As many
-    /// as `newer` of its objects may differ all the same, from changes that the watch had no time to tell of.
+    /// The list that has just ended was a reconcile: the watch was healthy and should have reported every difference.
     Reconciled {
-        watched: Watched,
-        scope: Scope,
+        watch: WatchId,
+        /// Objects of the list that may differ nevertheless, because they changed too recently for the watch to tell.
         newer: usize,
     },
-    /// The API server was last heard on the watch at that time, and should have been since. Said again each time that the
-    /// silence has lasted for as long once more.
-    Silent(Watched, Scope, Timestamp),
-    /// The silence is over.
-    Heard(Watched, Scope),
+    /// Nothing has arrived on the watch since then, which is longer than `stale_after`. Repeated each time that another
+    /// `stale_after` has passed.
+    WatchStale {
+        watch: WatchId,
+        since: Timestamp,
+    },
+    /// The API server answers on a watch that was stale.
+    WatchRecovered(WatchId),
 }
 
-/// An update on its way to the index.
-#[derive(Clone, Debug)]
-pub struct News {
-    pub update: Update,
-    /// None where nobody waits for it: what a list says may be as old as the object.
-    pub times: Option<Times>,
-}
-
-impl From<Update> for News {
-    fn from(update: Update) -> Self {
-        Self { update, times: None }
-    }
-}
-
-/// When a change happened, and when it was heard of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    /// Its event arrived off the wire.
-    pub heard: Instant,
-    /// By the object's own account, in whole seconds as a rule.
-    pub happened: Option<SystemTime>,
-}
-
-impl Times {
-    /// Leaves out when it happened.
-    pub fn heard_alone(self) -> Self {
-        Self { happened: None, ..self }
-    }
-
-    /// The first times of two changes that are published together.
-    pub fn earliest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
-        let happened = a.happened.into_iter().chain(b.happened).min();
-        Some(Self { heard: a.heard.min(b.heard), happened })
-    }
-}
-
-impl Update {
-    /// The watch whose list this ends, if it ends one.
-    pub fn relisted(&self) -> Option<(Watched, Scope)> {
+impl ClusterEvent {
+    /// The watch whose list this event completes, if it does.
+    pub fn completed_list(&self) -> Option<WatchId> {
         match self {
-            Self::Service(scope, Change::RelistDone) => Some((Watched::Services, scope.clone())),
-            Self::Slice(scope, Change::RelistDone) => Some((Watched::EndpointSlices, scope.clone())),
-            Self::Pod(scope, Change::RelistDone) => Some((Watched::Pods, scope.clone())),
+            Self::Service(scope, Change::RelistDone) => Some(WatchId::new(Resource::Services, scope.clone())),
+            Self::Slice(scope, Change::RelistDone) => Some(WatchId::new(Resource::EndpointSlices, scope.clone())),
+            Self::Pod(scope, Change::RelistDone) => Some(WatchId::new(Resource::Pods, scope.clone())),
             _ => None,
         }
+    }
+}
+
+/// An event on its way to the index.
+#[derive(Clone, Debug)]
+pub struct WatchUpdate {
+    pub event: ClusterEvent,
+    /// None where latency is not measured: an object in a list may have changed at any time before.
+    pub times: Option<EventTimes>,
+}
+
+impl From<ClusterEvent> for WatchUpdate {
+    fn from(event: ClusterEvent) -> Self {
+        Self { event, times: None }
+    }
+}
+
+/// When a change was made and when its event arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTimes {
+    /// When the event came off the wire.
+    pub received_at: Instant,
+    /// When the object says that it changed, usually in whole seconds.
+    pub changed_at: Option<SystemTime>,
+}
+
+impl EventTimes {
+    /// The same without `changed_at`.
+    pub fn without_changed_at(self) -> Self {
+        Self { changed_at: None, ..self }
+    }
+
+    /// The earliest times of two changes that are published together.
+    pub fn earliest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+        let changed_at = a.changed_at.into_iter().chain(b.changed_at).min();
+        Some(Self { received_at: a.received_at.min(b.received_at), changed_at })
     }
 }

@@ -8,8 +8,8 @@ use kube::core::Status;
 use kube::runtime::watcher::Error;
 
 use super::contact::EndedAtOnce;
-use super::{ObjectKey, Scope, Watched};
-use crate::telemetry::metrics::{Metrics, WatchContact, WatchErrorReason, WatchEvent};
+use super::{ObjectKey, Resource, Scope};
+use crate::telemetry::metrics::{Metrics, WatchAge, WatchErrorReason, WatchEvent};
 
 /// Malformed objects that are remembered so as not to be warned of again at each update. Beyond it a warning may be
 /// repeated; memory stays bounded.
@@ -44,7 +44,7 @@ struct Warned {
 
 /// Counts what one watch does, and logs its troubles.
 pub(super) struct Reporter<'a> {
-    watched: Watched,
+    watched: Resource,
     scope: &'a Scope,
     url: &'a str,
     outage: &'a Outage,
@@ -58,7 +58,7 @@ pub(super) struct Reporter<'a> {
 
 impl<'a> Reporter<'a> {
     pub fn new(
-        watched: Watched,
+        watched: Resource,
         scope: &'a Scope,
         url: &'a str,
         outage: &'a Outage,
@@ -68,8 +68,8 @@ impl<'a> Reporter<'a> {
     }
 
     /// Where to note each time that the server is heard on this watch.
-    pub fn watch_contact(&self) -> WatchContact {
-        self.metrics.watch_contact(self.watched.label())
+    pub fn watch_contact(&self) -> WatchAge {
+        self.metrics.register_watch(self.watched)
     }
 
     /// Whether a trouble was told whose end was not.
@@ -88,12 +88,12 @@ impl<'a> Reporter<'a> {
     }
 
     pub fn event(&self, event: WatchEvent) {
-        self.metrics.watch_event(self.watched.label(), event);
+        self.metrics.watch_event(self.watched, event);
     }
 
     pub fn error(&mut self, error: &Error) {
         let reason = reason(error);
-        self.metrics.watch_error(self.watched.label(), reason);
+        self.metrics.watch_error(self.watched, reason);
         match &mut self.trouble {
             Some((known, failures)) if *known == reason => *failures += 1,
             trouble => {
@@ -128,7 +128,7 @@ impl<'a> Reporter<'a> {
                 return;
             }
         }
-        self.metrics.malformed(self.watched.label());
+        self.metrics.malformed(self.watched);
         let kind = self.watched.kind();
         tracing::warn!(%kind, object = %key, problems = problems.join("; "), "the object has parts that cannot be served");
         if !is_known && self.warned.len() < REMEMBERED {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::incoming::{Kind, Raw, RawMap, RawMetadata, moment};
 use super::labels::Labels;
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Update, Watched, name_label};
+use super::{Change, ClusterEvent, ObjectKey, Resource, Scope, name_label};
 use crate::dns::name::{Label, Name};
 use crate::records::ServiceKey;
 use crate::telemetry::metrics::ServiceKind;
@@ -170,11 +170,11 @@ impl Raw for RawService {
 }
 
 impl Kind for Service {
-    const WATCHED: Watched = Watched::Services;
+    const WATCHED: Resource = Resource::Services;
     type Raw = RawService;
 
-    fn update(scope: Scope, change: Change<Self>) -> Update {
-        Update::Service(scope, change)
+    fn update(scope: Scope, change: Change<Self>) -> ClusterEvent {
+        ClusterEvent::Service(scope, change)
     }
 
     fn happened(raw: &RawService) -> Option<SystemTime> {

@@ -19,8 +19,10 @@ use super::check::Check;
 use super::contact::Contact;
 use super::incoming::{Incoming, Kind};
 use super::report::{Outage, Reporter};
-use super::{Change, News, POD_NAME, Pod, Scope, Service, Slice, Times, Update};
-use crate::telemetry::metrics::{Metrics, Resource, WatchEvent};
+use super::{
+    Change, ClusterEvent, Connection, EventTimes, POD_NAME, Pod, Resource, Scope, Service, Slice, WatchId, WatchUpdate,
+};
+use crate::telemetry::metrics::{Label, Metrics, WatchEvent};
 
 /// The most seconds after which the server ends a watch that we then resume. Bounds how long a link that died without a
 /// word goes unnoticed (kube gives up five seconds later).
@@ -52,15 +54,8 @@ impl Timing {
 /// Lists that come before that of the Pods: of Services, and of their slices.
 const FIRST_LISTS: u32 = 2;
 
-/// A watched resource: what may be asked of the API, and so what RBAC has to grant, is `list` and `watch` on each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Watched {
-    Services,
-    EndpointSlices,
-    Pods,
-}
-
-impl Watched {
+/// What may be asked of the API, and so what RBAC has to grant, is `list` and `watch` on each.
+impl Resource {
     /// API group, empty for the core one.
     pub const fn group(self) -> &'static str {
         match self {
@@ -70,21 +65,8 @@ impl Watched {
     }
 
     /// Name in URLs and in RBAC rules.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Services => "services",
-            Self::EndpointSlices => "endpointslices",
-            Self::Pods => "pods",
-        }
-    }
-
-    /// Its label in metrics.
-    pub const fn label(self) -> Resource {
-        match self {
-            Self::Services => Resource::Services,
-            Self::EndpointSlices => Resource::EndpointSlices,
-            Self::Pods => Resource::Pods,
-        }
+    pub fn plural(self) -> &'static str {
+        self.as_str()
     }
 
     pub(super) const fn kind(self) -> &'static str {
@@ -96,7 +78,7 @@ impl Watched {
     }
 }
 
-impl fmt::Display for Watched {
+impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.plural())
     }
@@ -130,26 +112,25 @@ impl Selection {
     }
 
     /// What the API server is asked to send of a resource, as watch parameters; none where it is not watched at all.
-    fn config(&self, watched: Watched) -> Option<watcher::Config> {
+    fn config(&self, watched: Resource) -> Option<watcher::Config> {
         let config = watcher::Config::default().timeout(self.timing.watch_seconds()).streaming_lists();
         match (watched, self.pods) {
-            (Watched::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
+            (Resource::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
             // No filter for slices: those made by hand for a headless Service have no label that says so.
-            (Watched::Services | Watched::EndpointSlices, _) => Some(config),
-            (Watched::Pods, PodSelection::Off) => None,
-            (Watched::Pods, PodSelection::StatefulSets) => Some(config.labels(POD_NAME)),
-            (Watched::Pods, PodSelection::All) => Some(config),
+            (Resource::Services | Resource::EndpointSlices, _) => Some(config),
+            (Resource::Pods, PodSelection::Off) => None,
+            (Resource::Pods, PodSelection::StatefulSets) => Some(config.labels(POD_NAME)),
+            (Resource::Pods, PodSelection::All) => Some(config),
         }
     }
 }
 
 /// Follows every resource in every scope, each over a list and watch of its own, until nobody receives from `updates`
-/// any more. `url` is the server's, for messages.
+/// any more.
 pub async fn follow_all(
-    client: Client,
-    url: &str,
+    Connection { client, url }: &Connection,
     selection: &Selection,
-    updates: mpsc::Sender<News>,
+    updates: mpsc::Sender<WatchUpdate>,
     metrics: &Arc<Metrics>,
 ) {
     let outage = Outage::default();
@@ -159,11 +140,11 @@ pub async fn follow_all(
         let pods = async {
             // What must be known before anything is answered is not to wait for Pods, the most of all objects.
             let _ = outlet.lists.acquire_many(FIRST_LISTS).await;
-            follow::<Pod>(&client, scope, selection, &outlet, reporter(Pod::WATCHED)).await;
+            follow::<Pod>(client, scope, selection, &outlet, reporter(Pod::WATCHED)).await;
         };
         tokio::join!(
-            follow::<Service>(&client, scope, selection, &outlet, reporter(Service::WATCHED)),
-            follow::<Slice>(&client, scope, selection, &outlet, reporter(Slice::WATCHED)),
+            follow::<Service>(client, scope, selection, &outlet, reporter(Service::WATCHED)),
+            follow::<Slice>(client, scope, selection, &outlet, reporter(Slice::WATCHED)),
             pods,
         )
     });
@@ -172,7 +153,7 @@ pub async fn follow_all(
 
 /// Where the watches of one scope tell what they hear.
 struct Outlet<'a> {
-    updates: &'a mpsc::Sender<News>,
+    updates: &'a mpsc::Sender<WatchUpdate>,
     /// One for each list that was told to its end.
     lists: Semaphore,
 }
@@ -180,9 +161,9 @@ struct Outlet<'a> {
 impl Outlet<'_> {
     /// # Errors
     /// Nobody receives any more.
-    async fn send(&self, news: impl Into<News>) -> Result<(), SendError<News>> {
+    async fn send(&self, news: impl Into<WatchUpdate>) -> Result<(), SendError<WatchUpdate>> {
         let news = news.into();
-        let is_listed = news.update.relisted().is_some();
+        let is_listed = news.event.completed_list().is_some();
         self.updates.send(news).await?;
         self.lists.add_permits(is_listed.into());
         Ok(())
@@ -198,6 +179,7 @@ async fn follow<K: Kind>(
     reporter: Reporter<'_>,
 ) {
     let Some(config) = selection.config(K::WATCHED) else { return };
+    let watch = WatchId::new(K::WATCHED, scope.clone());
     let contact = Contact::new(reporter.watch_contact());
     let tell_of_silences = async {
         let mut silences = contact.silences();
@@ -205,12 +187,12 @@ async fn follow<K: Kind>(
             let since = silences.begun(selection.timing.stale_after).await;
             loop {
                 // An error is the other's to notice.
-                let _ = outlet.send(Update::Silent(K::WATCHED, scope.clone(), since)).await;
+                let _ = outlet.send(ClusterEvent::WatchStale { watch: watch.clone(), since }).await;
                 if silences.ended_within(selection.timing.stale_after).await {
                     break;
                 }
             }
-            let _ = outlet.send(Update::Heard(K::WATCHED, scope.clone())).await;
+            let _ = outlet.send(ClusterEvent::WatchRecovered(watch.clone())).await;
         }
     };
     tokio::select! {
@@ -270,15 +252,15 @@ async fn list_and_watch<K: Kind>(
                     }
                     let times = times(&event, contact.last_heard());
                     let update = K::update(scope.clone(), read(event, &mut reporter));
-                    if outlet.send(News { update, times }).await.is_err() {
+                    if outlet.send(WatchUpdate { event: update, times }).await.is_err() {
                         return;
                     }
-                    if K::WATCHED == Watched::EndpointSlices && is_listed {
+                    if K::WATCHED == Resource::EndpointSlices && is_listed {
                         // The controller writes many slices at a time, each as long as a hundred Pods: these come in between.
                         yield_now().await;
                     }
                     if let Some(newer) = checked {
-                        let update = Update::Reconciled { watched: K::WATCHED, scope: scope.clone(), newer };
+                        let update = ClusterEvent::Reconciled { watch: WatchId::new(K::WATCHED, scope.clone()), newer };
                         if outlet.send(update).await.is_err() {
                             return;
                         }
@@ -355,10 +337,10 @@ fn is_position_lost(error: &watcher::Error) -> bool {
 }
 
 /// When the change happened that an event tells of, and when it was heard; none for what a list says.
-fn times<K: Kind>(event: &Event<Incoming<K>>, heard: std::time::Instant) -> Option<Times> {
+fn times<K: Kind>(event: &Event<Incoming<K>>, heard: std::time::Instant) -> Option<EventTimes> {
     match event {
-        Event::Apply(incoming) => Some(Times { heard, happened: incoming.happened() }),
-        Event::Delete(_) => Some(Times { heard, happened: None }),
+        Event::Apply(incoming) => Some(EventTimes { received_at: heard, changed_at: incoming.happened() }),
+        Event::Delete(_) => Some(EventTimes { received_at: heard, changed_at: None }),
         Event::Init | Event::InitApply(_) | Event::InitDone => None,
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of the cluster, and what follows from it.
 //!
 //! ```text
-//! Update ─▶ Index::apply: plain maps, says which Services are touched ─▶ derive (pure) ─▶ records for the table
+//! ClusterEvent ─▶ Index::apply: plain maps, says which Services are touched ─▶ derive (pure) ─▶ records for the table
 //!               services, slices (store.rs) · Pods, which speak for themselves (pods.rs, members.rs)
 //! ```
 //!
@@ -34,7 +34,8 @@ pub use store::Objects;
 use store::{Difference, ObjectStore};
 
 use crate::cluster::{
-    Endpoint, News, ObjectKey, OwnLabels, Pod, Scope, Service, ServiceSpec, Slice, Template, Times, Update, Watched,
+    ClusterEvent, Endpoint, EventTimes, ObjectKey, OwnLabels, Pod, Resource, Scope, Service, ServiceSpec, Slice,
+    Template, WatchId, WatchUpdate,
 };
 use crate::records::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
@@ -64,9 +65,9 @@ pub struct Index {
     /// That of the object before, which the next one shares where it is in the same: lists come in the order of namespaces.
     namespace: Arc<str>,
     /// The watches that are silent.
-    silent: HashSet<(Watched, Scope), RandomState>,
+    silent: HashSet<WatchId, RandomState>,
     /// The Services whose records may have changed, with the times of the changes that anybody waits for.
-    touched: BTreeMap<ServiceKey, Option<Times>>,
+    touched: BTreeMap<ServiceKey, Option<EventTimes>>,
     /// The Services of which it may have changed why names are absent.
     unexplained: BTreeSet<ServiceKey>,
     repairs: Vec<Repairs>,
@@ -75,8 +76,7 @@ pub struct Index {
 /// What a list found that the watch had not told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repairs {
-    pub watched: Watched,
-    pub scope: Scope,
+    pub watch: WatchId,
     /// Objects.
     pub count: usize,
 }
@@ -87,20 +87,20 @@ impl Index {
     }
 
     /// Takes in one change.
-    pub fn apply(&mut self, news: impl Into<News>) {
-        let News { update, times } = news.into();
+    pub fn apply(&mut self, update: impl Into<WatchUpdate>) {
+        let WatchUpdate { event, times } = update.into();
         let Self { services, slices, pods, described, slices_of, borrowing, namespace, touched, unexplained, .. } =
             self;
-        let mut touch = |service: &ServiceKey, times: Option<Times>| match touched.get_mut(service) {
-            Some(known) => *known = Times::earliest(*known, times),
+        let mut touch = |service: &ServiceKey, times: Option<EventTimes>| match touched.get_mut(service) {
+            Some(known) => *known = EventTimes::earliest(*known, times),
             None => drop(touched.insert(service.clone(), times)),
         };
-        match update {
-            Update::Service(scope, change) => {
+        match event {
+            ClusterEvent::Service(scope, change) => {
                 let change = change.map(|it| Arc::new(Service { object: shared(it.object, namespace), ..it }));
                 services.apply(&scope, change, |Difference { old, new, .. }| {
                     // What its object says is when it was made.
-                    let times = if old.is_some() { times.map(Times::heard_alone) } else { times };
+                    let times = if old.is_some() { times.map(EventTimes::without_changed_at) } else { times };
                     if let Some(old) = old {
                         described.remove(&old.key);
                         pods.members.remove_service(&old.key);
@@ -115,7 +115,7 @@ impl Index {
                     }
                 })
             }
-            Update::Slice(scope, change) => {
+            ClusterEvent::Slice(scope, change) => {
                 let change = change.map(|it| Arc::new(Slice { object: shared(it.object, namespace), ..it }));
                 slices.apply(&scope, change, |Difference { old, new, .. }| {
                     // The controller repeats what the Pods have said: nothing follows from that once more, unless what
@@ -151,9 +151,9 @@ impl Index {
                     }
                 })
             }
-            Update::Pod(scope, change) => {
+            ClusterEvent::Pod(scope, change) => {
                 let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
-                    touch(service, if is_turn(old, new) { times } else { times.map(Times::heard_alone) });
+                    touch(service, if is_turn(old, new) { times } else { times.map(EventTimes::without_changed_at) });
                 };
                 let name = |service| {
                     unexplained.insert(service);
@@ -163,31 +163,32 @@ impl Index {
                     self.touch_services_of_pods(&scope);
                 }
             }
-            Update::Reconciled { watched, scope, newer } => {
-                let differences = match watched {
-                    Watched::Services => self.services.differences(&scope),
-                    Watched::EndpointSlices => self.slices.differences(&scope),
-                    Watched::Pods => self.pods.store.differences(&scope),
+            ClusterEvent::Reconciled { watch, newer } => {
+                let differences = match watch.resource {
+                    Resource::Services => self.services.differences(&watch.scope),
+                    Resource::EndpointSlices => self.slices.differences(&watch.scope),
+                    Resource::Pods => self.pods.store.differences(&watch.scope),
                 };
                 let count = differences.saturating_sub(newer);
                 if count > 0 {
-                    self.repairs.push(Repairs { watched, scope, count });
+                    self.repairs.push(Repairs { watch, count });
                 }
             }
-            Update::Silent(watched, scope, _) => {
-                let is_known = !self.silent.insert((watched, scope.clone()));
+            ClusterEvent::WatchStale { watch, .. } => {
+                let is_known = !self.silent.insert(watch.clone());
                 // The watch of slices has been heard since, or else it would be silent too by now: not the server is gone,
                 // but the Pods.
-                let slices_go_on = !self.silent.contains(&(Watched::EndpointSlices, scope.clone()));
-                if watched == Watched::Pods && is_known && slices_go_on {
-                    self.set_deaf_to_pods(&scope, true);
+                let slices = WatchId::new(Resource::EndpointSlices, watch.scope.clone());
+                let slices_go_on = !self.silent.contains(&slices);
+                if watch.resource == Resource::Pods && is_known && slices_go_on {
+                    self.set_deaf_to_pods(&watch.scope, true);
                 }
             }
-            Update::Heard(watched, scope) => {
-                if watched == Watched::Pods {
-                    self.set_deaf_to_pods(&scope, false);
+            ClusterEvent::WatchRecovered(watch) => {
+                if watch.resource == Resource::Pods {
+                    self.set_deaf_to_pods(&watch.scope, false);
                 }
-                self.silent.remove(&(watched, scope));
+                self.silent.remove(&watch);
             }
         }
     }
@@ -233,7 +234,7 @@ impl Index {
 
     /// The Services touched since the last call of [`Self::take_batch`] that are served, with the times of the changes that
     /// anybody waits for.
-    pub fn take_waits(&mut self) -> HashMap<ServiceKey, (Arc<Service>, Times), RandomState> {
+    pub fn take_waits(&mut self) -> HashMap<ServiceKey, (Arc<Service>, EventTimes), RandomState> {
         let timed = self.touched.iter_mut().filter_map(|(key, times)| Some((key, times.take()?)));
         timed.filter_map(|(key, times)| Some((key.clone(), (Arc::clone(self.described.get(key)?), times)))).collect()
     }

@@ -185,7 +185,7 @@ impl<K: Object> ObjectStore<K> {
                     self.objects.set(place, Some(object));
                 }
             }
-            Change::Keep(ObjectKey { namespace, name }) => {
+            Change::Unreadable(ObjectKey { namespace, name }) => {
                 if let Some(place) = self.find(&namespace, &name) {
                     self.hear(place, relist);
                 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use crate::cluster::{Change, Pod, Scope, Service, Slice, Template, Uid, Update};
+use crate::cluster::{Change, ClusterEvent, Pod, Scope, Service, Slice, Template, Uid};
 use crate::index::{Index, Snapshot};
 
 const MAGIC: &[u8; 12] = b"headless-dns";
@@ -160,11 +160,11 @@ pub(super) fn read(
                 }
                 (Record::Service(service), Some(_)) => {
                     let scope = scope_of(&service.object.namespace)?.clone();
-                    index.apply(Update::Service(scope, Change::Apply(Arc::unwrap_or_clone(service))));
+                    index.apply(ClusterEvent::Service(scope, Change::Apply(Arc::unwrap_or_clone(service))));
                 }
                 (Record::Slice(slice), Some(_)) => {
                     let scope = scope_of(&slice.object.namespace)?.clone();
-                    index.apply(Update::Slice(scope, Change::Apply(Arc::unwrap_or_clone(slice))));
+                    index.apply(ClusterEvent::Slice(scope, Change::Apply(Arc::unwrap_or_clone(slice))));
                 }
                 (Record::GonePod { uid, was_terminating }, Some(_)) => index.restore_gone_pod(uid, was_terminating),
                 (Record::Template(next), Some(_)) => template = Some(next),
@@ -172,7 +172,7 @@ pub(super) fn read(
                     let template = template.clone().ok_or_else(damaged)?;
                     let scope = scope_of(&template.namespace)?.clone();
                     let pod = Pod { template, ..pod.into_owned() };
-                    index.apply(Update::Pod(scope, Change::Apply(pod)));
+                    index.apply(ClusterEvent::Pod(scope, Change::Apply(pod)));
                 }
                 (Record::HeardPods(scope), Some(_)) => index.restore_heard_pods(scope),
                 (Record::End(expected), Some(as_of)) if expected == records && rest.is_empty() => {

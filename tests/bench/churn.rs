@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headless_dns::cluster::Update;
+use headless_dns::cluster::ClusterEvent;
 use headless_dns::index::Index;
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::TableWriter;
@@ -120,7 +120,7 @@ fn start_on(core: usize, responder: Responder) -> io::Result<SocketAddr> {
 }
 
 /// What the watch says when in each Service an endpoint gets another address, and when each has its own again.
-fn changes(cluster: &Cluster) -> Vec<Update> {
+fn changes(cluster: &Cluster) -> Vec<ClusterEvent> {
     let mut slices = cluster.objects();
     slices.retain(|object| object["kind"] == "EndpointSlice");
     let mut changed = slices.clone();
@@ -131,7 +131,7 @@ fn changes(cluster: &Cluster) -> Vec<Update> {
 }
 
 /// Publishes changes, each by itself and at its time, until it is told to stop; gives their number.
-fn publish(index: &mut Index, writer: &mut TableWriter, changes: &[Update], stop: &AtomicBool) -> usize {
+fn publish(index: &mut Index, writer: &mut TableWriter, changes: &[ClusterEvent], stop: &AtomicBool) -> usize {
     let (began, mut published) = (Instant::now(), 0);
     for (number, change) in changes.iter().cycle().enumerate() {
         wait_until(began + number as u32 * Duration::from_secs(1) / CHANGES);

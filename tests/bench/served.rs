@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headless_dns::authority::{Authority, Identity, Options};
-use headless_dns::cluster::{Scope, Update, Watched, read_json};
+use headless_dns::cluster::{ClusterEvent, Resource, Scope, read_json};
 use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::{DEFAULT_EDNS_UDP, WireOptions};
 use headless_dns::index::Index;
@@ -41,8 +41,8 @@ pub fn mirrored(cluster: &Cluster) -> (Index, TableWriter, TableReader) {
 }
 
 /// What the watch makes of an object.
-pub fn update(object: &Value) -> Update {
-    let watched = if object["kind"] == "Service" { Watched::Services } else { Watched::EndpointSlices };
+pub fn update(object: &Value) -> ClusterEvent {
+    let watched = if object["kind"] == "Service" { Resource::Services } else { Resource::EndpointSlices };
     read_json(watched, Scope::All, object.to_string().as_bytes()).expect("an object").0
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headless_dns::cluster::{Scope, Selection, Timing, Update, Watched, read_json};
+use headless_dns::cluster::{ClusterEvent, Resource, Scope, Selection, Timing, read_json};
 use headless_dns::index::Index;
 use headless_dns::state::State;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ fn index() -> Index {
     for i in 0..SERVICES {
         let metadata = format!(r#""namespace": "n{}", "name": "s{i}""#, i % 100);
         apply(
-            Watched::Services,
+            Resource::Services,
             format!(
                 r#"{{"metadata": {{{metadata}}}, "spec": {{"clusterIP": "None", "selector": {{"app": "s{i}"}}}}}}"#
             ),
@@ -36,7 +36,7 @@ fn index() -> Index {
         };
         let endpoints: Vec<_> = (1..=PODS).map(endpoint).collect();
         apply(
-            Watched::EndpointSlices,
+            Resource::EndpointSlices,
             format!(
                 r#"{{"metadata": {{{metadata}, "labels": {{"kubernetes.io/service-name": "s{i}",
                     "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}}}},
@@ -47,7 +47,7 @@ fn index() -> Index {
         for j in 1..=PODS {
             let (namespace, address, uid) = (i % 100, address(j), uid(j));
             apply(
-                Watched::Pods,
+                Resource::Pods,
                 format!(
                     r#"{{"metadata": {{"namespace": "n{namespace}", "name": "s{i}-{j}", "uid": "{uid}", "labels":
                         {{"app": "s{i}", "statefulset.kubernetes.io/pod-name": "s{i}-{j}"}}}},
@@ -61,7 +61,7 @@ fn index() -> Index {
     index
 }
 
-fn read(watched: Watched, json: &str) -> Update {
+fn read(watched: Resource, json: &str) -> ClusterEvent {
     read_json(watched, Scope::All, json.as_bytes()).expect("JSON").0
 }
 

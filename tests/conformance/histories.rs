@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headless_dns::admin::Records;
 use headless_dns::authority::Authority;
-use headless_dns::cluster::{Change, ObjectKey, Scope, Update, Watched, read_json};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, read_json};
 use headless_dns::index::Index;
 use headless_dns::table::{TableReader, table};
 use proptest::collection::vec;
@@ -121,12 +121,12 @@ fn a_service_whose_name_has_upper_case_letters_is_none() {
     let json = |name: &str| {
         format!(r#"{{"metadata": {{"namespace": "db", "name": "{name}"}}, "spec": {{"clusterIP": "10.96.0.1"}}}}"#)
     };
-    let read = |name| read_json(Watched::Services, Scope::All, json(name).as_bytes()).unwrap();
+    let read = |name| read_json(Resource::Services, Scope::All, json(name).as_bytes()).unwrap();
     let (mut writer, reader) = table();
     let mut index = Index::default();
     let (upper, problems) = read("PG");
     assert_eq!(problems, ["metadata.name: \"PG\" has upper-case letters"]);
-    for update in [read("pg").0, upper, Update::Service(Scope::All, Change::Delete(ObjectKey::new("db", "PG")))] {
+    for update in [read("pg").0, upper, ClusterEvent::Service(Scope::All, Change::Delete(ObjectKey::new("db", "PG")))] {
         index.apply(update);
         writer.publish(index.take_batch());
         assert_eq!(reader.pin().size().services, 1);

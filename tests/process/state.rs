@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use headless_dns::cluster::{Change, PodSelection, Scope, Selection, Timing, Update, Watched, read_json};
+use headless_dns::cluster::{
+    Change, ClusterEvent, PodSelection, Resource, Scope, Selection, Timing, WatchId, read_json,
+};
 use headless_dns::dns::name::Label;
 use headless_dns::index::{Index, Snapshot};
 use headless_dns::state::{Refusal, State};
@@ -100,10 +102,10 @@ fn index() -> Index {
         index.apply(update);
     }
     let gone = br#"{"metadata": {"namespace": "db", "name": "pg-9", "uid": "0b0f4f6e-7c2c-4f0e-9d0a-2f8f3a1f8a09"}, "spec": {}}"#;
-    let (update, _) = read_json(Watched::Pods, Scope::All, gone).expect("JSON");
-    let Update::Pod(_, Change::Apply(pod)) = &update else { panic!("{update:?}") };
-    let delete = Update::Pod(Scope::All, Change::Delete(object_of(pod)));
-    for update in [update, delete, Update::Pod(Scope::All, Change::RelistDone)] {
+    let (update, _) = read_json(Resource::Pods, Scope::All, gone).expect("JSON");
+    let ClusterEvent::Pod(_, Change::Apply(pod)) = &update else { panic!("{update:?}") };
+    let delete = ClusterEvent::Pod(Scope::All, Change::Delete(object_of(pod)));
+    for update in [update, delete, ClusterEvent::Pod(Scope::All, Change::RelistDone)] {
         index.apply(update);
     }
     index
@@ -158,7 +160,7 @@ fn play(watches: Watches, before: &[Step], is_deaf: bool, after: &[Step]) -> Res
     // Silence is believed when it is told of twice.
     let deaf_in = watches.scopes().swap_remove(0);
     for _ in 0..if is_deaf { 2 } else { 0 } {
-        index.apply(Update::Silent(Watched::Pods, deaf_in.clone(), at(0)));
+        index.apply(ClusterEvent::WatchStale { watch: WatchId::new(Resource::Pods, deaf_in.clone()), since: at(0) });
     }
     writer.publish(index.take_batch());
     state.save(index.snapshot(), at(1)).expect("saved");
@@ -172,9 +174,9 @@ fn play(watches: Watches, before: &[Step], is_deaf: bool, after: &[Step]) -> Res
     for scope in watches.scopes() {
         for index in [&mut index, &mut loaded] {
             // What follows a start is a list; these name nothing and come to no end.
-            index.apply(Update::Pod(scope.clone(), Change::RelistStarted));
-            index.apply(Update::Service(scope.clone(), Change::RelistStarted));
-            index.apply(Update::Slice(scope.clone(), Change::RelistStarted));
+            index.apply(ClusterEvent::Pod(scope.clone(), Change::RelistStarted));
+            index.apply(ClusterEvent::Service(scope.clone(), Change::RelistStarted));
+            index.apply(ClusterEvent::Slice(scope.clone(), Change::RelistStarted));
         }
     }
     for update in after.iter().flat_map(|step| watches.updates(step)) {
@@ -316,7 +318,7 @@ fn large(which: i64) -> Snapshot {
                 "addressType": "IPv4", "endpoints": [{}]}}"#,
             endpoints.join(",")
         );
-        for (watched, json) in [(Watched::Services, service), (Watched::EndpointSlices, slice)] {
+        for (watched, json) in [(Resource::Services, service), (Resource::EndpointSlices, slice)] {
             index.apply(read_json(watched, Scope::All, json.as_bytes()).expect("JSON").0);
         }
     }

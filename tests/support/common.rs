@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headless_dns::authority::{Authority, Options};
-use headless_dns::cluster::{Change, Scope, Update, read_json};
+use headless_dns::cluster::{Change, ClusterEvent, Scope, read_json};
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
@@ -71,7 +71,7 @@ impl Server {
         let mut index = Index::default();
         // No Pods, as far as anybody knows.
         for change in [Change::RelistStarted, Change::RelistDone] {
-            index.apply(Update::Pod(Scope::All, change));
+            index.apply(ClusterEvent::Pod(Scope::All, change));
         }
         Self { address, index, writer, metrics, encrypted, running, stop: stop.drop_guard() }
     }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use headless_dns::authority::{Identity, Options};
-use headless_dns::cluster::Watched;
+use headless_dns::cluster::Resource;
 use headless_dns::dns::name::Name;
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{DNSClass, RecordType};
@@ -23,16 +23,16 @@ pub fn options() -> Options {
 }
 
 /// The watched objects of several YAML documents, as JSON.
-pub fn objects(manifests: &str) -> Vec<(Watched, Vec<u8>)> {
+pub fn objects(manifests: &str) -> Vec<(Resource, Vec<u8>)> {
     use serde::Deserialize;
     serde_yaml_ng::Deserializer::from_str(manifests)
         .map(|document| serde_json::Value::deserialize(document).expect("YAML"))
         .filter(|object| !object.is_null())
         .map(|object| {
             let watched = match object["kind"].as_str() {
-                Some("Service") => Watched::Services,
-                Some("EndpointSlice") => Watched::EndpointSlices,
-                Some("Pod") => Watched::Pods,
+                Some("Service") => Resource::Services,
+                Some("EndpointSlice") => Resource::EndpointSlices,
+                Some("Pod") => Resource::Pods,
                 other => panic!("kind {other:?} is not watched"),
             };
             (watched, object.to_string().into_bytes())

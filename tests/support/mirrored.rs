@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use headless_dns::app::{self, mirror};
 use headless_dns::authority::Authority;
-use headless_dns::cluster::{self, Access, Change, Scope, Selection, Timing, Update, Watched, read_json};
+use headless_dns::cluster::{
+    self, Change, ClusterEvent, CredentialSource, Resource, Scope, Selection, Timing, read_json,
+};
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index;
 use headless_dns::server::Responder;
 use headless_dns::table::{TableReader, table};
-use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Resource, Transport};
+use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
 use headless_dns::telemetry::readiness::Readiness;
 use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, RecordType};
@@ -77,7 +79,7 @@ impl Mirrored {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("kubeconfig");
         sandbox.write_kubeconfig(&path).expect("a file");
-        let access = Access { kubeconfig: Some(path), context: None };
+        let access = CredentialSource { kubeconfig: Some(path), context: None };
         let cluster = cluster::connect(&access).await.expect("a kubeconfig");
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
@@ -146,12 +148,12 @@ impl Mirrored {
     pub fn difference(&self) -> Option<String> {
         let mut model = Model::default();
         for change in [Change::RelistStarted, Change::RelistDone] {
-            model.apply(&Update::Pod(Scope::All, change));
+            model.apply(&ClusterEvent::Pod(Scope::All, change));
         }
         for (kind, watched) in [
-            (Kind::Service, Watched::Services),
-            (Kind::EndpointSlice, Watched::EndpointSlices),
-            (Kind::Pod, Watched::Pods),
+            (Kind::Service, Resource::Services),
+            (Kind::EndpointSlice, Resource::EndpointSlices),
+            (Kind::Pod, Resource::Pods),
         ] {
             for object in self.sandbox.store().list(kind, None).1 {
                 let (update, problems) = read_json(watched, Scope::All, object.to_string().as_bytes()).expect("JSON");

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
-use headless_dns::cluster::{Change, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice, Update};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice};
 use headless_dns::dns::reverse::Prefix;
 use headless_dns::index::Index;
 use headless_dns::table::{Owners, Table, TableReader, table};
@@ -50,7 +50,7 @@ impl<K: Clone> Objects<K> {
                 name(&key);
                 return self.objects.insert(key, object.clone()).into_iter().collect();
             }
-            Change::Keep(key) => name(key),
+            Change::Unreadable(key) => name(key),
             Change::Delete(key) => return self.objects.remove(key).into_iter().collect(),
             Change::RelistDone => {
                 if let Some(named) = self.named.remove(scope) {
@@ -69,44 +69,45 @@ pub fn object_of(pod: &Pod) -> ObjectKey {
 }
 
 impl Model {
-    pub fn apply(&mut self, update: &Update) {
+    pub fn apply(&mut self, update: &ClusterEvent) {
         match update {
-            Update::Service(scope, change) => {
+            ClusterEvent::Service(scope, change) => {
                 self.services.apply(scope, change, |service| service.object.clone());
             }
-            Update::Slice(scope, change) => {
+            ClusterEvent::Slice(scope, change) => {
                 self.slices.apply(scope, change, |slice| slice.object.clone());
             }
-            Update::Pod(scope, change) => {
+            ClusterEvent::Pod(scope, change) => {
                 self.gone.extend(self.pods.apply(scope, change, object_of));
                 if matches!(change, Change::RelistDone) {
                     self.listed.insert(scope.clone());
                 }
             }
             // They say nothing of objects.
-            Update::Reconciled { .. } | Update::Silent(..) | Update::Heard(..) => {}
+            ClusterEvent::Reconciled { .. } | ClusterEvent::WatchStale { .. } | ClusterEvent::WatchRecovered(..) => {}
         }
     }
 
     /// What has to be known besides the objects: which Pods there were, and where all of them have been heard of.
-    pub fn memory(&self) -> Vec<Update> {
+    pub fn memory(&self) -> Vec<ClusterEvent> {
         let gone = self.gone.iter().flat_map(|pod| {
-            [Change::Apply(pod.clone()), Change::Delete(object_of(pod))].map(|change| Update::Pod(Scope::All, change))
+            [Change::Apply(pod.clone()), Change::Delete(object_of(pod))]
+                .map(|change| ClusterEvent::Pod(Scope::All, change))
         });
         let listed = self.listed.iter().flat_map(|scope| {
-            [Change::RelistStarted, Change::RelistDone].map(|change| Update::Pod(scope.clone(), change))
+            [Change::RelistStarted, Change::RelistDone].map(|change| ClusterEvent::Pod(scope.clone(), change))
         });
         gone.chain(listed).collect()
     }
 
     /// The objects, each told of once.
-    pub fn updates(&self) -> Vec<Update> {
+    pub fn updates(&self) -> Vec<ClusterEvent> {
         let services = self.services.objects.values().cloned();
-        let services = services.map(|service| Update::Service(Scope::All, Change::Apply(service)));
+        let services = services.map(|service| ClusterEvent::Service(Scope::All, Change::Apply(service)));
         let slices = self.slices.objects.values().cloned();
-        let slices = slices.map(|slice| Update::Slice(Scope::All, Change::Apply(slice)));
+        let slices = slices.map(|slice| ClusterEvent::Slice(Scope::All, Change::Apply(slice)));
         let pods = self.pods.objects.values().cloned();
-        let pods = pods.map(|pod| Update::Pod(Scope::All, Change::Apply(pod)));
+        let pods = pods.map(|pod| ClusterEvent::Pod(Scope::All, Change::Apply(pod)));
         services.chain(slices).chain(pods).collect()
     }
 

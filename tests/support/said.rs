@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use headless_dns::cluster::{
-    Change, Endpoint, Families, Hostname, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope, Service, ServiceSpec,
-    Slice, SlicePort, TargetPort, Template, Uid, Update,
+    Change, ClusterEvent, Endpoint, Families, Hostname, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope, Service,
+    ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid,
 };
 use headless_dns::dns::name::{Label, Name};
 use headless_dns::records::ServiceKey;
@@ -262,39 +262,39 @@ impl Watches {
         if self.cluster_wide { Scope::All } else { Scope::Namespace(NAMESPACES[namespace].into()) }
     }
 
-    fn change(self, kind: &Kind, namespace: usize, change: Change<std::convert::Infallible>) -> Update {
+    fn change(self, kind: &Kind, namespace: usize, change: Change<std::convert::Infallible>) -> ClusterEvent {
         fn of<K>(change: Change<std::convert::Infallible>) -> Change<K> {
             match change {
                 Change::RelistStarted => Change::RelistStarted,
                 Change::Apply(never) => match never {},
-                Change::Keep(key) => Change::Keep(key),
+                Change::Unreadable(key) => Change::Unreadable(key),
                 Change::Delete(key) => Change::Delete(key),
                 Change::RelistDone => Change::RelistDone,
             }
         }
         match kind {
-            Kind::Services => Update::Service(self.scope(namespace), of(change)),
-            Kind::Slices => Update::Slice(self.scope(namespace), of(change)),
-            Kind::Pods => Update::Pod(self.scope(namespace), of(change)),
+            Kind::Services => ClusterEvent::Service(self.scope(namespace), of(change)),
+            Kind::Slices => ClusterEvent::Slice(self.scope(namespace), of(change)),
+            Kind::Pods => ClusterEvent::Pod(self.scope(namespace), of(change)),
         }
     }
 
-    fn update(self, said: &Said) -> Update {
+    fn update(self, said: &Said) -> ClusterEvent {
         match said {
             Said::Service { place, spec, publish_not_ready, ports, selects } => {
                 let service = service(*place, *spec, *publish_not_ready, *ports, *selects);
-                Update::Service(self.scope(place.0), Change::Apply(service))
+                ClusterEvent::Service(self.scope(place.0), Change::Apply(service))
             }
             Said::Slice { place, service, endpoints, ports } => {
-                Update::Slice(self.scope(place.0), Change::Apply(slice(*place, *service, endpoints, *ports)))
+                ClusterEvent::Slice(self.scope(place.0), Change::Apply(slice(*place, *service, endpoints, *ports)))
             }
-            Said::Pod(place, pod) => Update::Pod(self.scope(place.0), Change::Apply(mirrored(*place, pod))),
-            Said::Malformed(kind, place) => self.change(kind, place.0, Change::Keep(key(*place))),
+            Said::Pod(place, pod) => ClusterEvent::Pod(self.scope(place.0), Change::Apply(mirrored(*place, pod))),
+            Said::Malformed(kind, place) => self.change(kind, place.0, Change::Unreadable(key(*place))),
             Said::Deleted(kind, place) => self.change(kind, place.0, Change::Delete(key(*place))),
         }
     }
 
-    pub fn updates(self, step: &Step) -> Vec<Update> {
+    pub fn updates(self, step: &Step) -> Vec<ClusterEvent> {
         match step {
             Step::Said(said) => vec![self.update(said)],
             Step::Relist { kind, namespace, named, is_finished } => {

@@ -13,7 +13,7 @@ use super::incoming::{Kind, Raw, RawMetadata, RawOwner, moment};
 use super::labels::Labels;
 use super::service::Protocol;
 use super::tolerant::Field;
-use super::{Change, ObjectKey, Scope, Uid, Update, Watched};
+use super::{Change, ClusterEvent, ObjectKey, Resource, Scope, Uid};
 use crate::dns::name::Label;
 
 /// The label by which a StatefulSet's Pod carries its own name.
@@ -207,11 +207,11 @@ impl Raw for RawPod {
 }
 
 impl Kind for Pod {
-    const WATCHED: Watched = Watched::Pods;
+    const WATCHED: Resource = Resource::Pods;
     type Raw = RawPod;
 
-    fn update(scope: Scope, change: Change<Self>) -> Update {
-        Update::Pod(scope, change)
+    fn update(scope: Scope, change: Change<Self>) -> ClusterEvent {
+        ClusterEvent::Pod(scope, change)
     }
 
     fn happened(raw: &RawPod) -> Option<SystemTime> {

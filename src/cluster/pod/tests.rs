@@ -4,9 +4,9 @@ use super::*;
 use crate::cluster::read_json;
 
 fn read(json: &str) -> (Option<Pod>, Vec<String>) {
-    let (update, problems) = read_json(Watched::Pods, Scope::All, json.as_bytes()).unwrap();
+    let (update, problems) = read_json(Resource::Pods, Scope::All, json.as_bytes()).unwrap();
     match update {
-        Update::Pod(_, Change::Apply(pod)) => (Some(pod), problems),
+        ClusterEvent::Pod(_, Change::Apply(pod)) => (Some(pod), problems),
         _ => (None, problems),
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::cluster::{
     Change, ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol,
-    Scope, ServiceSpec, SlicePort, TargetPort, Template, Uid, Watched,
+    Scope, ServiceSpec, SlicePort, TargetPort, Template, Uid, WatchId,
 };
 use crate::dns::name::{Label, Name, Relative};
 use crate::records::{AddressesRef, ServiceRecords};
@@ -177,11 +177,11 @@ impl Cluster {
     }
 
     fn service(&mut self, change: Change<Service>) -> usize {
-        self.apply(Update::Service(Scope::All, change))
+        self.apply(ClusterEvent::Service(Scope::All, change))
     }
 
     fn pod(&mut self, change: Change<Pod>) -> usize {
-        self.apply(Update::Pod(Scope::All, change))
+        self.apply(ClusterEvent::Pod(Scope::All, change))
     }
 
     /// Says that the Pods have been heard in full.
@@ -191,11 +191,11 @@ impl Cluster {
     }
 
     fn slice(&mut self, change: Change<Slice>) -> usize {
-        self.apply(Update::Slice(Scope::All, change))
+        self.apply(ClusterEvent::Slice(Scope::All, change))
     }
 
     /// Applies a change and publishes what follows; gives the number of Services that changed.
-    fn apply(&mut self, update: Update) -> usize {
+    fn apply(&mut self, update: ClusterEvent) -> usize {
         self.index.apply(update);
         self.writer.publish(self.index.take_batch())
     }
@@ -221,10 +221,10 @@ impl Cluster {
 /// K6.
 #[test]
 fn a_service_and_its_slices_may_come_in_either_order_and_go_in_either_order() {
-    let pg = || Update::Service(Scope::All, Change::Apply(service("db/pg").headless()));
-    let pods = || Update::Slice(Scope::All, Change::Apply(slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1")));
-    let no_pg = || Update::Service(Scope::All, Change::Delete(object("db/pg")));
-    let no_pods = || Update::Slice(Scope::All, Change::Delete(object("db/pg-a")));
+    let pg = || ClusterEvent::Service(Scope::All, Change::Apply(service("db/pg").headless()));
+    let pods = || ClusterEvent::Slice(Scope::All, Change::Apply(slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1")));
+    let no_pg = || ClusterEvent::Service(Scope::All, Change::Delete(object("db/pg")));
+    let no_pods = || ClusterEvent::Slice(Scope::All, Change::Delete(object("db/pg-a")));
     for come in [[pg(), pods()], [pods(), pg()]] {
         for go in [[no_pg(), no_pods()], [no_pods(), no_pg()]] {
             let mut cluster = Cluster::new();
@@ -310,17 +310,17 @@ fn what_changes_no_record_publishes_nothing() {
         0,
         "ports of no consequence"
     );
-    assert_eq!(cluster.slice(Change::Keep(object("db/pg-a"))), 0);
+    assert_eq!(cluster.slice(Change::Unreadable(object("db/pg-a"))), 0);
     assert_eq!(cluster.slice(Change::Delete(object("db/other"))), 0);
 }
 
 #[test]
 fn a_burst_derives_each_service_once() {
     let mut index = Index::default();
-    index.apply(Update::Service(Scope::All, Change::Apply(service("db/pg").headless())));
+    index.apply(ClusterEvent::Service(Scope::All, Change::Apply(service("db/pg").headless())));
     for i in 0..100 {
         let pods = slice(&format!("db/pg-{i}")).of("db/pg").host(&format!("pg-{i}"), &format!("10.0.0.{i}"));
-        index.apply(Update::Slice(Scope::All, Change::Apply(pods)));
+        index.apply(ClusterEvent::Slice(Scope::All, Change::Apply(pods)));
     }
     let batch: Vec<_> = index.take_batch().collect();
     assert_eq!(batch.len(), 1);
@@ -338,7 +338,7 @@ fn a_relist_takes_away_what_it_does_not_name_and_keeps_what_it_cannot_read() {
         |cluster: &Cluster| cluster.reader.pin().services().iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
     cluster.service(Change::RelistStarted);
     cluster.service(Change::Apply(service("db/a").at("10.96.0.1")));
-    cluster.service(Change::Keep(object("db/b")));
+    cluster.service(Change::Unreadable(object("db/b")));
     assert_eq!(names(&cluster), ["db/a", "db/b", "db/c"], "nothing goes before the list is whole");
     assert_eq!(cluster.service(Change::RelistDone), 1);
     assert_eq!(names(&cluster), ["db/a", "db/b"]);
@@ -349,10 +349,10 @@ fn a_relist_of_one_namespace_says_nothing_of_another() {
     let mut cluster = Cluster::new();
     let scopes = ["db", "web"].map(|namespace| Scope::Namespace(namespace.into()));
     for (scope, name) in scopes.iter().zip(["db/a", "web/a"]) {
-        cluster.apply(Update::Service(scope.clone(), Change::Apply(service(name).at("10.96.0.1"))));
+        cluster.apply(ClusterEvent::Service(scope.clone(), Change::Apply(service(name).at("10.96.0.1"))));
     }
     for change in [Change::RelistStarted, Change::RelistDone] {
-        cluster.apply(Update::Service(scopes[0].clone(), change));
+        cluster.apply(ClusterEvent::Service(scopes[0].clone(), change));
     }
     assert!(cluster.records("db/a").is_none() && cluster.records("web/a").is_some());
 }

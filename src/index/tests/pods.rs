@@ -17,6 +17,10 @@ fn repeats(pod: &Pod) -> Slice {
     if pod.is_ready && !pod.is_terminating { slice } else { slice.not_ready() }
 }
 
+fn stale(resource: Resource) -> ClusterEvent {
+    ClusterEvent::WatchStale { watch: WatchId::new(resource, Scope::All), since: Timestamp::UNIX_EPOCH }
+}
+
 fn cluster() -> Cluster {
     let mut cluster = Cluster::new();
     cluster.service(Change::Apply(pg()));
@@ -38,7 +42,7 @@ fn a_pod_is_answered_before_any_slice_repeats_it() {
 
 /// Whether a slice as it is now has its Service derived anew.
 fn is_derived(cluster: &mut Cluster, slice: &Slice) -> bool {
-    cluster.index.apply(Update::Slice(Scope::All, Change::Apply(slice.clone())));
+    cluster.index.apply(ClusterEvent::Slice(Scope::All, Change::Apply(slice.clone())));
     let is_touched = cluster.index.is_touched();
     cluster.index.take_batch().for_each(drop);
     is_touched
@@ -58,7 +62,7 @@ fn a_slice_that_catches_up_with_its_pods_has_nothing_derived_and_any_other_chang
         assert!(is_derived(&mut cluster, &repeats(&moved)), "and back from {other:?}");
     }
     for _ in 0..2 {
-        cluster.index.apply(Update::Silent(Watched::Pods, Scope::All, Timestamp::UNIX_EPOCH));
+        cluster.index.apply(stale(Resource::Pods));
     }
     cluster.index.take_batch().for_each(drop);
     assert!(is_derived(&mut cluster, &repeats(&pod_0())), "the Pods are silent, the slice is the source");
@@ -185,25 +189,29 @@ fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_sil
     assert_eq!(cluster.pod(Change::RelistDone), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 
-    let silent = |cluster: &mut Cluster, watched| {
-        cluster.index.apply(Update::Silent(watched, Scope::All, Timestamp::UNIX_EPOCH));
+    let silent = |cluster: &mut Cluster, resource| {
+        cluster.index.apply(stale(resource));
         cluster.writer.publish(cluster.index.take_batch())
     };
-    let heard = |cluster: &mut Cluster, watched| {
-        cluster.index.apply(Update::Heard(watched, Scope::All));
+    let heard = |cluster: &mut Cluster, resource| {
+        cluster.index.apply(ClusterEvent::WatchRecovered(WatchId::new(resource, Scope::All)));
         cluster.writer.publish(cluster.index.take_batch())
     };
-    assert_eq!(silent(&mut cluster, Watched::Pods), 0, "the slices may be about to be silent too");
-    assert_eq!(silent(&mut cluster, Watched::Pods), 1, "and are not");
+    assert_eq!(silent(&mut cluster, Resource::Pods), 0, "the slices may be about to be silent too");
+    assert_eq!(silent(&mut cluster, Resource::Pods), 1, "and are not");
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-    assert_eq!(silent(&mut cluster, Watched::Pods), 0, "said once more");
-    assert_eq!(silent(&mut cluster, Watched::EndpointSlices), 0, "now they are; the Pods are no better for it");
-    assert_eq!(heard(&mut cluster, Watched::EndpointSlices), 0);
-    assert_eq!(heard(&mut cluster, Watched::Pods), 1);
+    assert_eq!(silent(&mut cluster, Resource::Pods), 0, "said once more");
+    assert_eq!(silent(&mut cluster, Resource::EndpointSlices), 0, "now they are; the Pods are no better for it");
+    assert_eq!(heard(&mut cluster, Resource::EndpointSlices), 0);
+    assert_eq!(heard(&mut cluster, Resource::Pods), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 
     for _ in 0..3 {
-        assert_eq!(silent(&mut cluster, Watched::Pods) + silent(&mut cluster, Watched::EndpointSlices), 0, "an outage");
+        assert_eq!(
+            silent(&mut cluster, Resource::Pods) + silent(&mut cluster, Resource::EndpointSlices),
+            0,
+            "an outage"
+        );
     }
 }
 

@@ -4,15 +4,15 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
-use crate::cluster::{News, Times};
+use crate::cluster::{EventTimes, WatchUpdate};
 
 /// A cluster of one Service and its Pod, and nothing that anybody waits for.
 fn cluster() -> Index {
     let mut index = Index::default();
-    index.apply(Update::Pod(Scope::All, Change::RelistStarted));
-    index.apply(Update::Pod(Scope::All, Change::RelistDone));
-    index.apply(Update::Service(Scope::All, Change::Apply(service("db/pg").headless().selects("pg"))));
-    index.apply(Update::Pod(Scope::All, Change::Apply(ready_since(1))));
+    index.apply(ClusterEvent::Pod(Scope::All, Change::RelistStarted));
+    index.apply(ClusterEvent::Pod(Scope::All, Change::RelistDone));
+    index.apply(ClusterEvent::Service(Scope::All, Change::Apply(service("db/pg").headless().selects("pg"))));
+    index.apply(ClusterEvent::Pod(Scope::All, Change::Apply(ready_since(1))));
     assert!(index.take_waits().is_empty(), "lists are as old as their objects");
     index.take_batch().for_each(drop);
     index
@@ -23,12 +23,12 @@ fn ready_since(second: u32) -> Pod {
 }
 
 /// Times so many seconds from the beginning, which is any.
-fn times(began: Instant, heard: u64, happened: u64) -> Times {
+fn times(began: Instant, received: u64, changed: u64) -> EventTimes {
     let second = Duration::from_secs;
-    Times { heard: began + second(heard), happened: Some(SystemTime::UNIX_EPOCH + second(happened)) }
+    EventTimes { received_at: began + second(received), changed_at: Some(SystemTime::UNIX_EPOCH + second(changed)) }
 }
 
-fn waits(index: &mut Index) -> Option<Times> {
+fn waits(index: &mut Index) -> Option<EventTimes> {
     let waits = index.take_waits();
     index.take_batch().for_each(drop);
     waits.get(&key("db/pg")).map(|(_, times)| *times)
@@ -42,7 +42,7 @@ fn a_service_waits_since_the_first_of_the_changes_that_are_published_together() 
         (ready_since(6), times(began, 2, 6)),
         (ready_since(7), times(began, 4, 4)),
     ] {
-        index.apply(News { update: Update::Pod(Scope::All, Change::Apply(pod)), times: Some(times) });
+        index.apply(WatchUpdate { event: ClusterEvent::Pod(Scope::All, Change::Apply(pod)), times: Some(times) });
     }
     assert_eq!(waits(&mut index), Some(times(began, 2, 4)));
     assert_eq!(waits(&mut index), None, "it is published");
@@ -53,12 +53,15 @@ fn a_pod_says_when_it_became_ready_and_not_when_it_became_anything_else() {
     let (mut index, began) = (cluster(), Instant::now());
     let moved = Pod { v4: Some([10, 0, 0, 2].into()), ..ready_since(1) };
     let mut said = |pod| {
-        index.apply(News { update: Update::Pod(Scope::All, Change::Apply(pod)), times: Some(times(began, 1, 1)) });
+        index.apply(WatchUpdate {
+            event: ClusterEvent::Pod(Scope::All, Change::Apply(pod)),
+            times: Some(times(began, 1, 1)),
+        });
         waits(&mut index)
     };
     assert_eq!(
         said(moved.clone()),
-        Some(times(began, 1, 1).heard_alone()),
+        Some(times(began, 1, 1).without_changed_at()),
         "its address is younger than its readiness"
     );
     assert_eq!(said(moved.terminating()), Some(times(began, 1, 1)), "its end is said with a time");

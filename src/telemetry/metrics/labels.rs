@@ -20,7 +20,7 @@ macro_rules! label {
         $( $(#[$value_doc:meta])+ $value:ident = $text:literal ),+ $(,)?
     }) => {
         $(#[$doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $label { $( $(#[$value_doc])+ $value ),+ }
 
         impl $label {
@@ -206,7 +206,7 @@ label! {
 }
 
 label! {
-    /// A kind of object that is watched.
+    /// A watched resource, by its plural name in the API.
     Resource "resource" {
         /// Services.
         Services = "services",

@@ -42,7 +42,7 @@ pub struct Metrics {
     tcp_rejected: [AtomicU64; RejectReason::COUNT],
     watch_events: [[AtomicU64; WatchEvent::COUNT]; Resource::COUNT],
     watch_errors: [[AtomicU64; WatchErrorReason::COUNT]; Resource::COUNT],
-    /// When each watch of a resource was last heard on, in nanoseconds since `started`. There is one for each scope.
+    /// When something last arrived on each watch of a resource, in nanoseconds since `started`. There is one watch per scope.
     watch_contacts: [Mutex<Vec<Arc<AtomicU64>>>; Resource::COUNT],
     malformed: [AtomicU64; Resource::COUNT],
     reconcile_repairs: [AtomicU64; Resource::COUNT],
@@ -113,11 +113,11 @@ impl Metrics {
         increment(&self.watch_errors[resource.index()][reason.index()]);
     }
 
-    /// Another watch of `resource` begins, over another part of the cluster.
-    pub fn watch_contact(self: &Arc<Self>, resource: Resource) -> WatchContact {
-        let heard = Arc::new(AtomicU64::default());
-        self.watch_contacts(resource).push(Arc::clone(&heard));
-        WatchContact { metrics: Arc::clone(self), heard }
+    /// Registers another watch of `resource`, in another scope.
+    pub fn register_watch(self: &Arc<Self>, resource: Resource) -> WatchAge {
+        let last_contact = Arc::new(AtomicU64::default());
+        self.watch_contacts(resource).push(Arc::clone(&last_contact));
+        WatchAge { metrics: Arc::clone(self), last_contact }
     }
 
     /// An object of `resource` could not be used and was passed over.
@@ -125,7 +125,7 @@ impl Metrics {
         increment(&self.malformed[resource.index()]);
     }
 
-    /// A list has found `count` objects of `resource` of which the watch should have told.
+    /// A reconcile repaired `count` objects of `resource` that the watch had missed.
     pub fn reconcile_repairs(&self, resource: Resource, count: usize) {
         self.reconcile_repairs[resource.index()].fetch_add(count as u64, Relaxed);
     }
@@ -152,20 +152,20 @@ impl Metrics {
         self.table.namespaces.store(namespaces as u64, Relaxed);
     }
 
-    /// A change of a Service's records is answered from now on: its event arrived at `heard`, and it `happened` then by the
-    /// account of the objects.
-    pub fn published(&self, kind: Option<ServiceKind>, heard: Instant, happened: Option<SystemTime>) {
-        self.publication.observe(heard.elapsed(), 1);
-        if let (Some(kind), Some(happened)) = (kind, happened) {
-            // Clocks differ: what is said to happen in the future has happened now.
-            self.programming[kind.index()].observe(happened.elapsed().unwrap_or_default(), 1);
+    /// A change of a Service's records has been published: its event came off the wire at `received_at`, and the objects say
+    /// that they changed at `changed_at`.
+    pub fn published(&self, kind: Option<ServiceKind>, received_at: Instant, changed_at: Option<SystemTime>) {
+        self.publication.observe(received_at.elapsed(), 1);
+        if let (Some(kind), Some(changed_at)) = (kind, changed_at) {
+            // Clocks differ: a change in the future counts as one that was made now.
+            self.programming[kind.index()].observe(changed_at.elapsed().unwrap_or_default(), 1);
         }
     }
 
-    /// How long nothing was heard on that watch of `resource` which has been silent the longest; since the start, where
-    /// nothing ever was.
+    /// The time since the last contact with the API server on the watch of `resource` for which it is longest ago; since the
+    /// start of the process if there was none.
     pub fn watch_age(&self, resource: Resource) -> Duration {
-        let oldest = self.watch_contacts(resource).iter().map(|heard| heard.load(Relaxed)).min();
+        let oldest = self.watch_contacts(resource).iter().map(|contact| contact.load(Relaxed)).min();
         self.started.elapsed().saturating_sub(Duration::from_nanos(oldest.unwrap_or_default()))
     }
 
@@ -180,17 +180,17 @@ impl Default for Metrics {
     }
 }
 
-/// When one watch was last heard on.
+/// The time since the last contact with the API server on one watch.
 #[derive(Clone, Debug)]
-pub struct WatchContact {
+pub struct WatchAge {
     metrics: Arc<Metrics>,
-    heard: Arc<AtomicU64>,
+    last_contact: Arc<AtomicU64>,
 }
 
-impl WatchContact {
-    /// The API server was heard on the watch, if only by a bookmark.
-    pub fn now(&self) {
-        self.heard.store(nanoseconds(self.metrics.started.elapsed()), Relaxed);
+impl WatchAge {
+    /// Something arrived from the API server on this watch, if only a bookmark.
+    pub fn reset(&self) {
+        self.last_contact.store(nanoseconds(self.metrics.started.elapsed()), Relaxed);
     }
 }
 

@@ -148,9 +148,9 @@ fn a_duration_falls_into_the_first_bucket_that_holds_it() {
 #[test]
 fn the_age_of_a_watch_starts_anew_with_each_contact() {
     let metrics = Arc::new(Metrics::new());
-    let contact = metrics.watch_contact(Resource::Services);
+    let contact = metrics.register_watch(Resource::Services);
     let silent = metrics.watch_age(Resource::Services);
-    contact.now();
+    contact.reset();
     assert!(metrics.watch_age(Resource::EndpointSlices) >= silent);
     assert!(metrics.watch_age(Resource::Services) < metrics.watch_age(Resource::EndpointSlices));
 }
@@ -158,11 +158,11 @@ fn the_age_of_a_watch_starts_anew_with_each_contact() {
 #[test]
 fn the_watch_of_a_resource_is_as_old_as_that_of_its_most_silent_scope() {
     let metrics = Arc::new(Metrics::new());
-    let [heard, silent] = [(); 2].map(|()| metrics.watch_contact(Resource::Services));
-    heard.now();
+    let [recent, silent] = [(); 2].map(|()| metrics.register_watch(Resource::Services));
+    recent.reset();
     let since_the_start = metrics.watch_age(Resource::EndpointSlices);
     assert!(metrics.watch_age(Resource::Services) >= since_the_start);
-    silent.now();
+    silent.reset();
     assert!(metrics.watch_age(Resource::Services) < metrics.watch_age(Resource::EndpointSlices));
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use headless_dns::cluster::{Change, Scope, Update, Watched, read_json};
+use headless_dns::cluster::{Change, ClusterEvent, Resource, Scope, read_json};
 use headless_dns::index::Index;
 use headless_dns::table::table;
 use serde_json::{Value, json};
@@ -30,15 +30,15 @@ pub fn run() {
 fn measure(size: usize) -> Vec<[Duration; 3]> {
     let workload = Workload { name: "db".to_owned(), replicas: size, first: 0 };
     let (mut index, (mut writer, _reader)) = (Index::default(), table());
-    index.apply(read(Watched::Services, &workload.service()));
-    index.apply(Update::Pod(Scope::All, Change::RelistStarted));
-    (0..size).for_each(|ordinal| index.apply(read(Watched::Pods, &workload.pod(ordinal, true))));
-    index.apply(Update::Pod(Scope::All, Change::RelistDone));
+    index.apply(read(Resource::Services, &workload.service()));
+    index.apply(ClusterEvent::Pod(Scope::All, Change::RelistStarted));
+    (0..size).for_each(|ordinal| index.apply(read(Resource::Pods, &workload.pod(ordinal, true))));
+    index.apply(ClusterEvent::Pod(Scope::All, Change::RelistDone));
     writer.publish(index.take_batch());
     let round = |round: usize| {
         let mut pod = workload.pod(round * 7 % size, true);
         pod["status"]["podIPs"] = json!([{ "ip": Ipv4Addr::from(0x0b00_0000 + round as u32) }]);
-        let update = read(Watched::Pods, &pod);
+        let update = read(Resource::Pods, &pod);
         let began = Instant::now();
         index.apply(update);
         let taken_in = Instant::now();
@@ -50,6 +50,6 @@ fn measure(size: usize) -> Vec<[Duration; 3]> {
     (0..ROUNDS).map(round).collect()
 }
 
-fn read(watched: Watched, object: &Value) -> Update {
+fn read(watched: Resource, object: &Value) -> ClusterEvent {
     read_json(watched, Scope::All, object.to_string().as_bytes()).expect("an object").0
 }

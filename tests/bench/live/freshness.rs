@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use headless_dns::app::{self, mirror};
 use headless_dns::authority::{Authority, Identity, Options};
-use headless_dns::cluster::{self, Access, PodSelection, Scope, Selection, Timing};
+use headless_dns::cluster::{self, Connection, CredentialSource, PodSelection, Scope, Selection, Timing};
 use headless_dns::dns::name;
 use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::WireOptions;
@@ -106,11 +106,11 @@ fn measure((cluster, server): (&Runtime, &Runtime), size: usize, pods: PodSelect
     times
 }
 
-async fn connect(sandbox: &Sandbox) -> (kube::Client, String) {
+async fn connect(sandbox: &Sandbox) -> Connection {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("kubeconfig");
     sandbox.write_kubeconfig(&path).expect("a file");
-    cluster::connect(&Access { kubeconfig: Some(path), context: None }).await.expect("a kubeconfig")
+    cluster::connect(&CredentialSource { kubeconfig: Some(path), context: None }).await.expect("a kubeconfig")
 }
 
 fn served() -> Options {
