@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Kubernetes API ──list/watch──▶ cluster/    objects cut down at the door, one stream of changes
-//!                                    │ ClusterEvent
+//!                                    │ WatchUpdate
 //!                                    ▼
 //!                                index/      one owner, plain maps: joins, derives, says what changed
 //!                                    │ (ServiceKey, ServiceRecords), one at a time

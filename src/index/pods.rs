@@ -124,7 +124,7 @@ impl Pods {
     /// The endpoints of a Service that have no other source than this slice.
     pub fn own_endpoints(&self, service: &Service, slice: &Slice) -> impl Iterator<Item = Endpoint> {
         let speak = self.speak_for(service);
-        slice.endpoints.only(move |pod| pod.is_none_or(|pod| !speak || !self.supersede(pod)))
+        slice.endpoints.filter_by_pod(move |pod| pod.is_none_or(|pod| !speak || !self.supersede(pod)))
     }
 
     /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.

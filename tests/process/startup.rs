@@ -233,7 +233,7 @@ async fn a_resource_that_is_forbidden_is_named_once_with_what_to_grant_and_serve
             message(&warning),
             format!(
                 "may not watch {denied} in all namespaces: grant the verbs list and watch on {denied} to this account \
-                 with a ClusterRole; trying again"
+                 with a ClusterRole; retrying"
             )
         );
         let pending = (503, format!("pending: {resource} of all namespaces\n"));

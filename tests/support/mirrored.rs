@@ -1,4 +1,4 @@
-//! A sandbox and the real watch code that mirrors it: what the tests of misbehaving API servers share.
+//! A sandbox that is mirrored by the real watch code: what the tests of misbehaving API servers share.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -35,15 +35,15 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use crate::support::common::{extended_errors, options, query};
 use crate::support::rebuild::{Model, compare};
 
-/// Longer than any pause between two tries that these tests provoke.
+/// Longer than any backoff that these tests provoke.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a state is looked at that nothing announces.
+/// Polling interval for states that cannot be awaited.
 pub const LOOK: Duration = Duration::from_millis(10);
-/// As configured by default, but that nothing is checked by a list unasked.
+/// The defaults, but without reconcile.
 pub const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 
 /// A cluster that can misbehave, and its mirror. All tasks run on the thread of the test, whose log is kept.
-pub struct Mirrored {
+pub struct MirroredSandbox {
     pub sandbox: Sandbox,
     metrics: Arc<Metrics>,
     pub readiness: Readiness,
@@ -54,20 +54,20 @@ pub struct Mirrored {
     _subscriber: DefaultGuard,
 }
 
-impl Mirrored {
-    /// Mirrors a sandbox that holds the Service `db/steady` and its slice. Returns when they are there.
+impl MirroredSandbox {
+    /// Mirrors a sandbox with the Service `db/steady` and its slice. Returns when they are served.
     pub async fn start() -> Self {
         let mirrored = Self::start_with(kube_sandbox::Options::default(), |_| {}).await;
         mirrored.converge("at the start").await;
         mirrored
     }
 
-    /// The same, with what `prepare` does to the sandbox before anybody looks; does not wait.
+    /// The same, after `prepare` has changed the sandbox. Does not wait.
     pub async fn start_with(options: kube_sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
         Self::timed(TIMING, options, prepare).await
     }
 
-    /// The same, at a pace of choice.
+    /// The same, with other times.
     pub async fn timed(timing: Timing, options: kube_sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
         let log = Log::default();
         let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
@@ -110,15 +110,15 @@ impl Mirrored {
         put(&self.sandbox, name, endpoints);
     }
 
-    /// Takes a Service and its slice away.
+    /// Deletes a Service and its slice.
     pub fn remove(&self, name: &str) {
         for kind in [Kind::Service, Kind::EndpointSlice] {
             self.sandbox.store().delete(kind, "db", name, None).expect("it is there");
         }
     }
 
-    /// Waits until the table is what follows from the objects in the sandbox, nothing more and nothing less. Meanwhile
-    /// what does not change is answered all the time.
+    /// Waits until the table is exactly what follows from the objects in the sandbox. Checks that what does not change is
+    /// answered all the time.
     pub async fn converge(&self, when: &str) {
         let deadline = Instant::now() + PATIENCE;
         timeout_at(deadline, self.readiness.wait_ready()).await.unwrap_or_else(|_| {
@@ -144,7 +144,7 @@ impl Mirrored {
         assert!(timeout(PATIENCE, reached).await.is_ok(), "never {what}: {:#?}", self.log());
     }
 
-    /// How the table differs from the objects in the sandbox.
+    /// The first difference between the table and the objects in the sandbox.
     pub fn difference(&self) -> Option<String> {
         let mut model = Model::default();
         for change in [Change::RelistStarted, Change::RelistDone] {
@@ -164,22 +164,22 @@ impl Mirrored {
         compare(&self.reader, &model.rebuild(), &BTreeSet::new()).err()
     }
 
-    /// The A records of `NAME.db.svc.cluster.local`; none if there is no such name.
+    /// The A records of `NAME.db.svc.cluster.local`. None if there are none.
     pub fn addresses(&self, name: &str) -> Option<Vec<Ipv4Addr>> {
         addresses(&self.responder, name)
     }
 
     /// The Extended DNS Errors in the answer for `NAME.db.svc.cluster.local`.
-    pub fn told_of(&self, name: &str) -> Vec<(u16, String)> {
+    pub fn extended_errors_of(&self, name: &str) -> Vec<(u16, String)> {
         extended_errors(&answer(&self.responder, name))
     }
 
-    /// Goes up with each publication that changes anything.
+    /// Incremented by each publication that changes anything.
     pub fn serial(&self) -> u32 {
         self.reader.pin().serial()
     }
 
-    /// The value of a counter or gauge, `watch_errors_total{resource="services",reason="gone"}`, without its fraction.
+    /// The integral part of a counter or gauge, such as `watch_errors_total{resource="services",reason="gone"}`.
     pub fn metric(&self, series: &str) -> u64 {
         let text = Exporter::new(Arc::clone(&self.metrics)).encode(Format::Prometheus).expect("text");
         let line = text.lines().find_map(|line| line.strip_prefix("headless_dns_")?.strip_prefix(series));
@@ -191,24 +191,24 @@ impl Mirrored {
         self.metric(&format!("watch_errors_total{{resource=\"{resource}\",reason=\"{reason}\"}}"))
     }
 
-    /// How long nothing was heard on the watch of the Services.
+    /// The age of the watch of Services.
     pub fn watch_age(&self) -> Duration {
         self.metrics.watch_age(Resource::Services)
     }
 
-    /// How often a line with `text` was logged.
-    pub fn told(&self, text: &str) -> usize {
+    /// How many log lines contain `text`.
+    pub fn logged(&self, text: &str) -> usize {
         self.log().iter().filter(|line| line.contains(text)).count()
     }
 
-    /// How often something was asked of the API about a resource.
+    /// How many requests of this kind the API has received.
     pub fn requests(&self, verb: Verb, resource: &str) -> u64 {
         let requests = self.sandbox.faults().requests();
         let of = requests.iter().filter(|(request, _)| request.verb == verb && request.resource == resource);
         of.map(|(_, count)| count).sum()
     }
 
-    /// What the program has warned of so far.
+    /// All warnings so far.
     pub fn warnings(&self) -> Vec<String> {
         self.log().into_iter().filter_map(|line| line.strip_prefix("WARN ").map(str::to_owned)).collect()
     }
@@ -218,7 +218,7 @@ impl Mirrored {
     }
 }
 
-/// The A records of `NAME.db.svc.cluster.local`; none if there is no such name.
+/// The A records of `NAME.db.svc.cluster.local`. None if there are none.
 pub fn addresses(responder: &Responder, name: &str) -> Option<Vec<Ipv4Addr>> {
     let answer = answer(responder, name);
     let addresses = answer.answers.iter().map(|record| match &record.data {
@@ -273,7 +273,7 @@ pub fn slice(name: &str, endpoints: &[u8]) -> Value {
     })
 }
 
-/// What the program logs, a line each: `WARN message field=value`.
+/// The log of the program, in lines: `WARN message field=value`.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 

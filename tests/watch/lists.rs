@@ -1,10 +1,10 @@
-//! Lists, as streams and in pages, and what may go wrong in the middle of one.
+//! Lists, as streams and in pages, and failures in the middle of one.
 
 use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use kube_sandbox::kind::Kind;
 
-use crate::support::mirrored::{Mirrored, on, service, slice};
+use crate::support::mirrored::{MirroredSandbox, on, service, slice};
 use crate::watch::misbehaving::{change, cut, with_something_to_change};
 
 /// Objects on a page of a list, as kube asks for.
@@ -27,7 +27,7 @@ fn without_streaming() -> kube_sandbox::Options {
 
 #[tokio::test]
 async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
-    let mirrored = Mirrored::start_with(without_streaming(), many).await;
+    let mirrored = MirroredSandbox::start_with(without_streaming(), many).await;
     mirrored.converge("after the pages").await;
     assert!(mirrored.requests(Verb::List, "services") >= 3, "three pages");
     mirrored.put("new", &[9]);
@@ -37,13 +37,13 @@ async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
     mirrored.remove("s300");
     mirrored.sandbox.faults().clear();
     mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Expired });
-    mirrored.converge("after listing in pages anew").await;
+    mirrored.converge("after relisting in pages").await;
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
 #[tokio::test]
-async fn a_list_whose_pages_expire_half_way_is_begun_anew() {
-    let mirrored = Mirrored::start_with(without_streaming(), |sandbox| {
+async fn a_list_whose_continue_token_expires_is_restarted() {
+    let mirrored = MirroredSandbox::start_with(without_streaming(), |sandbox| {
         many(sandbox);
         // Long enough to see that the second page has been asked for, and to act before it is given.
         let delay = Fault::Delay { on: on(Kind::Service).verb(Verb::List), milliseconds: 500 };
@@ -55,17 +55,16 @@ async fn a_list_whose_pages_expire_half_way_is_begun_anew() {
     mirrored.remove("s900");
     mirrored.put("new", &[9]);
     mirrored.inject(Fault::Compact);
-    mirrored.until("told that the page is gone", |mirrored| mirrored.errors("services", "gone") == 1).await;
-    assert!(!mirrored.readiness.is_ready(), "half a list is no list");
+    mirrored.until("the page is gone", |mirrored| mirrored.errors("services", "gone") == 1).await;
+    assert!(!mirrored.readiness.is_ready(), "an incomplete list does not count");
     mirrored.sandbox.faults().clear();
     mirrored.converge("after a whole list").await;
 }
 
-/// What is heard of a list that never gets to its end is no recovery: it would be said at each try, and each try be as
-/// soon as the first.
+/// Part of a list that never completes is no recovery: otherwise each attempt would log one, and reset the backoff.
 #[tokio::test]
-async fn a_list_whose_second_page_fails_again_and_again_is_one_trouble() {
-    let mirrored = Mirrored::start_with(without_streaming(), |sandbox| {
+async fn a_list_whose_second_page_keeps_failing_is_one_problem() {
+    let mirrored = MirroredSandbox::start_with(without_streaming(), |sandbox| {
         many(sandbox);
         // Long enough to see that the second page has been asked for, and to act before it is given.
         let delay = Fault::Delay { on: on(Kind::Service).verb(Verb::List), milliseconds: 500 };
@@ -80,28 +79,28 @@ async fn a_list_whose_second_page_fails_again_and_again_is_one_trouble() {
         mirrored.until("refused", |mirrored| mirrored.errors("services", "server") == failures).await;
     }
     assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
-    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("the watch works again"), 0, "{:#?}", mirrored.log());
     mirrored.sandbox.faults().clear();
-    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
+    mirrored.until("over", |mirrored| mirrored.logged("the watch works again") == 1).await;
     mirrored.converge("after a whole list").await;
 }
 
 #[tokio::test]
-async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_trouble() {
-    let mirrored = Mirrored::start_with(without_streaming(), |_| {}).await;
+async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_problem() {
+    let mirrored = MirroredSandbox::start_with(without_streaming(), |_| {}).await;
     mirrored.converge("at the start").await;
     let verb = on(Kind::Service).verb(Verb::Watch);
     mirrored.inject(Fault::Answer { on: verb, code: 400, retry_after: None, times: None });
     mirrored.inject(cut(Kind::Service, Cut::Expired));
     mirrored.until("tried", |mirrored| mirrored.errors("services", "other") == 3).await;
     assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
-    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("the watch works again"), 0, "{:#?}", mirrored.log());
     mirrored.sandbox.faults().clear();
-    mirrored.until("over", |mirrored| mirrored.told("the watch works again") == 1).await;
+    mirrored.until("over", |mirrored| mirrored.logged("the watch works again") == 1).await;
 }
 
 #[tokio::test]
-async fn a_refusal_to_resume_a_watch_is_not_taken_for_one_to_stream_lists() {
+async fn a_refusal_to_resume_a_watch_does_not_disable_streaming_lists() {
     for code in [400, 422] {
         let mirrored = with_something_to_change().await;
         let verb = on(Kind::EndpointSlice).verb(Verb::Watch);

@@ -1,5 +1,5 @@
-//! The watch against an API server that misbehaves: whatever it does, the table ends as the server's objects are, nothing
-//! lost and nothing invented; answers go on; each trouble is counted, and logged once.
+//! The watch against an API server that misbehaves: whatever it does, the table converges to the server's objects, with
+//! nothing lost and nothing invented; answers go on; each problem is counted, and logged once.
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
@@ -9,22 +9,22 @@ use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
 
-use crate::support::mirrored::{Mirrored, on};
+use crate::support::mirrored::{MirroredSandbox, on};
 
 pub fn cut(kind: Kind, how: Cut) -> Fault {
     Fault::CutWatches { on: on(kind), how }
 }
 
-/// Changes of every sort: a new Service, a changed one, and one that goes.
-pub fn change(mirrored: &Mirrored) {
+/// Every kind of change: a Service is created, one is changed, one is deleted.
+pub fn change(mirrored: &MirroredSandbox) {
     mirrored.put("new", &[9]);
     mirrored.put("changed", &[4, 5]);
     mirrored.remove("gone");
 }
 
 /// A mirror of the Services `steady`, `changed` and `gone`.
-pub async fn with_something_to_change() -> Mirrored {
-    let mirrored = Mirrored::start().await;
+pub async fn with_something_to_change() -> MirroredSandbox {
+    let mirrored = MirroredSandbox::start().await;
     mirrored.put("changed", &[4]);
     mirrored.put("gone", &[6]);
     mirrored.converge("before the fault").await;
@@ -38,7 +38,7 @@ async fn a_watch_that_ends_is_resumed_without_a_list_or_a_warning() {
     for round in 0..5 {
         mirrored.inject(cut(Kind::Service, Cut::Clean));
         mirrored.inject(cut(Kind::EndpointSlice, Cut::Clean));
-        // Something of each kind: a watch that ends at once without an event is another matter.
+        // An event for each kind: a watch that ends without an event counts as failed.
         mirrored.put(&format!("new-{round}"), &[10 + round]);
         mirrored.converge("after a clean end").await;
     }
@@ -52,12 +52,12 @@ async fn a_connection_that_breaks_in_the_middle_of_an_event_loses_nothing() {
     mirrored.inject(cut(Kind::EndpointSlice, Cut::Abrupt));
     change(&mirrored);
     mirrored.converge("after the cut").await;
-    // To kube this is an end like any other, after which the watch is resumed at once.
+    // kube's watcher treats it as a normal end, and resumes the watch without a pause.
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
 #[tokio::test]
-async fn an_expired_position_in_the_watch_is_followed_by_a_list_that_also_finds_what_is_gone() {
+async fn an_expired_position_is_followed_by_a_list_that_also_finds_deletions() {
     let mirrored = with_something_to_change().await;
     for kind in [Kind::Service, Kind::EndpointSlice] {
         mirrored.inject(Fault::Stall { on: on(kind), missed: Missed::Skip });
@@ -68,11 +68,11 @@ async fn an_expired_position_in_the_watch_is_followed_by_a_list_that_also_finds_
     mirrored.inject(cut(Kind::EndpointSlice, Cut::Expired));
     mirrored.converge("after 410 as an event").await;
     assert_eq!((mirrored.errors("services", "gone"), mirrored.errors("endpointslices", "gone")), (1, 1));
-    assert!(mirrored.warnings().is_empty(), "a compaction is a normal thing: {:?}", mirrored.warnings());
+    assert!(mirrored.warnings().is_empty(), "a compaction is normal: {:?}", mirrored.warnings());
 }
 
 #[tokio::test]
-async fn a_position_that_was_compacted_while_the_watch_was_away_is_followed_by_a_list() {
+async fn a_position_that_was_compacted_while_disconnected_is_followed_by_a_list() {
     let mirrored = with_something_to_change().await;
     let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Deliver });
     change(&mirrored);
@@ -83,7 +83,7 @@ async fn a_position_that_was_compacted_while_the_watch_was_away_is_followed_by_a
 }
 
 /// An API server that refuses to resume a watch, twice in a row.
-async fn refused(code: u16, reason: &str, said: &str) {
+async fn refused(code: u16, reason: &str, message: &str) {
     let mirrored = with_something_to_change().await;
     let verb = on(Kind::EndpointSlice).verb(Verb::Watch);
     mirrored.inject(Fault::Answer { on: verb, code, retry_after: None, times: Some(2) });
@@ -93,18 +93,18 @@ async fn refused(code: u16, reason: &str, said: &str) {
     assert_eq!(mirrored.errors("endpointslices", reason), 2, "{code}");
     assert_eq!(mirrored.errors("services", reason), 0, "{code}");
     let log = mirrored.log();
-    let told: Vec<_> = log.iter().filter(|line| line.contains(said)).collect();
-    assert_eq!(told.len(), 1, "{code} is logged once, with what to do: {log:#?}");
+    let logged: Vec<_> = log.iter().filter(|line| line.contains(message)).collect();
+    assert_eq!(logged.len(), 1, "{code} is logged once, with what to do: {log:#?}");
     assert_eq!(log.iter().filter(|line| line.contains("the watch works again")).count(), 1, "{log:#?}");
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_patience_gets_it() {
+async fn a_throttled_watch_is_retried() {
     refused(429, "throttled", "asks for fewer requests").await;
 }
 
 #[tokio::test]
-async fn a_server_is_left_alone_for_as_long_as_it_asks() {
+async fn retry_after_in_a_status_is_honoured() {
     let mirrored = with_something_to_change().await;
     let verb = on(Kind::EndpointSlice).verb(Verb::Watch);
     mirrored.inject(Fault::Answer { on: verb, code: 429, retry_after: Some(3), times: Some(1) });
@@ -113,33 +113,33 @@ async fn a_server_is_left_alone_for_as_long_as_it_asks() {
     let began = Instant::now();
     change(&mirrored);
     mirrored.converge("after the pause").await;
-    // The backoff alone would be over in less than two seconds.
+    // The backoff alone would end in less than two seconds.
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
-async fn a_server_with_troubles_of_its_own_is_tried_again() {
-    refused(500, "server", "reports an error of its own").await;
+async fn an_internal_error_is_retried() {
+    refused(500, "server", "reports an internal error").await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_available_is_tried_again_and_said_to_be_so() {
-    refused(503, "server", "reports an error of its own").await;
+async fn an_unavailable_server_is_reported_and_retried() {
+    refused(503, "server", "reports an internal error").await;
 }
 
 #[tokio::test]
-async fn a_right_that_is_taken_away_for_a_while_is_named() {
+async fn a_missing_permission_is_named() {
     refused(403, "forbidden", "grant the verbs list and watch on endpointslices.discovery.k8s.io").await;
 }
 
 #[tokio::test]
-async fn credentials_that_are_refused_for_a_while_are_named() {
+async fn refused_credentials_are_reported() {
     refused(401, "unauthorized", "does not accept the credentials").await;
 }
 
 #[tokio::test]
 async fn a_watch_that_is_answered_with_410_is_followed_by_a_list() {
-    refused(410, "gone", "listing anew").await;
+    refused(410, "gone", "relisting").await;
 }
 
 #[tokio::test]
@@ -154,23 +154,23 @@ async fn connections_that_are_closed_without_an_answer_are_made_again() {
 }
 
 #[tokio::test]
-async fn a_stalled_watch_goes_on_where_it_was() {
+async fn a_stalled_watch_resumes_where_it_stopped() {
     let mirrored = with_something_to_change().await;
     let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Deliver });
     change(&mirrored);
-    assert!(mirrored.difference().is_some(), "nothing of it is known");
-    assert_eq!(mirrored.addresses("changed"), Some(vec![Ipv4Addr::new(10, 0, 0, 4)]), "the last known answers go on");
+    assert!(mirrored.difference().is_some(), "the changes are not known");
+    assert_eq!(mirrored.addresses("changed"), Some(vec![Ipv4Addr::new(10, 0, 0, 4)]), "the last known state is served");
     mirrored.sandbox.faults().remove(stall);
     mirrored.converge("after the stall").await;
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
 #[tokio::test]
-async fn events_that_come_late_come_all_the_same() {
+async fn delayed_events_are_not_lost() {
     let mirrored = with_something_to_change().await;
     mirrored.inject(Fault::Delay { on: on(Kind::EndpointSlice).verb(Verb::Watch), milliseconds: 300 });
     change(&mirrored);
-    // The Services are heard of long before their slices.
+    // The events of the Services arrive long before those of their slices.
     mirrored.converge("after the delay").await;
 }
 
@@ -181,20 +181,20 @@ fn malformed(kind: &str, api_version: &str, rest: Value) -> Fault {
 }
 
 #[tokio::test]
-async fn a_malformed_object_costs_one_warning_and_its_neighbours_nothing() {
+async fn a_malformed_object_causes_one_warning_and_does_not_affect_others() {
     let mirrored = with_something_to_change().await;
     let wrong = json!({ "metadata": { "namespace": "db", "name": "wrong" }, "spec": "none", "endpoints": { "a": 1 } });
     mirrored.inject(malformed("Service", "v1", wrong.clone()));
     mirrored.inject(malformed("EndpointSlice", "discovery.k8s.io/v1", wrong));
     change(&mirrored);
     mirrored.converge("beside malformed objects").await;
-    // Lists hold them too, and they have not changed.
+    // Lists contain them too, and they have not changed.
     for _ in 0..2 {
         let relists =
-            |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
+            |mirrored: &MirroredSandbox| mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
         let before = relists(&mirrored);
         mirrored.inject(cut(Kind::Service, Cut::Expired));
-        mirrored.until("listed anew", |mirrored| relists(mirrored) > before).await;
+        mirrored.until("relisted", |mirrored| relists(mirrored) > before).await;
         mirrored.converge("after a list with malformed objects").await;
     }
     for resource in ["services", "endpointslices"] {
@@ -205,9 +205,9 @@ async fn a_malformed_object_costs_one_warning_and_its_neighbours_nothing() {
     assert!(warnings.iter().all(|warning| warning.contains("object=db/wrong")), "{warnings:#?}");
 }
 
-/// An object that turns malformed is served as it was last understood, until it is gone or understood again.
+/// An object that becomes malformed is served in its last readable state, until it is deleted or readable again.
 #[tokio::test]
-async fn an_object_that_turns_malformed_keeps_its_last_good_state() {
+async fn an_object_that_becomes_malformed_keeps_its_last_readable_state() {
     let mirrored = with_something_to_change().await;
     let wrong = json!({ "metadata": { "namespace": "db", "name": "changed" }, "addressType": 7, "endpoints": [] });
     let number = mirrored.inject(malformed("EndpointSlice", "discovery.k8s.io/v1", wrong));
@@ -216,12 +216,12 @@ async fn an_object_that_turns_malformed_keeps_its_last_good_state() {
     assert_eq!(mirrored.addresses("changed"), Some(vec![Ipv4Addr::new(10, 0, 0, 4)]));
     mirrored.sandbox.faults().remove(number);
     mirrored.put("changed", &[8]);
-    mirrored.converge("after the object is well again").await;
+    mirrored.converge("after the object is well-formed again").await;
 }
 
-/// An object without so much as metadata has no resourceVersion to resume from: everything is listed anew.
+/// An object without metadata has no resourceVersion to resume from, so everything is relisted.
 #[tokio::test]
-async fn an_object_without_metadata_ends_in_a_list_and_the_others_are_served() {
+async fn an_object_without_metadata_causes_a_relist_and_the_others_are_served() {
     let mirrored = with_something_to_change().await;
     let number = mirrored.inject(malformed("EndpointSlice", "discovery.k8s.io/v1", json!({ "metadata": [] })));
     change(&mirrored);
@@ -232,8 +232,8 @@ async fn an_object_without_metadata_ends_in_a_list_and_the_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_at_the_start_is_waited_for_and_nothing_is_answered_before() {
-    let mirrored = Mirrored::start_with(kube_sandbox::Options::default(), |sandbox| {
+async fn a_server_that_is_down_at_startup_is_retried_and_nothing_is_answered_before() {
+    let mirrored = MirroredSandbox::start_with(kube_sandbox::Options::default(), |sandbox| {
         sandbox.faults().inject(Fault::Down { milliseconds: None }).expect("a fault");
     })
     .await;
@@ -245,45 +245,45 @@ async fn a_server_that_is_down_at_the_start_is_waited_for_and_nothing_is_answere
 }
 
 #[tokio::test]
-async fn a_server_that_ends_every_watch_at_once_is_asked_more_and_more_seldom() {
+async fn a_server_that_ends_every_watch_at_once_is_asked_less_and_less_often() {
     let mirrored = with_something_to_change().await;
     mirrored.sandbox.faults().forget_requests();
     mirrored.inject(Fault::EndWatches { on: on(Kind::Service) });
     let tries = 3;
     mirrored.until("tried", |mirrored| mirrored.errors("services", "other") == tries).await;
-    assert_eq!(mirrored.requests(Verb::Watch, "services"), tries, "none but those that were counted");
-    assert_eq!(mirrored.told("the watch ended at once, without an event"), 1, "{:#?}", mirrored.log());
-    assert_eq!(mirrored.told("the watch works again"), 0, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.requests(Verb::Watch, "services"), tries, "no requests but those that were counted");
+    assert_eq!(mirrored.logged("the watch ended at once, without an event"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("the watch works again"), 0, "{:#?}", mirrored.log());
     mirrored.sandbox.faults().clear();
     change(&mirrored);
-    mirrored.converge("after watches that last").await;
+    mirrored.converge("once watches stay open").await;
 }
 
 #[tokio::test]
-async fn an_outage_is_over_when_the_watches_are_back_and_the_next_one_is_told_too() {
+async fn an_outage_ends_when_the_watches_are_back_and_the_next_one_is_reported_too() {
     let mirrored = with_something_to_change().await;
     for outages in 1..=2 {
         let down = mirrored.inject(Fault::Down { milliseconds: None });
-        mirrored.until("told of", |mirrored| mirrored.warnings().len() == outages).await;
+        mirrored.until("reported", |mirrored| mirrored.warnings().len() == outages).await;
         for resource in ["services", "endpointslices", "pods"] {
             mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") >= outages as u64).await;
         }
         mirrored.sandbox.faults().remove(down);
         // Nothing changes in the cluster.
         let recoveries = 3 * outages;
-        mirrored.until("over", |mirrored| mirrored.told("the watch works again") == recoveries).await;
+        mirrored.until("over", |mirrored| mirrored.logged("the watch works again") == recoveries).await;
     }
 }
 
 #[tokio::test]
-async fn a_watch_on_which_nothing_but_bookmarks_comes_stays_young() {
+async fn bookmarks_reset_the_age_of_a_watch() {
     let options =
         kube_sandbox::Options { bookmark_interval: Duration::from_millis(200), ..kube_sandbox::Options::default() };
-    let mirrored = Mirrored::start_with(options, |_| {}).await;
+    let mirrored = MirroredSandbox::start_with(options, |_| {}).await;
     mirrored.converge("at the start").await;
     for _ in 0..3 {
         let before = Cell::new(Duration::ZERO);
-        let is_younger = |mirrored: &Mirrored| {
+        let is_younger = |mirrored: &MirroredSandbox| {
             let now = mirrored.watch_age();
             now < before.replace(now)
         };
@@ -292,7 +292,7 @@ async fn a_watch_on_which_nothing_but_bookmarks_comes_stays_young() {
 }
 
 #[tokio::test]
-async fn an_object_is_warned_of_once_for_as_long_as_its_problems_are_the_same() {
+async fn one_warning_per_object_while_its_problems_are_the_same() {
     let mirrored = with_something_to_change().await;
     let slice = |generation: u8| {
         json!({
@@ -307,20 +307,21 @@ async fn an_object_is_warned_of_once_for_as_long_as_its_problems_are_the_same() 
         store.update(Kind::EndpointSlice, slice(generation)).expect("a valid object");
     }
     mirrored.put("later", &[7]);
-    mirrored.until("what came later is there", |mirrored| mirrored.addresses("later").is_some()).await;
+    mirrored.until("the later object is there", |mirrored| mirrored.addresses("later").is_some()).await;
     assert_eq!(mirrored.warnings().len(), 1, "{:#?}", mirrored.warnings());
     store.delete(Kind::EndpointSlice, "db", "fqdn", None).expect("it is there");
     store.create(Kind::EndpointSlice, slice(5)).expect("a valid object");
     mirrored.until("warned of the new object", |mirrored| mirrored.warnings().len() == 2).await;
-    // It goes while nobody is told, as the next list shows.
-    let relists =
-        |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    // It is deleted without an event, which the next list shows.
+    let relists = |mirrored: &MirroredSandbox| {
+        mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}")
+    };
     let before = relists(&mirrored);
     let stall = mirrored.inject(Fault::Stall { on: on(Kind::EndpointSlice), missed: Missed::Skip });
     store.delete(Kind::EndpointSlice, "db", "fqdn", None).expect("it is there");
     mirrored.sandbox.faults().remove(stall);
     mirrored.inject(cut(Kind::EndpointSlice, Cut::Expired));
-    mirrored.until("listed anew", |mirrored| relists(mirrored) > before).await;
+    mirrored.until("relisted", |mirrored| relists(mirrored) > before).await;
     store.create(Kind::EndpointSlice, slice(6)).expect("a valid object");
     mirrored.until("warned of the third object", |mirrored| mirrored.warnings().len() == 3).await;
 }

@@ -1,5 +1,5 @@
-//! Outages: the API server gone, restarted, taken back to a backup, behind a link that died, or with a watch that skips.
-//! Questions are asked all the time; none fails, and no answer goes back in time beyond what the server itself did.
+//! Outages: the API server is gone, restarted, restored from a backup, behind a dead link, or its watch skips events.
+//! Queries are sent all the time; none fails, and no answer goes back in time further than the server itself does.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -12,26 +12,26 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::common::PATIENCE;
-use crate::support::mirrored::{LOOK, Mirrored, TIMING, addresses};
+use crate::support::mirrored::{LOOK, MirroredSandbox, TIMING, addresses};
 
-/// Silence counts after so long here.
+/// When a watch is stale in these tests.
 const STALE_AFTER: Duration = Duration::from_secs(3);
-/// By when a server that is back is found again.
+/// How soon the return of a server is noticed.
 const SOON: Duration = Duration::from_secs(1);
 /// *Stale Answer* and *Other Error*, RFC 8914.
 const STALE: u16 = 3;
 const OTHER: u16 = 0;
 
-/// Somebody who asks all the time: for the Service `steady`, which never changes, and for the Service `clock`, whose one
+/// A client that queries all the time: for the Service `steady`, which never changes, and for the Service `clock`, whose only
 /// address counts up.
 struct Witness {
-    /// The answers for `clock`, where they differ from the one before.
+    /// The answers for `clock`, without repetitions.
     history: Arc<Mutex<Vec<Option<Vec<Ipv4Addr>>>>>,
     asking: AbortOnDropHandle<()>,
 }
 
 impl Witness {
-    fn of(mirrored: &Mirrored) -> Self {
+    fn of(mirrored: &MirroredSandbox) -> Self {
         let (responder, history) = (Arc::clone(&mirrored.responder), Arc::<Mutex<Vec<_>>>::default());
         let seen = Arc::clone(&history);
         let asking = async move {
@@ -50,8 +50,8 @@ impl Witness {
         Self { history, asking: AbortOnDropHandle::new(tokio::spawn(asking)) }
     }
 
-    /// Waits for the last of the states of `clock`, and holds what was answered against all of them, one after the other.
-    /// Some may have gone by unseen.
+    /// Waits for the last of these states of `clock`, and checks that the answers followed them in order. Some may have been
+    /// missed.
     async fn saw(self, states: &[u8]) {
         let states: Vec<_> = states.iter().map(|last| Some(vec![Ipv4Addr::new(10, 0, 0, *last)])).collect();
         let history = || self.history.lock().expect("no panic").clone();
@@ -68,8 +68,8 @@ impl Witness {
 }
 
 /// A mirror of the Services `steady`, `clock` at 1, `changed` and `gone`.
-async fn mirrored(timing: Timing) -> Mirrored {
-    let mirrored = Mirrored::timed(timing, kube_sandbox::Options::default(), |_| {}).await;
+async fn mirrored(timing: Timing) -> MirroredSandbox {
+    let mirrored = MirroredSandbox::timed(timing, kube_sandbox::Options::default(), |_| {}).await;
     mirrored.put("clock", &[1]);
     mirrored.put("changed", &[4]);
     mirrored.put("gone", &[6]);
@@ -78,7 +78,7 @@ async fn mirrored(timing: Timing) -> Mirrored {
 }
 
 /// Changes of every sort, and `clock` at `last`.
-fn change(mirrored: &Mirrored, last: u8) {
+fn change(mirrored: &MirroredSandbox, last: u8) {
     mirrored.put("new", &[9]);
     mirrored.put("changed", &[4, 5]);
     mirrored.remove("gone");
@@ -86,7 +86,7 @@ fn change(mirrored: &Mirrored, last: u8) {
 }
 
 /// Takes the server away, and waits until all watches have noticed.
-async fn take_down(mirrored: &Mirrored) -> u64 {
+async fn take_down(mirrored: &MirroredSandbox) -> u64 {
     const WATCHES: [&str; 2] = ["services", "endpointslices"];
     let failures = WATCHES.map(|resource| mirrored.errors(resource, "unreachable"));
     let down = mirrored.inject(Fault::Down { milliseconds: None });
@@ -100,12 +100,14 @@ fn stale_soon() -> Timing {
     Timing { stale_after: STALE_AFTER, ..TIMING }
 }
 
-async fn until_stale(mirrored: &Mirrored) {
-    mirrored.until("stale", |mirrored| mirrored.told_of("clock").iter().any(|(code, _)| *code == STALE)).await;
+async fn until_stale(mirrored: &MirroredSandbox) {
+    mirrored
+        .until("stale", |mirrored| mirrored.extended_errors_of("clock").iter().any(|(code, _)| *code == STALE))
+        .await;
 }
 
-async fn until_fresh(mirrored: &Mirrored) {
-    mirrored.until("fresh", |mirrored| mirrored.told_of("clock").is_empty()).await;
+async fn until_fresh(mirrored: &MirroredSandbox) {
+    mirrored.until("fresh", |mirrored| mirrored.extended_errors_of("clock").is_empty()).await;
     assert_eq!(mirrored.metric("stale_seconds"), 0);
 }
 
@@ -114,20 +116,20 @@ async fn until_fresh(mirrored: &Mirrored) {
 async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_when_they_are_stale() {
     let mirrored = mirrored(stale_soon()).await;
     let witness = Witness::of(&mirrored);
-    assert_eq!(mirrored.told_of("clock"), []);
+    assert_eq!(mirrored.extended_errors_of("clock"), []);
     let began = Timestamp::now();
     let down = take_down(&mirrored).await;
     change(&mirrored, 2);
     until_stale(&mirrored).await;
 
-    let errors = mirrored.told_of("clock");
+    let errors = mirrored.extended_errors_of("clock");
     let [(STALE, text)] = &errors[..] else { panic!("{errors:?}") };
     let since = text.strip_prefix("no contact with the API server since ").expect("since when");
     let since: Timestamp = since.parse().expect("a time");
     // A word may have come at the very moment of the fault; the time is told in whole seconds.
     let silent = began.duration_since(since).abs();
     assert!(silent <= STALE_AFTER.try_into().expect("a short time"), "{since} for {began}");
-    let absent = mirrored.told_of("new");
+    let absent = mirrored.extended_errors_of("new");
     let expected = [(STALE, text.clone()), (OTHER, "there is no Service new in namespace db".to_owned())];
     assert_eq!(absent, expected, "what is not known of is denied with the same reserve");
     assert!(mirrored.metric("stale_seconds") >= STALE_AFTER.as_secs() - 1);
@@ -137,8 +139,8 @@ async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_whe
     mirrored.converge("after the server is back").await;
     until_fresh(&mirrored).await;
     witness.saw(&[1, 2]).await;
-    assert_eq!(mirrored.told("the last known answers go on, as stale"), 1, "{:#?}", mirrored.log());
-    assert_eq!(mirrored.told("the cluster is heard again"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("the last known answers go on, as stale"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("the cluster is heard again"), 1, "{:#?}", mirrored.log());
     assert_eq!(mirrored.warnings().len(), 2, "unreachable, and stale: {:#?}", mirrored.warnings());
 }
 
@@ -148,11 +150,16 @@ async fn a_watch_on_which_nothing_changes_is_never_stale() {
     // The server itself says nothing of its own accord.
     let options =
         kube_sandbox::Options { bookmark_interval: Duration::from_secs(3600), ..kube_sandbox::Options::default() };
-    let mirrored = Mirrored::timed(stale_soon(), options, |_| {}).await;
+    let mirrored = MirroredSandbox::timed(stale_soon(), options, |_| {}).await;
     mirrored.converge("at the start").await;
     let began = Instant::now();
     mirrored.until("much later", |_| began.elapsed() > STALE_AFTER * 2).await;
-    assert_eq!((mirrored.told("as stale"), mirrored.told_of("steady")), (0, vec![]), "{:#?}", mirrored.log());
+    assert_eq!(
+        (mirrored.logged("as stale"), mirrored.extended_errors_of("steady")),
+        (0, vec![]),
+        "{:#?}",
+        mirrored.log()
+    );
 }
 
 #[tokio::test]
@@ -211,13 +218,13 @@ async fn a_link_that_dies_without_a_word_is_noticed_and_another_one_made() {
     mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Silent });
     change(&mirrored, 2);
     until_stale(&mirrored).await;
-    assert!(mirrored.difference().is_some(), "nothing of it is known");
+    assert!(mirrored.difference().is_some(), "the changes are not known");
     mirrored.converge("over another link").await;
     until_fresh(&mirrored).await;
     witness.saw(&[1, 2]).await;
 }
 
-fn repairs(mirrored: &Mirrored) -> [u64; 2] {
+fn repairs(mirrored: &MirroredSandbox) -> [u64; 2] {
     ["services", "endpointslices"]
         .map(|resource| mirrored.metric(&format!("reconcile_repairs_total{{resource=\"{resource}\"}}")))
 }
@@ -233,10 +240,11 @@ async fn what_a_watch_skips_without_a_word_is_put_right_by_the_next_check_and_co
     mirrored.converge("after a check").await;
     // `new` and `gone`; those and `changed` and `clock`.
     mirrored.until("counted", |mirrored| repairs(mirrored) == [2, 4]).await;
-    assert_eq!(mirrored.told("a list has put right what the watch had missed"), 2, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("a list has put right what the watch had missed"), 2, "{:#?}", mirrored.log());
     witness.saw(&[1, 2]).await;
 
-    let lists = |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
+    let lists =
+        |mirrored: &MirroredSandbox| mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
     let before = lists(&mirrored);
     mirrored.until("checked again", |mirrored| lists(mirrored) >= before + 2).await;
     assert_eq!(repairs(&mirrored), [2, 4], "what was put right stays right");
@@ -245,10 +253,11 @@ async fn what_a_watch_skips_without_a_word_is_put_right_by_the_next_check_and_co
 #[tokio::test]
 async fn a_check_in_the_middle_of_changes_finds_nothing_to_put_right() {
     let mirrored = mirrored(Timing { reconcile_every: Duration::from_millis(500), ..TIMING }).await;
-    let lists =
-        |mirrored: &Mirrored| mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    let lists = |mirrored: &MirroredSandbox| {
+        mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}")
+    };
     let last = std::cell::Cell::new(1);
-    let busy = |mirrored: &Mirrored| {
+    let busy = |mirrored: &MirroredSandbox| {
         last.set(last.get() % 200 + 1);
         mirrored.put("clock", &[last.get()]);
         mirrored.put(&format!("new-{}", last.get()), &[last.get()]);

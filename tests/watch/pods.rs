@@ -10,7 +10,7 @@ use kube_sandbox::faults::{Cut, Fault};
 use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
 
-use crate::support::mirrored::{Mirrored, TIMING, on};
+use crate::support::mirrored::{MirroredSandbox, TIMING, on};
 
 const SERVICE: &str = "pg";
 
@@ -66,19 +66,19 @@ fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
     stored.expect("a valid object");
 }
 
-async fn start(prepare: impl FnOnce(&Sandbox)) -> Mirrored {
+async fn start(prepare: impl FnOnce(&Sandbox)) -> MirroredSandbox {
     start_timed(TIMING, prepare).await
 }
 
-async fn start_timed(timing: Timing, prepare: impl FnOnce(&Sandbox)) -> Mirrored {
-    Mirrored::timed(timing, kube_sandbox::Options::default(), |sandbox| {
+async fn start_timed(timing: Timing, prepare: impl FnOnce(&Sandbox)) -> MirroredSandbox {
+    MirroredSandbox::timed(timing, kube_sandbox::Options::default(), |sandbox| {
         put(sandbox, Kind::Service, service());
         prepare(sandbox);
     })
     .await
 }
 
-async fn answers(mirrored: &Mirrored, name: &str, addresses: &[Ipv4Addr]) {
+async fn answers(mirrored: &MirroredSandbox, name: &str, addresses: &[Ipv4Addr]) {
     let expected = (!addresses.is_empty()).then(|| addresses.to_vec());
     mirrored.until(&format!("{name} = {addresses:?}"), |mirrored| mirrored.addresses(name) == expected).await;
 }
@@ -124,7 +124,7 @@ async fn where_pods_may_not_be_listed_the_slices_are_the_source() {
     .await;
     mirrored.readiness.wait_ready().await;
     answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
-    mirrored.until("told of", |mirrored| mirrored.told("grant the verbs list and watch on pods") == 1).await;
+    mirrored.until("told of", |mirrored| mirrored.logged("grant the verbs list and watch on pods") == 1).await;
     mirrored.sandbox.faults().clear();
     answers(&mirrored, "pg-0.pg", &[]).await;
 }
@@ -145,7 +145,7 @@ async fn where_pods_are_heard_no_more_the_slices_are_the_source_until_they_are()
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
     put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
-    assert_eq!(mirrored.told_of("pg-0.pg"), [], "what is answered is not stale");
+    assert_eq!(mirrored.extended_errors_of("pg-0.pg"), [], "what is answered is not stale");
     put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
     mirrored.sandbox.faults().remove(forbidden);
     answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;

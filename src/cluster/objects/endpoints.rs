@@ -1,4 +1,4 @@
-//! The endpoints of a slice, laid out one after the other.
+//! The endpoints of a slice, in a compact layout.
 //!
 //! ```text
 //! entries     Pod, 10.0.0.1, ready, 4 octets │ Pod, no IPv4, not ready, 4 octets │ …
@@ -6,29 +6,29 @@
 //! v6          fd00::1, …
 //! ```
 //!
-//! A cluster has as many as it has Pods, and where the Pods speak for themselves they count for nothing: they take a third of
-//! the memory that they would take as values, and are read from the first to the last.
+//! A cluster has one for each Pod, and does not need most of them, because the Pods themselves are mirrored. This layout takes
+//! a third of the memory of a `Vec<Endpoint>`, at the price of sequential reading only.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Uid;
+use super::identity::Uid;
 use crate::dns::name::Label;
 
 /// One endpoint: a Pod in nearly all cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The first of the object's addresses. The API calls them fungible and asks consumers to use the first alone.
+    /// The first of the endpoint's addresses. The API calls them fungible and asks consumers to use only the first.
     pub address: IpAddr,
     pub hostname: Option<Label>,
     pub ready: bool,
-    /// The Pod that it is, where Kubernetes' own controller says so: that controller repeats what the Pod says.
+    /// The Pod behind it. Set only in slices of Kubernetes' own controller, which copies the state of the Pod.
     pub pod: Option<Uid>,
 }
 
-/// The endpoints of one slice, in its order.
+/// The endpoints of one slice, in the order of the slice.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Endpoint>", into = "Vec<Endpoint>")]
 pub struct Endpoints {
@@ -40,20 +40,20 @@ pub struct Endpoints {
 #[derive(Clone, PartialEq, Eq)]
 struct Entry {
     pod: Option<Uid>,
-    /// None for one that has the next of the IPv6 addresses.
+    /// None if its address is the next one in `v6`.
     v4: Option<Ipv4Addr>,
     ready: bool,
-    /// Octets of its hostname; 0 where it has none.
+    /// Length of its hostname in octets; 0 if it has none.
     hostname: u8,
 }
 
 impl Endpoints {
     pub fn iter(&self) -> impl Iterator<Item = Endpoint> {
-        self.only(|_| true)
+        self.filter_by_pod(|_| true)
     }
 
-    /// Those alone that, by the Pods that they are, are `wanted`.
-    pub fn only(&self, wanted: impl Fn(Option<Uid>) -> bool) -> impl Iterator<Item = Endpoint> {
+    /// The endpoints for whose Pod `wanted` is true.
+    pub fn filter_by_pod(&self, wanted: impl Fn(Option<Uid>) -> bool) -> impl Iterator<Item = Endpoint> {
         let (mut hostnames, mut v6) = (&*self.hostnames, self.v6.iter());
         self.entries.iter().filter_map(move |Entry { pod, v4, ready, hostname }| {
             let (hostname, others) = hostnames.split_at_checked((*hostname).into())?;
@@ -63,7 +63,7 @@ impl Endpoints {
         })
     }
 
-    /// The Pods that they are.
+    /// The Pods behind the endpoints.
     pub fn pods(&self) -> impl Iterator<Item = Uid> {
         self.entries.iter().filter_map(|entry| entry.pod)
     }
@@ -82,7 +82,7 @@ impl FromIterator<Endpoint> for Endpoints {
             };
             let hostname = hostname.map_or(0, |label| {
                 hostnames.push_str(label.as_text());
-                // A label has 63 octets at most.
+                // A label has at most 63 octets.
                 label.as_text().len() as u8
             });
             Entry { pod, v4, ready, hostname }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_laid_out_is_what_is_read_and_what_is_not_wanted_shifts_nothing() {
+    fn endpoints_are_read_as_they_were_written_and_skipping_some_does_not_shift_the_others() {
         const UID: &str = "0b0f4f6e-7c2c-4f0e-9d0a-2f8f3a1f8a01";
         let endpoints = [
             endpoint("pg-0", "10.0.0.1", Some(UID)),
@@ -131,7 +131,10 @@ mod tests {
         ];
         let laid_out: Endpoints = endpoints.iter().cloned().collect();
         assert_eq!(laid_out.iter().collect::<Vec<_>>(), endpoints);
-        assert_eq!(laid_out.only(|pod| pod.is_none()).collect::<Vec<_>>(), [1, 3, 4].map(|i| endpoints[i].clone()));
+        assert_eq!(
+            laid_out.filter_by_pod(|pod| pod.is_none()).collect::<Vec<_>>(),
+            [1, 3, 4].map(|i| endpoints[i].clone())
+        );
         assert_eq!(laid_out.pods().count(), 2);
         assert_eq!(size_of::<Entry>(), 16);
     }

@@ -1,4 +1,4 @@
-//! Where the API server is and who we are there.
+//! Credentials and the client: how to reach the API server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,47 +6,47 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
-/// How long a connection to the API server may take.
+/// How long connecting to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the API server may be silent before the connection counts as dead. Longer than a watch lasts
-/// ([`super::watch`]), since a watch on which nothing changes is silent.
+/// How long a connection may carry no data before it counts as dead. Longer than a watch lasts ([`super::watch`]), since an
+/// idle watch carries none.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Set by Kubernetes in every container.
 const IN_CLUSTER_VARIABLE: &str = "KUBERNETES_SERVICE_HOST";
 
-/// Where the credentials come from. Without either, a Pod uses its service account and anything else `KUBECONFIG` or
-/// `~/.kube/config`.
+/// Where to find the credentials. With neither field set, a Pod uses its service account and any other process `KUBECONFIG`
+/// or `~/.kube/config`.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialSource {
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
 }
 
-/// Credentials that cannot be used; nothing was sent yet.
+/// The credentials cannot be used. Nothing has been sent yet.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     #[error("the kubeconfig {} cannot be used: {problem}; name another with --kubeconfig, or choose one of its contexts with --context", path.display())]
     File { path: PathBuf, problem: Box<KubeconfigError> },
     #[error(
-        "no kubeconfig can be used: {0}; name one with --kubeconfig or KUBECONFIG, or try without a cluster: headless-dns serve --sandbox PATH"
+        "no kubeconfig can be used: {0}; name one with --kubeconfig or KUBECONFIG, or try it without a cluster: headless-dns serve --sandbox PATH"
     )]
     Default(Box<KubeconfigError>),
     #[error("the Pod's service account cannot be used: {0}; is automountServiceAccountToken off?")]
     InCluster(kube::config::InClusterError),
-    #[error("no client can be made of the credentials: {0}")]
+    #[error("cannot make a client from the credentials: {0}")]
     Client(Box<kube::Error>),
 }
 
-/// The way to an API server.
+/// A client, and the server that it talks to.
 #[derive(Clone)]
 pub struct Connection {
     pub client: Client,
-    /// The server's URL, for messages.
+    /// URL of the API server, for messages.
     pub url: String,
 }
 
-/// Makes a client; does not connect yet.
+/// Makes a client. Does not connect yet.
 ///
 /// # Errors
 /// The credentials cannot be read or used.
@@ -69,8 +69,8 @@ pub async fn connect(access: &CredentialSource) -> Result<Connection, Credential
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
     config.write_timeout = Some(WRITE_TIMEOUT);
-    // The client would try 429, 503 and 504 again by itself, up to fifteen times over minutes and without a word: the watch
-    // has a pace of its own, says what is wrong, and lists anew where trying again is no use.
+    // The client would silently retry 429, 503 and 504 by itself, up to fifteen times over minutes. The watch has a backoff of
+    // its own, reports the error, and relists where a retry cannot help.
     config.default_retry = false;
     let url = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|problem| CredentialError::Client(Box::new(problem)))?;

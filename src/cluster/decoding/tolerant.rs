@@ -1,5 +1,5 @@
-//! Reading objects so that one wrong field costs that field: a type error becomes a value, never the failure of the list
-//! or the watch that the object came in.
+//! Decoding that survives malformed fields: a type error becomes a value, and never fails the list or the watch that the
+//! object came in.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,42 +8,42 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// A field of an object that came over the network.
+/// A field of an object as received.
 ///
-/// `T` must be a type that either takes what it is given whole or refuses it at the first token: a number, a string, a
-/// `Vec` of `Field`s, a struct whose fields are all `Field`s with a default.
+/// `T` must be a type that either consumes its input whole or rejects it at the first token: a number, a string, a `Vec` of
+/// `Field`s, a struct whose fields are all `Field`s with a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Field<T> {
-    /// Not there, or null.
+    /// Missing or null.
     #[default]
     Absent,
     Value(T),
-    /// Something that is no `T`; says what.
-    Wrong(&'static str),
+    /// Not a `T`, but this.
+    Malformed(&'static str),
 }
 
 impl<T> Field<T> {
-    /// The value, if there is one and it is right.
+    /// The value, if it is present and well-formed.
     pub fn value(&self) -> Option<&T> {
         if let Self::Value(value) = self { Some(value) } else { None }
     }
 
-    /// The value, if there is one.
+    /// The value, if it is present.
     ///
     /// # Errors
-    /// What stands there is of another type; the message names the `field`.
+    /// It is malformed; the message names the `field`.
     pub fn optional(self, field: &str) -> Result<Option<T>, String> {
         match self {
             Self::Absent => Ok(None),
             Self::Value(value) => Ok(Some(value)),
-            Self::Wrong(found) => Err(format!("{field} is {found}")),
+            Self::Malformed(found) => Err(format!("{field} is {found}")),
         }
     }
 
     /// The value.
     ///
     /// # Errors
-    /// As [`Field::optional`], and where there is none.
+    /// It is malformed or absent.
     pub fn required(self, field: &str) -> Result<T, String> {
         self.optional(field)?.ok_or_else(|| format!("{field} is missing"))
     }
@@ -57,12 +57,12 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 
 struct FieldVisitor<T>(PhantomData<T>);
 
-/// A scalar: it is consumed by being handed over, so a refusal needs nothing more.
+/// Scalars are consumed as they are passed, so nothing is left to skip after an error.
 macro_rules! scalar {
     ($method:ident, $type:ty, $found:literal) => {
         fn $method<E: Error>(self, value: $type) -> Result<Self::Value, E> {
             let value: Result<T, serde::de::value::Error> = T::deserialize(value.into_deserializer());
-            Ok(value.map_or(Field::Wrong($found), Field::Value))
+            Ok(value.map_or(Field::Malformed($found), Field::Value))
         }
     };
 }
@@ -89,7 +89,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
             return Ok(Field::Value(value));
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong("a list"))
+        Ok(Field::Malformed("a list"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -97,11 +97,11 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
             return Ok(Field::Value(value));
         }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong("an object"))
+        Ok(Field::Malformed("an object"))
     }
 }
 
-/// A list for those who ask for a list alone. A struct would take one as its fields in order.
+/// Deserializes into a type that asks for a list, and into no other: a struct would accept a list as its fields in order.
 struct Elements<A>(A);
 
 impl<'de, A: SeqAccess<'de>> Deserializer<'de> for Elements<A> {
@@ -144,31 +144,31 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_costs_itself_alone() {
+    fn a_malformed_field_leaves_the_others_intact() {
         let Field::Value(outer) =
             read(r#"{"number": "x", "text": "kept", "list": [{"flag": true}, 7, {"flag": {"a": [1]}}]}"#)
         else {
             panic!("the object is one")
         };
-        assert!(matches!(outer.number, Field::Wrong(_)));
+        assert!(matches!(outer.number, Field::Malformed(_)));
         assert_eq!(outer.text, Field::Value("kept".to_owned()));
         let Field::Value(list) = outer.list else { panic!("the list is one") };
         assert_eq!(list[0], Field::Value(Inner { flag: Field::Value(true) }));
-        assert!(matches!(list[1], Field::Wrong(_)));
-        assert!(matches!(list[2], Field::Value(Inner { flag: Field::Wrong("an object") })));
+        assert!(matches!(list[1], Field::Malformed(_)));
+        assert!(matches!(list[2], Field::Value(Inner { flag: Field::Malformed("an object") })));
     }
 
     #[test]
-    fn numbers_out_of_range_nulls_and_whole_wrong_objects_are_values_too() {
+    fn nulls_numbers_out_of_range_and_malformed_objects_do_not_fail() {
         let Field::Value(outer) =
             read(r#"{"number": 70000, "text": null, "list": {"x": {"y": [1, {"z": 2}]}}, "more": 1}"#)
         else {
             panic!("the object is one")
         };
-        assert!(matches!(outer.number, Field::Wrong(_)));
+        assert!(matches!(outer.number, Field::Malformed(_)));
         assert_eq!(outer.text, Field::Absent);
-        assert_eq!(outer.list, Field::Wrong("an object"));
-        assert!(matches!(read("[1, [2], {}]"), Field::Wrong("a list")));
-        assert!(matches!(read("\"text\""), Field::Wrong(_)));
+        assert_eq!(outer.list, Field::Malformed("an object"));
+        assert!(matches!(read("[1, [2], {}]"), Field::Malformed("a list")));
+        assert!(matches!(read("\"text\""), Field::Malformed(_)));
     }
 }

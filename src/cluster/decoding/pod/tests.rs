@@ -1,7 +1,7 @@
-//! Pods as the API sends them, whole and with parts that are wrong.
+//! Well-formed Pods, and Pods with malformed fields.
 
 use super::*;
-use crate::cluster::read_json;
+use crate::cluster::decoding::read_json;
 
 fn read(json: &str) -> (Option<Pod>, Vec<String>) {
     let (update, problems) = read_json(Resource::Pods, Scope::All, json.as_bytes()).unwrap();
@@ -35,7 +35,7 @@ const PG_0: &str = r#"{
 }"#;
 
 #[test]
-fn a_pod_is_read_with_what_makes_an_endpoint_of_it() {
+fn a_pod_is_read_with_all_that_its_endpoint_needs() {
     let (pod, problems) = read(PG_0);
     let pod = pod.unwrap();
     assert_eq!(problems, [""; 0]);
@@ -48,19 +48,19 @@ fn a_pod_is_read_with_what_makes_an_endpoint_of_it() {
 }
 
 #[test]
-fn the_labels_that_follow_from_a_name_are_kept_with_the_name() {
+fn labels_that_follow_from_the_name_are_not_stored() {
     let (pod, _) = read(PG_0);
     let pod = pod.unwrap();
     assert_eq!(pod.template.labels.iter().collect::<Vec<_>>(), [("app", "pg")]);
     assert_eq!([pod.label(POD_NAME), pod.label(POD_INDEX), pod.label("app")], [Some("pg-0"), Some("0"), Some("pg")]);
     let (pod, _) = read(&PG_0.replace(r#"pod-index": "0""#, r#"pod-index": "7""#));
-    assert_eq!(pod.unwrap().label(POD_INDEX), Some("7"), "one that does not follow is kept as it is");
+    assert_eq!(pod.unwrap().label(POD_INDEX), Some("7"), "a value that does not follow from the name is stored");
 }
 
 #[test]
-fn a_pod_with_a_wrong_field_is_kept_as_it_was_or_costs_that_field() {
+fn a_malformed_field_makes_the_pod_unreadable_or_is_left_out() {
     for (wrong, problem) in [
-        (PG_0.replace(r#""10.1.0.10"}"#, r#""10.1.0"}"#), r#"status.podIPs: "10.1.0" is no IP address"#),
+        (PG_0.replace(r#""10.1.0.10"}"#, r#""10.1.0"}"#), r#"status.podIPs: "10.1.0" is not an IP address"#),
         (PG_0.replace(r#""app": "pg""#, r#""app": 7"#), "metadata.labels[app] is a number, or not one that is allowed"),
     ] {
         assert_eq!(read(&wrong), (None, vec![problem.to_owned()]));

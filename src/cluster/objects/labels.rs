@@ -1,18 +1,15 @@
-//! Labels, and the selectors that ask for some of them.
+//! Labels, and label selectors, which have the same form.
 
 use std::{fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
-use super::incoming::RawMap;
-use super::tolerant::Field;
-
-/// Keys with their values, sorted by key, each key once: one after the other, each with an octet behind it that no text has.
-/// There are as many as there are Services and workloads, and few of them have more than a handful.
+/// Keys with their values, sorted by key, each key once. They are stored in one piece, each text followed by [`END`]: there
+/// is one set per Service and per workload, and few have more than a handful.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels(Box<[u8]>);
 
-/// No octet of UTF-8 (RFC 3629 section 3).
+/// Terminates a text; occurs in none, because it is not an octet of UTF-8 (RFC 3629 section 3).
 const END: u8 = 0xff;
 
 impl Labels {
@@ -20,7 +17,7 @@ impl Labels {
         self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
-    /// Whether all of these are among them, which come in the order of their keys, each key once.
+    /// Whether it contains all of `wanted`, which must be sorted by key, each key once.
     pub fn have_all<'a>(&'a self, mut wanted: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
         let mut labels = self.iter();
         wanted.all(|(key, value)| labels.find(|(other, _)| *other >= key) == Some((key, value)))
@@ -37,17 +34,10 @@ impl Labels {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// # Errors
-    /// Something that is no map of strings; the message names the `field`.
-    pub(super) fn read(raw: Field<RawMap>, field: &str) -> Result<Self, String> {
-        let pairs = raw.optional(field)?.unwrap_or_default().into_iter();
-        pairs.map(|(key, value)| Ok((key.clone(), value.required(&format!("{field}[{key}]"))?))).collect()
-    }
 }
 
 impl fmt::Display for Labels {
-    /// As `kubectl` takes a selector, `app=pg,tier=data`.
+    /// In the form of a selector for `kubectl`, `app=pg,tier=data`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, (key, value)) in self.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };

@@ -1,0 +1,142 @@
+//! Services as the API sends them.
+
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::incoming::{Kind, Raw};
+use super::metadata::{RawMap, RawMetadata, name_label, parse_time, read_labels};
+use super::port::RawPort;
+use super::tolerant::Field;
+use crate::cluster::objects::{Families, ObjectKey, Scope, Service, ServiceSpec};
+use crate::cluster::update::{Change, ClusterEvent};
+use crate::dns::name::Name;
+use crate::records::ServiceKey;
+use crate::telemetry::metrics::Resource;
+
+/// The annotation that preceded the field `publishNotReadyAddresses`.
+const TOLERATE_UNREADY: &str = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
+/// The annotation that overrides the option `not_ready_ordinals` for one Service.
+const NOT_READY_ORDINALS: &str = "headless-dns/not-ready-ordinals";
+const HEADLESS: &str = "None";
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RawService {
+    metadata: Field<RawMetadata>,
+    spec: Field<RawSpec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct RawSpec {
+    r#type: Field<String>,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Field<String>,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Field<Vec<Field<String>>>,
+    external_name: Field<String>,
+    publish_not_ready_addresses: Field<bool>,
+    ports: Field<Vec<Field<RawPort>>>,
+    selector: Field<RawMap>,
+    ip_families: Field<Vec<Field<String>>>,
+}
+
+impl Raw for RawService {
+    fn metadata(&self) -> &Field<RawMetadata> {
+        &self.metadata
+    }
+}
+
+impl Kind for Service {
+    const RESOURCE: Resource = Resource::Services;
+    type Raw = RawService;
+
+    fn event(scope: Scope, change: Change<Self>) -> ClusterEvent {
+        ClusterEvent::Service(scope, change)
+    }
+
+    fn changed_at(raw: &RawService) -> Option<SystemTime> {
+        parse_time(&raw.metadata.value()?.creation_timestamp)
+    }
+
+    fn read(object: ObjectKey, raw: RawService, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+        let metadata = raw.metadata.required("metadata")?;
+        let annotations = metadata.annotations.optional("metadata.annotations")?.unwrap_or_default();
+        let spec = raw.spec.required("spec")?;
+        let namespace = name_label(&object.namespace, "metadata.namespace")?;
+        let name = name_label(&object.name, "metadata.name")?;
+        let tolerate =
+            annotations.tolerate_unready_endpoints.optional(&format!("metadata.annotations[{TOLERATE_UNREADY}]"))?;
+        let publish = spec.publish_not_ready_addresses.optional("spec.publishNotReadyAddresses")?;
+        let not_ready_ordinals = match annotations
+            .not_ready_ordinals
+            .optional(&format!("metadata.annotations[{NOT_READY_ORDINALS}]"))?
+            .as_deref()
+        {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(other) => {
+                warn(format!(
+                    "metadata.annotations[{NOT_READY_ORDINALS}]: {other:?} is neither \"true\" nor \"false\""
+                ));
+                None
+            }
+        };
+        let selector = read_labels(spec.selector, "spec.selector")?;
+        let families = families(spec.ip_families)?;
+        let kind = if spec.r#type.optional("spec.type")?.as_deref() == Some("ExternalName") {
+            let target = spec.external_name.required("spec.externalName")?;
+            ServiceSpec::ExternalName(Name::parse(&target).map_err(|error| format!("spec.externalName: {error}"))?)
+        } else {
+            virtual_addresses(spec.cluster_ip, spec.cluster_ips)?
+        };
+        let mut ports = Vec::new();
+        for (i, port) in spec.ports.optional("spec.ports")?.unwrap_or_default().into_iter().enumerate() {
+            match port.required("the port").and_then(RawPort::read_service_port) {
+                Ok(port) => ports.push(port),
+                Err(error) => warn(format!("spec.ports[{i}]: {error}")),
+            }
+        }
+        ports.shrink_to_fit();
+        Ok(Self {
+            key: ServiceKey::new(&namespace, &name),
+            object,
+            spec: kind,
+            publish_not_ready: publish == Some(true) || tolerate.as_deref() == Some("true"),
+            not_ready_ordinals,
+            ports,
+            selector,
+            families,
+        })
+    }
+}
+
+fn virtual_addresses(one: Field<String>, all: Field<Vec<Field<String>>>) -> Result<ServiceSpec, String> {
+    let mut texts = Vec::new();
+    for text in all.optional("spec.clusterIPs")?.unwrap_or_default() {
+        texts.push(text.required("an entry of spec.clusterIPs")?);
+    }
+    if texts.is_empty() {
+        texts.extend(one.optional("spec.clusterIP")?.filter(|text| !text.is_empty()));
+    }
+    if texts.iter().any(|text| text == HEADLESS) {
+        return Ok(ServiceSpec::Headless);
+    }
+    let address = |text: &String| text.parse().map_err(|_| format!("spec.clusterIPs: {text:?} is not an IP address"));
+    Ok(ServiceSpec::ClusterIp(texts.iter().map(address).collect::<Result<_, _>>()?))
+}
+
+/// Both families if the Service names none.
+fn families(raw: Field<Vec<Field<String>>>) -> Result<Families, String> {
+    let mut families = Families { v4: false, v6: false };
+    for family in raw.optional("spec.ipFamilies")?.unwrap_or_default() {
+        match family.required("an entry of spec.ipFamilies")?.as_str() {
+            "IPv4" => families.v4 = true,
+            "IPv6" => families.v6 = true,
+            other => return Err(format!("spec.ipFamilies: {other:?} is neither IPv4 nor IPv6")),
+        }
+    }
+    Ok(if families.v4 || families.v6 { families } else { Families::BOTH })
+}

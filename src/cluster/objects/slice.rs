@@ -1,0 +1,25 @@
+//! EndpointSlices.
+
+use serde::{Deserialize, Serialize};
+
+use super::endpoints::Endpoints;
+use super::identity::ObjectKey;
+use crate::records::ServiceKey;
+
+/// The served fields of an EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    pub object: ObjectKey,
+    /// The Service named in its label, if there is one.
+    pub service: Option<ServiceKey>,
+    pub endpoints: Endpoints,
+    pub ports: Vec<SlicePort>,
+}
+
+/// A port that every endpoint of the slice has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlicePort {
+    /// The two labels `_port._protocol` in wire form; None for an unnamed port.
+    pub owner: Option<Box<[u8]>>,
+    pub port: u16,
+}

@@ -1,0 +1,117 @@
+//! What flows from the watches to the index, on one channel.
+
+use std::time::{Instant, SystemTime};
+
+use jiff::Timestamp;
+
+use super::objects::{ObjectKey, Pod, Scope, Service, Slice};
+use crate::telemetry::metrics::Resource;
+
+/// Identifies a watch: there is one per resource and scope.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WatchId {
+    pub resource: Resource,
+    pub scope: Scope,
+}
+
+impl WatchId {
+    pub fn new(resource: Resource, scope: Scope) -> Self {
+        Self { resource, scope }
+    }
+}
+
+/// What the watches report to the index: a change of the objects of one kind in one scope, or of the state of a watch.
+#[derive(Clone, Debug)]
+pub enum ClusterEvent {
+    Service(Scope, Change<Service>),
+    Slice(Scope, Change<Slice>),
+    Pod(Scope, Change<Pod>),
+    /// The list that has just ended was a reconcile: the watch was healthy and should have reported every difference.
+    Reconciled {
+        watch: WatchId,
+        /// Objects of the list that may differ nevertheless, because they changed too recently for the watch to tell.
+        newer: usize,
+    },
+    /// Nothing has arrived on the watch since then, which is longer than `stale_after`. Repeated each time that another
+    /// `stale_after` has passed.
+    WatchStale {
+        watch: WatchId,
+        since: Timestamp,
+    },
+    /// The API server answers on a watch that was stale.
+    WatchRecovered(WatchId),
+}
+
+impl ClusterEvent {
+    /// The watch whose list this event completes, if it does.
+    pub fn completed_list(&self) -> Option<WatchId> {
+        match self {
+            Self::Service(scope, Change::RelistDone) => Some(WatchId::new(Resource::Services, scope.clone())),
+            Self::Slice(scope, Change::RelistDone) => Some(WatchId::new(Resource::EndpointSlices, scope.clone())),
+            Self::Pod(scope, Change::RelistDone) => Some(WatchId::new(Resource::Pods, scope.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// An event on its way to the index.
+#[derive(Clone, Debug)]
+pub struct WatchUpdate {
+    pub event: ClusterEvent,
+    /// None where latency is not measured: an object in a list may have changed at any time before.
+    pub times: Option<EventTimes>,
+}
+
+impl From<ClusterEvent> for WatchUpdate {
+    fn from(event: ClusterEvent) -> Self {
+        Self { event, times: None }
+    }
+}
+
+/// When a change was made and when its event arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventTimes {
+    /// When the event came off the wire.
+    pub received_at: Instant,
+    /// When the object says that it changed, usually in whole seconds.
+    pub changed_at: Option<SystemTime>,
+}
+
+impl EventTimes {
+    /// The same without `changed_at`.
+    pub fn without_changed_at(self) -> Self {
+        Self { changed_at: None, ..self }
+    }
+
+    /// The earliest times of two changes that are published together.
+    pub fn earliest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+        let changed_at = a.changed_at.into_iter().chain(b.changed_at).min();
+        Some(Self { received_at: a.received_at.min(b.received_at), changed_at })
+    }
+}
+
+/// What one watch reports about objects of its kind. A relist replaces the known state while it streams in: objects that
+/// are neither applied nor unreadable between `RelistStarted` and `RelistDone` are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change<K> {
+    RelistStarted,
+    Apply(K),
+    /// The object exists, but its present form cannot be used: its last readable state stays in force.
+    Unreadable(ObjectKey),
+    Delete(ObjectKey),
+    RelistDone,
+}
+
+impl<K> Change<K> {
+    /// Converts the object.
+    pub fn map<T>(self, convert: impl FnOnce(K) -> T) -> Change<T> {
+        match self {
+            Self::RelistStarted => Change::RelistStarted,
+            Self::Apply(object) => Change::Apply(convert(object)),
+            Self::Unreadable(key) => Change::Unreadable(key),
+            Self::Delete(key) => Change::Delete(key),
+            Self::RelistDone => Change::RelistDone,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The life of one watch.
+//!
+//! ```text
+//!            ┌───────── reconcile due, position lost, parameter refused ─────────┐
+//!            ▼                                                                   │
+//!  start ─▶ Listing ──streaming list complete──▶ Watching ──────────────────────▶┤
+//!           ▲  │  │                              ▲      │                        │
+//!           └──┘  └──list in pages complete──┐   │      │ error                  │
+//!    error: pause                            ▼   │      ▼                        │
+//!                                          Recovering ──────────────────────────▶┘
+//!                  open for a second, or an event ▲  │
+//!                                                 └──┘ error: pause
+//! ```
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Api;
+use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
+
+use super::errors::{is_field_selector_refused, is_position_lost, is_streaming_list_refused};
+use super::intercept::intercepted;
+use super::liveness::{Liveness, Staleness, sleep_until_some};
+use super::reconcile::Reconcile;
+use super::report::{Outage, Reporter};
+use super::retry::RetryPolicy;
+use super::selection::{Selection, Timing};
+use super::sink::{EventSink, SinkClosed};
+use crate::cluster::connection::Connection;
+use crate::cluster::decoding::{Incoming, Kind};
+use crate::cluster::objects::Scope;
+use crate::cluster::update::{Change, ClusterEvent, EventTimes, WatchId, WatchUpdate};
+use crate::telemetry::metrics::{Metrics, Resource, WatchEvent};
+
+/// What the watches of one scope share.
+pub(super) struct WatchContext<'a> {
+    pub connection: &'a Connection,
+    pub selection: &'a Selection,
+    pub scope: &'a Scope,
+    pub sink: &'a EventSink<'a>,
+    pub outage: &'a Outage,
+    pub metrics: &'a Arc<Metrics>,
+}
+
+/// The states in the drawing above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The list is not complete. Its next page may fail for ever, so part of a list does not show that the watch works.
+    Listing,
+    /// The watch works.
+    Watching,
+    /// The list is complete, but the watch has failed since, or has yet to show that it can be resumed from that list.
+    Recovering,
+}
+
+/// What follows a step of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Relist,
+}
+
+/// A list and watch of one kind in one scope.
+pub(super) struct Watch<'a, K: Kind> {
+    id: WatchId,
+    api: Api<Incoming<K>>,
+    config: watcher::Config,
+    timing: Timing,
+    phase: Phase,
+    liveness: Arc<Liveness>,
+    retry: RetryPolicy,
+    reconcile: Reconcile,
+    /// When the next reconcile is due, if ever.
+    reconcile_at: Option<Instant>,
+    reporter: Reporter<'a>,
+    sink: &'a EventSink<'a>,
+}
+
+impl<'a, K: Kind> Watch<'a, K> {
+    /// Follows the kind until the sink is closed, if it is selected at all. Also reports when the watch goes stale and when
+    /// it recovers.
+    pub async fn follow(context: &WatchContext<'a>) {
+        let Some(config) = context.selection.config(K::RESOURCE) else { return };
+        let watch = Self::new(context, config);
+        let (id, liveness, stale_after) = (watch.id.clone(), Arc::clone(&watch.liveness), watch.timing.stale_after);
+        tokio::select! {
+            SinkClosed = watch.run() => {}
+            SinkClosed = report_staleness(&id, &liveness, stale_after, context.sink) => {}
+        }
+    }
+
+    fn new(context: &WatchContext<'a>, config: watcher::Config) -> Self {
+        let id = WatchId::new(K::RESOURCE, context.scope.clone());
+        let liveness = Liveness::new(context.metrics.register_watch(K::RESOURCE));
+        let client = intercepted(&context.connection.client, &liveness);
+        let api = match context.scope {
+            Scope::All => Api::all(client),
+            Scope::Namespace(namespace) => Api::namespaced(client, namespace),
+        };
+        Self {
+            api,
+            config,
+            timing: context.selection.timing,
+            phase: Phase::Listing,
+            liveness,
+            retry: RetryPolicy::new(),
+            reconcile: Reconcile::new(),
+            reconcile_at: None,
+            reporter: Reporter::new(id.clone(), &context.connection.url, context.outage, context.metrics),
+            sink: context.sink,
+            id,
+        }
+    }
+
+    async fn run(mut self) -> SinkClosed {
+        loop {
+            if let Err(closed) = self.list_and_watch().await {
+                return closed;
+            }
+        }
+    }
+
+    /// One list and the watch that follows it, until it is time for another list.
+    async fn list_and_watch(&mut self) -> Result<(), SinkClosed> {
+        self.phase = Phase::Listing;
+        let mut events = pin!(watcher(self.api.clone(), self.config.clone()));
+        loop {
+            let next = tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.on_event(event).await?,
+                    Some(Err(error)) => self.on_error(&error).await,
+                    None => Next::Relist,
+                },
+                // The watcher does not report that an idle watch was resumed.
+                () = self.liveness.steady(), if self.phase == Phase::Recovering => self.on_recovery(),
+                () = sleep_until_some(self.reconcile_at), if self.phase == Phase::Watching => self.on_reconcile_due(),
+            };
+            if next == Next::Relist {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn on_event(&mut self, event: Event<Incoming<K>>) -> Result<Next, SinkClosed> {
+        let reconciled = self.reconcile.observe(&event);
+        match &event {
+            Event::Init | Event::InitApply(_) => self.phase = Phase::Listing,
+            Event::InitDone => {
+                self.reconcile_at = self.timing.next_reconcile();
+                match self.config.initial_list_strategy {
+                    InitialListStrategy::StreamingList => _ = self.on_recovery(),
+                    InitialListStrategy::ListWatch => self.phase = Phase::Recovering,
+                }
+            }
+            Event::Apply(_) | Event::Delete(_) => _ = self.on_recovery(),
+        }
+        let times = self.times(&event);
+        let change = self.decode(event);
+        self.sink.send(WatchUpdate { event: K::event(self.id.scope.clone(), change), times }).await?;
+        if K::RESOURCE == Resource::EndpointSlices && self.phase != Phase::Listing {
+            // The controller writes many slices at a time, each as long as a hundred Pods. Let the Pods come in between.
+            yield_now().await;
+        }
+        if let Some(newer) = reconciled {
+            self.sink.send(ClusterEvent::Reconciled { watch: self.id.clone(), newer }).await?;
+        }
+        Ok(Next::Continue)
+    }
+
+    async fn on_error(&mut self, error: &watcher::Error) -> Next {
+        if self.phase == Phase::Listing && self.drop_refused_parameter(error) {
+            return Next::Relist;
+        }
+        self.liveness.closed();
+        self.reporter.error(error);
+        self.reconcile.cancel();
+        if self.phase == Phase::Watching {
+            self.phase = Phase::Recovering;
+        }
+        sleep(self.retry.pause_after(error, self.liveness.take_retry_after())).await;
+        if is_position_lost(error) { Next::Relist } else { Next::Continue }
+    }
+
+    fn on_recovery(&mut self) -> Next {
+        self.phase = Phase::Watching;
+        self.retry.reset();
+        self.reporter.recovered();
+        Next::Continue
+    }
+
+    fn on_reconcile_due(&mut self) -> Next {
+        self.reconcile.start();
+        Next::Relist
+    }
+
+    /// Adapts to an older API server. Returns false if that is not what the error is about.
+    fn drop_refused_parameter(&mut self, error: &watcher::Error) -> bool {
+        let WatchId { resource, scope } = &self.id;
+        if is_field_selector_refused(&self.config, error) {
+            tracing::info!(%resource, %scope, "the API server does not support the field selector; requesting all objects");
+            self.config.field_selector = None;
+        } else if is_streaming_list_refused(&self.config, error) {
+            tracing::info!(%resource, %scope, "the API server does not support streaming lists; listing in pages");
+            self.config.initial_list_strategy = InitialListStrategy::ListWatch;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// When an object changed, and when that arrived. None for a list.
+    fn times(&self, event: &Event<Incoming<K>>) -> Option<EventTimes> {
+        let changed_at = match event {
+            Event::Apply(incoming) => incoming.changed_at(),
+            Event::Delete(_) => None,
+            Event::Init | Event::InitApply(_) | Event::InitDone => return None,
+        };
+        Some(EventTimes { received_at: self.liveness.last_contact(), changed_at })
+    }
+
+    /// Counts the event, and reports what is malformed about its object.
+    fn decode(&mut self, event: Event<Incoming<K>>) -> Change<K> {
+        let incoming = match event {
+            Event::Init => {
+                self.reporter.list_started();
+                return Change::RelistStarted;
+            }
+            Event::InitDone => {
+                self.reporter.list_completed();
+                self.reporter.event(WatchEvent::Relist);
+                return Change::RelistDone;
+            }
+            Event::Delete(incoming) => {
+                self.reporter.event(WatchEvent::Delete);
+                let key = incoming.key();
+                self.reporter.forget(&key);
+                return Change::Delete(key);
+            }
+            Event::Apply(incoming) => {
+                self.reporter.event(WatchEvent::Apply);
+                incoming
+            }
+            Event::InitApply(incoming) => incoming,
+        };
+        let key = incoming.key();
+        let (change, problems) = incoming.read(key.clone());
+        self.reporter.malformed(&key, &problems);
+        change
+    }
+}
+
+/// Reports each transition of the staleness of a watch.
+async fn report_staleness(
+    watch: &WatchId,
+    liveness: &Liveness,
+    stale_after: Duration,
+    sink: &EventSink<'_>,
+) -> SinkClosed {
+    let mut monitor = liveness.monitor(stale_after);
+    loop {
+        let event = match monitor.next().await {
+            Staleness::Stale { since } => ClusterEvent::WatchStale { watch: watch.clone(), since },
+            Staleness::Fresh => ClusterEvent::WatchRecovered(watch.clone()),
+        };
+        if let Err(closed) = sink.send(event).await {
+            return closed;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! One list and watch for each resource and scope, kept alive for ever, all feeding one channel.
+//!
+//! ```text
+//! follow_all ─▶ Watch::run for each resource and scope (lifecycle)
+//!                 ├── kube's watcher ─▶ Intercept ─▶ API server     requests amended, responses observed
+//!                 │                        └──▶ Liveness            last contact, stale or not, Retry-After
+//!                 ├── RetryPolicy     how long to pause after an error
+//!                 ├── Reconcile       what a periodic list tells about the watch
+//!                 ├── Reporter        metrics, and one log line per problem
+//!                 └── EventSink ─▶ WatchUpdate, to the index
+//! ```
+
+mod errors;
+mod intercept;
+mod lifecycle;
+mod liveness;
+mod reconcile;
+mod report;
+mod retry;
+mod selection;
+mod sink;
+
+use std::sync::Arc;
+
+use futures::future;
+use tokio::sync::mpsc;
+
+use self::lifecycle::{Watch, WatchContext};
+use self::report::Outage;
+pub use self::selection::{PodSelection, Selection, Timing};
+use self::sink::EventSink;
+use super::connection::Connection;
+use super::objects::{Pod, Service, Slice};
+use super::update::WatchUpdate;
+use crate::telemetry::metrics::Metrics;
+
+/// Follows every selected resource in every scope, each with a list and watch of its own, until the receiver of `updates` is
+/// dropped.
+pub async fn follow_all(
+    connection: &Connection,
+    selection: &Selection,
+    updates: mpsc::Sender<WatchUpdate>,
+    metrics: &Arc<Metrics>,
+) {
+    let outage = Outage::default();
+    let scopes = selection.scopes.iter().map(|scope| async {
+        let sink = EventSink::new(&updates);
+        let context = WatchContext { connection, selection, scope, sink: &sink, outage: &outage, metrics };
+        let pods = async {
+            // Pods are the most numerous objects, and are not needed before the first answer.
+            sink.first_lists_completed().await;
+            Watch::<Pod>::follow(&context).await;
+        };
+        tokio::join!(Watch::<Service>::follow(&context), Watch::<Slice>::follow(&context), pods);
+    });
+    future::join_all(scopes).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! How long to pause after an error before the next request.
+//!
+//! A server that does not answer costs nothing to ask, and its return should be noticed within a second. One that answers
+//! with an error is asked less and less often, and never before its `Retry-After` has passed. Pauses are jittered, so that
+//! the replicas of this program, which all lose the server at the same moment, do not all come back at the same moment.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use kube::runtime::watcher::Error;
+
+use super::errors::{reason, status_of};
+use crate::telemetry::metrics::WatchErrorReason;
+
+/// The longest `Retry-After` that is honoured. kube-apiserver sends one second; a proxy in front of it may send any number,
+/// and a wrong one must not end the watch.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// Pauses that double from the first to the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Backoff {
+    first: Duration,
+    longest: Duration,
+}
+
+/// For a server that does not answer. The longest leaves time to connect within a second of the server's return.
+const UNREACHABLE: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(800) };
+/// For a server that answers with an error. The same as in client-go.
+const REFUSED: Backoff = Backoff { first: Duration::from_millis(800), longest: Duration::from_secs(30) };
+
+impl Backoff {
+    fn pause(self, failures: u32) -> Duration {
+        self.first.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(self.longest)
+    }
+}
+
+/// The pauses of one watch.
+#[derive(Debug)]
+pub(super) struct RetryPolicy {
+    backoff: Backoff,
+    /// Consecutive failures with this backoff.
+    failures: u32,
+}
+
+impl RetryPolicy {
+    pub fn new() -> Self {
+        Self { backoff: UNREACHABLE, failures: 0 }
+    }
+
+    /// The watch works: the next failure is the first.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The pause after `error`, in whose response the header `Retry-After` had this value.
+    pub fn pause_after(&mut self, error: &Error, retry_after: Option<Duration>) -> Duration {
+        let backoff = if reason(error) == WatchErrorReason::Unreachable { UNREACHABLE } else { REFUSED };
+        // The server may say it in the body too; in an error in the middle of a watch, only there.
+        let in_body = status_of(error).and_then(|status| Some(status.details.as_ref()?.retry_after_seconds));
+        let in_body = Duration::from_secs(in_body.unwrap_or_default().into());
+        let requested = retry_after.unwrap_or_default().max(in_body).min(MAX_RETRY_AFTER);
+        self.next_pause(backoff).max(requested)
+    }
+
+    fn next_pause(&mut self, backoff: Backoff) -> Duration {
+        if self.backoff != backoff {
+            *self = Self { backoff, failures: 0 };
+        }
+        let pause = backoff.pause(self.failures);
+        self.failures = self.failures.saturating_add(1);
+        jittered(pause)
+    }
+}
+
+/// A random duration between half of `duration` and all of it.
+pub(super) fn jittered(duration: Duration) -> Duration {
+    // Each RandomState has keys of its own, and so hashes to a number of its own. Its quality does not matter here.
+    let random = RandomState::new().hash_one(());
+    let part = random as f64 / u64::MAX as f64;
+    duration.mul_f64((1.0 + part) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Whether `pause` is `whole`, jittered.
+    fn is_of(pause: Duration, whole: Duration) -> bool {
+        (whole / 2..=whole).contains(&pause)
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_start_over_once_the_watch_works() {
+        let mut retry = RetryPolicy::new();
+        for milliseconds in [50, 100, 200, 400, 800, 800, 800] {
+            assert!(is_of(retry.next_pause(UNREACHABLE), Duration::from_millis(milliseconds)), "{milliseconds}");
+        }
+        for seconds in [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0] {
+            assert!(is_of(retry.next_pause(REFUSED), Duration::from_secs_f64(seconds)), "{seconds}");
+        }
+        retry.reset();
+        assert!(is_of(retry.next_pause(REFUSED), REFUSED.first));
+        assert!(is_of(retry.next_pause(UNREACHABLE), UNREACHABLE.first), "the same after a change of the problem");
+        retry.failures = u32::MAX;
+        assert!(is_of(retry.next_pause(UNREACHABLE), UNREACHABLE.longest));
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_the_header_or_the_body_asks_within_a_bound() {
+        let seconds = Duration::from_secs;
+        for (header, body, expected) in [
+            (Some(45), 0, seconds(45)),
+            (Some(1), 0, seconds(1)),
+            (None, 45, seconds(45)),
+            (Some(40), 45, seconds(45)),
+            (Some(86_400), 0, MAX_RETRY_AFTER),
+            (None, u32::MAX, MAX_RETRY_AFTER),
+        ] {
+            let status = json!({ "code": 429, "details": { "retryAfterSeconds": body } });
+            let status: Status = serde_json::from_value(status).unwrap();
+            let error = Error::WatchStartFailed(kube::Error::Api(status.boxed()));
+            assert_eq!(RetryPolicy::new().pause_after(&error, header.map(seconds)), expected, "{header:?} {body}");
+        }
+    }
+
+    #[test]
+    fn no_two_replicas_pause_for_the_same_time() {
+        let pauses: std::collections::HashSet<_> = (0..100).map(|_| jittered(Duration::from_secs(1))).collect();
+        assert!(pauses.len() > 90, "{pauses:?}");
+    }
+}

@@ -1,0 +1,77 @@
+//! What is watched, and how closely.
+
+use std::time::Duration;
+
+use kube::runtime::watcher;
+use tokio::time::Instant;
+
+use super::retry::jittered;
+use crate::cluster::objects::{POD_NAME, Scope};
+use crate::telemetry::metrics::Resource;
+
+/// The longest time, in seconds, after which the server ends a watch, which is then resumed. Bounds how long a dead link goes
+/// unnoticed (kube gives up five seconds later).
+const MAX_WATCH_SECONDS: u64 = 50;
+
+/// The configured times of a watch.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// A watch on which nothing arrives for this long is stale.
+    pub stale_after: Duration,
+    /// How long a watch is relied on before a list verifies it; zero means for ever.
+    pub reconcile_every: Duration,
+}
+
+impl Timing {
+    /// How long a watch lasts: five sixths of `stale_after`, so that an idle one is resumed, and answered, in time.
+    fn watch_seconds(&self) -> u32 {
+        let seconds = self.stale_after.as_secs() * 5 / 6;
+        seconds.clamp(1, MAX_WATCH_SECONDS) as u32
+    }
+
+    /// When to reconcile a watch whose list has just completed, if ever.
+    pub(super) fn next_reconcile(&self) -> Option<Instant> {
+        (!self.reconcile_every.is_zero()).then(|| Instant::now() + jittered(self.reconcile_every))
+    }
+}
+
+/// Which Pods are mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodSelection {
+    /// None: every endpoint comes from its slice.
+    Off,
+    /// Those of StatefulSets.
+    #[default]
+    StatefulSets,
+    All,
+}
+
+/// Which part of the cluster is followed, and how closely.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    pub scopes: Vec<Scope>,
+    pub pods: PodSelection,
+    /// Leave out Services without `clusterIP: None`.
+    pub headless_only: bool,
+    pub timing: Timing,
+}
+
+impl Selection {
+    /// The default selection in these scopes.
+    pub fn of(scopes: Vec<Scope>, timing: Timing) -> Self {
+        Self { scopes, pods: PodSelection::default(), headless_only: false, timing }
+    }
+
+    /// The parameters of the watches of a resource. None if it is not watched at all.
+    pub(super) fn config(&self, resource: Resource) -> Option<watcher::Config> {
+        let config = watcher::Config::default().timeout(self.timing.watch_seconds()).streaming_lists();
+        match (resource, self.pods) {
+            (Resource::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
+            // No filter for slices: those that people make for a headless Service lack the label that says so.
+            (Resource::Services | Resource::EndpointSlices, _) => Some(config),
+            (Resource::Pods, PodSelection::Off) => None,
+            (Resource::Pods, PodSelection::StatefulSets) => Some(config.labels(POD_NAME)),
+            (Resource::Pods, PodSelection::All) => Some(config),
+        }
+    }
+}
