@@ -125,8 +125,8 @@ options! {
         udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
         /// Maximum number of open TCP connections. Further ones are closed at once.
         /// From 1 to 65536. Each takes a file descriptor and about 3 kB when idle. A busy one takes up to 64 kB for
-        /// queries and 128 kB for answers (up to 2 MB over HTTPS), plus up to 512 kB in the kernel. In the worst case
-        /// 1024 connections take about 700 MB, or 2.5 GB over HTTPS; usually they take very little.
+        /// queries and 128 kB for answers (up to 2 MB over HTTPS and QUIC), plus up to 512 kB in the kernel. In the worst case
+        /// 1024 connections take about 700 MB, or 2.5 GB over HTTPS and QUIC; usually they take very little.
         tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
         /// Maximum number of open TCP connections per client.
@@ -155,8 +155,7 @@ options! {
         /// With `/dns-query` the URL is `https://<name>/dns-query`, which is what clients expect.
         https_path: String = "/dns-query", "--https-path PATH", parse::url_path;
         /// Addresses to listen on for DNS over QUIC (RFC 9250, usually port 853 of UDP). An empty list is off.
-        /// The number of QUIC connections is not limited yet, and one slow handshake delays the next: expose it to
-        /// trusted clients only. A connection ends after 99 answers, and its client opens another.
+        /// The TCP connection limits and the idle time-out apply to QUIC too; a connection over the limit is refused.
         quic_listen: Vec<SocketAddr> = [], "--quic-listen ADDRESS:PORT", parse::listen_if_any;
         /// File with the certificate chain of the encrypted transports, PEM.
         /// It and `tls_key` are required when one of those transports is on. Both are reloaded within seconds of a

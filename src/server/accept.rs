@@ -1,7 +1,7 @@
-//! TCP connections, for every transport that runs over them: accepted within the limits, each a task.
+//! Accepts TCP connections for every transport that runs over TCP: within the limits, each served by a task of its own.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,103 +18,107 @@ use super::sys;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// Octets that the kernel keeps for a client that does not take them, and for a query that nobody reads yet: a largest
-/// answer and another. Left to itself it gives some megabytes to each connection, charged to the process's memory limit.
+/// Size of a connection's send and receive buffers in the kernel, in octets: a largest answer and another. By default the
+/// kernel gives each connection some megabytes, charged to the process's memory limit.
 const BUFFER: usize = 128 * 1024;
-/// How long to wait when a connection cannot be accepted, for want of file descriptors above all.
+/// Pause after a connection could not be accepted, mostly because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a listener that leaves waits for clients that had begun to connect, and for the first queries of those who have:
+/// How long a listener that stops waits for handshakes that have started, and for the first queries of those connections:
 /// many times what either takes in a cluster.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(100);
+/// How long a client may take to end a connection that the server wants to end.
+pub(super) const LINGER: Duration = Duration::from_millis(500);
 
-/// What all listeners have in common: how many conversations there may be, where they run, and how they end.
+/// What all listeners share: the limits on connections, the tasks that serve them, and when they stop.
 #[derive(Clone)]
-pub(super) struct Conversations {
+pub(super) struct ConnectionContext {
     pub connections: Arc<Connections>,
     pub tasks: TaskTracker,
-    /// When no new client is to be waited for.
+    /// Cancelled when no new client is to be accepted.
     pub shutdown: CancellationToken,
-    /// When no further query is to be waited for: once every listener has left.
+    /// Cancelled when no further query is to be waited for: once every listener has stopped.
     pub closing: CancellationToken,
 }
 
-/// A connection that was accepted: its octets, and what is known of its client.
+/// An accepted connection.
 pub(super) struct Accepted {
     pub stream: TcpStream,
     pub client: SocketAddr,
-    /// How long it may go without a whole query, and a write without an end.
+    /// How long it may go without a whole query, and how long a write may take.
     pub idle: Duration,
-    /// When no further query is to be waited for.
+    /// Cancelled when no further query is to be waited for.
     pub closing: CancellationToken,
 }
 
-/// A listening socket. Where the address `is_shared`, other processes that bind it in the same way get a part of the clients.
+/// Binds a listening socket. If `is_shared`, other processes may bind the same address in the same way, and each gets a
+/// part of the clients.
 ///
 /// # Errors
 /// Those of the system calls.
-pub(super) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
+pub(super) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // So that a restart does not wait for the connections of its predecessor to be forgotten.
+    // A restart does not have to wait until the connections of the previous process have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(is_shared)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Accepted connections have what their listener has.
+    // Accepted connections inherit these.
     socket.set_send_buffer_size(BUFFER)?;
     socket.set_recv_buffer_size(BUFFER)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
-/// Accepts connections until shutdown, and then those that had begun by then; what `converse` makes of each is a task.
+/// Accepts connections until shutdown, and then those whose handshake had started. `serve_one` makes the task of each.
 ///
 /// # Errors
-/// None: what goes wrong concerns one connection. So that it can stand beside others that have some.
+/// The runtime cannot take the listener. What goes wrong later concerns one connection.
 pub(super) async fn serve<C: Future<Output = ()> + Send + 'static>(
-    listener: TcpListener,
-    converse: impl Fn(Accepted) -> C,
-    conversations: Conversations,
+    listener: net::TcpListener,
+    serve_one: impl Fn(Accepted) -> C,
+    context: ConnectionContext,
 ) -> io::Result<()> {
-    let Conversations { connections, tasks, shutdown, closing } = conversations;
-    let mut left = pin!(leave(&listener, &shutdown));
+    let ConnectionContext { connections, tasks, shutdown, closing } = context;
+    let listener = TcpListener::from_std(listener)?;
+    let mut stopped = pin!(stop_receiving(&listener, &shutdown));
     let mut is_failing = false;
     loop {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
-            () = &mut left => return Ok(()),
+            () = &mut stopped => return Ok(()),
         };
-        // Said once, not twenty times a second for as long as it lasts.
+        // Logged once, not twenty times a second for as long as it lasts.
         if let Err(error) = &accepted
             && !is_failing
         {
-            tracing::warn!(%error, "TCP connections cannot be accepted; trying again");
+            tracing::warn!(%error, "cannot accept TCP connections; retrying");
         }
         is_failing = accepted.is_err();
         let Ok((stream, client)) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // A client that is one too many sees its connection closed at once, and may turn to another server.
+        // Over the limit: the client sees its connection closed at once and can turn to another server.
         let Some(permit) = connections.admit(client.ip()) else { continue };
         // Answers leave in few large writes: waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let conversation = converse(Accepted { stream, client, idle: permit.idle(), closing: closing.clone() });
+        let served = serve_one(Accepted { stream, client, idle: permit.idle(), closing: closing.clone() });
         tasks.spawn(async move {
-            conversation.await;
+            served.await;
             drop(permit);
         });
     }
 }
 
-/// Lets nobody more come in once `shutdown` is said, and waits for those who were about to: a listener that closes resets the
-/// connections that it has not handed out, and those whose handshake is not done.
-async fn leave(listener: &TcpListener, shutdown: &CancellationToken) {
+/// Waits for shutdown, then lets no new client connect and waits for those that have started to: closing a listening socket
+/// resets connections that are not accepted yet and those whose handshake is not complete.
+async fn stop_receiving(listener: &TcpListener, shutdown: &CancellationToken) {
     shutdown.cancelled().await;
-    // If it cannot be had, whoever comes at the very end is reset.
+    // If this fails, clients that connect at the very end are reset.
     let _ = sys::drop_new_clients(listener.as_fd());
     sleep(LAST_HANDSHAKES).await;
 }

@@ -1,10 +1,10 @@
-//! How many datagrams may wait at a worker's socket: many in a burst, few where there is no end to them.
+//! The receive buffer of a worker's socket: large for bursts, small under sustained overload.
 //!
-//! A burst (all members of a StatefulSet that start at once) is a queue that the worker comes to the end of, and the more of
-//! it can wait, the fewer clients must ask again seconds later. Where more comes in than can be answered, the queue stands,
-//! and the longer it is, the worse for everyone: each query waits for all before it, and has left the processor's cache when
-//! it is read, which costs a twentieth of the answers. So a worker that has read more than can wait, and is not at the end,
-//! makes its queue short until it is.
+//! A burst (all Pods of a StatefulSet that start at once) is a queue that the worker empties, and the more of it fits the
+//! buffer, the fewer clients have to retransmit seconds later. If queries keep arriving faster than they are answered, the
+//! queue never empties, and a long queue only does harm: each query waits for all before it, and has left the processor's
+//! cache when it is read, which costs a twentieth of the throughput. So a worker that has read more datagrams than the
+//! buffer holds without finding its queue empty shrinks the buffer until it does.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -12,32 +12,32 @@ use socket2::{SockRef, Socket};
 
 use super::sys::BATCH;
 
-/// Octets of datagrams that may wait for a worker: some 15,000 queries as the kernel counts them, a fortieth of a second at
-/// full speed. The kernel gives less where `net.core.rmem_max` says so.
+/// Size of a worker's receive buffer in octets: some 15,000 queries as the kernel counts them, a fortieth of a second at
+/// full speed. The kernel caps it at `net.core.rmem_max`.
 pub(super) const RECEIVE_BUFFER: usize = 8 * 1024 * 1024;
-/// The same where they come without end: some 1,000 queries, two milliseconds at full speed, and still several batches where
-/// a network card's driver spends a page on each.
+/// The same under overload: some 1,000 queries, two milliseconds at full speed, and still several batches if the network
+/// card's driver uses a page for each.
 const OVERLOADED_BUFFER: usize = 512 * 1024;
-/// Full batches in a row after which a worker is taken to be overloaded: more datagrams than [`RECEIVE_BUFFER`] holds.
-const STANDING: usize = 32_768 / BATCH;
+/// Full batches in a row after which a worker counts as overloaded: more datagrams than [`RECEIVE_BUFFER`] holds.
+const OVERLOADED: usize = 32_768 / BATCH;
 
-/// What a worker knows of the queue at its socket.
+/// The state of the queue at a worker's socket.
 #[derive(Default)]
 pub(super) struct Backlog {
-    /// Batches since the end of the queue was seen.
+    /// Full batches since the queue was last seen empty.
     full_batches: usize,
 }
 
 impl Backlog {
-    /// Takes note of how many datagrams the socket had for a batch; none after a wait.
+    /// Records how many datagrams a batch had: 0 if the socket had none within the receive time-out.
     pub fn received(&mut self, count: usize, socket: &UdpSocket) {
         if count == BATCH {
             self.full_batches += 1;
-            if self.full_batches == STANDING {
+            if self.full_batches == OVERLOADED {
                 resize(socket, OVERLOADED_BUFFER);
             }
         } else {
-            if self.full_batches >= STANDING {
+            if self.full_batches >= OVERLOADED {
                 resize(socket, RECEIVE_BUFFER);
             }
             self.full_batches = 0;
@@ -45,30 +45,30 @@ impl Backlog {
     }
 }
 
-/// Makes room for a burst at a new socket.
+/// Sizes the receive buffer of a new socket for bursts.
 pub(super) fn make_room(socket: &Socket) {
-    // Best effort: what was got is in the log.
+    // Best effort: `check_buffers` logs a smaller one.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
 }
 
 fn resize(socket: &UdpSocket, octets: usize) {
-    // With the size that it has, it serves on.
+    // If this fails, the socket goes on with the size that it has.
     let _ = SockRef::from(socket).set_recv_buffer_size(octets);
 }
 
-/// What was got of [`RECEIVE_BUFFER`]. The kernel adds as much again for its own bookkeeping, and reports the sum.
+/// The size of a socket's receive buffer in octets. The kernel reports twice that, as it adds as much for its bookkeeping.
 pub(super) fn receive_buffer(socket: &UdpSocket) -> usize {
     SockRef::from(socket).recv_buffer_size().unwrap_or_default() / 2
 }
 
-/// Says so where a burst of datagrams may be cut off earlier than it should.
+/// Warns if a receive buffer is smaller than [`RECEIVE_BUFFER`], so that part of a burst may be dropped.
 pub(super) fn check_buffers(sockets: &[UdpSocket], address: SocketAddr) {
     let least = sockets.iter().map(receive_buffer).min();
     if let Some(receive_buffer) = least.filter(|least| *least < RECEIVE_BUFFER) {
         tracing::warn!(
             %address,
             receive_buffer,
-            "fewer datagrams can wait than a burst may have; set net.core.rmem_max to {RECEIVE_BUFFER} or more"
+            "the UDP receive buffer is small, and bursts of queries may be dropped; set net.core.rmem_max to {RECEIVE_BUFFER} or more"
         );
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn check_buffers(sockets: &[UdpSocket], address: SocketAddr) {
 mod tests {
     use super::*;
 
-    /// A socket as a worker has it, and the room that it has for a burst.
+    /// A worker's socket, and the size of its receive buffer.
     fn socket() -> (UdpSocket, usize) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         resize(&socket, RECEIVE_BUFFER);
@@ -86,28 +86,28 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_may_wait_and_what_has_no_end_may_not() {
+    fn the_buffer_is_large_in_a_burst_and_small_under_overload() {
         let (socket, room) = socket();
         let mut backlog = Backlog::default();
-        (1..STANDING).for_each(|_| backlog.received(BATCH, &socket));
+        (1..OVERLOADED).for_each(|_| backlog.received(BATCH, &socket));
         assert_eq!(receive_buffer(&socket), room, "a burst");
         backlog.received(BATCH, &socket);
         let cut = receive_buffer(&socket);
-        assert_eq!(cut, room.min(OVERLOADED_BUFFER), "a queue that stands");
+        assert_eq!(cut, room.min(OVERLOADED_BUFFER), "overload");
         backlog.received(BATCH, &socket);
-        assert_eq!(receive_buffer(&socket), cut, "and goes on to");
+        assert_eq!(receive_buffer(&socket), cut, "overload that goes on");
         for rest in [BATCH - 1, 0] {
             backlog.received(rest, &socket);
-            assert_eq!(receive_buffer(&socket), room, "until its end");
-            (1..STANDING).for_each(|_| backlog.received(BATCH, &socket));
+            assert_eq!(receive_buffer(&socket), room, "an empty queue");
+            (1..OVERLOADED).for_each(|_| backlog.received(BATCH, &socket));
             assert_eq!(receive_buffer(&socket), room, "the next burst");
             backlog.received(BATCH, &socket);
-            assert_eq!(receive_buffer(&socket), cut, "which does not end either");
+            assert_eq!(receive_buffer(&socket), cut, "overload again");
         }
     }
 
     #[test]
-    fn what_the_kernel_gives_of_the_buffer_is_known() {
+    fn the_size_of_the_buffer_is_known() {
         let (socket, room) = socket();
         assert!((1..=RECEIVE_BUFFER).contains(&room), "{room}");
         resize(&socket, 4096);

@@ -1,12 +1,12 @@
-//! The certificate of the encrypted transports: read from two files, and read again while the server runs.
+//! The certificate of the encrypted transports: read from two files, and reloaded while the server runs.
 //!
 //! ```text
 //! files ──every few seconds──▶ changed? ──▶ good? ──▶ current ──▶ each new handshake
-//!                                             └─ no: an error in the log, and the one before stays
+//!                                             └─ no: an error in the log, and the previous one stays
 //! ```
 //!
-//! Connections that are open keep the certificate that they began with. The files are opened by their paths each time,
-//! because Kubernetes replaces a mounted secret by turning a symbolic link.
+//! Open connections keep the certificate of their handshake. The files are opened by their paths each time, because
+//! Kubernetes updates a mounted Secret by replacing a symbolic link.
 
 use std::fs;
 use std::io;
@@ -20,21 +20,20 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, ServerConfig};
-use tokio_rustls::TlsAcceptor;
+use rustls::{InconsistentKeys, ServerConfig, SupportedProtocolVersion};
 use tokio_util::sync::CancellationToken;
 
-/// How often the files are looked at. Renewals are due days before the old certificate ends.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the files are read. Certificates are renewed days before they expire.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A certificate chain with its private key, the latest good one that the files held.
+/// A certificate chain with its private key: the latest usable one that the files had.
 #[derive(Debug)]
 pub struct Certificate {
     files: CertificateFiles,
     current: ArcSwap<CertifiedKey>,
 }
 
-/// Where the certificate is.
+/// The files of the certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
     /// The server's certificate and those of intermediate authorities, PEM.
@@ -43,7 +42,7 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Why there is no certificate.
+/// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     #[error("cannot read {}: {source}", file.display())]
@@ -66,37 +65,42 @@ impl Certificate {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// The file that cannot be used, and why.
+    /// The first file that cannot be used, and why.
     pub fn read(files: CertificateFiles) -> Result<Arc<Self>, CertificateError> {
         let current = ArcSwap::from_pointee(files.read()?);
         Ok(Arc::new(Self { files, current }))
     }
 
-    /// Takes over what the files hold whenever it has changed, until `shutdown`.
+    /// Reloads the files whenever they have changed, until `shutdown`.
     pub(super) async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut followed = Follower { certificate: self, trouble: None };
+        let mut reloader = Reloader { certificate: self, trouble: None };
         loop {
-            // The reads may wait for a disk, or for a file system that is not there any more.
-            let Ok(next) = tokio::task::spawn_blocking(move || followed.look()).await else { return };
-            followed = next;
+            // Reading may block on a disk, or on a file system that is no longer there.
+            let Ok(next) = tokio::task::spawn_blocking(move || reloader.reload()).await else { return };
+            reloader = next;
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(RELOAD_INTERVAL) => {}
             }
         }
     }
 
-    /// TLS on TCP, spoken to clients that name `protocol` in the handshake (ALPN), or none.
+    /// The configuration of a transport that clients select with `protocol` (ALPN). Each new handshake uses the latest
+    /// certificate.
     ///
     /// # Errors
-    /// The implementation of cryptography lacks what TLS needs.
-    pub(super) fn acceptor(self: &Arc<Self>, protocol: &[u8]) -> Result<TlsAcceptor, rustls::Error> {
+    /// The cryptography provider does not support one of the versions.
+    pub(super) fn server_config(
+        self: &Arc<Self>,
+        protocol: &[u8],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Self>::clone(self));
         config.alpn_protocols = vec![protocol.to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
+        Ok(Arc::new(config))
     }
 }
 
@@ -106,41 +110,41 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-/// The one implementation of cryptography in the program.
+/// The only cryptography provider of the program.
 fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
-/// Compares the files with what is in use, again and again.
-struct Follower {
+/// Compares the files with the certificate in use.
+struct Reloader {
     certificate: Arc<Certificate>,
     trouble: Option<Trouble>,
 }
 
-/// What was wrong with the files at the last look.
+/// What was wrong with the files when they were last read.
 struct Trouble {
     message: String,
     is_logged: bool,
 }
 
-impl Follower {
-    /// Reads the files, and takes over what is new and good.
-    fn look(mut self) -> Self {
+impl Reloader {
+    /// Reads the files, and uses them if they are new and good.
+    fn reload(mut self) -> Self {
         let Certificate { files, current } = &*self.certificate;
         self.trouble = match files.read() {
             Ok(found) => {
                 if found.cert != current.load().cert {
                     current.store(Arc::new(found));
-                    tracing::info!(file = %files.certificate.display(), "the TLS certificate was replaced");
+                    tracing::info!(file = %files.certificate.display(), "TLS certificate reloaded");
                 }
                 None
             }
             Err(error) => {
                 let message = error.to_string();
                 let before = self.trouble.filter(|before| before.message == message);
-                // One file may be new already and the other not yet: only what is wrong twice is an error.
+                // One file may be new and the other not yet: only what is wrong twice is an error.
                 if before.as_ref().is_some_and(|before| !before.is_logged) {
-                    tracing::error!(%error, "the TLS certificate was not replaced, the one before stays in use");
+                    tracing::error!(%error, "TLS certificate not reloaded; the previous one stays in use");
                 }
                 Some(Trouble { message, is_logged: before.is_some() })
             }
@@ -150,7 +154,7 @@ impl Follower {
 }
 
 impl CertificateFiles {
-    /// The certificate and the key, which have to belong together.
+    /// Reads the certificate and the key, which have to match.
     fn read(&self) -> Result<CertifiedKey, CertificateError> {
         let chain = CertificateDer::pem_slice_iter(&octets(&self.certificate)?)
             .collect::<Result<Vec<_>, _>>()
@@ -164,7 +168,7 @@ impl CertificateFiles {
             .map_err(|source| CertificateError::Unusable { file: self.key.clone(), source })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
-            // A key that cannot tell its public half is taken at its word.
+            // The public half of some keys cannot be told; those are trusted.
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 Err(CertificateError::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() })
@@ -241,22 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn a_new_certificate_is_taken_over_and_a_broken_one_is_not_and_is_complained_of_once() {
+    fn a_new_certificate_is_used_and_a_broken_one_is_not_and_is_logged_once() {
         let folder = folder();
         let certificate = Certificate::read(folder.files.clone()).unwrap();
         let in_use = || certificate.current.load().cert.clone();
-        let mut follower = Follower { certificate: Arc::clone(&certificate), trouble: None };
+        let mut reloader = Reloader { certificate: Arc::clone(&certificate), trouble: None };
         let first = in_use();
         let (new, key) = pair();
         folder.write(&new, "half a key");
-        follower = follower.look();
-        assert!(follower.trouble.as_ref().is_some_and(|trouble| !trouble.is_logged), "it may still be on its way");
-        follower = follower.look();
-        assert!(follower.trouble.as_ref().is_some_and(|trouble| trouble.is_logged));
+        reloader = reloader.reload();
+        assert!(reloader.trouble.as_ref().is_some_and(|trouble| !trouble.is_logged), "the key may follow");
+        reloader = reloader.reload();
+        assert!(reloader.trouble.as_ref().is_some_and(|trouble| trouble.is_logged));
         assert_eq!(in_use(), first);
         folder.write(&new, &key);
-        follower = follower.look();
-        assert!(follower.trouble.is_none());
+        reloader = reloader.reload();
+        assert!(reloader.trouble.is_none());
         assert_ne!(in_use(), first);
     }
 }

@@ -1,19 +1,22 @@
-//! The encrypted transports together: TLS, HTTPS and QUIC with one certificate.
+//! The encrypted transports: TLS, HTTPS and QUIC, with one certificate.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, UdpSocket};
+use rustls::DEFAULT_VERSIONS;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
-use super::accept::Conversations;
+use super::accept::ConnectionContext;
+use super::bind_error::BindError;
 use super::certificate::Certificate;
 use super::https::Https;
-use super::{BindError, Responder, accept, https, quic, tls};
+use super::responder::Responder;
+use super::{accept, https, quic, tls};
 use crate::telemetry::metrics::Transport;
 
-/// What is to be served encrypted, and where. Port 0 becomes a free port.
+/// The encrypted transports that are to be served, and where. Port 0 becomes a free port.
 #[derive(Clone, Debug)]
 pub struct Encrypted {
     pub certificate: Arc<Certificate>,
@@ -24,9 +27,9 @@ pub struct Encrypted {
     pub quic: Vec<SocketAddr>,
 }
 
-/// Sockets of the encrypted transports, not answered on yet.
+/// Bound sockets of the encrypted transports that nothing is answered on yet.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct EncryptedSockets {
     certificate: Arc<Certificate>,
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
@@ -35,12 +38,12 @@ pub(super) struct Bound {
     addresses: Vec<(Transport, SocketAddr)>,
 }
 
-/// Binds every address, those of TLS and HTTPS so that they can be shared where that is wanted. QUIC never shares: a
-/// connection lives in one process.
+/// Binds every address. Other processes may share those of TLS and HTTPS if `is_shared`; those of QUIC are never shared, as
+/// a connection lives in one process.
 ///
 /// # Errors
-/// The first address that cannot be had.
-pub(super) fn bind(wanted: &Encrypted, is_shared: bool) -> Result<Bound, BindError> {
+/// The first address that cannot be bound.
+pub(super) fn bind(wanted: &Encrypted, is_shared: bool) -> Result<EncryptedSockets, BindError> {
     let mut addresses = Vec::new();
     let bind_tcp = |address| accept::bind(address, is_shared);
     let tls = ("TLS", "--tls-listen", Transport::Tls);
@@ -50,7 +53,7 @@ pub(super) fn bind(wanted: &Encrypted, is_shared: bool) -> Result<Bound, BindErr
     let quic = ("QUIC", "--quic-listen", Transport::Quic);
     let quic = bind_each(&wanted.quic, quic, quic::bind, UdpSocket::local_addr, &mut addresses)?;
     let (certificate, https_path) = (Arc::clone(&wanted.certificate), wanted.https_path.clone());
-    Ok(Bound { certificate, tls, https, https_path, quic, addresses })
+    Ok(EncryptedSockets { certificate, tls, https, https_path, quic, addresses })
 }
 
 fn bind_each<S>(
@@ -70,40 +73,40 @@ fn bind_each<S>(
     Ok(sockets)
 }
 
-impl Bound {
+impl EncryptedSockets {
     pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
         &self.addresses
     }
 
-    /// Answers until shutdown: what listens is one of `parts`, each conversation a task of `tasks`.
+    /// Answers until shutdown: each listener is one of `parts`, each connection a task of the context.
     ///
     /// # Errors
-    /// TLS cannot be had.
+    /// TLS cannot be set up, or the runtime cannot take a socket.
     pub fn serve(
         self,
         responder: &Arc<Responder>,
-        conversations: &Conversations,
+        context: &ConnectionContext,
         parts: &mut JoinSet<io::Result<()>>,
     ) -> io::Result<()> {
-        let acceptor = self.certificate.acceptor(tls::ALPN).map_err(io::Error::other)?;
+        let acceptor = |alpn| self.certificate.server_config(alpn, DEFAULT_VERSIONS).map(TlsAcceptor::from);
+        let tls_acceptor = acceptor(tls::ALPN).map_err(io::Error::other)?;
         for listener in self.tls {
-            let (acceptor, responder) = (acceptor.clone(), Arc::clone(responder));
-            let converse = move |accepted| tls::serve(accepted, acceptor.clone(), Arc::clone(&responder));
-            parts.spawn(accept::serve(listener, converse, conversations.clone()));
+            let (acceptor, responder) = (tls_acceptor.clone(), Arc::clone(responder));
+            let serve_one = move |accepted| tls::serve(accepted, acceptor.clone(), Arc::clone(&responder));
+            parts.spawn(accept::serve(listener, serve_one, context.clone()));
         }
-        let acceptor = self.certificate.acceptor(https::ALPN).map_err(io::Error::other)?;
+        let acceptor = acceptor(https::ALPN).map_err(io::Error::other)?;
         let https = Arc::new(Https { acceptor, path: self.https_path, responder: Arc::clone(responder) });
         for listener in self.https {
             let https = Arc::clone(&https);
-            let converse = move |accepted| Arc::clone(&https).serve(accepted);
-            parts.spawn(accept::serve(listener, converse, conversations.clone()));
+            let serve_one = move |accepted| Arc::clone(&https).serve(accepted);
+            parts.spawn(accept::serve(listener, serve_one, context.clone()));
         }
-        let Conversations { connections, tasks, shutdown, .. } = conversations;
-        tasks.spawn(Arc::clone(&self.certificate).follow(shutdown.clone()));
-        if !self.quic.is_empty() {
-            let (responder, idle) = (Arc::clone(responder), connections.idle());
-            parts.spawn(quic::serve(self.quic, self.certificate, responder, idle, shutdown.clone()));
+        for socket in self.quic {
+            let listener = quic::Listener::new(socket, &self.certificate, Arc::clone(responder), context.clone())?;
+            parts.spawn(listener.serve());
         }
+        context.tasks.spawn(self.certificate.follow(context.shutdown.clone()));
         Ok(())
     }
 }

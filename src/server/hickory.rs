@@ -1,5 +1,5 @@
-//! Messages read and written by hickory: what comes over QUIC, and elsewhere what the fast parser declines, such as
-//! compressed or unusual questions and records where there usually are none. The answer is the authority's all the same.
+//! Messages read and written by hickory: what the fast parser declines, such as compressed or unusual questions and records
+//! where there usually are none. The answer is the authority's all the same.
 
 use std::net::SocketAddr;
 use std::slice;
@@ -18,7 +18,6 @@ use super::responder::Batch;
 use crate::authority::{Answer, Ede};
 use crate::dns::name::{MAX_NAME, NameBuf, NameError};
 use crate::dns::wire::codes::TYPE_AND_CLASS;
-use crate::dns::wire::screen::{Screened, screen};
 use crate::dns::wire::{self, Class, EDNS_VERSION, MAX_MESSAGE, OptionCode, Question, Rcode, RrType};
 use crate::telemetry::metrics::Transport;
 
@@ -63,22 +62,8 @@ fn is_compressed(queries: &Queries) -> bool {
     octets.sum::<usize>() != queries.as_bytes().len()
 }
 
-impl Batch<'_> {
-    /// The reply to a message that hickory has read off a transport of its own; none if it deserves none.
-    pub(super) fn reply(&mut self, request: &Request) -> Option<Reply> {
-        let reply = match screen(request.as_slice()) {
-            Screened::Query if is_compressed(&request.queries) => Reply::bare(request, Rcode::FormErr),
-            Screened::Query => Reply::to(self, request),
-            Screened::Refuse(rcode) => Reply::bare(request, rcode),
-            Screened::Drop => return None,
-        };
-        self.responded(reply.metadata.response_code.into());
-        Some(reply)
-    }
-}
-
 /// The sections of a reply as hickory wants them.
-pub(super) struct Reply {
+struct Reply {
     metadata: Metadata,
     answers: Vec<Record>,
     authorities: Vec<Record>,
@@ -162,7 +147,7 @@ impl Reply {
     }
 
     /// The message with all records that are left.
-    pub fn whole<'r>(&'r self, queries: &'r Queries) -> Response<'r> {
+    fn whole<'r>(&'r self, queries: &'r Queries) -> Response<'r> {
         self.response(queries, self.answers.len(), self.additionals.len())
     }
 
@@ -202,7 +187,7 @@ fn asked(edns: &Edns) -> wire::Edns {
 }
 
 /// Whether the option edns-tcp-keepalive is there.
-pub(super) fn wants_keepalive(edns: &Edns) -> bool {
+fn wants_keepalive(edns: &Edns) -> bool {
     edns.option(EdnsCode::Keepalive).is_some()
 }
 

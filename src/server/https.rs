@@ -1,7 +1,6 @@
 //! DNS over HTTPS (RFC 8484): HTTP/2, a query in the URL of a GET or in the body of a POST.
 //!
-//! hickory-server has a listener of its own for this, but it refuses GET, which RFC 8484 section 4.1 requires, and accepts
-//! connections without a limit. Only the HTTP is hyper's; the messages are answered as on any other stream.
+//! Only the HTTP is hyper's; the messages are answered as on any other stream.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -50,7 +49,7 @@ impl Https {
     /// Answers on one connection until the client ends it or keeps it waiting for longer than `idle`.
     pub async fn serve(self: Arc<Self>, accepted: Accepted) {
         let Accepted { stream, client, idle, closing } = accepted;
-        let Some(stream) = tls::shake_hands(&self.acceptor, stream, client, idle, &closing).await else { return };
+        let Some(stream) = tls::tls_handshake(&self.acceptor, stream, client, idle, &closing).await else { return };
         let answered = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let (https, answered) = (Arc::clone(&self), Arc::clone(&answered));

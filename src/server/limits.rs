@@ -1,4 +1,4 @@
-//! How many TCP connections there may be: in all, and for each client. And that the system lets there be so many.
+//! Limits on open connections, in all and for each client, and on open files, which connections need.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -9,14 +9,24 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::StreamLimits;
 use crate::telemetry::metrics::{Metrics, OpenConnection, RejectReason};
+
+/// Limits for clients that connect, over TCP, TLS, HTTPS and QUIC together.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Open connections, over all clients.
+    pub connections: usize,
+    /// Open connections of one client: an IPv4 address, or an IPv6 network of 64 bits.
+    pub connections_per_client: usize,
+    /// How long a connection may go without a whole query, and how long a write may take.
+    pub idle: Duration,
+}
 
 /// Files that the process may have open besides connections: its sockets, those to the API server, the admin pages', the log.
 const OTHER_FILES: u64 = 256;
 
-/// Lets the process have as many files open as `connections` need, if the system does: what it allows at first is often
-/// 1,024, and connections that take them all would leave none for the watch of the cluster.
+/// Raises the limit on open files to what `connections` need, if the system permits: it is often 1,024 at first, and
+/// connections that take them all would leave none for the watch on the cluster.
 pub fn allow_files(connections: usize) {
     let needed = OTHER_FILES.saturating_add(connections as u64);
     let limit = getrlimit(Resource::Nofile);
@@ -38,7 +48,8 @@ pub fn allow_files(connections: usize) {
 /// Bits of an IPv6 address that its host chooses: a network of one link has the others (RFC 4291 section 2.5.4).
 const INTERFACE_BITS: u32 = 64;
 
-/// Whom an address stands for: an IPv4 address for itself, an IPv6 address for its /64, of which a single host has all.
+/// The address that a client is counted under: an IPv4 address itself, or the /64 of an IPv6 address, as a single host has
+/// all addresses of its /64.
 fn counted_as(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> INTERFACE_BITS << INTERFACE_BITS).into(),
@@ -46,7 +57,7 @@ fn counted_as(client: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts connections. Shared by all listeners.
+/// Counts open connections. Shared by all listeners.
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: StreamLimits,
@@ -55,7 +66,7 @@ pub(super) struct Connections {
     of_client: DashMap<IpAddr, usize>,
 }
 
-/// A connection that counts until this is dropped.
+/// A place for one connection, which is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     connections: Arc<Connections>,
@@ -68,12 +79,11 @@ impl Connections {
         Self { limits, metrics, open: AtomicUsize::new(0), of_client: DashMap::new() }
     }
 
-    /// How long a connection may go without a whole query.
-    pub fn idle(&self) -> Duration {
-        self.limits.idle
+    pub fn limits(&self) -> StreamLimits {
+        self.limits
     }
 
-    /// Counts a new connection of `client`; none if it is one too many.
+    /// Takes a place for a connection of `client`; None if that would exceed a limit.
     pub fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let client = counted_as(client);
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections {
@@ -95,8 +105,9 @@ impl Connections {
 }
 
 impl Permit {
+    /// How long the connection may go without a whole query.
     pub fn idle(&self) -> Duration {
-        self.connections.idle()
+        self.connections.limits.idle
     }
 }
 
@@ -105,7 +116,7 @@ impl Drop for Permit {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
         if let Entry::Occupied(mut of_client) = self.connections.of_client.entry(self.client) {
             *of_client.get_mut() -= 1;
-            // Clients that are gone take no memory.
+            // Clients without a connection take no memory.
             if *of_client.get() == 0 {
                 of_client.remove();
             }

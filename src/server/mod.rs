@@ -3,14 +3,15 @@
 //! ```text
 //! udp.rs     datagrams ──────┐                        ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
 //! stream.rs  TCP, tls.rs TLS ┼─▶ responder.rs: screen ┤
-//! https.rs   HTTPS ──────────┘                        └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
-//! quic.rs    QUIC ─▶ hickory-server reads ─────────────────────▶ hickory.rs ─▶ authority ─▶ hickory.rs
+//! https.rs   HTTPS, quic QUIC┘                        └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
 //! ```
 //!
-//! `accept.rs` and `limits.rs` stand before whatever runs over TCP, `certificate.rs` beside whatever is encrypted.
+//! `accept.rs` accepts what runs over TCP, `limits.rs` limits all connections, `certificate.rs` has the certificate of the
+//! encrypted transports.
 
 mod accept;
 mod backlog;
+mod bind_error;
 mod certificate;
 mod convert;
 mod encode;
@@ -27,20 +28,19 @@ mod tls;
 mod udp;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use accept::Conversations;
+use accept::ConnectionContext;
+pub use bind_error::BindError;
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use encode::{Encoding, encode};
 pub use encrypted::Encrypted;
-pub use limits::allow_files;
+pub use limits::{StreamLimits, allow_files};
 pub use responder::{Batch, Responder, Worker};
 
 use crate::telemetry::metrics::{Metrics, Transport};
@@ -48,51 +48,12 @@ use crate::telemetry::metrics::{Metrics, Transport};
 /// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
 pub const QUIET: &str = "hickory_server=error";
 
-/// What is allowed to clients that connect.
-#[derive(Clone, Copy, Debug)]
-pub struct StreamLimits {
-    /// Open connections, over all clients.
-    pub connections: usize,
-    /// Open connections of one client: an IPv4 address, or an IPv6 network of 64 bits.
-    pub connections_per_client: usize,
-    /// How long a connection may go without a whole query, and a write without an end.
-    pub idle: Duration,
-}
-
-/// An address that cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({protocol}): {source}{}", advice(.source, .address, .flag))]
-pub struct BindError {
-    pub address: SocketAddr,
-    pub protocol: &'static str,
-    /// What sets the address.
-    flag: &'static str,
-    source: io::Error,
-}
-
-/// What a person can do about it.
-fn advice(error: &io::Error, address: &SocketAddr, flag: &str) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(
-                "; another program has it (see: ss -lntup 'sport = :{}'), choose another with {flag}",
-                address.port()
-            )
-        }
-        io::ErrorKind::PermissionDenied if address.port() < 1024 => {
-            format!("; ports below 1024 need the capability NET_BIND_SERVICE, choose a higher one with {flag}")
-        }
-        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has the address".to_owned(),
-        _ => String::new(),
-    }
-}
-
 /// Sockets that are bound, and not answered on yet.
 #[derive(Debug)]
 pub struct Bound {
     sockets: Vec<(Vec<std::net::UdpSocket>, TcpListener)>,
     addresses: Vec<SocketAddr>,
-    encrypted: Option<encrypted::Bound>,
+    encrypted: Option<encrypted::EncryptedSockets>,
     is_shared: bool,
 }
 
@@ -169,7 +130,7 @@ impl Bound {
 
     /// The addresses of the encrypted transports as they are, each list in the order that was asked for.
     pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
-        self.encrypted.as_ref().map_or(&[], encrypted::Bound::addresses)
+        self.encrypted.as_ref().map_or(&[], encrypted::EncryptedSockets::addresses)
     }
 
     /// Answers until `shutdown`, and then what has arrived by then. The doors close first; when nobody can come in any more,
@@ -186,10 +147,10 @@ impl Bound {
     ) -> io::Result<()> {
         let (mut parts, tasks) = (JoinSet::new(), TaskTracker::new());
         let closing = CancellationToken::new();
-        // However this ends, conversations do not outlive it for long.
+        // However this ends, connections do not outlive it for long.
         let closing_guard = closing.clone().drop_guard();
         let connections = Arc::new(limits::Connections::new(limits, metrics));
-        let conversations = Conversations { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
+        let context = ConnectionContext { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
         for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
             backlog::check_buffers(&udp, address);
             for (i, socket) in udp.into_iter().enumerate() {
@@ -198,11 +159,11 @@ impl Bound {
                 parts.spawn(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a UDP worker failed"))) });
             }
             let responder = Arc::clone(&responder);
-            let converse = move |accepted| stream::serve(accepted, Arc::clone(&responder));
-            parts.spawn(accept::serve(tcp, converse, conversations.clone()));
+            let serve_one = move |accepted| stream::serve(accepted, Arc::clone(&responder));
+            parts.spawn(accept::serve(tcp, serve_one, context.clone()));
         }
         if let Some(encrypted) = self.encrypted {
-            encrypted.serve(&responder, &conversations, &mut parts)?;
+            encrypted.serve(&responder, &context, &mut parts)?;
         }
         while let Some(ended) = parts.join_next().await {
             ended??;

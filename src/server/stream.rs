@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::accept::Accepted;
+use super::accept::{Accepted, LINGER};
 use super::{Batch, Responder};
 use crate::telemetry::metrics::Transport;
 
@@ -20,8 +20,6 @@ use crate::telemetry::metrics::Transport;
 const LENGTH: usize = 2;
 /// First size of a connection's buffer: ten queries.
 const FIRST_BUFFER: usize = 512;
-/// How long a client may take to end a connection that we want to end.
-const LINGER: Duration = Duration::from_millis(500);
 /// What a connection's buffers may keep, in octets.
 const LARGEST_BUFFER: usize = 16 * 1024;
 /// Answers are written when so many octets of them have gathered, so that a client cannot make them pile up.

@@ -1,5 +1,5 @@
 //! The system calls that the standard library lacks: the batched ones of the UDP path, and the socket options beside them.
-//! The only file of the program that says `unsafe`.
+//! The only file of the program with `unsafe` code.
 //!
 //! A [`Batch`] owns every buffer that the kernel is pointed at, for as long as it lives, at addresses that do not move:
 //! boxed slices that are never resized, and `Vec`s whose pointers are read anew before each call. Each call names pointers
@@ -12,37 +12,37 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// Datagrams that are received and answered with one system call each way.
+/// Datagrams that one system call receives or sends.
 pub(super) const BATCH: usize = 64;
-/// Octets that a datagram may have. A query is far shorter; what is longer arrives cut off and is a format error. Not a
-/// multiple of the page size, so that the heads of all slots do not compete for the same lines of the cache.
+/// Octets of the longest datagram. A query is far shorter; a longer datagram is truncated and is a format error. Not a
+/// multiple of the page size, so that the starts of all slots do not compete for the same cache lines.
 const RECEIVE: usize = 2048 + 64;
-/// Octets for the control message that carries an address: `CMSG_SPACE` of the larger of the two.
+/// Octets for the control message with an address: `CMSG_SPACE` of the larger of the two families.
 const CONTROL: usize = 64;
 
-/// Slots for datagrams and their answers, made once for a worker.
+/// Slots for datagrams and their answers, allocated once for a worker.
 pub(super) struct Batch {
     datagrams: Box<[[u8; RECEIVE]]>,
-    /// The answers, to be filled between receiving and sending. An empty one is not sent.
+    /// The answers, filled between receiving and sending. An empty one is not sent.
     pub answers: Box<[Vec<u8>]>,
     peers: Box<[libc::sockaddr_storage]>,
     controls: Box<[Control]>,
     vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
-    /// The slots from the first on that the last datagrams and answers took, to be pointed at their buffers anew. The others
-    /// still are, which spares a batch of few the work for one of many.
+    /// How many slots, from the first on, were used since the last call, whose headers must be set again. Those of the
+    /// others still are, which saves small batches the work for a full one.
     used: usize,
-    /// Whether the address that a datagram came to is asked for, and its answer sent from there.
+    /// Whether the kernel reports the address that a datagram came to, and its answer is sent from there.
     with_local_address: bool,
 }
 
-/// Room for one control message, aligned as its header wants.
+/// Room for one control message, aligned for its header.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
 impl Batch {
-    /// `answer` is the longest answer in octets, for which room is made at once.
+    /// `answer` is the length of the longest answer in octets, which is allocated for each slot.
     pub fn new(answer: usize, with_local_address: bool) -> Self {
         // SAFETY: these are plain C structures of integers and pointers, for which all zeros is a valid value.
         let (peer, vector, header): (libc::sockaddr_storage, libc::iovec, libc::mmsghdr) =
@@ -59,7 +59,7 @@ impl Batch {
         }
     }
 
-    /// Waits for a datagram and takes as many as are there, up to [`BATCH`]; gives their number.
+    /// Waits for a datagram, receives as many as have arrived, up to [`BATCH`], and returns their number.
     ///
     /// # Errors
     /// Those of the socket; `WouldBlock` when its receive time-out has passed.
@@ -101,8 +101,7 @@ impl Batch {
         (&self.datagrams[i][..length], address(&self.peers[i]), &mut self.answers[i])
     }
 
-    /// Sends the answers of the first `count` slots, those that are not empty, and empties them; gives the number that
-    /// could not be sent.
+    /// Sends the non-empty answers of the first `count` slots, clears them, and returns the number that could not be sent.
     pub fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> usize {
         let mut filled = 0;
         for i in 0..count {
@@ -111,8 +110,8 @@ impl Batch {
             }
             self.vectors[i].iov_base = self.answers[i].as_mut_ptr().cast();
             self.vectors[i].iov_len = self.answers[i].len();
-            // The name and the control message are as they were received: answers go back where the query came from,
-            // from where it went to.
+            // The name and the control message are as received: an answer goes to the address that the query came from,
+            // and leaves from the one that it came to.
             let mut header = self.headers[i].msg_hdr;
             if header.msg_controllen > 0 {
                 answer_from_there(&mut header);
@@ -129,10 +128,10 @@ impl Batch {
             let result =
                 unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0) };
             match usize::try_from(result) {
-                // Fewer than all may go at once; the rest is tried again.
+                // A call may send fewer than all; the rest is sent by the next.
                 Ok(more @ 1..) => sent += more,
                 _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                // The first of the rest cannot be sent: it is passed over, for it must not hold up the others.
+                // The first of the rest cannot be sent. It is skipped, as it must not hold up the others.
                 _ => failed += 1,
             }
         }
@@ -141,7 +140,7 @@ impl Batch {
     }
 }
 
-/// Turns the control message that told where a datagram came to into one that says where to answer from. `header` is one
+/// Turns the control message that reported where a datagram came to into one that sets where its answer leaves from. `header` is one
 /// that [`Batch::receive`] has filled.
 fn answer_from_there(header: &mut libc::msghdr) {
     // SAFETY: the kernel filled the first `msg_controllen` octets of the buffer to which `msg_control` points, one of the
@@ -154,7 +153,7 @@ fn answer_from_there(header: &mut libc::msghdr) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 let data = libc::CMSG_DATA(control).cast::<libc::in_pktinfo>();
                 let mut info = data.read_unaligned();
-                // The way back is the routing table's affair; the source address is ours.
+                // The routing table chooses the interface; only the source address is set.
                 info.ipi_ifindex = 0;
                 info.ipi_spec_dst = info.ipi_addr;
                 data.write_unaligned(info);
@@ -163,7 +162,7 @@ fn answer_from_there(header: &mut libc::msghdr) {
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 let data = libc::CMSG_DATA(control).cast::<libc::in6_pktinfo>();
                 let mut info = data.read_unaligned();
-                // A link-local address means nothing without its interface.
+                // A link-local address is meaningless without its interface.
                 if !Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local() {
                     info.ipi6_ifindex = 0;
                 }
@@ -175,7 +174,7 @@ fn answer_from_there(header: &mut libc::msghdr) {
     }
 }
 
-/// The address that the kernel wrote; an unspecified one of a family that is not IP, which no socket of ours has.
+/// The address that the kernel wrote. Unspecified for families other than IP, which no socket here has.
 fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
     let pointer = ptr::from_ref(storage);
     match i32::from(storage.ss_family) {
@@ -195,7 +194,7 @@ fn address(storage: &libc::sockaddr_storage) -> SocketAddr {
     }
 }
 
-/// Makes the kernel say to which address each datagram came.
+/// Makes the kernel report the address that each datagram came to.
 ///
 /// # Errors
 /// Those of `setsockopt`.
@@ -208,12 +207,12 @@ pub(super) fn ask_for_local_address(socket: BorrowedFd<'_>, is_v6: bool) -> io::
 }
 
 /// Spreads datagrams evenly over the sockets that share an address: each goes to one of the first `sockets` at random,
-/// where the default is by the client's address, which gives a busy forwarder to one worker.
+/// while by default the client's address decides, which leaves a busy forwarder to one worker.
 ///
 /// # Errors
 /// Those of `setsockopt`.
 pub(super) fn spread_evenly(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<()> {
-    /// Where a filter finds a random number (`SKF_AD_OFF + SKF_AD_RANDOM`).
+    /// The offset at which a filter loads a random number (`SKF_AD_OFF + SKF_AD_RANDOM`).
     const RANDOM: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
     let program = [
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, RANDOM),
@@ -223,27 +222,27 @@ pub(super) fn spread_evenly(socket: BorrowedFd<'_>, sockets: u32) -> io::Result<
     attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, program)
 }
 
-/// Ends what [`spread_evenly`] began, for all the sockets that share the address.
+/// Reverts [`spread_evenly`] for all sockets that share the address.
 ///
 /// # Errors
-/// Those of `setsockopt`: there is nothing to end.
+/// Those of `setsockopt`, above all that there is nothing to revert.
 pub(super) fn spread_by_client(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_REUSEPORT_BPF, &0)
 }
 
-/// Makes a listening TCP socket deaf to new clients. Their SYN is dropped without a word, so that they send it again in a
-/// second, to whoever listens then; handshakes that had begun go on.
+/// Makes a listening TCP socket drop the SYN of new clients, which send it again a second later, to the process that listens
+/// then. Handshakes that have started go on.
 ///
 /// # Errors
 /// Those of `setsockopt`.
 pub(super) fn drop_new_clients(listener: BorrowedFd<'_>) -> io::Result<()> {
-    /// Where a TCP header has its flags, and two of them (RFC 9293 section 3.1).
+    /// The offset of the flags in a TCP header, and two of them (RFC 9293 section 3.1).
     const FLAGS: u32 = 13;
     const SYN: u32 = 0x02;
     const ACK: u32 = 0x10;
-    // The octets of a packet that are kept: none, or all there may be.
+    // How many octets of a packet are kept: none or all.
     let (drop, keep) = (0, u32::MAX);
-    // Accepted sockets inherit the program; a SYN alone means nothing to them.
+    // Accepted sockets inherit the program, and receive no SYN without ACK that matters.
     let program = [
         instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, FLAGS),
         instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, SYN | ACK),

@@ -107,7 +107,7 @@ impl Collector for Snapshot {
 
         out.gauge(
             "tcp_connections",
-            "Open TCP connections, including TLS and HTTPS",
+            "Open connections over TCP, TLS, HTTPS and QUIC",
             None,
             metrics.tcp_open.load(Relaxed) as f64,
         )?;
@@ -115,7 +115,7 @@ impl Collector for Snapshot {
             RejectReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.tcp_rejected[reason.index()]));
         out.counters(
             "tcp_rejected_connections",
-            "TCP connections closed at once because a connection limit was reached",
+            "Connections over TCP, TLS, HTTPS and QUIC that were closed at once or refused because a limit was reached",
             rejected,
         )?;
 

@@ -1,9 +1,11 @@
 //! Clients of the encrypted transports that can be made to misbehave, and certificates for them to trust.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -15,15 +17,18 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::support::common::framed;
 
 /// What a request carries.
 pub type Body = BoxBody<Bytes, Infallible>;
 
 /// The name that all certificates here are for.
 pub const HOST: &str = "localhost";
+pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// A folder with a certificate, mounted as Kubernetes mounts a Secret: the files are links into a folder that is a link
 /// itself.
@@ -131,21 +136,71 @@ pub async fn send(sender: &mut SendRequest<Body>, request: Request<Body>) -> (St
     (status, response.into_body().collect().await.expect("a body").to_bytes().into())
 }
 
-/// A QUIC connection, and what keeps it alive.
+/// A QUIC connection, and the endpoint that keeps it alive.
 pub async fn connect_quic(server: SocketAddr, secret: &Secret) -> (quinn::Endpoint, quinn::Connection) {
-    let endpoint = quinn::Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
-    let config = quinn::crypto::rustls::QuicClientConfig::try_from(secret.client(Some(b"doq"))).expect("TLS 1.3");
-    let config = quinn::ClientConfig::new(Arc::new(config));
-    let connection = endpoint.connect_with(config, server, HOST).expect("a name").await.expect("a connection");
-    (endpoint, connection)
+    try_quic(server, LOOPBACK, secret).await.expect("a connection")
 }
 
-/// Asks on a stream of its own; no octets come back if the server does not answer.
+/// The same from an address of choice, if the server accepts it.
+pub async fn try_quic(
+    server: SocketAddr,
+    from: Ipv4Addr,
+    secret: &Secret,
+) -> Result<(quinn::Endpoint, quinn::Connection), quinn::ConnectionError> {
+    let endpoint = quic_endpoint(from);
+    let connection = endpoint.connect_with(quic_client(secret), server, HOST).expect("a name").await?;
+    Ok((endpoint, connection))
+}
+
+fn quic_endpoint(from: Ipv4Addr) -> quinn::Endpoint {
+    quinn::Endpoint::client((from, 0).into()).expect("a socket")
+}
+
+/// A client that keeps its connections open: it sends pings for as long as it has nothing to ask.
+fn quic_client(secret: &Secret) -> quinn::ClientConfig {
+    let config = quinn::crypto::rustls::QuicClientConfig::try_from(secret.client(Some(b"doq"))).expect("TLS 1.3");
+    let mut config = quinn::ClientConfig::new(Arc::new(config));
+    let mut transport = quinn::TransportConfig::default();
+    transport.keep_alive_interval(Some(Duration::from_millis(50)));
+    config.transport_config(Arc::new(transport));
+    config
+}
+
+/// The first datagrams of as many handshakes, none of which a server has seen.
+pub async fn quic_initials(count: usize, secret: &Secret) -> Vec<Vec<u8>> {
+    let sink = UdpSocket::bind((LOOPBACK, 0)).await.expect("a socket");
+    let endpoint = quic_endpoint(LOOPBACK);
+    let server = sink.local_addr().expect("an address");
+    let _handshakes: Vec<_> =
+        (0..count).map(|_| endpoint.connect_with(quic_client(secret), server, HOST).expect("a name")).collect();
+    // By their destination connection IDs (RFC 9000 section 17.2), as each is sent again until it is answered.
+    let mut initials = BTreeMap::new();
+    while initials.len() < count {
+        let mut datagram = vec![0; 2048];
+        let length = sink.recv(&mut datagram).await.expect("a datagram");
+        datagram.truncate(length);
+        let connection_id = datagram[6..6 + usize::from(datagram[5])].to_vec();
+        initials.insert(connection_id, datagram);
+    }
+    initials.into_values().collect()
+}
+
+/// Asks on a stream of its own.
 pub async fn ask_quic(connection: &quinn::Connection, query: &[u8]) -> Vec<u8> {
-    let (mut to, mut from) = connection.open_bi().await.expect("a stream");
-    let length = u16::try_from(query.len()).expect("a message").to_be_bytes();
-    to.write_all(&[&length, query].concat()).await.expect("written");
-    to.finish().expect("an open stream");
-    let answer = from.read_to_end(usize::from(u16::MAX) + 2).await.expect("an end");
+    let mut stream = send_quic(connection, &framed(query)).await;
+    let answer = read_quic(&mut stream).await.expect("an answer");
     answer.get(2..).unwrap_or_default().to_vec()
+}
+
+/// Sends octets and the end of the stream on a stream of its own.
+pub async fn send_quic(connection: &quinn::Connection, octets: &[u8]) -> quinn::RecvStream {
+    let (mut to, from) = connection.open_bi().await.expect("a stream");
+    to.write_all(octets).await.expect("written");
+    to.finish().expect("an open stream");
+    from
+}
+
+/// Everything that comes on a stream.
+pub async fn read_quic(stream: &mut quinn::RecvStream) -> Result<Vec<u8>, quinn::ReadToEndError> {
+    stream.read_to_end(usize::from(u16::MAX) + 2).await
 }

@@ -1,6 +1,7 @@
 //! DNS over TLS, HTTPS and QUIC: the same answers, within the same bounds, under a certificate that may change.
 
 mod clients;
+mod quic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -269,14 +270,6 @@ async fn an_https_client_that_does_not_go_on_is_not_waited_for() {
     let mut https = connect_https(at(&server, Transport::Https), &secret).await;
     let answer = timeout(PATIENCE, send(&mut https, endless_post())).await.expect("in time");
     assert_eq!(answer.0, StatusCode::REQUEST_TIMEOUT);
-}
-
-#[tokio::test]
-async fn a_quic_connection_without_queries_is_closed() {
-    let (secret, server) = started(StreamLimits { idle: Duration::from_millis(300), ..LIMITS });
-    let (_endpoint, connection) = connect_quic(at(&server, Transport::Quic), &secret).await;
-    assert!(!ask_quic(&connection, &question().to_vec().unwrap()).await.is_empty());
-    timeout(PATIENCE, connection.closed()).await.expect("closed in time");
 }
 
 #[tokio::test]
