@@ -45,7 +45,6 @@
 //! | `dashmap` | `server` |
 //! | `futures` | `cluster`, `server` |
 //! | `hickory_proto` | `server` |
-//! | `hickory_server` | `server` |
 //! | `k8s_openapi` | `cluster` |
 //! | `kube` | `cluster` |
 //! | `papaya` | `table` |

@@ -12,7 +12,7 @@ use headless_dns::cluster::{Change, ObjectKey, Scope, ClusterEvent, Resource, re
 use headless_dns::index::Index;
 use headless_dns::telemetry::metrics::Transport;
 use headless_dns::table::table;
-use headless_dns_fuzz::support::answering::{respond, responder};
+use headless_dns_fuzz::support::answering::{Answering, respond_as};
 use headless_dns_fuzz::support::oracle;
 use headless_dns_fuzz::support::rebuild::{self, Model};
 use libfuzzer_sys::fuzz_target;
@@ -77,12 +77,12 @@ fuzz_target!(|history: &[u8]| {
         let reverse = table.reverse_addresses().into_iter().map(headless_dns::dns::reverse::name_of);
         forward.chain(reverse).filter(|name| name.len() <= 255).collect()
     };
-    let responder = responder(reader.clone());
+    let responder = Answering::new(reader.clone()).responder;
     for name in names {
         for qtype in [1, 28, 33, 12, 255] {
             let message = question(&name, qtype);
             for transport in [Transport::Udp, Transport::Tcp] {
-                let answer = respond(&responder, &message, transport);
+                let answer = respond_as(&responder, &mut responder.worker(transport), &message);
                 if let Err(problem) = oracle::check(&message, transport == Transport::Udp, answer.as_deref()) {
                     panic!("{problem}");
                 }

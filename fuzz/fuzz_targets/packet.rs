@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use headless_dns::telemetry::metrics::Transport;
-use headless_dns_fuzz::support::answering::{Server, respond};
+use headless_dns_fuzz::support::answering::{Server, respond_as};
 use headless_dns_fuzz::support::oracle;
 use hickory_proto::op::Message;
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +13,8 @@ static SERVER: LazyLock<Server> = LazyLock::new(Server::of_cases);
 
 fuzz_target!(|message: &[u8]| {
     for transport in [Transport::Udp, Transport::Tcp] {
-        let answer = respond(&SERVER.responder, message, transport);
+        let responder = &SERVER.answering.responder;
+        let answer = respond_as(responder, &mut responder.worker(transport), message);
         if let Err(problem) = oracle::check(message, transport == Transport::Udp, answer.as_deref()) {
             panic!("{transport:?}: {problem}");
         }

@@ -7,4 +7,5 @@ pub mod support {
     pub mod fixture;
     pub mod oracle;
     pub mod rebuild;
+    pub mod reference;
 }

@@ -13,9 +13,12 @@ mod mirror;
 mod pace;
 mod saver;
 mod staleness;
+mod threads;
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::listening::Listening;
 pub use self::mirror::{Mirrored, mirror};
+use self::threads::Threads;
 use crate::admin::{Admin, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};
@@ -43,6 +47,8 @@ use crate::telemetry::readiness::Readiness;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the state may take to be saved at the end. All time-outs together are well within the grace of a Pod.
 const SAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Threads of the admin pages: one for a probe beside one that writes a whole zone.
+const ADMIN_THREADS: usize = 2;
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -134,10 +140,12 @@ impl App {
         let mut mirror = tokio::spawn(mirror);
         let sockets = self.listening.sockets(self.admin.as_ref().map(Admin::address), &readiness, self.reader);
         let transports = answer(sockets, self.responder, limits, self.metrics, shutdown.clone());
-        let mut transports = tokio::spawn(transports);
+        let streams = Threads::new("streams", available_parallelism().map_or(1, NonZero::get))?;
+        let mut transports = streams.spawn(transports);
         // The admin pages tell of the drain too, so they are the last to go.
         let drained = CancellationToken::new();
-        let admin = tokio::spawn(serve_admin(self.admin, drained.clone()));
+        let admin_threads = Threads::new("admin", ADMIN_THREADS)?;
+        let admin = admin_threads.spawn(serve_admin(self.admin, drained.clone()));
 
         let ended = tokio::select! {
             () = stop.begun() => Ok(()),

@@ -1,12 +1,12 @@
-//! What the authority says, as data: encoders turn it into octets and decide nothing.
+//! Answers as data: the encoder turns them into octets and decides nothing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
-use super::ede::{Ede, Errors};
-use crate::dns::name::{MAX_NAME, Name};
-use crate::dns::wire::{Class, Rcode, RrType};
+use super::ede_text::{Ede, Errors};
+use crate::dns::name::{Name, NameParts};
+use crate::dns::wire::{Class, Owner, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceRecords, Srv};
 use crate::table::Owners;
 
@@ -25,7 +25,7 @@ pub struct Answer<'t> {
     /// The SOA record of a negative answer (RFC 2308 section 3).
     pub authority: Option<Rrset<'t>>,
     pub additional: Additional<'t>,
-    /// Told to clients that sent an OPT record (RFC 8914).
+    /// Sent to clients that sent an OPT record (RFC 8914).
     pub errors: Errors<'t>,
 }
 
@@ -69,34 +69,6 @@ impl<'t> Aliases<'t> {
         };
         std::iter::once(Owner::Question).chain(next).zip(&self.targets).map(alias)
     }
-}
-
-/// A name in pieces of wire form that follow one another and end with the root label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NameParts<'t>(pub [&'t [u8]; 4]);
-
-impl<'t> NameParts<'t> {
-    pub fn whole(name: &'t Name) -> Self {
-        Self([name.as_wire(), &[], &[], &[]])
-    }
-
-    /// Octets of the name.
-    pub fn wire_len(&self) -> usize {
-        self.0.iter().map(|part| part.len()).sum()
-    }
-
-    /// The name, unless its pieces make one longer than a name can be: below a long zone, long labels have none.
-    fn if_it_fits(self) -> Option<Self> {
-        (self.wire_len() <= MAX_NAME).then_some(self)
-    }
-}
-
-/// Whose records an RRset's are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner<'t> {
-    /// The question's name, in the letters it was asked in.
-    Question,
-    Name(NameParts<'t>),
 }
 
 /// One RRset of an answer.
@@ -165,7 +137,7 @@ impl<'t> PtrSet<'t> {
     /// The names, but for those that can have no name in this zone.
     pub fn targets(&self) -> impl Iterator<Item = NameParts<'t>> + use<'t> {
         let [svc, zone] = self.suffix.0;
-        self.owners.names().filter_map(move |[host, service]| NameParts([host, service, svc, zone]).if_it_fits())
+        self.owners.names().filter_map(move |[host, service]| NameParts([host, service, svc, zone]).checked())
     }
 }
 
@@ -191,7 +163,7 @@ impl<'t> SrvSet<'t> {
     /// The target's name and its addresses; none, and so no record, if it can have no name in this zone.
     pub fn target(&self, srv: &Srv) -> Option<(NameParts<'t>, AddressesRef<'t>)> {
         let (label, addresses) = self.service.target(srv.target)?;
-        Some((NameParts([label, self.key, self.suffix.0[0], self.suffix.0[1]]).if_it_fits()?, addresses))
+        Some((NameParts([label, self.key, self.suffix.0[0], self.suffix.0[1]]).checked()?, addresses))
     }
 }
 

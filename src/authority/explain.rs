@@ -1,11 +1,11 @@
-//! Why: what a client with EDNS is told beside its answer. Looked up apart from the answer, so that whoever does not ask
-//! does not pay.
+//! Extended errors: why a name does not exist, and that an answer may be stale. Looked up apart from the answer, so that
+//! clients without EDNS do not pay for it.
 
 use super::owner::{OwnerName, SVC};
 use super::{Answer, Authority, Ede, EdeText};
 use crate::dns::name::Labels;
 use crate::dns::reverse::ReverseName;
-use crate::dns::wire::{Class, Question, Rcode};
+use crate::dns::wire::{Class, EdeCode, Question, Rcode};
 use crate::records::reasons::Told;
 use crate::table::Table;
 
@@ -18,18 +18,18 @@ pub struct About<'n> {
 }
 
 impl Authority {
-    /// Adds to the answer to `question` that it may be out of date, if so, and why its name does not exist.
+    /// Adds to the answer to `question` that it may be stale, if so, and why its name does not exist.
     pub fn explain<'t>(&'t self, table: &'t Table<'_>, question: &Question<'t>, answer: &mut Answer<'t>) {
         if !answer.authoritative || question.class != Class::IN {
             return;
         }
         let stale = table.stale_since();
-        let stale = stale.map(|since| Ede { code: Ede::STALE_ANSWER, text: EdeText::SilentSince(since) });
+        let stale = stale.map(|since| Ede { code: EdeCode::StaleAnswer, text: EdeText::SilentSince(since) });
         let absent = (answer.rcode == Rcode::NxDomain).then(|| {
             let name = answer.aliases.targets.last().map_or(question.name, |target| target.as_wire());
             self.reason(table, name)
         });
-        let absent = absent.flatten().map(|text| Ede { code: Ede::OTHER, text });
+        let absent = absent.flatten().map(|text| Ede { code: EdeCode::OtherError, text });
         answer.errors = stale.into_iter().chain(absent).collect();
     }
 
@@ -45,7 +45,7 @@ impl Authority {
         }
     }
 
-    /// Why nothing stands at a name of our zones, where that can be said.
+    /// Why a name of our zones does not exist, if that is known.
     fn reason<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<EdeText<'t>> {
         let Some((_, relative)) = self.zone_of(name) else {
             let is_address = matches!(ReverseName::parse(name), Some(ReverseName::Address(_)));

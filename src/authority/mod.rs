@@ -1,8 +1,8 @@
-//! The one place that decides what a question is answered with: response code, sections, and why.
+//! Decides what a question is answered with: response code, sections, and the reason.
 //!
 //! ```text
 //! Question ─▶ the zone it is in ─▶ its form (owner.rs) ─▶ what the table holds there ─▶ Answer (answer.rs)
-//!                                                      for clients with EDNS: explain.rs ─▶ its errors (ede.rs)
+//!                                                      for clients with EDNS: explain.rs ─▶ extended errors (ede_text.rs)
 //! ```
 //!
 //! Answering is synchronous, total (any name, type and class has an answer) and allocates nothing: an [`Answer`] borrows
@@ -10,24 +10,23 @@
 //! version 1.1.0, and of the RFCs quoted where they are obeyed.
 
 mod answer;
-mod ede;
+mod ede_text;
 mod explain;
 mod owner;
 mod presentation;
 mod zone;
 
 pub use answer::{
-    ALIAS_LIMIT, Additional, Aliases, Answer, Data, NameParts, Owner, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa,
-    SrvSet, Suffix,
+    ALIAS_LIMIT, Additional, Aliases, Answer, Data, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
 };
-pub use ede::{Ede, EdeText, Errors, MAX_ERRORS, MAX_TEXT};
+pub use ede_text::{Ede, EdeText, Errors};
 pub use explain::About;
 pub use presentation::{AbsoluteName, RecordText};
 pub use zone::{Identity, Options, Zone};
 
-use crate::dns::name::{self, Label, Name};
+use crate::dns::name::{self, Label, Name, NameParts};
 use crate::dns::reverse::ReverseName;
-use crate::dns::wire::{Class, Question, Rcode, RrType};
+use crate::dns::wire::{Class, EdeCode, Owner, Question, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceKind, ServiceRecords};
 use crate::table::Table;
 use owner::{OwnerName, SVC};
@@ -37,7 +36,7 @@ const SCHEMA_VERSION: &[u8] = b"1.1.0";
 /// What stands for all records of a name (RFC 8482 section 4.2).
 const ANY_CPU: &[u8] = b"RFC8482";
 
-/// The zones of one server and what is said at their apexes.
+/// The zones of one server and their apex records.
 #[derive(Debug)]
 pub struct Authority {
     /// Zones of Services, at least one; the first is the one that reverse look-ups lead to.
@@ -45,7 +44,7 @@ pub struct Authority {
     reverse_zones: Vec<Zone>,
     name_server: Addresses,
     identity: Identity,
-    /// Those that are watched; all of them if none is named.
+    /// The watched namespaces; all of them if empty.
     namespaces: Vec<Label>,
     ttl: u32,
     negative_ttl: u32,
@@ -83,18 +82,18 @@ impl Authority {
             return Answer::bare(
                 Rcode::Refused,
                 Some(Ede {
-                    code: Ede::NOT_AUTHORITATIVE,
+                    code: EdeCode::NotAuthoritative,
                     text: EdeText::Text("the name is in no zone of this server"),
                 }),
             );
         };
         if matches!(question.qtype, RrType::AXFR | RrType::IXFR) {
-            let ede = Ede { code: Ede::NOT_SUPPORTED, text: EdeText::Text("zones are not transferred") };
+            let ede = Ede { code: EdeCode::NotSupported, text: EdeText::Text("zones are not transferred") };
             return Answer::bare(Rcode::Refused, Some(ede));
         }
         if !table.is_synchronised() {
             let text = EdeText::Text("the first synchronisation with the cluster is not complete");
-            return Answer::bare(Rcode::ServFail, Some(Ede { code: Ede::NOT_READY, text }));
+            return Answer::bare(Rcode::ServFail, Some(Ede { code: EdeCode::NotReady, text }));
         }
         self.answer_from(table, zone, node, question)
     }
@@ -260,6 +259,11 @@ impl Authority {
             }
             _ => Additional::None,
         }
+    }
+
+    /// What tells this server from its replicas: `id.server` in class CHAOS, and NSID (RFC 5001). None if it is not configured.
+    pub fn server_id(&self) -> Option<&[u8]> {
+        self.identity.id()
     }
 
     /// Answers the CHAOS names by which servers are told apart (RFC 4892), as far as they are configured.

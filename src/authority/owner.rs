@@ -1,4 +1,4 @@
-//! The grammar of owner names: which name below a zone can stand for what. Says nothing about which of them exist.
+//! The grammar of owner names: what a name below a zone can mean. Does not know which names exist.
 //!
 //! ```text
 //! ZONE                                          the apex
@@ -14,7 +14,7 @@
 
 use crate::dns::name::Labels;
 
-/// What a name is for, by its form. Slices are labels in wire form.
+/// What a name means, by its form. Slices are labels in wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerName<'q> {
     Apex,
@@ -38,7 +38,7 @@ pub enum OwnerName<'q> {
         service: &'q [u8],
         port: &'q [u8],
     },
-    /// Nothing ever stands here.
+    /// No name of this form exists.
     Other,
 }
 
@@ -51,7 +51,7 @@ const NS: &[u8] = b"\x02ns";
 const DNS_VERSION: &[u8] = b"\x0bdns-version";
 
 impl<'q> OwnerName<'q> {
-    /// Reads what stands in front of the zone, lower-case labels in wire form.
+    /// Parses the part of a name in front of the zone: lower-case labels in wire form.
     pub fn parse(relative: &'q [u8]) -> Self {
         let mut labels = [&[][..]; MOST_LABELS];
         let mut count = 0;

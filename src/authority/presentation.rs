@@ -4,9 +4,9 @@
 
 use std::fmt;
 
-use super::{Authority, Data, NameParts, Owner, SRV_PRIORITY, SRV_WEIGHT};
-use crate::dns::name;
-use crate::dns::wire::{Class, Question, RrType};
+use super::{Authority, Data, SRV_PRIORITY, SRV_WEIGHT};
+use crate::dns::name::{self, NameParts};
+use crate::dns::wire::{Class, Owner, Question, RrType};
 use crate::table::Table;
 
 /// The types of which a name can own records, in the order in which they are written.

@@ -1,11 +1,11 @@
-//! What is configured about the zones: their names, their apex records, the server's identity.
+//! Configuration of the zones: their names, their apex records, the server's identity.
 
 use std::net::IpAddr;
 
 use super::{Authority, Soa};
 use crate::dns::name::{Label, Name, NameError};
 
-/// Times of the SOA record that only secondary servers look at (RFC 1912 section 2.2), seconds.
+/// Times of the SOA record that only secondary servers use (RFC 1912 section 2.2), seconds.
 const REFRESH: u32 = 7200;
 const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
@@ -40,27 +40,36 @@ impl Zone {
     }
 }
 
-/// What the server tells of itself in class CHAOS; a text that is not set is refused.
+/// What the server says about itself in class CHAOS; queries for a text that is not set are refused.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// `version.bind`, `version.server`.
     pub version: Option<String>,
-    /// `id.server`, `hostname.bind`.
+    /// `id.server`, `hostname.bind`, and NSID.
     pub id: Option<String>,
 }
 
 impl Identity {
+    /// The text of a CHAOS name (RFC 4892), in wire form.
     pub(super) fn text(&self, name: &[u8]) -> Option<&[u8]> {
-        let text = match name {
-            b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => self.version.as_ref(),
-            b"\x02id\x06server\x00" | b"\x08hostname\x04bind\x00" => self.id.as_ref(),
+        match name {
+            b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => self.version.as_deref().map(character_string),
+            b"\x02id\x06server\x00" | b"\x08hostname\x04bind\x00" => self.id(),
             _ => None,
-        }?;
-        Some(&text.as_bytes()[..text.len().min(MAX_CHARACTER_STRING)])
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<&[u8]> {
+        self.id.as_deref().map(character_string)
     }
 }
 
-/// What an [`Authority`] is made of.
+/// As much of a text as fits into one character-string.
+fn character_string(text: &str) -> &[u8] {
+    &text.as_bytes()[..text.len().min(MAX_CHARACTER_STRING)]
+}
+
+/// Configuration of an [`Authority`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Zones of Services, at least one.
@@ -68,10 +77,10 @@ pub struct Options {
     pub reverse_zones: Vec<Name>,
     /// Addresses of `ns.dns.ZONE`.
     pub name_server: Vec<IpAddr>,
-    /// Mailbox in the SOA records, as a name; `hostmaster.ZONE` where none is given.
+    /// Mailbox in the SOA records, as a name; `hostmaster.ZONE` by default.
     pub hostmaster: Option<Name>,
     pub identity: Identity,
-    /// The namespaces that are watched; all of them if none is named.
+    /// The watched namespaces; all of them if empty.
     pub namespaces: Vec<Label>,
     /// Of records, seconds.
     pub ttl: u32,

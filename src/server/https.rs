@@ -1,6 +1,6 @@
 //! DNS over HTTPS (RFC 8484): HTTP/2, a query in the URL of a GET or in the body of a POST.
 //!
-//! Only the HTTP is hyper's; the messages are answered as on any other stream.
+//! hyper handles HTTP; messages are answered as on any other stream.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::Accepted;
-use super::{Responder, tls};
+use super::responder::Responder;
+use super::tls;
 use crate::dns::wire::MAX_MESSAGE;
 use crate::telemetry::metrics::Transport;
 
@@ -32,12 +33,12 @@ const DNS_MESSAGE: &str = "application/dns-message";
 const DNS_VARIABLE: &str = "dns=";
 /// Requests of one connection at a time: with the largest answers to all of them, it costs some 2 MB.
 const REQUESTS: u32 = 32;
-/// Octets of a stream or of a connection that may come before they are asked for: a query is no longer.
+/// Octets that a client may send ahead on a stream or a connection: the length of the longest query.
 const WINDOW: u32 = MAX_MESSAGE as u32;
 /// Octets of a request's headers, the query of a GET among them.
 const HEADERS: u32 = 16 * 1024;
 
-/// Answers HTTP requests. Shared by all connections.
+/// Responds to HTTP requests. Shared by all connections.
 pub(super) struct Https {
     pub acceptor: TlsAcceptor,
     /// The path at which queries are answered.
@@ -46,7 +47,7 @@ pub(super) struct Https {
 }
 
 impl Https {
-    /// Answers on one connection until the client ends it or keeps it waiting for longer than `idle`.
+    /// Answers on one connection until the client closes it or stays idle for too long.
     pub async fn serve(self: Arc<Self>, accepted: Accepted) {
         let Accepted { stream, client, idle, closing } = accepted;
         let Some(stream) = tls::tls_handshake(&self.acceptor, stream, client, idle, &closing).await else { return };
@@ -55,7 +56,7 @@ impl Https {
             let (https, answered) = (Arc::clone(&self), Arc::clone(&answered));
             async move {
                 let response = https.respond(request, client, idle).await;
-                // What is no query does not put the end of the connection off.
+                // Only queries keep the connection alive.
                 if response.status().is_success() {
                     answered.notify_one();
                 }
@@ -76,14 +77,14 @@ impl Https {
         loop {
             tokio::select! {
                 biased;
-                // An error there is the client's, and its connection's end.
+                // An error is the client's and ends its connection only.
                 _ = &mut connection => return,
                 () = answered.notified() => deadline = Instant::now() + idle,
                 () = sleep_until(deadline) => break,
                 () = closing.cancelled() => break,
             }
         }
-        // No further requests; those that came get their answers, from a client that takes them.
+        // No further requests are accepted; those that have arrived are answered.
         connection.as_mut().graceful_shutdown();
         let _ = timeout(idle, connection).await;
     }
@@ -99,7 +100,7 @@ impl Https {
         }
         let mut response = Response::new(Full::from(answer));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(DNS_MESSAGE));
-        // RFC 8484 section 5.1: no fresher than the records. Caches of HTTP would spare little that lives for seconds.
+        // RFC 8484 section 5.1: not fresher than the records. HTTP caches would save little on records that live for seconds.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
         response
     }
@@ -133,7 +134,7 @@ impl Https {
     }
 }
 
-/// The response to a request without a query that could be answered.
+/// The response to a request without a usable query.
 fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;

@@ -1,9 +1,10 @@
-//! Transports: bytes in, bytes out. What an answer says is decided in `authority`.
+//! Transports: octets in, octets out. What a response says is decided in `authority`.
 //!
 //! ```text
-//! udp.rs     datagrams ──────┐                        ┌─▶ wire::query parses ─▶ authority ─▶ encode.rs writes
-//! stream.rs  TCP, tls.rs TLS ┼─▶ responder.rs: screen ┤
-//! https.rs   HTTPS, quic QUIC┘                        └─▶ what is unusual: hickory.rs ─▶ authority ─▶ hickory.rs
+//! udp.rs     datagrams ──────┐
+//! stream.rs  TCP, tls.rs TLS ┤                        ┌─▶ dns::wire::parse ─▶┐
+//! https.rs   HTTPS ──────────┼─▶ responder.rs: screen ┤      │ declined      ├─▶ authority ─▶ response.rs ─▶ dns::wire::encode
+//! quic/      QUIC ───────────┘                        └─▶ hickory.rs ───────▶┘
 //! ```
 //!
 //! `accept.rs` accepts what runs over TCP, `limits.rs` limits all connections, `certificate.rs` has the certificate of the
@@ -12,168 +13,27 @@
 mod accept;
 mod backlog;
 mod bind_error;
+mod bound;
 mod certificate;
-mod convert;
-mod encode;
 mod encrypted;
-mod errors;
 mod hickory;
 mod https;
 mod limits;
 mod quic;
 mod responder;
+mod response;
 mod stream;
 mod sys;
 mod tls;
 mod udp;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use accept::ConnectionContext;
 pub use bind_error::BindError;
+pub use bound::{Bound, bind, bind_shared};
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
-pub use encode::{Encoding, encode};
 pub use encrypted::Encrypted;
 pub use limits::{StreamLimits, allow_files};
 pub use responder::{Batch, Responder, Worker};
+pub use response::{Encoding, encode};
 
-use crate::telemetry::metrics::{Metrics, Transport};
-
-/// The directives for the log that keep hickory quiet: it tells of every query, and warns of what any client can do to it.
-pub const QUIET: &str = "hickory_server=error";
-
-/// Sockets that are bound, and not answered on yet.
-#[derive(Debug)]
-pub struct Bound {
-    sockets: Vec<(Vec<std::net::UdpSocket>, TcpListener)>,
-    addresses: Vec<SocketAddr>,
-    encrypted: Option<encrypted::EncryptedSockets>,
-    is_shared: bool,
-}
-
-/// Binds UDP and TCP on every address, UDP once for each of `udp_workers`. Port 0 becomes a free port, the same for both.
-///
-/// # Errors
-/// The first address that cannot be had.
-pub fn bind(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
-    bind_all(listen, udp_workers, false)
-}
-
-/// The same, on addresses that other processes of this user may bind in the same way. The kernel then decides, by the
-/// client's address, which of them hears a client: queries come from now on, and have to be answered.
-///
-/// # Errors
-/// The first address that cannot be had, or is not shared by whoever has it.
-pub fn bind_shared(listen: &[SocketAddr], udp_workers: usize) -> Result<Bound, BindError> {
-    bind_all(listen, udp_workers, true)
-}
-
-fn bind_all(listen: &[SocketAddr], udp_workers: usize, is_shared: bool) -> Result<Bound, BindError> {
-    let mut bound = Bound { sockets: Vec::new(), addresses: Vec::new(), encrypted: None, is_shared };
-    for &wanted in listen {
-        let (udp, tcp, address) = bind_both(wanted, udp_workers, is_shared)?;
-        bound.sockets.push((udp, tcp));
-        bound.addresses.push(address);
-    }
-    Ok(bound)
-}
-
-/// What sets the addresses that are not encrypted.
-const LISTEN: &str = "--listen";
-/// Tries for a port that is free for both protocols, where any will do.
-const PORT_TRIES: usize = 16;
-
-fn bind_both(
-    wanted: SocketAddr,
-    udp_workers: usize,
-    is_shared: bool,
-) -> Result<(Vec<std::net::UdpSocket>, TcpListener, SocketAddr), BindError> {
-    let mut tries = if wanted.port() == 0 { PORT_TRIES } else { 1 };
-    loop {
-        tries -= 1;
-        let failed = |source| BindError { address: wanted, protocol: "TCP", flag: LISTEN, source };
-        let tcp = accept::bind(wanted, is_shared).map_err(failed)?;
-        let address = tcp.local_addr().map_err(failed)?;
-        match udp::bind(address, udp_workers, is_shared) {
-            Ok(udp) => return Ok((udp, tcp, address)),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
-            Err(source) => return Err(BindError { address, protocol: "UDP", flag: LISTEN, source }),
-        }
-    }
-}
-
-impl Bound {
-    /// The addresses as they are, in the order they were asked for.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Binds the encrypted transports too.
-    ///
-    /// # Errors
-    /// The first address that cannot be had.
-    pub fn bind_encrypted(&mut self, encrypted: &Encrypted) -> Result<(), BindError> {
-        self.encrypted = Some(encrypted::bind(encrypted, self.is_shared)?);
-        Ok(())
-    }
-
-    /// The octets of datagrams that may wait for a worker, at the socket that has the least.
-    pub fn receive_buffer(&self) -> usize {
-        self.sockets.iter().flat_map(|(udp, _)| udp).map(backlog::receive_buffer).min().unwrap_or_default()
-    }
-
-    /// The addresses of the encrypted transports as they are, each list in the order that was asked for.
-    pub fn encrypted_addresses(&self) -> &[(Transport, SocketAddr)] {
-        self.encrypted.as_ref().map_or(&[], encrypted::EncryptedSockets::addresses)
-    }
-
-    /// Answers until `shutdown`, and then what has arrived by then. The doors close first; when nobody can come in any more,
-    /// connections end after the answers that are due.
-    ///
-    /// # Errors
-    /// A worker's thread cannot be had, TLS cannot, or one of the parts ended by itself, which none should.
-    pub async fn run(
-        self,
-        responder: Arc<Responder>,
-        limits: StreamLimits,
-        metrics: Arc<Metrics>,
-        shutdown: CancellationToken,
-    ) -> io::Result<()> {
-        let (mut parts, tasks) = (JoinSet::new(), TaskTracker::new());
-        let closing = CancellationToken::new();
-        // However this ends, connections do not outlive it for long.
-        let closing_guard = closing.clone().drop_guard();
-        let connections = Arc::new(limits::Connections::new(limits, metrics));
-        let context = ConnectionContext { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
-        for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
-            backlog::check_buffers(&udp, address);
-            for (i, socket) in udp.into_iter().enumerate() {
-                let ended = udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?;
-                // A worker that panics sends nothing.
-                parts.spawn(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a UDP worker failed"))) });
-            }
-            let responder = Arc::clone(&responder);
-            let serve_one = move |accepted| stream::serve(accepted, Arc::clone(&responder));
-            parts.spawn(accept::serve(tcp, serve_one, context.clone()));
-        }
-        if let Some(encrypted) = self.encrypted {
-            encrypted.serve(&responder, &context, &mut parts)?;
-        }
-        while let Some(ended) = parts.join_next().await {
-            ended??;
-            if !shutdown.is_cancelled() {
-                return Err(io::Error::other("a part of the server ended by itself"));
-            }
-        }
-        tasks.close();
-        drop(closing_guard);
-        tasks.wait().await;
-        Ok(())
-    }
-}
+/// Log directive that keeps hickory-proto quiet: it warns of what any client can send.
+pub const QUIET: &str = "hickory_proto=error";

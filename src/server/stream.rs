@@ -1,7 +1,7 @@
-//! DNS over a byte stream (RFC 7766): each message has its length in two octets before it.
+//! DNS over a byte stream (RFC 7766): each message is preceded by its length in two octets.
 //!
-//! A connection may have many queries in flight: all that have arrived whole are answered, in order, and their answers
-//! leave together.
+//! A connection may have many queries in flight: all that have arrived whole are answered in order, and their responses are
+//! written together.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,38 +13,47 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Accepted, LINGER};
-use super::{Batch, Responder};
+use super::responder::{Batch, Responder};
 use crate::telemetry::metrics::Transport;
 
 /// Octets of a message's length.
 const LENGTH: usize = 2;
 /// First size of a connection's buffer: ten queries.
 const FIRST_BUFFER: usize = 512;
-/// What a connection's buffers may keep, in octets.
+/// The most octets that a connection's buffers keep between reads.
 const LARGEST_BUFFER: usize = 16 * 1024;
-/// Answers are written when so many octets of them have gathered, so that a client cannot make them pile up.
+/// Responses are written when there are so many octets of them, so that a client cannot make them pile up.
 const WRITE_AT: usize = 64 * 1024;
 
 /// Answers on one TCP connection.
 pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {
     let Accepted { mut stream, client, idle, closing } = accepted;
-    converse(&mut stream, Transport::Tcp, client, &responder, idle, &closing).await;
+    let connection = Connection { transport: Transport::Tcp, client, idle, closing: &closing };
+    answer_queries(&mut stream, &connection, &responder).await;
 }
 
-/// Answers on one connection until the client ends it, keeps it waiting for longer than `idle`, or breaks the framing, or
-/// until `closing`, and then what has arrived.
-pub(super) async fn converse(
+/// What is known of a connection besides its octets.
+pub(super) struct Connection<'c> {
+    pub transport: Transport,
+    pub client: SocketAddr,
+    /// How long it may go without a whole query, and a write without an end.
+    pub idle: Duration,
+    /// Cancelled when no further query is to be waited for.
+    pub closing: &'c CancellationToken,
+}
+
+/// Answers queries until the client closes the connection, stays idle for too long or breaks the framing. Once `closing` is
+/// cancelled, answers what has arrived and closes the connection.
+pub(super) async fn answer_queries(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    transport: Transport,
-    client: SocketAddr,
+    connection: &Connection<'_>,
     responder: &Responder,
-    idle: Duration,
-    closing: &CancellationToken,
 ) {
+    let Connection { transport, client, idle, closing } = *connection;
     let mut worker = responder.worker(transport);
     let mut queries = Vec::with_capacity(FIRST_BUFFER);
     let mut answers = Vec::new();
-    // A whole query has to arrive before then: octets one by one do not put it off.
+    // A whole query has to arrive by then: single octets do not extend it.
     let mut deadline = Instant::now() + idle;
     loop {
         let read = tokio::select! {
@@ -62,26 +71,26 @@ pub(super) async fn converse(
             }
             queries.drain(..answered);
             deadline = Instant::now() + idle;
-            // Also where a client does not take its answers: they are waited for before more are made.
+            // No further responses are made until the client has taken these.
             if !answers.is_empty() && !matches!(timeout(idle, write(stream, &answers)).await, Ok(Ok(()))) {
                 return;
             }
             answers.clear();
         }
         make_room(&mut queries, was_full);
-        // A large answer does not bind its memory for the rest of the connection.
+        // A large response does not hold its memory for the rest of the connection.
         answers.shrink_to(LARGEST_BUFFER);
     }
 }
 
-/// Writes all of `answers`, to the last octet: a stream that encrypts may hold some back until it is told.
+/// Writes all of `answers` and flushes: a stream that encrypts may hold some of it back.
 async fn write(stream: &mut (impl AsyncWrite + Unpin), answers: &[u8]) -> io::Result<()> {
     stream.write_all(answers).await?;
     stream.flush().await
 }
 
-/// Ends a connection without harm to answers that are on their way: a query that comes too late would reset it, if nobody
-/// took it in. `late` is room for such queries.
+/// Closes a connection without harm to responses that are on their way: a query that arrives late would reset the connection
+/// if nobody read it. `late` is a buffer for such queries.
 async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), late: &mut Vec<u8>) {
     let ended = async {
         stream.shutdown().await?;
@@ -91,12 +100,12 @@ async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), late: &mut V
         }
         io::Result::Ok(())
     };
-    // Whether the client ends it in time, resets it, or does not care: it ends.
+    // The connection is closed whatever the client does.
     let _ = timeout(LINGER, ended).await;
 }
 
-/// Answers the whole queries at the start of `queries`, until there are answers enough for one write; gives the octets
-/// that are done with.
+/// Answers the whole queries at the start of `queries`, until there are enough responses for one write. Returns the number of
+/// octets that have been answered.
 fn answer(mut batch: Batch<'_>, queries: &[u8], client: SocketAddr, answers: &mut Vec<u8>) -> usize {
     let mut rest = queries;
     while answers.len() < WRITE_AT
@@ -106,7 +115,7 @@ fn answer(mut batch: Batch<'_>, queries: &[u8], client: SocketAddr, answers: &mu
         let start = answers.len();
         answers.extend_from_slice(&[0; LENGTH]);
         if batch.respond(query, client, answers) {
-            // An answer has at most 65,535 octets: the encoders' limit.
+            // A response has at most 65,535 octets: the encoder's limit.
             let length = (answers.len() - start - LENGTH) as u16;
             answers[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
         } else {
@@ -116,8 +125,8 @@ fn answer(mut batch: Batch<'_>, queries: &[u8], client: SocketAddr, answers: &mu
     queries.len() - rest.len()
 }
 
-/// Makes room for what comes next: for the rest of a query that is not whole, and for more at once from a client that
-/// sends as much as there is room for. A connection that falls silent keeps little.
+/// Makes room for the next read: for the rest of a query that is not whole, and for more at once from a client that fills the
+/// buffer. An idle connection keeps little.
 fn make_room(queries: &mut Vec<u8>, was_full: bool) {
     let wanted = match queries.first_chunk::<LENGTH>() {
         Some(length) => LENGTH + usize::from(u16::from_be_bytes(*length)),
@@ -129,7 +138,7 @@ fn make_room(queries: &mut Vec<u8>, was_full: bool) {
     queries.reserve(wanted.saturating_sub(queries.len()).max(1));
 }
 
-/// The first message of `octets` and what follows it; none while it is not whole.
+/// The first message of `octets` and what follows it, or None while it is incomplete.
 fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = octets.split_first_chunk::<LENGTH>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))

@@ -1,7 +1,7 @@
 //! The system calls that the standard library lacks: the batched ones of the UDP path, and the socket options beside them.
 //! The only file of the program with `unsafe` code.
 //!
-//! A [`Batch`] owns every buffer that the kernel is pointed at, for as long as it lives, at addresses that do not move:
+//! A [`DatagramBatch`] owns every buffer that the kernel is pointed at, for as long as it lives, at addresses that do not move:
 //! boxed slices that are never resized, and `Vec`s whose pointers are read anew before each call. Each call names pointers
 //! into them together with lengths taken from the same buffers, and none of them outlives the call.
 #![expect(unsafe_code, reason = "these system calls are not in the standard library")]
@@ -21,7 +21,7 @@ const RECEIVE: usize = 2048 + 64;
 const CONTROL: usize = 64;
 
 /// Slots for datagrams and their answers, allocated once for a worker.
-pub(super) struct Batch {
+pub(super) struct DatagramBatch {
     datagrams: Box<[[u8; RECEIVE]]>,
     /// The answers, filled between receiving and sending. An empty one is not sent.
     pub answers: Box<[Vec<u8>]>,
@@ -41,7 +41,7 @@ pub(super) struct Batch {
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-impl Batch {
+impl DatagramBatch {
     /// `answer` is the length of the longest answer in octets, which is allocated for each slot.
     pub fn new(answer: usize, with_local_address: bool) -> Self {
         // SAFETY: these are plain C structures of integers and pointers, for which all zeros is a valid value.
@@ -141,7 +141,7 @@ impl Batch {
 }
 
 /// Turns the control message that reported where a datagram came to into one that sets where its answer leaves from. `header` is one
-/// that [`Batch::receive`] has filled.
+/// that [`DatagramBatch::receive`] has filled.
 fn answer_from_there(header: &mut libc::msghdr) {
     // SAFETY: the kernel filled the first `msg_controllen` octets of the buffer to which `msg_control` points, one of the
     // batch's, and the CMSG macros stay within that length. The structures read and written have no invalid values, and

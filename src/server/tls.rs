@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::Accepted;
 use super::responder::Responder;
-use super::stream;
+use super::stream::{self, Connection};
 use crate::telemetry::metrics::Transport;
 
 /// The protocol's name in the handshake (RFC 7858 section 6). A client may also offer none.
@@ -25,7 +25,8 @@ pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn serve(accepted: Accepted, acceptor: TlsAcceptor, responder: Arc<Responder>) {
     let Accepted { stream, client, idle, closing } = accepted;
     let Some(mut stream) = tls_handshake(&acceptor, stream, client, idle, &closing).await else { return };
-    stream::converse(&mut stream, Transport::Tls, client, &responder, idle, &closing).await;
+    let connection = Connection { transport: Transport::Tls, client, idle, closing: &closing };
+    stream::answer_queries(&mut stream, &connection, &responder).await;
     // RFC 7858 section 3.4 and RFC 8446 section 6.1: close_notify tells the client that no answer was cut off.
     let _ = timeout(HANDSHAKE_TIMEOUT.min(idle), stream.shutdown()).await;
 }

@@ -15,25 +15,25 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::{self, Backlog};
-use super::sys::{self, Batch};
-use super::{Responder, Worker};
+use super::responder::{Responder, Worker};
+use super::sys::{self, DatagramBatch};
 use crate::telemetry::metrics::{DropReason, Transport};
 
-/// How often a worker without datagrams looks whether it is to stop.
+/// How often an idle worker checks whether to stop.
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long a worker that leaves waits for datagrams that the kernel had given to its socket, and not put there yet.
+/// How long a stopping worker waits for datagrams that the kernel has assigned to its socket and not queued there yet.
 const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
-/// The port of nobody, for [`leave`]: discard (RFC 863).
+/// A port without a peer, for [`stop_receiving`]: discard (RFC 863).
 const DISCARD_PORT: u16 = 9;
 
-/// A socket for each of `workers` on one address, which has a port. Other processes that bind it in the same way get a part
-/// of the datagrams; where none is to, an address `is_shared` not, its TCP port keeps them out.
+/// Binds a socket for each of `workers` to one address, which has a port. If it `is_shared`, other processes that bind it in the
+/// same way get a part of the datagrams; if not, the TCP port of the same number keeps them out.
 ///
 /// # Errors
-/// Those of the system calls; `AddrInUse` if a program that does not share has the address.
+/// Those of the system calls; `AddrInUse` if a program that does not share it has the address.
 pub(super) fn bind(address: SocketAddr, workers: usize, is_shared: bool) -> io::Result<Vec<UdpSocket>> {
     let sockets = (0..workers).map(|_| bind_one(address)).collect::<io::Result<Vec<_>>>()?;
-    // Among sockets of several processes nobody knows how many there are, nor which are whose.
+    // Among the sockets of several processes, their number and owners are unknown.
     if let (false, [first, _, ..], Ok(count)) = (is_shared, &*sockets, u32::try_from(workers)) {
         sys::spread_evenly(first.as_fd(), count)?;
     }
@@ -44,7 +44,7 @@ fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
-        // `[::]` and `0.0.0.0` are two addresses and may both be given.
+        // `[::]` and `0.0.0.0` are two addresses; both may be configured.
         socket.set_only_v6(true)?;
     }
     if address.ip().is_unspecified() {
@@ -56,7 +56,7 @@ fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Answers on one socket until `shutdown`, and then what has arrived. How it ended comes over the returned channel.
+/// Answers on one socket until `shutdown`, and then what has arrived. The returned channel gives the outcome.
 pub(super) fn spawn(
     socket: UdpSocket,
     responder: Arc<Responder>,
@@ -65,7 +65,7 @@ pub(super) fn spawn(
 ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name(name).spawn(move || {
-        // Whoever waited may have gone.
+        // The receiver may be gone.
         let _ = done.send(work(&socket, &responder, &shutdown));
     })?;
     Ok(ended)
@@ -73,32 +73,32 @@ pub(super) fn spawn(
 
 fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken) -> io::Result<()> {
     let is_wildcard = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
-    let mut batch = Batch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
+    let mut batch = DatagramBatch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
     let mut worker = responder.worker(Transport::Udp);
     let mut backlog = Backlog::default();
-    let mut is_leaving = false;
+    let mut is_stopping = false;
     loop {
-        if shutdown.is_cancelled() && !is_leaving {
-            is_leaving = true;
-            leave(socket);
+        if shutdown.is_cancelled() && !is_stopping {
+            is_stopping = true;
+            stop_receiving(socket);
         }
         match batch.receive(socket.as_fd()) {
             Ok(count) => {
                 handle(&mut batch, count, socket, responder, &mut worker);
                 backlog.received(count, socket);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_leaving => return Ok(()),
-            // Also where the last datagrams filled a batch.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_stopping => return Ok(()),
+            // The last datagrams may have filled a batch exactly.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => backlog.received(0, socket),
-            Err(error) if passes(&error) => {}
+            Err(error) if is_transient(&error) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Whether the next datagram has nothing to do with an error: the time-out, a signal, or news of an earlier answer that
-/// could not be delivered (ICMP).
-fn passes(error: &io::Error) -> bool {
+/// Whether an error says nothing about the socket: a time-out, a signal, or an earlier response that could not be delivered
+/// (ICMP).
+fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock
@@ -112,7 +112,7 @@ fn passes(error: &io::Error) -> bool {
 }
 
 /// Answers the first `count` datagrams of the batch.
-fn handle(batch: &mut Batch, count: usize, socket: &UdpSocket, responder: &Responder, worker: &mut Worker) {
+fn handle(batch: &mut DatagramBatch, count: usize, socket: &UdpSocket, responder: &Responder, worker: &mut Worker) {
     let mut answering = responder.batch(worker);
     for i in 0..count {
         let (datagram, client, answer) = batch.slot(i);
@@ -123,14 +123,15 @@ fn handle(batch: &mut Batch, count: usize, socket: &UdpSocket, responder: &Respo
     }
 }
 
-/// Lets nothing more come in, so that what has arrived can be answered to an end. A connected socket hears its peer alone,
-/// and this one's peer is nobody; of the sockets on one address, the kernel gives what comes to those that are not connected,
-/// of this process or another. A program that chooses for it need not heed that (kernels differ), and goes first.
-fn leave(socket: &UdpSocket) {
-    // There is none for a single worker, on a shared address, and for all workers but the first that leaves.
+/// Stops new datagrams from arriving, so that those that have arrived can all be answered. A connected socket receives from
+/// its peer alone, and this one's peer does not exist; the kernel gives new datagrams to the sockets on the same address that
+/// are not connected, of this process or another. A BPF program that chooses sockets may ignore that (kernels differ), so it
+/// is removed first.
+fn stop_receiving(socket: &UdpSocket) {
+    // There is none for a single worker, on a shared address, and once the first worker has removed it.
     let _ = sys::spread_by_client(socket.as_fd());
-    // If it cannot be had, late queries are answered here for as long as they come without a pause. The way to one's own
-    // address there is always, and a wildcard stands for loopback.
+    // If this fails, late queries are answered here for as long as they arrive without a pause. There is always a route to
+    // one's own address, and a wildcard stands for loopback.
     let _ = socket.local_addr().and_then(|mut nobody| {
         nobody.set_port(DISCARD_PORT);
         socket.connect(nobody)
@@ -177,12 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_leaves_keeps_what_has_arrived_and_the_rest_goes_to_the_others() {
+    fn a_stopping_socket_keeps_what_has_arrived_and_the_rest_goes_to_the_others() {
         for address in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"] {
             for is_spread in [false, true] {
                 let [leaver, other] = pair(address, is_spread);
                 send(EARLY, &other);
-                leave(&leaver);
+                stop_receiving(&leaver);
                 send(LATE, &other);
                 let (of_leaver, of_other) = (waiting(&leaver), waiting(&other));
                 let case = format!("{address} {is_spread}: {of_leaver:?} {of_other:?}");

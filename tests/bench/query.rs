@@ -14,7 +14,7 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use headless_dns::authority::Authority;
-use headless_dns::dns::wire::{DEFAULT_EDNS_UDP, query};
+use headless_dns::dns::wire::{DEFAULT_EDNS_UDP, parse};
 use headless_dns::server::{self, Encoding, Responder};
 use headless_dns::table::TableReader;
 use headless_dns::telemetry::metrics::{Metrics, Transport};
@@ -61,7 +61,7 @@ impl Fixture {
 fn parse(bencher: Bencher<'_, '_>) {
     Fixture::of("mix").bench(bencher, |batch| {
         for packet in batch {
-            black_box(query::parse(black_box(packet)));
+            black_box(parse::parse(black_box(packet)));
         }
     });
 }
@@ -70,7 +70,7 @@ fn parse(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = WORKLOADS)]
 fn look_up(bencher: Bencher<'_, '_>, workload: &str) {
     let fixture = Fixture::of(workload);
-    let parsed: Vec<_> = fixture.queries.iter().filter_map(|packet| query::parse(packet)).collect();
+    let parsed: Vec<_> = fixture.queries.iter().filter_map(|packet| parse::parse(packet)).collect();
     let mut batches = parsed.chunks(BATCH).cycle();
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         let table = fixture.table.pin();
@@ -84,11 +84,11 @@ fn look_up(bencher: Bencher<'_, '_>, workload: &str) {
 #[divan::bench(args = WORKLOADS)]
 fn encode(bencher: Bencher<'_, '_>, workload: &str) {
     let fixture = Fixture::of(workload);
-    let parsed: Vec<_> = fixture.queries.iter().filter_map(|packet| query::parse(packet)).collect();
+    let parsed: Vec<_> = fixture.queries.iter().filter_map(|packet| parse::parse(packet)).collect();
     let table = fixture.table.pin();
     let answered: Vec<_> =
         parsed.iter().map(|query| (query, fixture.authority.answer(&table, &query.question()))).collect();
-    let encoding = Encoding { options: &WIRE, transport: Transport::Udp, rotation: 1 };
+    let encoding = Encoding { options: &WIRE, server_id: None, transport: Transport::Udp, rotation: 1 };
     let mut batches = answered.chunks(BATCH).cycle();
     let mut out = Vec::with_capacity(ANSWER);
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use crate::support::answering::{address, big, responder, table_of};
+use crate::support::answering::{Answering, address, big, table_of};
 use crate::support::common::{PATIENCE, exchange, exchange_octets, framed, query, read_framed};
 use crate::support::differential::compare;
 use crate::support::large::{BARE, PORT, server_with, server_with_udp_size, with_payload};
@@ -124,14 +124,14 @@ async fn over_tcp_an_answer_has_up_to_65535_octets_and_tc_beyond() {
 
 /// W2.
 #[test]
-fn both_paths_cut_the_answers_of_a_large_service_alike() {
-    let responder = responder(table_of([&*big(ENDPOINTS)]));
+fn the_answers_of_a_large_service_are_cut_alike_however_they_are_asked_for() {
+    let server = Answering::new(table_of([&*big(ENDPOINTS)]));
     for (name, record_type) in [(BARE, RecordType::A), (PORT, RecordType::SRV)] {
         for (payload, transport) in
             [(None, Transport::Udp), (Some(512), Transport::Udp), (Some(1232), Transport::Udp), (None, Transport::Tcp)]
         {
             let asked = with_payload(query(name, record_type), payload).to_vec().unwrap();
-            compare(&responder, &asked, transport).unwrap_or_else(|problem| panic!("{problem}"));
+            compare(&server, &asked, transport).unwrap_or_else(|problem| panic!("{problem}"));
         }
     }
 }

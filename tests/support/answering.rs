@@ -11,7 +11,7 @@ use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
 use headless_dns::server::{Responder, Worker};
 use headless_dns::table::{TableReader, table};
-use headless_dns::telemetry::metrics::{Metrics, Transport};
+use headless_dns::telemetry::metrics::Metrics;
 use serde::Deserialize;
 
 use crate::support::fixture::{objects, options};
@@ -40,9 +40,16 @@ struct Question {
     ask: String,
 }
 
-/// A server's answering part.
-pub struct Server {
+/// What answers: the responder, and what it looks answers up in.
+pub struct Answering {
     pub responder: Responder,
+    pub authority: Arc<Authority>,
+    pub table: TableReader,
+}
+
+/// The answering part of a server that knows the case table.
+pub struct Server {
+    pub answering: Answering,
     /// Names that own records, in wire form, and a few that do not.
     pub names: Vec<Vec<u8>>,
     /// The questions of the case table.
@@ -57,7 +64,7 @@ impl Server {
         let table = table_of(cases.iter().map(|case| &*case.objects).chain([&*big]));
         let names = names(&table);
         let questions = cases.into_iter().flat_map(|case| case.questions).map(|question| question.ask).collect();
-        Self { responder: responder(table), names, questions }
+        Self { answering: Answering::new(table), names, questions }
     }
 }
 
@@ -73,18 +80,16 @@ pub fn table_of<'m>(manifests: impl IntoIterator<Item = &'m str>) -> TableReader
     reader
 }
 
-/// Answers from `table` in the zones that the oracle knows.
-pub fn responder(table: TableReader) -> Responder {
-    let zones = ["cluster.local", "k8s.example"].map(|zone| Name::parse(zone).expect("a zone")).to_vec();
-    let options = Options { zones, ..options() };
-    let authority = Arc::new(Authority::new(options).expect("names that fit"));
-    let wire = WireOptions { edns_udp_size: EDNS_UDP_SIZE, tcp_keepalive: 50 };
-    Responder::new(authority, table, Arc::new(Metrics::new()), wire)
-}
-
-/// The answer to one message, if it gets one.
-pub fn respond(responder: &Responder, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
-    respond_as(responder, &mut responder.worker(transport), message)
+impl Answering {
+    /// Answers from `table` in the zones that the oracle knows.
+    pub fn new(table: TableReader) -> Self {
+        let zones = ["cluster.local", "k8s.example"].map(|zone| Name::parse(zone).expect("a zone")).to_vec();
+        let options = Options { zones, ..options() };
+        let authority = Arc::new(Authority::new(options).expect("names that fit"));
+        let wire = WireOptions { edns_udp_size: EDNS_UDP_SIZE, tcp_keepalive: 50 };
+        let responder = Responder::new(Arc::clone(&authority), table.clone(), Arc::new(Metrics::new()), wire);
+        Self { responder, authority, table }
+    }
 }
 
 /// The answer of a worker to one message, if it gets one.
@@ -105,12 +110,23 @@ pub fn address(endpoint: usize) -> String {
 
 /// A headless Service `db/big` with endpoints `big-0`, `big-1` … on one port.
 pub fn big(endpoints: usize) -> String {
-    let mut manifests = "kind: Service\nmetadata: {namespace: db, name: big}\nspec: {clusterIP: None}\n".to_owned();
+    format!("{BIG_SERVICE}{}", slices(endpoints, "IPv4", address))
+}
+
+/// The same with an IPv6 address for each endpoint too.
+pub fn dual_stack(endpoints: usize) -> String {
+    big(endpoints) + &slices(endpoints, "IPv6", |endpoint| format!("\"fd00::{endpoint:x}\""))
+}
+
+const BIG_SERVICE: &str = "kind: Service\nmetadata: {namespace: db, name: big}\nspec: {clusterIP: None}\n";
+
+fn slices(endpoints: usize, family: &str, address: impl Fn(usize) -> String) -> String {
+    let (mut manifests, prefix) = (String::new(), family.to_lowercase());
     for first in (0..endpoints).step_by(SLICE) {
         manifests += &format!(
             "---\nkind: EndpointSlice\n\
-             metadata: {{namespace: db, name: big-{first}, labels: {{kubernetes.io/service-name: big}}}}\n\
-             addressType: IPv4\nports: [{{name: peer, port: 7000}}]\nendpoints:\n"
+             metadata: {{namespace: db, name: {prefix}-{first}, labels: {{kubernetes.io/service-name: big}}}}\n\
+             addressType: {family}\nports: [{{name: peer, port: 7000}}]\nendpoints:\n"
         );
         for i in first..endpoints.min(first + SLICE) {
             manifests += &format!("- {{addresses: [{}], hostname: big-{i}}}\n", address(i));

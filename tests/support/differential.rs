@@ -1,18 +1,26 @@
-//! One query, read and answered by the fast path and by hickory's: both give the same answer. Shared with the fuzz targets.
+//! One query, held against hickory-proto on both sides. Shared with the fuzz targets.
 //!
-//! hickory's path gets the query with an additional record that means nothing: the fast parser declines such messages. Both
-//! answer as workers that begin at one place of each RRset, so that the order of records is compared too.
+//! ```text
+//! octets ─┬─▶ our parser ─────▶ Query ◀── the same? ──▶ Message ◀──── hickory-proto ◀─┬─ octets
+//!         └─▶ our responder ─▶ response ─▶ hickory-proto ─▶ records ◀── the same? ──▶ the authority's answer, as data
+//! ```
+//!
+//! The response is the same, octet for octet, when the query has a record that makes the fast parser decline it; and it has the
+//! same records when the query has no options (W9).
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use headless_dns::server::Responder;
+use headless_dns::dns::wire::parse::parse;
+use headless_dns::dns::wire::{Edns, Question, Rcode};
 use headless_dns::telemetry::metrics::Transport;
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::{self, Message, ResponseCode};
 use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::opt::EdnsCode;
 
-use crate::support::answering::{respond, respond_as};
+use crate::support::answering::{Answering, respond_as};
 use crate::support::oracle;
+use crate::support::reference::Sections;
 
 /// A plain query: what the fast parser reads.
 #[derive(Debug)]
@@ -33,7 +41,7 @@ pub struct AskedEdns {
     pub payload: u16,
     pub version: u8,
     pub dnssec_ok: bool,
-    /// Codes and data, less than a message in all. The [`JUDGED_OPTIONS`] are left out.
+    /// Codes and data, less than a message in all.
     pub options: Vec<(u16, Vec<u8>)>,
 }
 
@@ -41,8 +49,8 @@ pub struct AskedEdns {
 const HEADER: usize = 12;
 /// Where the number of additional records has its low octet.
 const ARCOUNT: usize = 11;
-/// Options whose content hickory judges and no rule does.
-const JUDGED_OPTIONS: [u16; 2] = [3, 8];
+/// Octets of an OPT record without options.
+const OPT: usize = 11;
 
 impl Asked {
     /// The query's octets.
@@ -54,8 +62,9 @@ impl Asked {
         message.extend(self.qtype.to_be_bytes());
         message.extend(self.class.to_be_bytes());
         if let Some(edns) = &self.edns {
-            let options = edns.options.iter().filter(|(code, _)| !JUDGED_OPTIONS.contains(code));
-            let options: Vec<u8> = options
+            let options: Vec<u8> = edns
+                .options
+                .iter()
                 .flat_map(|(code, data)| [&code.to_be_bytes()[..], &(data.len() as u16).to_be_bytes(), data].concat())
                 .collect();
             message.extend([0, 0, 41]);
@@ -68,94 +77,141 @@ impl Asked {
     }
 }
 
-/// A plain query with an A record between its question and its OPT record.
-fn made_odd(message: &[u8]) -> Vec<u8> {
-    const NOTHING: [u8; 15] = [0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1];
+/// A plain query in its parts: header and question, and the OPT record.
+fn split(message: &[u8]) -> (&[u8], &[u8]) {
     const TYPE_AND_CLASS: usize = 4;
     let mut at = HEADER;
     while message[at] != 0 {
         at += 1 + usize::from(message[at]);
     }
-    let (question, opt) = message.split_at(at + 1 + TYPE_AND_CLASS);
+    message.split_at(at + 1 + TYPE_AND_CLASS)
+}
+
+/// A plain query with an A record between its question and its OPT record: the fast parser declines it.
+pub fn made_odd(message: &[u8]) -> Vec<u8> {
+    const NOTHING: [u8; 15] = [0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1];
+    let (question, opt) = split(message);
     let mut odd = [question, &NOTHING, opt].concat();
     odd[ARCOUNT] += 1;
     odd
 }
 
-/// Holds the two answers to a plain query against each other, and each to the rules of the wire; gives their response code.
+/// A plain query without its options.
+fn without_options(message: &[u8]) -> Vec<u8> {
+    let (question, opt) = split(message);
+    let mut bare = [question, &opt[..opt.len().min(OPT)]].concat();
+    if !opt.is_empty() {
+        bare.splice(question.len() + OPT - 2.., [0, 0]);
+    }
+    bare
+}
+
+/// Holds the reading of a plain query and its response against hickory-proto's reading of both; gives the response code.
 ///
 /// # Errors
 /// What is wrong, with the query.
-pub fn compare(responder: &Responder, message: &[u8], transport: Transport) -> Result<ResponseCode, String> {
-    let worker = responder.worker(transport);
-    let answer = |message: &[u8]| -> Result<Message, String> {
-        let answer = respond_as(responder, &mut worker.clone(), message);
-        oracle::check(message, transport == Transport::Udp, answer.as_deref())?;
-        read(answer)
-    };
-    let (fast, slow) = (answer(message)?, answer(&made_odd(message))?);
-    let whole = || read(respond(responder, message, Transport::Tcp));
-    agree(&fast, &slow, transport, whole)
-        .map(|()| fast.metadata.response_code)
-        .map_err(|problem| format!("{problem}\n  {transport:?} {message:02x?}\n  fast {fast:?}\n  slow {slow:?}"))
+pub fn compare(server: &Answering, message: &[u8], transport: Transport) -> Result<ResponseCode, String> {
+    compare_all(server, message, transport).map_err(|problem| format!("{problem}\n  {transport:?} {message:02x?}"))
 }
 
-fn read(answer: Option<Vec<u8>>) -> Result<Message, String> {
-    let answer = answer.ok_or("every question is answered")?;
-    Message::from_vec(&answer).map_err(|error| format!("an answer that cannot be read: {error}"))
+fn compare_all(server: &Answering, message: &[u8], transport: Transport) -> Result<ResponseCode, String> {
+    let worker = server.responder.worker(transport);
+    let respond = |message: &[u8]| -> Result<Vec<u8>, String> {
+        let response = respond_as(&server.responder, &mut worker.clone(), message);
+        oracle::check(message, transport == Transport::Udp, response.as_deref())?;
+        response.ok_or_else(|| "every question is answered".to_owned())
+    };
+    let octets = respond(message)?;
+    let response = read(&octets)?;
+    let Ok(asked) = Message::from_vec(message) else {
+        same("a malformed query is declined", &parse(message).is_none(), &true)?;
+        return same("response code", &response.metadata.response_code, &ResponseCode::FormErr)
+            .map(|()| response.metadata.response_code);
+    };
+    check_query(message, &asked)?;
+    check_response(server, &asked, &response, transport)?;
+    same("response of the parser of the whole protocol", &respond(&made_odd(message))?, &octets)?;
+    let bare = read(&respond(&without_options(message))?)?;
+    same("truncation without options", &bare.metadata, &response.metadata)?;
+    same("answer section without options", &bare.answers, &response.answers)?;
+    same("additional section without options", &bare.additionals, &response.additionals)?;
+    Ok(response.metadata.response_code)
 }
 
-fn agree(
-    fast: &Message,
-    slow: &Message,
-    transport: Transport,
-    whole: impl FnOnce() -> Result<Message, String>,
-) -> Result<(), String> {
-    let flags = |message: &Message| {
-        let mut metadata = message.metadata;
-        metadata.truncation = false;
-        metadata
-    };
-    same("header", &flags(fast), &flags(slow))?;
-    same("OPT record", &fast.edns, &slow.edns)?;
-    same("authority section", &fast.authorities, &slow.authorities)?;
-    if fast.metadata.truncation || slow.metadata.truncation {
-        // They compress differently, and so there is not room for the same number of records.
-        one_begins_with_the_other(&fast.answers, &slow.answers)?;
-        let whole = whole()?;
-        // What fits no message at all is not known whole.
-        if whole.metadata.truncation {
-            return Ok(());
-        }
-        let whole = texts(&whole.answers);
-        for answer in [fast, slow] {
-            let texts = texts(&answer.answers);
-            let is_part = texts.len() == answer.answers.len() && texts.is_subset(&whole);
-            let is_cut = answer.metadata.truncation;
-            if !is_part || is_cut == (texts == whole) || is_cut && !answer.additionals.is_empty() {
-                return Err("a truncated answer is no part of the whole one".to_owned());
-            }
-        }
-        return Ok(());
-    }
-    same("answer section", &fast.answers, &slow.answers)?;
-    if transport == Transport::Udp {
-        one_begins_with_the_other(&fast.additionals, &slow.additionals)
-    } else {
-        same("additional section", &fast.additionals, &slow.additionals)
+fn read(octets: &[u8]) -> Result<Message, String> {
+    Message::from_vec(octets).map_err(|error| format!("a response that cannot be read: {error}"))
+}
+
+/// Holds our reading of a query against hickory-proto's.
+fn check_query(message: &[u8], asked: &Message) -> Result<(), String> {
+    let query = parse(message).ok_or("a plain query is declined")?;
+    let [question] = &asked.queries[..] else { return Err("one question".to_owned()) };
+    let name: Vec<u8> = question.name().iter().flat_map(|label| [&[label.len() as u8][..], label].concat()).collect();
+    same("name", &query.name.as_wire(), &&*[&*name.to_ascii_lowercase(), &[0]].concat())?;
+    same("type", &query.qtype.0, &question.query_type().into())?;
+    same("class", &query.class.0, &question.query_class().into())?;
+    same("ID", &query.header[..2], &asked.metadata.id.to_be_bytes())?;
+    // hickory-proto raises sizes that no client may give.
+    let ours = query.edns.map(|edns| Edns { payload: edns.payload.max(512), ..edns });
+    same("EDNS", &ours, &asked.edns.as_ref().map(edns))
+}
+
+fn edns(edns: &op::Edns) -> Edns {
+    let wants = |code| edns.option(code).is_some();
+    Edns {
+        payload: edns.max_payload(),
+        version: edns.version(),
+        dnssec_ok: edns.flags().dnssec_ok,
+        wants_keepalive: wants(EdnsCode::Keepalive),
+        wants_nsid: wants(EdnsCode::NSID),
+        wants_padding: wants(EdnsCode::Padding),
     }
 }
 
-fn same<T: PartialEq + Debug>(what: &str, fast: &T, slow: &T) -> Result<(), String> {
-    if fast == slow { Ok(()) } else { Err(format!("{what}: {fast:?} and {slow:?}")) }
+/// Holds a response against the authority's answer.
+fn check_response(server: &Answering, asked: &Message, response: &Message, transport: Transport) -> Result<(), String> {
+    if asked.edns.as_ref().is_some_and(|edns| edns.version() != 0) {
+        same("records with BADVERS", &(response.answers.len() + response.authorities.len()), &0)?;
+        return same("response code", &u16::from(response.metadata.response_code), &(Rcode::BadVers as u16));
+    }
+    let question = &asked.queries[0];
+    let name: Vec<u8> = question.name().iter().flat_map(|label| [&[label.len() as u8][..], label].concat()).collect();
+    let name = [&*name.to_ascii_lowercase(), &[0]].concat();
+    let (qtype, class) = (u16::from(question.query_type()), u16::from(question.query_class()));
+    let table = server.table.pin();
+    let looked_up = Question {
+        name: &name,
+        qtype: headless_dns::dns::wire::RrType(qtype),
+        class: headless_dns::dns::wire::Class(class),
+    };
+    let answer = server.authority.answer(&table, &looked_up);
+    let expected = Sections::of(&answer, question.name());
+    same("response code", &u16::from(response.metadata.response_code), &(answer.rcode as u16))?;
+    same("AA", &response.metadata.authoritative, &answer.authoritative)?;
+    let (answers, all) = (texts(&response.answers)?, texts(&expected.answers)?);
+    let (additionals, all_additionals) = (texts(&response.additionals)?, texts(&expected.additionals)?);
+    let is_truncated = response.metadata.truncation;
+    same("authority section", &texts(&response.authorities)?, &texts(&expected.authorities)?)?;
+    hold(answers.is_subset(&all) && additionals.is_subset(&all_additionals), "a record that the answer does not have")?;
+    hold(is_truncated == (answers != all), "TC iff records of the answer are missing (W2)")?;
+    hold(!is_truncated || additionals.is_empty(), "additional records go before TC is set (S12)")?;
+    hold(
+        is_truncated || transport == Transport::Udp || additionals == all_additionals,
+        "over a stream there is room for all additional records",
+    )
 }
 
-fn one_begins_with_the_other(fast: &[Record], slow: &[Record]) -> Result<(), String> {
-    let shared = fast.len().min(slow.len());
-    same("what both have room for", &&fast[..shared], &&slow[..shared])
+fn same<T: PartialEq + Debug + ?Sized>(what: &str, one: &T, other: &T) -> Result<(), String> {
+    if one == other { Ok(()) } else { Err(format!("{what}: {one:?} and {other:?}")) }
 }
 
-/// Records without their order. The letters of a name may be those of the question where it is compressed.
-fn texts(records: &[Record]) -> BTreeSet<String> {
-    records.iter().map(|record| record.to_string().to_ascii_lowercase()).collect()
+fn hold(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+/// Records without their order, each once. The letters of a name may be those of the question where it is compressed.
+fn texts(records: &[Record]) -> Result<BTreeSet<String>, String> {
+    let texts: BTreeSet<_> = records.iter().map(|record| record.to_string().to_ascii_lowercase()).collect();
+    hold(texts.len() == records.len(), "a record stands twice")?;
+    Ok(texts)
 }

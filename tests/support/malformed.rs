@@ -217,7 +217,7 @@ pub async fn pester(client: &mut Client, random: &mut Random) -> Tally {
         let expected = oracle::expected(&message);
         match expected {
             Expected::Dropped => tally.dropped += 1,
-            Expected::Refused(_) => tally.refused += 1,
+            Expected::Refused { .. } => tally.refused += 1,
             Expected::Answered(_) => tally.answered += 1,
         }
         let answer = if expected == Expected::Dropped { None } else { Some(client.receive().await) };

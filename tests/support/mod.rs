@@ -16,4 +16,5 @@ pub mod peers;
 #[cfg(feature = "sandbox")]
 pub mod program;
 pub mod rebuild;
+pub mod reference;
 pub mod said;

@@ -1,4 +1,4 @@
-//! What the rules W1 to W5 say about any octets that come as a message, found out from the octets alone: nothing of the
+//! What the rules W1 to W5 and W8 say about any octets that come as a message, found out from the octets alone: nothing of the
 //! server's own code is used here, so that both can be held against each other. Shared with the fuzz targets.
 
 /// The zones of the server that is judged, in wire form.
@@ -23,8 +23,8 @@ const OPT: u16 = 41;
 pub enum Expected {
     /// No answer at all.
     Dropped,
-    /// A header alone, with this response code.
-    Refused(u8),
+    /// A header with this response code, and an OPT record if the message has a sound one (W8).
+    Refused { rcode: u8, has_opt: bool },
     /// An answer with the question in it.
     Answered(Answered),
 }
@@ -51,12 +51,35 @@ pub fn expected(message: &[u8]) -> Expected {
         return Expected::Dropped;
     }
     if message[2] & 0x78 != 0 {
-        return Expected::Refused(NOTIMP);
+        return refused(message, NOTIMP);
     }
     if message[4..6] != [0, 1] {
-        return Expected::Refused(FORMERR);
+        return refused(message, FORMERR);
     }
-    answered(message).map_or(Expected::Refused(FORMERR), Expected::Answered)
+    answered(message).map_or_else(|| refused(message, FORMERR), Expected::Answered)
+}
+
+fn refused(message: &[u8], rcode: u8) -> Expected {
+    Expected::Refused { rcode, has_opt: has_sound_opt(message) == Some(true) }
+}
+
+/// Whether there is exactly one OPT record in the additional section, and that sound; None if the sections are not whole.
+fn has_sound_opt(message: &[u8]) -> Option<bool> {
+    let mut at = HEADER;
+    for _ in 0..number(message, 4)? {
+        at = name_end(message, at)? + 4;
+    }
+    let mut found = Vec::new();
+    for (count, is_additional) in [(6, false), (8, false), (10, true)] {
+        for _ in 0..number(message, count)? {
+            let record = record(message, at)?;
+            at = record.end;
+            if is_additional && record.rr_type == OPT {
+                found.push(record.is_root && record.has_whole_options);
+            }
+        }
+    }
+    (at <= message.len()).then_some(found == [true])
 }
 
 /// None for garbage.
@@ -86,14 +109,18 @@ fn answered(message: &[u8]) -> Option<Answered> {
                 return None;
             }
             answered.payload = Some(record.class);
-            answered.is_doubtful |= !record.has_plain_options;
+            if !record.has_sound_subnets {
+                return None;
+            }
+            answered.is_doubtful |= !record.has_whole_options;
             if record.ttl[1] != 0 {
                 answered.rcodes = &[BADVERS_LOW];
                 answered.rcode_high = BADVERS_HIGH;
             }
         }
     }
-    Some(answered)
+    // W8: "Octets behind the message → FORMERR".
+    (at == message.len()).then_some(answered)
 }
 
 /// The codes that the authority may answer a question with.
@@ -136,32 +163,46 @@ struct Record {
     class: u16,
     ttl: [u8; 4],
     is_root: bool,
-    /// Every option is whole, and none of them is one whose content somebody may judge.
-    has_plain_options: bool,
+    has_whole_options: bool,
+    /// The client subnets among them are well-formed (RFC 7871 section 6).
+    has_sound_subnets: bool,
     end: usize,
 }
 
 fn record(message: &[u8], start: usize) -> Option<Record> {
-    const JUDGED_OPTIONS: [u16; 2] = [3, 8];
+    const CLIENT_SUBNET: u16 = 8;
     let owner_end = name_end(message, start)?;
     let fixed: [u8; 10] = message.get(owner_end..owner_end + 10)?.try_into().ok()?;
     let data_start = owner_end + 10;
     let end = data_start + usize::from(number(&fixed, 8)?);
     let mut options = message.get(data_start..end)?;
-    let mut has_plain_options = true;
-    while !options.is_empty() && has_plain_options {
-        let next = number(options, 2).and_then(|length| options.get(4 + usize::from(length)..));
-        has_plain_options = next.is_some() && number(options, 0).is_some_and(|code| !JUDGED_OPTIONS.contains(&code));
-        options = next.unwrap_or_default();
+    let (mut has_whole_options, mut has_sound_subnets) = (true, true);
+    while !options.is_empty() && has_whole_options {
+        let data = number(options, 2).and_then(|length| options.get(4..4 + usize::from(length)));
+        has_whole_options = data.is_some();
+        let data = data.unwrap_or_default();
+        has_sound_subnets &= !has_whole_options || number(options, 0) != Some(CLIENT_SUBNET) || is_subnet(data);
+        options = options.get(4 + data.len()..).unwrap_or_default();
     }
     Some(Record {
         rr_type: number(&fixed, 0)?,
         class: number(&fixed, 2)?,
         ttl: fixed[4..8].try_into().ok()?,
         is_root: message[start] == 0,
-        has_plain_options,
+        has_whole_options,
+        has_sound_subnets,
         end,
     })
+}
+
+fn is_subnet(data: &[u8]) -> bool {
+    let octets = data.get(2).map_or(usize::MAX, |bits| usize::from(*bits).div_ceil(8));
+    let most = match number(data, 0) {
+        Some(1) => 4,
+        Some(2) => 16,
+        _ => return false,
+    };
+    octets <= most && data.len() >= 4 + octets
 }
 
 /// Where a name ends that may be compressed. Whether its pointer leads to a sensible name is not looked at.
@@ -188,9 +229,9 @@ pub fn check(message: &[u8], is_datagram: bool, answer: Option<&[u8]>) -> Result
     let expected = expected(message);
     match (&expected, answer) {
         (Expected::Dropped, None) => Ok(()),
-        (Expected::Refused(rcode), Some(answer)) => check_refused(message, *rcode, answer),
-        (Expected::Answered(Answered { is_doubtful: true, .. }), Some(answer)) if answer.len() == HEADER => {
-            check_refused(message, FORMERR, answer)
+        (Expected::Refused { rcode, has_opt }, Some(answer)) => check_refused(message, *rcode, *has_opt, answer),
+        (Expected::Answered(Answered { is_doubtful: true, .. }), Some(answer)) if answer.get(4..6) == Some(&[0, 0]) => {
+            check_refused(message, FORMERR, has_sound_opt(message) == Some(true), answer)
         }
         (Expected::Answered(answered), Some(answer)) => check_answered(message, answered, is_datagram, answer),
         _ => Err("answered or dropped, and should not have been".to_owned()),
@@ -200,9 +241,10 @@ pub fn check(message: &[u8], is_datagram: bool, answer: Option<&[u8]>) -> Result
     })
 }
 
-fn check_refused(message: &[u8], rcode: u8, answer: &[u8]) -> Result<(), String> {
-    hold(answer.len() == HEADER, "more or less than a header")?;
-    hold(answer[4..] == [0; 8], "counts of what is not there")?;
+fn check_refused(message: &[u8], rcode: u8, has_opt: bool, answer: &[u8]) -> Result<(), String> {
+    hold(answer.len() >= HEADER, "less than a header")?;
+    hold(answer[4..HEADER] == [0, 0, 0, 0, 0, 0, 0, u8::from(has_opt)], "the counts: an OPT record iff asked (W8)")?;
+    hold(check_records(answer, HEADER)?.is_some() == has_opt, "an OPT record")?;
     check_header(message, answer)?;
     hold(answer[2] & 0x7e == message[2] & 0x78, "the opcode, AA or TC")?;
     hold(answer[3] & 0x0f == rcode, "the response code")

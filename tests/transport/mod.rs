@@ -4,4 +4,5 @@ mod connections;
 mod encrypted;
 #[cfg(feature = "sandbox")]
 mod load;
+mod options;
 mod wire;

@@ -63,6 +63,88 @@ async fn two_opt_records_are_a_format_error() {
     assert_eq!(answer[3] & 0x0f, 1, "FORMERR");
 }
 
+/// W8.
+#[tokio::test]
+async fn who_asked_with_a_sound_opt_record_gets_one_in_errors_too() {
+    const OPT: usize = 11;
+    let server = server_with(1).await;
+    let good = query(BARE, RecordType::A).to_vec().unwrap();
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut octets = good.clone();
+        change(&mut octets);
+        octets
+    };
+    // A client subnet of which half is missing.
+    let subnet = [0, 8, 0, 5, 0, 1, 24, 0, 10];
+    let refused = [
+        ("octets behind the message", with(&|octets| octets.push(0)), 1, true),
+        ("octets behind a message without EDNS", with(&|octets| octets[11] = 0), 1, false),
+        (
+            "a client subnet that is cut",
+            with(&|octets| {
+                *octets.last_mut().unwrap() = subnet.len() as u8;
+                octets.extend(subnet);
+            }),
+            1,
+            true,
+        ),
+        ("the opcode NOTIFY", with(&|octets| octets[2] |= 4 << 3), 4, true),
+        (
+            "the opcode NOTIFY, without EDNS",
+            with(&|octets| {
+                octets[2] |= 4 << 3;
+                octets[11] = 0;
+                octets.truncate(octets.len() - OPT);
+            }),
+            4,
+            false,
+        ),
+        (
+            "no question",
+            with(&|octets| {
+                octets[5] = 0;
+                octets.drain(12..octets.len() - OPT);
+            }),
+            1,
+            true,
+        ),
+        (
+            "two questions",
+            with(&|octets| {
+                octets[5] = 2;
+                let question = octets[12..octets.len() - OPT].to_vec();
+                octets.splice(12..12, question);
+            }),
+            1,
+            true,
+        ),
+        ("65,535 questions", with(&|octets| octets[4..6].fill(0xff)), 1, false),
+        ("half an OPT record", with(&|octets| octets.truncate(octets.len() - 3)), 1, false),
+        (
+            "an OPT record below a name",
+            with(&|octets| {
+                let at = octets.len() - OPT;
+                octets.splice(at..=at, [1, b'a', 0]);
+            }),
+            1,
+            false,
+        ),
+    ];
+    for (what, octets, rcode, has_opt) in refused {
+        for tcp in [false, true] {
+            let answer = exchange_octets(server.address, &octets, tcp).await.unwrap();
+            assert_eq!(answer[..2], octets[..2], "{what}: the ID");
+            let answer = Message::from_vec(&answer).unwrap();
+            assert_eq!(u16::from(answer.metadata.response_code), rcode, "{what}");
+            assert_eq!(
+                answer.edns.map(|edns| (edns.version(), edns.max_payload())),
+                has_opt.then_some((0, 1232)),
+                "{what}"
+            );
+        }
+    }
+}
+
 /// D6.
 #[tokio::test]
 async fn sets_rotate_from_answer_to_answer_whatever_is_asked_between() {

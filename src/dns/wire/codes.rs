@@ -1,4 +1,4 @@
-//! Numbers of the DNS: record types, classes, response codes, EDNS option codes, bits and lengths.
+//! Numbers of the DNS: record types, classes, response codes, EDNS option codes, bits, lengths and limits.
 
 use std::fmt;
 
@@ -76,8 +76,14 @@ pub enum Rcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum OptionCode {
+    /// RFC 5001.
+    Nsid = 3,
+    /// edns-client-subnet, RFC 7871.
+    ClientSubnet = 8,
     /// edns-tcp-keepalive, RFC 7828.
     TcpKeepalive = 11,
+    /// RFC 7830.
+    Padding = 12,
     /// Extended DNS Error, RFC 8914.
     ExtendedError = 15,
 }
@@ -99,3 +105,11 @@ pub const TYPE_AND_CLASS: usize = 4;
 pub const OPTION_HEAD: usize = 4;
 /// Octets of an OPT record before its options, the root owner included (RFC 6891 section 6.1.2).
 pub const OPT_FIXED: usize = 11;
+/// Octets of a message header (RFC 1035 section 4.1.1).
+pub const HEADER: usize = 12;
+/// The most octets of a UDP response to a client without EDNS (RFC 1035 section 4.2.1).
+pub const MIN_UDP: u16 = 512;
+/// Our EDNS payload size unless configured: fits any path without fragments (DNS flag day 2020).
+pub const DEFAULT_EDNS_UDP: u16 = 1232;
+/// The most octets of any message, and of any response over a stream.
+pub const MAX_MESSAGE: u16 = u16::MAX;

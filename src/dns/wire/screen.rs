@@ -1,7 +1,6 @@
-//! The checks on a message's header, made before a parser sees it and before anything is allocated by its counts.
+//! Checks a message's header, before any parser runs and before anything is allocated by its counts.
 
-use super::codes::{CD, OPCODE, QR, RD};
-use super::{HEADER, Rcode};
+use super::codes::{CD, HEADER, OPCODE, QR, RD, Rcode};
 
 /// What to do with the octets of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +9,11 @@ pub enum Screened {
     Query,
     /// Not a query that deserves an answer: shorter than a header, or itself a response (answering those makes loops).
     Drop,
-    /// Answered with the header alone.
-    Refuse(Rcode),
+    /// Answered with this response code, without a question.
+    Error(Rcode),
 }
 
-/// Looks at the header of a message.
+/// Checks the header of a message.
 pub fn screen(message: &[u8]) -> Screened {
     let Some(header) = message.first_chunk::<HEADER>() else {
         return Screened::Drop;
@@ -22,20 +21,20 @@ pub fn screen(message: &[u8]) -> Screened {
     if header[2] & QR != 0 {
         Screened::Drop
     } else if header[2] & OPCODE != 0 {
-        Screened::Refuse(Rcode::NotImp)
+        Screened::Error(Rcode::NotImp)
     } else if header[4..6] != [0, 1] {
         // RFC 9619 section 4: QDCOUNT > 1 is a format error. A query without a question (cookies alone, RFC 7873
         // section 5.4) asks for nothing that is served here.
-        Screened::Refuse(Rcode::FormErr)
+        Screened::Error(Rcode::FormErr)
     } else {
         Screened::Query
     }
 }
 
-/// The answer to a message whose body cannot be used: its header, turned into a response with all counts zero.
+/// The header of the response to a message that cannot be answered, with all counts zero.
 ///
-/// `message` is at least a header; a shorter one has been dropped by [`screen`].
-pub fn refusal(message: &[u8], rcode: Rcode) -> [u8; HEADER] {
+/// `message` is at least a header; a shorter one is dropped by [`screen`].
+pub(super) fn error_header(message: &[u8], rcode: Rcode) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     for (to, from) in header.iter_mut().zip(message.iter().take(4)) {
         *to = *from;
@@ -66,17 +65,17 @@ mod tests {
     /// W3.
     #[test]
     fn other_opcodes_and_other_question_counts_get_their_error() {
-        assert_eq!(screen(&header(0x28, 1)), Screened::Refuse(Rcode::NotImp));
+        assert_eq!(screen(&header(0x28, 1)), Screened::Error(Rcode::NotImp));
         for questions in [0, 2, 256, u16::MAX] {
-            assert_eq!(screen(&header(0, questions)), Screened::Refuse(Rcode::FormErr));
+            assert_eq!(screen(&header(0, questions)), Screened::Error(Rcode::FormErr));
         }
         assert_eq!(screen(&header(RD, 1)), Screened::Query);
     }
 
     #[test]
-    fn a_refusal_keeps_the_id_the_opcode_and_the_bits_that_are_the_clients() {
+    fn an_error_keeps_the_id_the_opcode_and_the_bits_that_are_the_clients() {
         assert_eq!(
-            refusal(&header(0x28 | RD, 1), Rcode::NotImp),
+            error_header(&header(0x28 | RD, 1), Rcode::NotImp),
             [0xab, 0xcd, QR | 0x28 | RD, 0x10 | 4, 0, 0, 0, 0, 0, 0, 0, 0]
         );
     }

@@ -16,14 +16,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use hickory_proto::op::Message;
-use hickory_proto::rr::rdata::opt::EdnsCode;
 use quinn::{Connection, ReadError, ReadToEndError, RecvStream, SendStream, VarInt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::dns::wire::MAX_MESSAGE;
+use crate::dns::wire::edns::find_opt;
 use crate::dns::wire::screen::{Screened, screen};
-use crate::dns::wire::{MAX_MESSAGE, query};
 use crate::server::accept::LINGER;
 use crate::server::responder::{Responder, Worker};
 use crate::telemetry::metrics::Transport;
@@ -183,15 +182,7 @@ fn message(octets: &[u8]) -> Result<&[u8], Violation> {
 
 /// Whether a query has the option edns-tcp-keepalive (RFC 7828).
 fn wants_keepalive(message: &[u8]) -> bool {
-    // What fails on its header is not parsed: nothing may be allocated by its counts.
-    screen(message) == Screened::Query
-        && match query::parse(message) {
-            Some(query) => query.edns.is_some_and(|edns| edns.wants_keepalive),
-            None => {
-                let edns = Message::from_vec(message).ok().and_then(|message| message.edns);
-                edns.is_some_and(|edns| edns.option(EdnsCode::Keepalive).is_some())
-            }
-        }
+    screen(message) == Screened::Query && find_opt(message).is_some_and(|edns| edns.wants_keepalive)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder};
 
+use crate::dns::wire::Rcode;
+
 /// A label: its name and all its values.
 pub trait Label: Copy + fmt::Debug + 'static {
     /// The name.
@@ -23,13 +25,18 @@ macro_rules! label {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $label { $( $(#[$value_doc])+ $value ),+ }
 
+        label! { for $label $name { $( $value = $text ),+ } }
+    };
+    // A label that is an enum of another room.
+    (for $label:ident $name:literal { $( $value:ident = $text:literal ),+ $(,)? }) => {
         impl $label {
             /// How many values there are.
             pub const COUNT: usize = <Self as Label>::ALL.len();
 
             /// The place of this value in an array of [`Self::COUNT`].
             pub const fn index(self) -> usize {
-                self as usize
+                enum Index { $( $value ),+ }
+                match self { $( $label::$value => Index::$value as usize ),+ }
             }
         }
 
@@ -76,6 +83,11 @@ impl Transport {
     /// Whether a response has to fit into a packet.
     pub fn is_datagram(self) -> bool {
         self == Transport::Udp
+    }
+
+    /// Whether the transport is encrypted.
+    pub fn is_encrypted(self) -> bool {
+        !matches!(self, Transport::Udp | Transport::Tcp)
     }
 
     /// Whether a response may contain the TCP keepalive option (RFC 7828). HTTP has its own means, and over QUIC the option is
@@ -146,40 +158,14 @@ impl From<u16> for QueryType {
 }
 
 label! {
-    /// The response code of an answer.
-    Rcode "rcode" {
-        /// Fine.
+    for Rcode "rcode" {
         NoError = "NOERROR",
-        /// The question was garbled.
         FormErr = "FORMERR",
-        /// The server cannot say at present.
         ServFail = "SERVFAIL",
-        /// There is no such name.
         NxDomain = "NXDOMAIN",
-        /// Not an operation of this server.
         NotImp = "NOTIMP",
-        /// Not a zone of this server.
         Refused = "REFUSED",
-        /// Not a version of EDNS of this server.
         BadVers = "BADVERS",
-        /// Any other.
-        Other = "other",
-    }
-}
-
-impl From<u16> for Rcode {
-    /// From the number of the response code with its extended bits, as registered with IANA.
-    fn from(number: u16) -> Self {
-        match number {
-            0 => Rcode::NoError,
-            1 => Rcode::FormErr,
-            2 => Rcode::ServFail,
-            3 => Rcode::NxDomain,
-            4 => Rcode::NotImp,
-            5 => Rcode::Refused,
-            16 => Rcode::BadVers,
-            _ => Rcode::Other,
-        }
     }
 }
 

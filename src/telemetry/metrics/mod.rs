@@ -26,10 +26,11 @@ use jiff::Timestamp;
 
 pub use collect::{Exporter, Format};
 pub use labels::{
-    DropReason, Family, Label, QueryType, Rcode, RejectReason, Resource, ServiceKind, Transport, WatchErrorReason,
-    WatchEvent,
+    DropReason, Family, Label, QueryType, RejectReason, Resource, ServiceKind, Transport, WatchErrorReason, WatchEvent,
 };
 pub use tally::Tally;
+
+use crate::dns::wire::Rcode;
 
 /// All counters. One for the process, shared behind an [`Arc`].
 #[derive(Debug)]

@@ -94,7 +94,7 @@ fn what_is_counted_is_what_is_shown() {
     let mut tally = Tally::new(Transport::Udp);
     tally.request(Family::Ipv6, QueryType::from(33));
     tally.request(Family::Ipv6, QueryType::Srv);
-    tally.response(Rcode::from(3));
+    tally.response(Rcode::NxDomain);
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.watch_event(Resource::Services, WatchEvent::Relist);

@@ -1,5 +1,5 @@
-//! Extended DNS Errors (RFC 8914): what is told to whoever asks with EDNS beside the answer. A text is data until it is
-//! written, so that an error costs no allocation, and nothing at all where nobody asks for it.
+//! What the Extended DNS Errors of an answer say (RFC 8914). A text is data until it is written, so that an error costs no
+//! allocation, and nothing at all where the client did not send EDNS.
 
 use std::fmt::{self, Write};
 
@@ -7,44 +7,35 @@ use arrayvec::{ArrayString, ArrayVec};
 use jiff::Timestamp;
 
 use crate::dns::name::{Labels, Relative};
+use crate::dns::wire::extended_error::{EdeCode, ExtendedError, MAX_ERRORS, MAX_EXTRA_TEXT};
 use crate::records::reasons::Told;
-
-/// The most errors of one answer: that it may be out of date, and why the name does not exist.
-pub const MAX_ERRORS: usize = 2;
-/// The most octets of one text. What it is about comes first, so that little is lost where long names make it longer.
-pub const MAX_TEXT: usize = 160;
 
 pub type Errors<'t> = ArrayVec<Ede<'t>, MAX_ERRORS>;
 
 /// An Extended DNS Error: its code and the text for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ede<'t> {
-    pub code: u16,
+    pub code: EdeCode,
     pub text: EdeText<'t>,
 }
 
 impl Ede<'_> {
-    /// *Other Error*, RFC 8914 section 4.1.
-    pub const OTHER: u16 = 0;
-    /// *Stale Answer*, RFC 8914 section 4.4.
-    pub const STALE_ANSWER: u16 = 3;
-    /// *Not Ready*, RFC 8914 section 4.15.
-    pub const NOT_READY: u16 = 14;
-    /// *Not Authoritative*, RFC 8914 section 4.21.
-    pub const NOT_AUTHORITATIVE: u16 = 20;
-    /// *Not Supported*, RFC 8914 section 4.22.
-    pub const NOT_SUPPORTED: u16 = 21;
+    /// The error as it is sent. What its text is about comes first, so that little is lost where long names make it longer
+    /// than [`MAX_EXTRA_TEXT`].
+    pub fn written(&self) -> ExtendedError {
+        ExtendedError { code: self.code, text: self.text.written() }
+    }
 }
 
 /// The text of an error. Names are labels in wire form, of the question for the most part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdeText<'t> {
     Text(&'t str),
-    /// The cluster has not been heard since.
+    /// There has been no contact with the API server since.
     SilentSince(Timestamp),
-    /// What the cluster's objects tell.
+    /// What the cluster's objects show.
     Reason(Told<'t>),
-    /// A namespace that the server leaves alone.
+    /// A namespace that this server does not watch.
     NotWatched(&'t [u8]),
     /// A namespace without Services.
     NoServices(&'t [u8]),
@@ -59,10 +50,9 @@ pub enum EdeText<'t> {
 }
 
 impl EdeText<'_> {
-    /// The text as it is sent.
-    pub fn written(&self) -> ArrayString<MAX_TEXT> {
+    fn written(&self) -> ArrayString<MAX_EXTRA_TEXT> {
         let mut text = Bounded(ArrayString::new());
-        // An error says that the rest found no room.
+        // An error means that the text was cut off.
         let _ = write!(text, "{self}");
         text.0
     }
@@ -93,13 +83,13 @@ impl fmt::Display for EdeText<'_> {
     }
 }
 
-/// The labels up to the last `count`, and those.
+/// Splits off the last `count` labels.
 fn split(labels: &[u8], count: usize) -> (&[u8], &[u8]) {
     let first = Labels(labels).count().saturating_sub(count);
     labels.split_at(Labels(labels).take(first).map(<[u8]>::len).sum())
 }
 
-/// `service.namespace` in wire form, to be shown as `kubectl` does.
+/// `service.namespace` in wire form, displayed as `namespace/service`.
 struct Service<'a>(&'a [u8]);
 
 impl fmt::Display for Service<'_> {
@@ -109,8 +99,8 @@ impl fmt::Display for Service<'_> {
     }
 }
 
-/// A text that ends where it is full.
-struct Bounded(ArrayString<MAX_TEXT>);
+/// A buffer that cuts text off where it is full.
+struct Bounded(ArrayString<MAX_EXTRA_TEXT>);
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -144,12 +134,12 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_long_ends_at_a_letter() {
-        let long = "é".repeat(MAX_TEXT);
-        assert_eq!(EdeText::Text(&long).written().as_str(), "é".repeat(MAX_TEXT / 2));
+        let long = "é".repeat(MAX_EXTRA_TEXT);
+        assert_eq!(EdeText::Text(&long).written().as_str(), "é".repeat(MAX_EXTRA_TEXT / 2));
         let odd = format!("x{long}");
-        assert_eq!(EdeText::Text(&odd).written().len(), MAX_TEXT - 1);
+        assert_eq!(EdeText::Text(&odd).written().len(), MAX_EXTRA_TEXT - 1);
         let label = [&[63][..], &[b'.'; 63]].concat();
         let name = [&label[..], &label, &label].concat();
-        assert_eq!(EdeText::NoHost(&name).written().len(), MAX_TEXT);
+        assert_eq!(EdeText::NoHost(&name).written().len(), MAX_EXTRA_TEXT);
     }
 }

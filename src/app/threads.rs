@@ -1,0 +1,50 @@
+//! Threads apart from those of the watch and the index: no work that a client can ask for runs where the watch is followed.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+/// A runtime with threads of its own. Its tasks end with it.
+pub(super) struct Threads {
+    handle: Handle,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    /// `count` threads, which are called `name`.
+    ///
+    /// # Errors
+    /// The threads cannot be had.
+    pub fn new(name: &str, count: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().thread_name(name).worker_threads(count).enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// Runs a task there.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.handle.spawn(task)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Waiting for threads is not allowed on a thread of another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_run_on_threads_of_their_own() {
+        let threads = Threads::new("streams", 1).unwrap();
+        let task = threads.spawn(async { std::thread::current().name().map(str::to_owned) });
+        assert_eq!(task.await.unwrap().as_deref(), Some("streams"));
+    }
+}
