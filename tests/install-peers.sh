@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the programs that the tests play against, from Debian's packages. Safe to run again: what is there is left alone,
-# and no server that is installed here is started, now or at the next boot.
+# Installs the programs that tests, benches and .ci/run use, from Debian's packages. Safe to run again: what is there is left
+# alone, and no server that is installed here is started, now or at the next boot.
 set -eu
 
 packages=""
@@ -10,13 +10,13 @@ want() { # PROGRAM PACKAGE
 want kubectl kubernetes-client
 want dig bind9-dnsutils
 want nslookup bind9-dnsutils
-want drill ldnsutils
 want kdig knot-dnsutils
 want dnsperf dnsperf
 want unbound unbound
 want dnsmasq dnsmasq-base
 want knotd knot
 want nsd nsd
+want shellcheck shellcheck
 
 if [ -z "$packages" ]; then
     echo "everything is installed"
@@ -27,8 +27,8 @@ if [ "$(id -u)" -ne 0 ]; then
     exec sudo sh "$0"
 fi
 
-# Debian starts a server when its package is configured, unless this file forbids it. One that is there stays as it is
-# otherwise: the machine's own policy comes back at the end.
+# Debian starts a server when its package is configured, unless this file forbids it. A file that is there already is put back
+# at the end.
 policy=/usr/sbin/policy-rc.d
 kept=""
 if [ -e "$policy" ]; then

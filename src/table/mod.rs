@@ -6,21 +6,13 @@
 //! answer still leads to it.
 //!
 //! The maps are `papaya` hash maps with one collector between them: a reader pins once for a batch of look-ups, which
-//! costs one memory fence, and never waits for the writer, nor the writer for it. The candidates under a writer that
-//! publishes without a pause, relative to this one (`cargo bench --bench table`, two cores shared with others):
-//!
-//! | map                | batch of look-ups, median | publications | what puts a reader to sleep               |
-//! |--------------------|---------------------------|--------------|-------------------------------------------|
-//! | `papaya`           | 1                         | 1            | the allocator, when it frees a map's node |
-//! | `arc-swap`, shards | 1.4–1.5                   | 0.1          | the allocator, when it frees a shard      |
-//! | `dashmap`          | 0.8–0.9                   | 9–11         | the writer, by a shard's lock             |
-//!
-//! `dashmap` is the fastest until its writer is taken off its core inside a lock: then every query for that shard waits as
-//! long as the scheduler likes. A fifth of a look-up is no price for a tail that the writer has no part in.
+//! costs one memory fence, and never waits for the writer, nor the writer for it. `dashmap` was measured to look up a tenth
+//! faster, until its writer lost the processor inside a lock: then every query for that shard waited until it ran again.
+//! Shards of `arc-swap`ped maps cost half as much again per look-up, and ten times as much per publication.
 //!
 //! What a look-up costs in a large table is memory that is not in a cache: entry, records, slot and label are all that it
 //! touches (see `crate::records::Hosts`). An endpoint of a Service with one port takes about a hundred octets, reverse names
-//! and all, and one change to a Service of 5,000 is published in a tenth of a millisecond (`cargo bench --bench footprint`).
+//! and all, and one change to a Service of 5,000 is published in a tenth of a millisecond (`cargo bench --bench live -- derive`).
 
 mod blocks;
 mod owners;

@@ -246,7 +246,7 @@ fn the_pods_need_no_privilege_and_end_within_their_grace() {
 #[test]
 fn the_image_is_built_without_the_sandbox_for_a_user_that_is_not_root() {
     let dockerfile = std::fs::read_to_string(repository().join("deploy/Dockerfile")).expect("the Dockerfile");
-    assert!(dockerfile.contains("cargo build --release --locked --no-default-features"));
+    assert!(dockerfile.contains("cargo build --profile dist --locked --no-default-features"));
     assert!(dockerfile.contains("\nUSER 65532:65532\n"));
 }
 

@@ -1,0 +1,51 @@
+//! What a cluster costs the server: CPU time until everything is answered, and memory.
+
+use kube_sandbox::faults::{Cut, Fault, Scope};
+use kube_sandbox::{Options, Sandbox};
+use tokio::runtime::Runtime;
+
+use crate::objects::Workload;
+use crate::server::{Build, Server};
+
+/// Services of the clusters.
+const CLUSTERS: [usize; 3] = [1_000, 5_000, 10_000];
+/// Pods of each Service.
+const REPLICAS: usize = 15;
+
+pub fn run(cluster: &Runtime, builds: &[Build]) {
+    println!("scale: Services of {REPLICAS} Pods each, from the start of the server; resident memory in MiB");
+    println!(
+        "build      Services   answered: CPU s   all listed: CPU s   memory   listed again: CPU s   memory     peak"
+    );
+    for services in CLUSTERS {
+        let sandbox = cluster.block_on(Sandbox::start(Options { controllers: None, ..Options::default() }));
+        let sandbox = sandbox.expect("a free port");
+        let workload = |i| Workload { name: format!("db{i:05}"), replicas: REPLICAS, first: i * REPLICAS };
+        (0..services).for_each(|i| workload(i).create(&sandbox, true));
+        for build in builds {
+            let server = Server::start(&sandbox, build, &[]);
+            let process = server.process;
+            server.until_answered(&workload(services - 1).host(REPLICAS - 1));
+            let answered = process.cpu().as_secs_f64();
+            until_listed(&server, 1.0);
+            let (listed, resident) = (process.cpu().as_secs_f64(), process.resident());
+
+            // The watches end with 410, as they do when they have fallen behind: everything is listed again.
+            sandbox.faults().inject(Fault::CutWatches { on: Scope::all(), how: Cut::Expired }).expect("a fault");
+            until_listed(&server, 2.0);
+            let (relisted, after, peak) = (process.cpu().as_secs_f64() - listed, process.resident(), process.peak());
+            println!(
+                "{:<10} {services:>8} {answered:>17.2} {listed:>19.2} {resident:>8.1} {relisted:>21.2} {after:>8.1} {peak:>8.1}",
+                build.name,
+            );
+        }
+        cluster.block_on(sandbox.shutdown());
+    }
+}
+
+/// Waits until everything has been listed so many times.
+fn until_listed(server: &Server, times: f64) {
+    for resource in ["services", "endpointslices", "pods"] {
+        server.until_metric(&format!("watch_events_total{{resource=\"{resource}\",event=\"relist\"}}"), times);
+    }
+}

@@ -1,0 +1,35 @@
+//! The little of DNS messages that a client of the benches needs (RFC 1035 section 4.1).
+
+use std::net::Ipv4Addr;
+
+use headless_dns::dns::name::Name;
+
+/// Octets of a message header.
+pub const HEADER: usize = 12;
+/// TYPE values.
+pub const A: u16 = 1;
+pub const AAAA: u16 = 28;
+
+/// A query as `dnsperf` sends it: RD, no EDNS, message ID 0.
+pub fn query(name: &str, qtype: u16) -> Vec<u8> {
+    let mut query = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    query.extend_from_slice(Name::parse(name).expect("a name").as_wire());
+    query.extend_from_slice(&qtype.to_be_bytes());
+    query.extend_from_slice(&[0, 1]);
+    query
+}
+
+pub fn set_id(message: &mut [u8], id: u16) {
+    message[..2].copy_from_slice(&id.to_be_bytes());
+}
+
+pub fn id(message: &[u8]) -> u16 {
+    u16::from_be_bytes([message[0], message[1]])
+}
+
+/// The address in the last record of a response that has nothing behind its A records.
+pub fn last_address(response: &[u8]) -> Option<Ipv4Addr> {
+    let answers = u16::from_be_bytes([*response.get(6)?, *response.get(7)?]);
+    let octets = response.last_chunk::<4>().filter(|_| answers > 0)?;
+    Some(Ipv4Addr::from(*octets))
+}

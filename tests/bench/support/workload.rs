@@ -1,0 +1,149 @@
+//! What the benches serve and ask: clusters of headless Services as objects, and queries about them. The same in every run.
+
+use std::net::Ipv4Addr;
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::dns;
+
+/// The zone of all names.
+pub const ZONE: &str = "cluster.local";
+/// The namespace of the Services, which the sandbox has from its start.
+const NAMESPACE: &str = "default";
+/// Endpoints per slice, the default of the EndpointSlice controller.
+const SLICE: usize = 100;
+/// Endpoints of the smallest Service: the smallest quorum.
+const LEAST_ENDPOINTS: usize = 3;
+/// The first endpoint's address, 10.0.0.1.
+const FIRST_ADDRESS: u32 = 0x0a00_0001;
+
+/// Services of a cluster: name and number of endpoints.
+pub struct Cluster(pub Vec<(String, usize)>);
+
+impl Cluster {
+    /// The cluster of `count` Services with 3 to `most` endpoints each.
+    pub fn of_services(count: usize, most: usize) -> Self {
+        let mut random = Random::default();
+        Self((0..count).map(|i| (format!("db{i}"), random.between(LEAST_ENDPOINTS, most))).collect())
+    }
+
+    /// One Service of each size, named `n` and the number of its endpoints.
+    pub fn of_sizes(sizes: &[usize]) -> Self {
+        Self(sizes.iter().map(|size| (format!("n{size}"), *size)).collect())
+    }
+
+    /// Services without selectors, each followed by its EndpointSlices, made one after the other.
+    pub fn objects(&self) -> impl Iterator<Item = Value> {
+        let mut address = FIRST_ADDRESS;
+        self.0.iter().flat_map(move |(name, endpoints)| {
+            let first_address = address;
+            address += *endpoints as u32;
+            let slices = (0..*endpoints)
+                .step_by(SLICE)
+                .map(move |first| slice(name, first..(first + SLICE).min(*endpoints), first_address));
+            std::iter::once(service(name)).chain(slices)
+        })
+    }
+
+    /// `count` queries for the address of one endpoint each.
+    pub fn ordinals(&self, count: usize) -> Vec<Asked> {
+        self.ask(count, |_| Kind::Ordinal)
+    }
+
+    /// `count` queries for the addresses of all endpoints of a Service.
+    pub fn bare_names(&self, count: usize) -> Vec<Asked> {
+        self.ask(count, |_| Kind::All)
+    }
+
+    /// `count` queries as clients of StatefulSets mix them: 60 % for an endpoint, 15 % for all, 10 % for a type without
+    /// records, 15 % for an endpoint that does not exist.
+    pub fn mix(&self, count: usize) -> Vec<Asked> {
+        self.ask(count, |percent| match percent {
+            0..60 => Kind::Ordinal,
+            60..75 => Kind::All,
+            75..85 => Kind::NoData,
+            _ => Kind::Absent,
+        })
+    }
+
+    fn ask(&self, count: usize, kind: impl Fn(usize) -> Kind) -> Vec<Asked> {
+        let mut random = Random::default();
+        let mut ask = || {
+            let (service, endpoints) = &self.0[random.between(0, self.0.len() - 1)];
+            let ordinal = random.between(0, endpoints - 1);
+            let below = format!("{service}.{NAMESPACE}.svc.{ZONE}");
+            match kind(random.between(0, 99)) {
+                Kind::Ordinal => Asked { name: format!("{service}-{ordinal}.{below}"), qtype: "A" },
+                Kind::All => Asked { name: below, qtype: "A" },
+                Kind::NoData => Asked { name: format!("{service}-{ordinal}.{below}"), qtype: "AAAA" },
+                Kind::Absent => Asked { name: format!("{service}-{}.{below}", endpoints + ordinal), qtype: "A" },
+            }
+        };
+        (0..count).map(|_| ask()).collect()
+    }
+}
+
+fn service(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": NAMESPACE, "name": name},
+        "spec": {"clusterIP": "None", "ports": [{"name": "sql", "port": 5432}]},
+    })
+}
+
+/// The slice of some ordinals of a Service; its ordinal 0 has the first address.
+fn slice(service: &str, ordinals: Range<usize>, first_address: u32) -> Value {
+    let first = ordinals.start;
+    let endpoint = |ordinal| {
+        let ip = Ipv4Addr::from(first_address + ordinal as u32);
+        json!({"addresses": [ip], "hostname": format!("{service}-{ordinal}"), "conditions": {"ready": true}})
+    };
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "namespace": NAMESPACE,
+            "name": format!("{service}-{first}"),
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}],
+        "endpoints": ordinals.map(endpoint).collect::<Vec<_>>(),
+    })
+}
+
+enum Kind {
+    Ordinal,
+    All,
+    NoData,
+    Absent,
+}
+
+/// One query, as text.
+pub struct Asked {
+    pub name: String,
+    pub qtype: &'static str,
+}
+
+impl Asked {
+    pub fn packet(&self) -> Vec<u8> {
+        dns::query(&self.name, if self.qtype == "AAAA" { dns::AAAA } else { dns::A })
+    }
+}
+
+/// Pseudo-random numbers, the same in each run (SplitMix64).
+#[derive(Default)]
+struct Random(u64);
+
+impl Random {
+    fn between(&mut self, least: usize, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        least + (bits % (most - least + 1) as u64) as usize
+    }
+}
