@@ -180,8 +180,9 @@ async fn keep_table(
         if let Some(stale) = staleness.news() {
             set_stale(&mut writer, &metrics, stale);
         }
-        // Only now do the answers show what was listed.
-        if last_latch.take().is_some() {
+        // Only now do the answers show what was listed. The latch falls after that: transports that wait for it run on other
+        // threads, and look at the table at once.
+        if let Some(_latch) = last_latch.take() {
             writer.set_synchronised();
             tracing::info!(
                 services = size.services,

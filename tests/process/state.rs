@@ -345,7 +345,12 @@ fn a_process_that_is_killed_while_it_saves_leaves_the_old_or_the_new_state_whole
     let (mut interrupted, mut of) = (0, [0; 2]);
     for _ in 0..KILLS {
         let mut child = Command::new(env::current_exe().expect("this program"))
-            .args(["--ignored", "--exact", "--nocapture", "state::states_are_saved_until_the_process_is_killed"])
+            .args([
+                "--ignored",
+                "--exact",
+                "--nocapture",
+                "process::state::states_are_saved_until_the_process_is_killed",
+            ])
             .env(SAVE_IN, folder.path())
             .stdout(Stdio::piped())
             .spawn()
