@@ -1,16 +1,17 @@
 //! The life of one watch.
 //!
 //! ```text
-//!            ┌───────── reconcile due, position lost, parameter refused ─────────┐
-//!            ▼                                                                   │
-//!  start ─▶ Listing ──streaming list complete──▶ Watching ──────────────────────▶┤
-//!           ▲  │  │                              ▲      │                        │
-//!           └──┘  └──list in pages complete──┐   │      │ error                  │
-//!    error: pause                            ▼   │      ▼                        │
-//!                                          Recovering ──────────────────────────▶┘
-//!                  open for a second, or an event ▲  │
-//!                                                 └──┘ error: pause
+//!              streaming list complete
+//! start ─▶ Listing ───────────────────────▶ Watching
+//!           │ ▲ ▲                            │ │  ▲
+//!           │ │ └───── reconcile due ────────┘ │  │ an event, or open for a second
+//!           │ │                          error ▼  │
+//!           │ └── error: position lost ──── Recovering
+//!           └──────────────────────────────────▲
+//!              list in pages complete
 //! ```
+//!
+//! After every error there is a pause. Other than as drawn, an error leaves the phase as it is; kube's watcher tries again.
 
 use std::pin::pin;
 use std::sync::Arc;
