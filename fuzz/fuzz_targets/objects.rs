@@ -8,10 +8,10 @@
 
 use std::collections::BTreeSet;
 
-use headless_dns::cluster::{Change, ObjectKey, Scope, ClusterEvent, Resource, read_json};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, read_json};
 use headless_dns::index::Index;
-use headless_dns::telemetry::metrics::Transport;
 use headless_dns::table::table;
+use headless_dns::telemetry::metrics::Transport;
 use headless_dns_fuzz::support::answering::{Answering, respond_as};
 use headless_dns_fuzz::support::oracle;
 use headless_dns_fuzz::support::rebuild::{self, Model};

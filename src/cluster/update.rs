@@ -29,7 +29,7 @@ pub enum ClusterEvent {
     /// The list that has just ended was a reconcile: the watch was healthy and should have reported every difference.
     Reconciled {
         watch: WatchId,
-        /// Objects of the list that may differ nevertheless, because they changed too recently for the watch to tell.
+        /// Objects of the list that may differ nevertheless, because they changed too recently for the watch to report.
         newer: usize,
     },
     /// Nothing has arrived on the watch since then, which is longer than `stale_after`. Repeated each time that another
@@ -73,7 +73,7 @@ impl From<ClusterEvent> for WatchUpdate {
 pub struct EventTimes {
     /// When the event came off the wire.
     pub received_at: Instant,
-    /// When the object says that it changed, usually in whole seconds.
+    /// When the object changed according to its own fields, usually in whole seconds.
     pub changed_at: Option<SystemTime>,
 }
 

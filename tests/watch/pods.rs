@@ -1,5 +1,4 @@
-//! Pods speak for themselves, over the real watch: what is answered while the slices that repeat them are late, missing, or all
-//! there is.
+//! Pods over the real watch: the answers while the slices lag behind the Pods, are missing, or are the only source.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -84,7 +83,7 @@ async fn answers(mirrored: &MirroredSandbox, name: &str, addresses: &[Ipv4Addr])
 }
 
 #[tokio::test]
-async fn a_pod_comes_and_goes_in_the_answers_without_any_slice() {
+async fn a_pod_is_answered_without_any_slice() {
     let mirrored = start(|_| {}).await;
     put(&mirrored.sandbox, Kind::Pod, pod(0, 1, false));
     put(&mirrored.sandbox, Kind::Pod, pod(1, 1, true));
@@ -114,7 +113,7 @@ async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_
 }
 
 #[tokio::test]
-async fn where_pods_may_not_be_listed_the_slices_are_the_source() {
+async fn without_permission_to_list_pods_the_slices_are_the_source() {
     let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
     let mirrored = start(|sandbox| {
         put(sandbox, Kind::Pod, pod(0, 1, false));
@@ -124,13 +123,13 @@ async fn where_pods_may_not_be_listed_the_slices_are_the_source() {
     .await;
     mirrored.readiness.wait_ready().await;
     answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
-    mirrored.until("told of", |mirrored| mirrored.logged("grant the verbs list and watch on pods") == 1).await;
+    mirrored.until("reported", |mirrored| mirrored.logged("grant the verbs list and watch on pods") == 1).await;
     mirrored.sandbox.faults().clear();
     answers(&mirrored, "pg-0.pg", &[]).await;
 }
 
 #[tokio::test]
-async fn where_pods_are_heard_no_more_the_slices_are_the_source_until_they_are() {
+async fn while_the_watch_of_pods_is_stale_the_slices_are_the_source() {
     let timing = Timing { stale_after: Duration::from_secs(2), ..TIMING };
     let mirrored = start_timed(timing, |sandbox| {
         put(sandbox, Kind::Pod, pod(0, 1, true));
@@ -145,7 +144,7 @@ async fn where_pods_are_heard_no_more_the_slices_are_the_source_until_they_are()
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
     put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
-    assert_eq!(mirrored.extended_errors_of("pg-0.pg"), [], "what is answered is not stale");
+    assert_eq!(mirrored.extended_errors_of("pg-0.pg"), [], "the answer is not stale");
     put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
     mirrored.sandbox.faults().remove(forbidden);
     answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;

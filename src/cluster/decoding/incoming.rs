@@ -30,7 +30,7 @@ pub trait Kind: Clone + Debug + Send + 'static {
 
     fn event(scope: Scope, change: Change<Self>) -> ClusterEvent;
 
-    /// When the object last changed, if it says so and that can be read. Used for measurements only.
+    /// When the object last changed, if it has a readable time of that. Used for measurements only.
     fn changed_at(raw: &Self::Raw) -> Option<SystemTime>;
 }
 
@@ -53,7 +53,7 @@ impl<K: Kind> Clone for Incoming<K> {
 }
 
 impl<K: Kind> Incoming<K> {
-    /// When the object last changed, if it says so.
+    /// When the object last changed, if known.
     pub fn changed_at(&self) -> Option<SystemTime> {
         self.raw.value().and_then(K::changed_at)
     }

@@ -18,7 +18,7 @@ pub struct Service {
     pub spec: ServiceSpec,
     /// Endpoints count before they are ready.
     pub publish_not_ready: bool,
-    /// Endpoints have their own names before they are ready. None if the Service does not say.
+    /// Endpoints have their own names before they are ready. None if the Service leaves that to the configuration.
     pub not_ready_ordinals: Option<bool>,
     pub ports: Vec<Port>,
     /// Selects the Pods that are its endpoints; empty if the Service has no selector.

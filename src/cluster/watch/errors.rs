@@ -79,7 +79,7 @@ pub(super) fn is_position_lost(error: &Error) -> bool {
     }
 }
 
-/// The root cause, which is the only part of the message that says something new: `Connection refused (os error 111)`.
+/// The root cause, which is the only informative part of the message: `Connection refused (os error 111)`.
 pub(super) fn root_cause(error: &Error) -> String {
     causes(error).last().map(ToString::to_string).unwrap_or_default()
 }

@@ -112,7 +112,7 @@ impl StalenessMonitor {
     pub async fn next(&mut self) -> Staleness {
         self.state = match self.state {
             Staleness::Fresh => Staleness::Stale { since: self.stale_since().await },
-            // An error would mean that the sender is gone, and with it whoever waits here.
+            // An error would mean that the sender is gone, and with it the task that waits here.
             Staleness::Stale { since } => match timeout(self.stale_after, self.last_contact.changed()).await {
                 Ok(_) => Staleness::Fresh,
                 Err(_) => Staleness::Stale { since },

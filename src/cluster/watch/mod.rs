@@ -5,7 +5,7 @@
 //!                 ├── kube's watcher ─▶ Intercept ─▶ API server     requests amended, responses observed
 //!                 │                        └──▶ Liveness            last contact, stale or not, Retry-After
 //!                 ├── RetryPolicy     how long to pause after an error
-//!                 ├── Reconcile       what a periodic list tells about the watch
+//!                 ├── Reconcile       what a periodic list shows that the watch has missed
 //!                 ├── Reporter        metrics, and one log line per problem
 //!                 └── EventSink ─▶ WatchUpdate, to the index
 //! ```

@@ -55,7 +55,7 @@ impl RetryPolicy {
     /// The pause after `error`, in whose response the header `Retry-After` had this value.
     pub fn pause_after(&mut self, error: &Error, retry_after: Option<Duration>) -> Duration {
         let backoff = if reason(error) == WatchErrorReason::Unreachable { UNREACHABLE } else { REFUSED };
-        // The server may say it in the body too; in an error in the middle of a watch, only there.
+        // A Status has it in the body too. An error event of an open watch has no header of its own.
         let in_body = status_of(error).and_then(|status| Some(status.details.as_ref()?.retry_after_seconds));
         let in_body = Duration::from_secs(in_body.unwrap_or_default().into());
         let requested = retry_after.unwrap_or_default().max(in_body).min(MAX_RETRY_AFTER);
