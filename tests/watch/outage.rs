@@ -77,7 +77,7 @@ async fn mirrored(timing: Timing) -> MirroredSandbox {
     mirrored
 }
 
-/// Changes of every sort, and `clock` at `last`.
+/// Every kind of change, and `clock` at `last`.
 fn change(mirrored: &MirroredSandbox, last: u8) {
     mirrored.put("new", &[9]);
     mirrored.put("changed", &[4, 5]);
@@ -85,7 +85,7 @@ fn change(mirrored: &MirroredSandbox, last: u8) {
     mirrored.put("clock", &[last]);
 }
 
-/// Takes the server away, and waits until all watches have noticed.
+/// Takes the server down, and waits until all watches have noticed.
 async fn take_down(mirrored: &MirroredSandbox) -> u64 {
     const WATCHES: [&str; 2] = ["services", "endpointslices"];
     let failures = WATCHES.map(|resource| mirrored.errors(resource, "unreachable"));
@@ -113,7 +113,7 @@ async fn until_fresh(mirrored: &MirroredSandbox) {
 
 /// T2.
 #[tokio::test]
-async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_when_they_are_stale() {
+async fn while_the_server_is_down_the_last_known_answers_are_served_with_the_time_since_which_they_are_stale() {
     let mirrored = mirrored(stale_soon()).await;
     let witness = Witness::of(&mirrored);
     assert_eq!(mirrored.extended_errors_of("clock"), []);
@@ -126,12 +126,12 @@ async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_whe
     let [(STALE, text)] = &errors[..] else { panic!("{errors:?}") };
     let since = text.strip_prefix("no contact with the API server since ").expect("since when");
     let since: Timestamp = since.parse().expect("a time");
-    // A word may have come at the very moment of the fault; the time is told in whole seconds.
-    let silent = began.duration_since(since).abs();
-    assert!(silent <= STALE_AFTER.try_into().expect("a short time"), "{since} for {began}");
+    // Something may have arrived at the moment of the fault; the time is in whole seconds.
+    let difference = began.duration_since(since).abs();
+    assert!(difference <= STALE_AFTER.try_into().expect("a short time"), "{since} for {began}");
     let absent = mirrored.extended_errors_of("new");
     let expected = [(STALE, text.clone()), (OTHER, "there is no Service new in namespace db".to_owned())];
-    assert_eq!(absent, expected, "what is not known of is denied with the same reserve");
+    assert_eq!(absent, expected, "denials are stale too");
     assert!(mirrored.metric("stale_seconds") >= STALE_AFTER.as_secs() - 1);
     assert!(mirrored.readiness.is_ready(), "old answers are better than none");
 
@@ -147,7 +147,7 @@ async fn while_the_server_is_gone_the_last_known_answers_go_on_and_say_since_whe
 /// T2.
 #[tokio::test]
 async fn a_watch_on_which_nothing_changes_is_never_stale() {
-    // The server itself says nothing of its own accord.
+    // The server sends nothing by itself.
     let options =
         kube_sandbox::Options { bookmark_interval: Duration::from_secs(3600), ..kube_sandbox::Options::default() };
     let mirrored = MirroredSandbox::timed(stale_soon(), options, |_| {}).await;
@@ -163,11 +163,11 @@ async fn a_watch_on_which_nothing_changes_is_never_stale() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_away_for_long_is_found_within_a_second_of_its_return() {
+async fn the_return_of_a_server_is_noticed_within_a_second_however_long_it_was_down() {
     let mirrored = mirrored(TIMING).await;
     let witness = Witness::of(&mirrored);
     let down = take_down(&mirrored).await;
-    // So often that pauses that go on doubling would be half a minute by now.
+    // So many attempts that a backoff without a limit would have reached half a minute.
     for resource in ["services", "endpointslices"] {
         mirrored.until("tried", |mirrored| mirrored.errors(resource, "unreachable") >= 8).await;
     }
@@ -181,7 +181,7 @@ async fn a_server_that_was_away_for_long_is_found_within_a_second_of_its_return(
 }
 
 #[tokio::test]
-async fn a_server_that_restarts_and_has_forgotten_what_changed_meanwhile_is_listed_anew() {
+async fn a_server_that_restarts_without_its_event_log_is_relisted() {
     let mirrored = mirrored(TIMING).await;
     let witness = Witness::of(&mirrored);
     for round in 2..4 {
@@ -196,7 +196,7 @@ async fn a_server_that_restarts_and_has_forgotten_what_changed_meanwhile_is_list
 }
 
 #[tokio::test]
-async fn a_server_that_is_taken_back_to_a_backup_is_believed() {
+async fn a_server_that_is_restored_from_a_backup_is_believed() {
     let mirrored = mirrored(TIMING).await;
     let witness = Witness::of(&mirrored);
     mirrored.inject(Fault::Snapshot);
@@ -206,13 +206,13 @@ async fn a_server_that_is_taken_back_to_a_backup_is_believed() {
     mirrored.converge("after the restore").await;
     assert!(mirrored.addresses("gone").is_some() && mirrored.addresses("new").is_none());
     change(&mirrored, 3);
-    mirrored.converge("with resourceVersions that come a second time").await;
+    mirrored.converge("with resourceVersions that are used a second time").await;
     witness.saw(&[1, 2, 1, 3]).await;
 }
 
 /// T2.
 #[tokio::test]
-async fn a_link_that_dies_without_a_word_is_noticed_and_another_one_made() {
+async fn a_dead_link_is_noticed_and_replaced() {
     let mirrored = mirrored(stale_soon()).await;
     let witness = Witness::of(&mirrored);
     mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Silent });
@@ -229,15 +229,15 @@ fn repairs(mirrored: &MirroredSandbox) -> [u64; 2] {
         .map(|resource| mirrored.metric(&format!("reconcile_repairs_total{{resource=\"{resource}\"}}")))
 }
 
-/// Every kind of change goes unheard: a new object, a changed one, and one that goes.
+/// For every kind of change: a new object, a changed one, and a deleted one.
 #[tokio::test]
-async fn what_a_watch_skips_without_a_word_is_put_right_by_the_next_check_and_counted() {
+async fn what_a_watch_misses_is_repaired_by_the_next_reconcile_and_counted() {
     let mirrored = mirrored(Timing { reconcile_every: Duration::from_secs(2), ..TIMING }).await;
     let witness = Witness::of(&mirrored);
     let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
     change(&mirrored, 2);
     mirrored.sandbox.faults().remove(stall);
-    mirrored.converge("after a check").await;
+    mirrored.converge("after a reconcile").await;
     // `new` and `gone`; those and `changed` and `clock`.
     mirrored.until("counted", |mirrored| repairs(mirrored) == [2, 4]).await;
     assert_eq!(mirrored.logged("a list has put right what the watch had missed"), 2, "{:#?}", mirrored.log());
@@ -246,12 +246,12 @@ async fn what_a_watch_skips_without_a_word_is_put_right_by_the_next_check_and_co
     let lists =
         |mirrored: &MirroredSandbox| mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
     let before = lists(&mirrored);
-    mirrored.until("checked again", |mirrored| lists(mirrored) >= before + 2).await;
+    mirrored.until("reconciled again", |mirrored| lists(mirrored) >= before + 2).await;
     assert_eq!(repairs(&mirrored), [2, 4], "what was put right stays right");
 }
 
 #[tokio::test]
-async fn a_check_in_the_middle_of_changes_finds_nothing_to_put_right() {
+async fn a_reconcile_in_the_middle_of_changes_repairs_nothing() {
     let mirrored = mirrored(Timing { reconcile_every: Duration::from_millis(500), ..TIMING }).await;
     let lists = |mirrored: &MirroredSandbox| {
         mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}")
@@ -263,14 +263,14 @@ async fn a_check_in_the_middle_of_changes_finds_nothing_to_put_right() {
         mirrored.put(&format!("new-{}", last.get()), &[last.get()]);
         lists(mirrored) >= 8
     };
-    mirrored.until("checked", busy).await;
+    mirrored.until("reconciled", busy).await;
     mirrored.converge("after the changes").await;
     assert_eq!(repairs(&mirrored), [0, 0], "{:#?}", mirrored.log());
 }
 
-/// A server that is lost and found is listed anew, which is no repair.
+/// The relist after an error is not a reconcile.
 #[tokio::test]
-async fn a_list_after_a_lost_position_is_no_repair() {
+async fn a_list_after_a_lost_position_is_not_a_repair() {
     let mirrored = mirrored(Timing { reconcile_every: Duration::from_secs(3600), ..TIMING }).await;
     let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Skip });
     change(&mirrored, 2);
