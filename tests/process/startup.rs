@@ -199,7 +199,7 @@ async fn a_server_that_cannot_be_reached_is_waited_for_with_one_warning() {
     let warning = program.until_logged("a warning", is_warning);
     let url = format!("http://{}/", sandbox.address());
     assert!(message(&warning).starts_with(&format!("no answer from the API server at {url}: ")), "{warning}");
-    assert!(message(&warning).contains("check that it runs, and the address and certificate in the kubeconfig"));
+    assert!(message(&warning).contains("check that it is running, and the address and certificate in the kubeconfig"));
     let answer = dig(program.dns, POD);
     assert!(answer.contains("status: SERVFAIL") && answer.contains("EDE: 14 (Not Ready)"), "{answer}");
     let pending = "pending: services of all namespaces\npending: endpointslices of all namespaces\n";

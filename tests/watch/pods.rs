@@ -103,6 +103,9 @@ async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_
     })
     .await;
     answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    // The slice is answered before the Pods are listed, and a Pod that is deleted before then was never known.
+    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
+    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
     mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-0", None).expect("it is there");
     answers(&mirrored, "pg-0.pg", &[]).await;
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
