@@ -99,7 +99,7 @@ async fn allocations_of(path: &Path) -> usize {
     for (watched, json) in fixture::objects(&case.objects) {
         index.apply(read_json(watched, Scope::All, &json).expect("JSON").0);
     }
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     writer.set_synchronised();
     // Every answer to a query with EDNS carries an error, and some carry two.
     writer.set_stale(Some(Timestamp::now()));

@@ -54,14 +54,14 @@ fuzz_target!(|history: &[u8]| {
     let mut model = Model::default();
     for line in history.split(|octet| *octet == b'\n') {
         if line == b"!" {
-            writer.publish(index.take_batch());
+            writer.publish(index.take_publications());
         } else if let Some(update) = update(line) {
             model.apply(&update);
             index.apply(update);
         }
     }
-    writer.publish(index.take_batch());
-    assert_eq!(writer.publish(index.take_batch()), 0, "nothing is left to publish");
+    writer.publish(index.take_publications());
+    assert_eq!(writer.publish(index.take_publications()), 0, "nothing is left to publish");
     if let Err(difference) = rebuild::compare(&reader, &model.rebuild(), &BTreeSet::new()) {
         panic!("{difference}");
     }
@@ -100,7 +100,7 @@ fuzz_target!(|history: &[u8]| {
     for change in [Change::RelistStarted, Change::RelistDone] {
         index.apply(ClusterEvent::Pod(Scope::All, change));
     }
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     if let Err(difference) = rebuild::compare(&reader, &Model::default().rebuild(), &BTreeSet::new()) {
         panic!("after the end: {difference}");
     }

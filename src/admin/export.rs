@@ -68,7 +68,7 @@ impl Records {
                 names.extend(self.name_view(table, &name));
             }
         }
-        let addresses = service.reverse().flat_map(|(_, addresses)| addresses.iter());
+        let addresses = service.reverse_names().flat_map(|(_, addresses)| addresses.iter());
         names.extend(addresses.filter_map(|address| self.name_view(table, &reverse::name_of(address))));
         let kind = match service.kind {
             ServiceKind::Headless => "Headless",

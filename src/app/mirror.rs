@@ -22,8 +22,8 @@ use super::saver::Saver;
 use super::staleness::Staleness;
 use crate::cluster::{self, Connection, Resource, Scope, Selection, Timing, WatchId, WatchUpdate};
 use crate::config::Config;
-use crate::diagnose::Inspection;
-use crate::index::{self, Index, Repairs};
+use crate::diagnose::{self, Inspection};
+use crate::index::{self, Index, PendingChange, Repairs};
 use crate::state::State;
 use crate::table::{TableSize, TableWriter};
 use crate::telemetry::metrics::Metrics;
@@ -128,8 +128,7 @@ async fn keep_table(
     let mut pace = Pace::new();
     let mut last_latch = None;
     loop {
-        let is_due =
-            synchronising.is_empty() && (index.is_touched() || last_latch.is_some() || staleness.has_changed());
+        let is_due = synchronising.is_empty() && (index.is_dirty() || last_latch.is_some() || staleness.has_changed());
         tokio::select! {
             biased;
             () = pace.rested(), if is_due => {}
@@ -138,7 +137,7 @@ async fn keep_table(
                 continue;
             }
             _ = explain.tick(), if index.has_reasons() => {
-                writer.explain(index.take_reasons());
+                writer.publish_reasons(index.take_reasons());
                 continue;
             }
             count = incoming.recv_many(&mut received, UPDATES) => {
@@ -156,7 +155,7 @@ async fn keep_table(
                         index.distrust_restored_pods();
                     }
                 }
-                saver.is_due |= index.take_changed();
+                saver.is_due |= index.take_objects_changed();
                 for Repairs { watch: WatchId { resource, scope }, count } in index.take_repairs() {
                     metrics.reconcile_repairs(resource, count);
                     tracing::warn!(%resource, %scope, objects = count, "a list has put right what the watch had missed");
@@ -164,17 +163,17 @@ async fn keep_table(
                 continue;
             }
             _ = forget.tick() => {
-                index.forget_gone_pods();
+                index.expire_tombstones();
                 continue;
             }
             Some(Inspection { service, host, reply }) = inspections.recv() => {
                 // Whoever asked may have gone.
-                let _ = reply.send(index.describe(&service, host.as_deref()));
+                let _ = reply.send(diagnose::describe(&index, &service, host.as_deref()));
                 continue;
             }
         }
         let began = Instant::now();
-        saver.is_due |= index.is_touched();
+        saver.is_due |= index.is_dirty();
         let size = publish(&mut index, &mut writer, &metrics);
         pace.published(began.elapsed());
         if let Some(stale) = staleness.news() {
@@ -199,9 +198,9 @@ async fn keep_table(
 
 /// Puts what has changed into the table, and gives its size.
 fn publish(index: &mut Index, writer: &mut TableWriter, metrics: &Metrics) -> TableSize {
-    let waits = index.take_waits();
-    writer.publish_each(index.take_batch(), |key| {
-        if let Some((service, times)) = waits.get(key) {
+    let pending = index.take_pending_changes();
+    writer.publish_each(index.take_publications(), |key| {
+        if let Some(PendingChange { service, times }) = pending.get(key) {
             metrics.published(service.label(), times.received_at, times.changed_at);
             tracing::debug!(service = %key, waited_us = times.received_at.elapsed().as_micros() as u64, "answered");
         }

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::index::{self, Index, Snapshot};
-use crate::state::{Refusal, State};
+use crate::state::{LoadError, State};
 
 /// A pause is so many times as long as the save before it: something changes all the time in a large cluster, and should not
 /// wear out a disk.
@@ -43,7 +43,7 @@ impl Saver {
         let Some(state) = self.state.clone() else { return empty() };
         let path = state.path();
         let loaded = spawn_blocking(move || state.load(Index::new(options))).await;
-        match loaded.unwrap_or_else(|panic| Err(Refusal::Unreadable(panic.into()))) {
+        match loaded.unwrap_or_else(|panic| Err(LoadError::Unreadable(panic.into()))) {
             Ok(None) => empty(),
             Ok(Some((index, as_of))) => (index, Some(as_of)),
             Err(refusal) => {

@@ -8,7 +8,7 @@ use super::ede_text::{Ede, Errors};
 use crate::dns::name::{Name, NameParts};
 use crate::dns::wire::{Class, Owner, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceRecords, Srv};
-use crate::table::Owners;
+use crate::table::PtrTargets;
 
 /// Aliases followed inside our own zones before giving up (each is an ExternalName Service).
 pub const ALIAS_LIMIT: usize = 8;
@@ -129,7 +129,7 @@ pub struct Suffix<'t>(pub [&'t [u8]; 2]);
 /// Names that an address leads back to.
 #[derive(Clone, Copy, Debug)]
 pub struct PtrSet<'t> {
-    pub owners: Owners<'t>,
+    pub owners: PtrTargets<'t>,
     pub suffix: Suffix<'t>,
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::dns::name::{Labels, Relative};
 use crate::dns::wire::extended_error::{EdeCode, ExtendedError, MAX_ERRORS, MAX_EXTRA_TEXT};
-use crate::records::reasons::Told;
+use crate::records::reasons::AbsenceReason;
 
 pub type Errors<'t> = ArrayVec<Ede<'t>, MAX_ERRORS>;
 
@@ -34,7 +34,7 @@ pub enum EdeText<'t> {
     /// There has been no contact with the API server since.
     SilentSince(Timestamp),
     /// What the cluster's objects show.
-    Reason(Told<'t>),
+    Reason(AbsenceReason<'t>),
     /// A namespace that this server does not watch.
     NotWatched(&'t [u8]),
     /// A namespace without Services.

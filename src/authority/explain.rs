@@ -6,7 +6,7 @@ use super::{Answer, Authority, Ede, EdeText};
 use crate::dns::name::Labels;
 use crate::dns::reverse::ReverseName;
 use crate::dns::wire::{Class, EdeCode, Question, Rcode};
-use crate::records::reasons::Told;
+use crate::records::reasons::AbsenceReason;
 use crate::table::Table;
 
 /// What a name is about, as labels in wire form.
@@ -63,10 +63,11 @@ impl Authority {
         };
         if let Some(reasons) = table.reasons(service) {
             let host = host.and_then(|host| reasons.hosts.get_key_value(host));
-            let host = host.map(|(label, reason)| Told::Host(reasons, label, reason));
-            let told = host.or_else(|| reasons.service.as_ref().map(|reason| Told::Service(reasons, reason)));
-            if let Some(told) = told {
-                return Some(EdeText::Reason(told));
+            let host = host.map(|(label, reason)| AbsenceReason::Host { reasons, host: label, reason });
+            let reason =
+                host.or_else(|| reasons.service.as_ref().map(|reason| AbsenceReason::Service { reasons, reason }));
+            if let Some(reason) = reason {
+                return Some(EdeText::Reason(reason));
             }
         }
         let Some(records) = table.service(service) else {

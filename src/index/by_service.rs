@@ -1,33 +1,37 @@
-//! A map by Services of values that know their Service: the key is not kept a second time.
+//! A map keyed by Service, of values that contain their own key: the key is not stored twice.
 
 use std::hash::BuildHasher;
+use std::iter;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
-use super::members::Few;
 use crate::cluster::{Service, Slice};
 use crate::records::ServiceKey;
 
-/// A value that belongs to one Service; one that belongs to none is not found.
-pub(super) trait OfService {
-    fn service(&self) -> Option<&ServiceKey>;
+/// A list that nearly always has one item.
+pub(super) type InlineVec<T> = SmallVec<[T; 2]>;
+
+/// A value that belongs to one Service. A value without a key cannot be looked up.
+pub(super) trait HasServiceKey {
+    fn service_key(&self) -> Option<&ServiceKey>;
 }
 
-impl OfService for Arc<Service> {
-    fn service(&self) -> Option<&ServiceKey> {
+impl HasServiceKey for Arc<Service> {
+    fn service_key(&self) -> Option<&ServiceKey> {
         Some(&self.key)
     }
 }
 
-impl OfService for Few<Arc<Slice>> {
-    fn service(&self) -> Option<&ServiceKey> {
+impl HasServiceKey for InlineVec<Arc<Slice>> {
+    fn service_key(&self) -> Option<&ServiceKey> {
         self.first()?.service.as_ref()
     }
 }
 
-/// Values by their Services, one for each.
+/// One value for each Service.
 #[derive(Debug)]
 pub(super) struct ByService<V> {
     values: HashTable<V>,
@@ -40,34 +44,52 @@ impl<V> Default for ByService<V> {
     }
 }
 
-impl<V: OfService> ByService<V> {
+impl<V: HasServiceKey> ByService<V> {
     pub fn get(&self, key: &ServiceKey) -> Option<&V> {
-        self.values.find(self.hasher.hash_one(Some(key)), |value| value.service() == Some(key))
+        self.values.find(self.hasher.hash_one(Some(key)), |value| value.service_key() == Some(key))
     }
 
-    /// What is done to a value leaves it with its Service.
+    /// The caller must not change the value's key.
     pub fn get_mut(&mut self, key: &ServiceKey) -> Option<&mut V> {
-        self.values.find_mut(self.hasher.hash_one(Some(key)), |value| value.service() == Some(key))
+        self.values.find_mut(self.hasher.hash_one(Some(key)), |value| value.service_key() == Some(key))
     }
 
-    /// Takes in a value in the place of the one that its Service had.
+    /// Inserts a value, replacing the one that its Service had.
     pub fn insert(&mut self, value: V) {
-        let hash = |value: &V| self.hasher.hash_one(value.service());
-        match self.values.find_mut(hash(&value), |other| other.service() == value.service()) {
+        let hash = |value: &V| self.hasher.hash_one(value.service_key());
+        match self.values.find_mut(hash(&value), |other| other.service_key() == value.service_key()) {
             Some(other) => *other = value,
             None => drop(self.values.insert_unique(hash(&value), value, hash)),
         }
     }
 
     pub fn remove(&mut self, key: &ServiceKey) -> Option<V> {
-        let entry =
-            self.values.find_entry(self.hasher.hash_one(Some(key)), |value| value.service() == Some(key)).ok()?;
+        let hash = self.hasher.hash_one(Some(key));
+        let entry = self.values.find_entry(hash, |value| value.service_key() == Some(key)).ok()?;
         Some(entry.remove().0)
     }
 
-    /// Whether there is none.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+}
+
+impl ByService<InlineVec<Arc<Slice>>> {
+    /// Adds a slice to those of its Service, if it names one.
+    pub fn add_slice(&mut self, slice: &Arc<Slice>) {
+        let Some(service) = &slice.service else { return };
+        match self.get_mut(service) {
+            Some(slices) => slices.push(Arc::clone(slice)),
+            None => self.insert(iter::once(Arc::clone(slice)).collect()),
+        }
+    }
+
+    pub fn remove_slice(&mut self, slice: &Arc<Slice>) {
+        let Some(service) = &slice.service else { return };
+        match self.get_mut(service) {
+            Some(slices) if slices.len() > 1 => slices.retain(|other| !Arc::ptr_eq(other, slice)),
+            _ => drop(self.remove(service)),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! From objects to records: what the DNS specification says follows from one Service and its endpoints. Pure.
+//! Derives the records of one Service from its endpoints, as the DNS specification has them. Pure.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use crate::cluster::{Endpoint, Pod, Port, Service, ServiceSpec, SlicePort, Targe
 use crate::dns::name::Label;
 use crate::records::{Addresses, Hosts, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 
-/// One endpoint of a Service, whichever object says so.
+/// One endpoint of a Service, from a slice or from a Pod.
 #[derive(Clone, Debug)]
-pub struct Member<'a> {
+pub(super) struct EndpointView<'a> {
     pub hostname: Option<Label>,
     pub address: IpAddr,
     pub is_ready: bool,
@@ -19,29 +19,29 @@ pub struct Member<'a> {
     pub ports: &'a [SlicePort],
 }
 
-impl<'a> Member<'a> {
-    /// An endpoint as its slice has it.
-    pub fn of_slice(endpoint: Endpoint, ports: &'a [SlicePort]) -> Self {
+impl<'a> EndpointView<'a> {
+    pub fn from_slice(endpoint: Endpoint, ports: &'a [SlicePort]) -> Self {
         let Endpoint { address, hostname, ready, .. } = endpoint;
         Self { hostname, address, is_ready: ready, ports }
     }
 
-    /// The endpoints that a Pod is, one for each family, as Kubernetes' EndpointSlice controller makes them.
-    pub fn of_pod(service: &Service, pod: &'a Pod, ports: &'a [SlicePort]) -> impl Iterator<Item = Self> {
-        // A Pod that will not run again is no endpoint; one without an address is none yet.
+    /// The endpoints of a Pod, one for each address family, as Kubernetes' EndpointSlice controller makes them.
+    pub fn from_pod(service: &Service, pod: &'a Pod, ports: &'a [SlicePort]) -> impl Iterator<Item = Self> {
+        // A Pod that will not restart is not an endpoint; one without an address is not one yet.
         let v4 = pod.v4.filter(|_| service.families.v4 && !pod.is_finished).map(IpAddr::V4);
         let v6 = pod.v6.as_deref().filter(|_| service.families.v6 && !pod.is_finished).map(|v6| IpAddr::V6(*v6));
-        // Its hostname is a name below the Service that it names as its subdomain, and below no other.
+        // A hostname counts below the Service that the Pod has as its subdomain, and below no other.
         let is_subdomain = pod.template.subdomain.as_deref() == Some(&*service.object.name);
         let hostname = is_subdomain.then(|| pod.hostname()).flatten();
-        // "ready" is never true of a Pod that is terminating, unless addresses are published regardless.
+        // A terminating Pod is never ready, unless the Service publishes addresses regardless.
         let is_ready = pod.is_ready && !pod.is_terminating;
         v4.into_iter().chain(v6).map(move |address| Self { hostname: hostname.clone(), address, is_ready, ports })
     }
 }
 
-/// The ports of a Service as the Pods of one template number them. A port whose target they do not have is left out.
-pub fn ports_of(service: &Service, template: &Template) -> Vec<SlicePort> {
+/// The ports of a Service with the numbers that the Pods of one template have for them. A port whose target they do not have
+/// is left out.
+pub(super) fn resolve_ports(service: &Service, template: &Template) -> Vec<SlicePort> {
     let number = |port: &Port| match &port.target {
         TargetPort::Number(number) => Some(*number),
         TargetPort::Name(name) => {
@@ -53,35 +53,37 @@ pub fn ports_of(service: &Service, template: &Template) -> Vec<SlicePort> {
     service.ports.iter().filter_map(resolved).collect()
 }
 
-/// The records of `service`, whose endpoints are `members` in any order. Where `not_ready_ordinals` is set, an endpoint that
-/// is not ready has its name already, and nothing else.
-pub fn derive(service: &Service, members: &[Member<'_>], not_ready_ordinals: bool) -> ServiceRecords {
-    let counts = |member: &Member<'_>| member.is_ready || service.publish_not_ready;
+/// The records of a Service with these endpoints, in any order. With `not_ready_ordinals`, an endpoint that is not ready has
+/// its own name already, and no other record.
+pub(super) fn derive(service: &Service, endpoints: &[EndpointView<'_>], not_ready_ordinals: bool) -> ServiceRecords {
+    let counts = |endpoint: &EndpointView<'_>| endpoint.is_ready || service.publish_not_ready;
     match &service.spec {
         ServiceSpec::ExternalName(target) => ServiceRecords::empty(ServiceKind::ExternalName(target.clone())),
         ServiceSpec::ClusterIp(addresses) => {
-            let hosts = Named::of(members.iter().filter(|member| counts(member)));
+            let hosts = EndpointsByName::of(endpoints.iter().filter(|endpoint| counts(endpoint)));
             cluster_ip(service, addresses.iter().copied().collect(), hosts.records())
         }
         ServiceSpec::Headless => {
-            let is_named = |member: &Member<'_>| counts(member) || (not_ready_ordinals && member.hostname.is_some());
-            let hosts = Named::of(members.iter().filter(|member| is_named(member)));
+            let has_name =
+                |endpoint: &EndpointView<'_>| counts(endpoint) || (not_ready_ordinals && endpoint.hostname.is_some());
+            let hosts = EndpointsByName::of(endpoints.iter().filter(|endpoint| has_name(endpoint)));
             let mut srv = SrvSets::default();
-            for (target, members) in (0u32..).zip(hosts.iter()) {
-                for (_, member) in members.iter().filter(|(_, member)| counts(member)) {
-                    for port in member.ports {
+            for (target, named) in (0u32..).zip(hosts.iter()) {
+                for (_, endpoint) in named.iter().filter(|(_, endpoint)| counts(endpoint)) {
+                    for port in endpoint.ports {
                         srv.add(port.owner.as_deref(), Srv { port: port.port, target: SrvTarget::Host(target) });
                     }
                 }
             }
             let (srv, all_srv) = srv.into_records();
-            let addresses = members.iter().filter(|member| counts(member)).map(|member| member.address).collect();
+            let addresses =
+                endpoints.iter().filter(|endpoint| counts(endpoint)).map(|endpoint| endpoint.address).collect();
             ServiceRecords { kind: ServiceKind::Headless, addresses, hosts: hosts.records(), srv, all_srv }
         }
     }
 }
 
-/// The names and ports of a Service with virtual addresses. Without an address there is nothing for a port to lead to.
+/// The records of a Service with virtual addresses. Without an address there are no SRV records.
 fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceRecords {
     let mut srv = SrvSets::default();
     for Port { owner, port, .. } in service.ports.iter().filter(|_| !addresses.is_empty()) {
@@ -91,37 +93,37 @@ fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceR
     ServiceRecords { kind: ServiceKind::ClusterIp, addresses, hosts, srv, all_srv }
 }
 
-/// Endpoints in the order of their names, so that equal records are equal values. One may stand in several slices, and
-/// several may have one name.
-struct Named<'a>(Vec<(Cow<'a, Label>, &'a Member<'a>)>);
+/// Endpoints sorted by name, so that equal records are equal values. An endpoint may be in several slices, and several
+/// endpoints may share a name.
+struct EndpointsByName<'a>(Vec<(Cow<'a, Label>, &'a EndpointView<'a>)>);
 
-impl<'a> Named<'a> {
-    fn of(members: impl Iterator<Item = &'a Member<'a>>) -> Self {
-        let mut named: Vec<_> = members.map(|member| (host_label(member), member)).collect();
-        // Stable because that is quick where they come in this order, as the Pods of a StatefulSet do.
+impl<'a> EndpointsByName<'a> {
+    fn of(endpoints: impl Iterator<Item = &'a EndpointView<'a>>) -> Self {
+        let mut named: Vec<_> = endpoints.map(|endpoint| (host_label(endpoint), endpoint)).collect();
+        // The stable sort is the faster one where they are sorted already, as the Pods of a StatefulSet are.
         named.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self(named)
     }
 
     /// The endpoints of each name.
-    fn iter(&self) -> impl Iterator<Item = &[(Cow<'a, Label>, &'a Member<'a>)]> {
+    fn iter(&self) -> impl Iterator<Item = &[(Cow<'a, Label>, &'a EndpointView<'a>)]> {
         self.0.chunk_by(|(one, _), (other, _)| one == other)
     }
 
     fn records(&self) -> Hosts {
-        let named = self.iter().filter_map(|members| Some((members.first()?.0.as_wire(), members)));
-        named.map(|(label, members)| (label, members.iter().map(|(_, member)| member.address))).collect()
+        let named = self.iter().filter_map(|endpoints| Some((endpoints.first()?.0.as_wire(), endpoints)));
+        named.map(|(label, endpoints)| (label, endpoints.iter().map(|(_, endpoint)| endpoint.address))).collect()
     }
 }
 
 /// The label below the Service's name: the endpoint's hostname, else its address with dashes (specification section
 /// 2.4.1, "a unique, system-assigned identifier"), as CoreDNS writes it.
-fn host_label<'a>(member: &'a Member<'_>) -> Cow<'a, Label> {
-    let Member { hostname, address, .. } = member;
+fn host_label<'a>(endpoint: &'a EndpointView<'_>) -> Cow<'a, Label> {
+    let EndpointView { hostname, address, .. } = endpoint;
     hostname.as_ref().map_or_else(|| Cow::Owned(Label::of_address(*address)), Cow::Borrowed)
 }
 
-/// SRV records on their way into a fixed order: by owner, then by target, then by port.
+/// Collects SRV records and sorts them: by owner, then by target, then by port.
 #[derive(Default)]
 struct SrvSets<'a> {
     named: BTreeMap<&'a [u8], Vec<Srv>>,
@@ -139,7 +141,7 @@ impl<'a> SrvSets<'a> {
     fn into_records(self) -> (SrvByOwner, Arc<[Srv]>) {
         let set = |mut set: Vec<Srv>| -> Arc<[Srv]> {
             let order = |srv: &Srv| (srv.target, srv.port);
-            // In this order already, but for the ports of one target.
+            // Sorted already, unless a target has several ports.
             if !set.is_sorted_by(|one, other| order(one) < order(other)) {
                 set.sort_by_key(order);
                 set.dedup();

@@ -1,83 +1,83 @@
-//! What is known of the cluster, and what follows from it.
+//! The index of the cluster's objects: joins Services, EndpointSlices and Pods, and derives DNS records from them.
 //!
 //! ```text
-//! ClusterEvent ─▶ Index::apply: plain maps, says which Services are touched ─▶ derive (pure) ─▶ records for the table
-//!               services, slices (store.rs) · Pods, which speak for themselves (pods.rs, members.rs)
+//! ClusterEvent ─▶ apply ─▶ services, slices (store) · Pods (pods, selectors, tombstones)
+//!             └─▶ dirty Services ─▶ take_publications ─▶ derive (pure) ─▶ records for the table
+//!                                 └▶ take_reasons ─▶ why names are absent
 //! ```
 //!
-//! One task owns the index: no locks, no waiting. A Service, its slices and its Pods may arrive and go in any order; the
-//! records are always those that follow from the objects as they are now. What is touched collects until
-//! [`Index::take_batch`], so that a burst of changes derives each Service once, and with it since when whoever asks for the
-//! Service has been waiting.
+//! One task owns the index: it is synchronous and has no locks. Services, slices and Pods may arrive and go in any order; the
+//! records always follow from the objects as they are now. A change marks the Services that it affects as dirty, so that a
+//! burst of changes derives each Service once. `view.rs` has the queries that this and `crate::diagnose` share.
 
 mod by_service;
 mod derive;
-mod describe;
-mod members;
+mod dirty;
 mod pods;
+mod publish;
 mod reasons;
+mod selectors;
 mod snapshot;
 mod store;
+mod tombstones;
+mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::iter;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use by_service::ByService;
-pub use derive::{Member, derive, ports_of};
-use members::Few;
-use pods::{Pods, is_of_pods};
+use by_service::{ByService, InlineVec};
+use dirty::DirtyServices;
+pub use dirty::PendingChange;
+use pods::{PodEffect, PodIndex, may_use_pods};
 pub use snapshot::Snapshot;
 pub use store::Objects;
-use store::{Difference, ObjectStore};
+use store::{ObjectDiff, ObjectStore};
+pub use tombstones::Tombstone;
 
 use crate::cluster::{
-    ClusterEvent, Endpoint, EventTimes, ObjectKey, OwnLabels, Pod, Resource, Scope, Service, ServiceSpec, Slice,
-    Template, WatchId, WatchUpdate,
+    Change, ClusterEvent, EventTimes, ObjectKey, Pod, Resource, Scope, Service, Slice, WatchId, WatchUpdate,
 };
-use crate::records::reasons::Reasons;
-use crate::records::{ServiceKey, ServiceRecords};
+use crate::records::ServiceKey;
 
-/// What of the objects is served, where that is a matter of choice.
+/// Choices about what is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Endpoints have their own names before they are ready, unless their Service says otherwise.
+    /// Endpoints have their own names before they are ready, unless their Service has an annotation that says otherwise.
     pub not_ready_ordinals: bool,
-    /// Services that are not headless are not served.
+    /// Only headless Services are served.
     pub headless_only: bool,
 }
 
-/// Objects by what they say, and the joins between them.
+/// The cluster's objects and the joins between them.
 #[derive(Debug, Default)]
 pub struct Index {
     options: Options,
     services: ObjectStore<Arc<Service>>,
     slices: ObjectStore<Arc<Slice>>,
-    pods: Pods,
-    /// The object that describes each Service.
-    described: ByService<Arc<Service>>,
-    /// The slices of each Service, whether the Service is there or not.
-    slices_of: ByService<Few<Arc<Slice>>>,
-    /// The Services with endpoints in the table that a slice says are Pods, and that no Pod has spoken for yet.
-    borrowing: HashSet<ServiceKey, RandomState>,
-    /// That of the object before, which the next one shares where it is in the same: lists come in the order of namespaces.
-    namespace: Arc<str>,
-    /// The watches that are silent.
-    silent: HashSet<WatchId, RandomState>,
-    /// The Services whose records may have changed, with the times of the changes that anybody waits for.
-    touched: BTreeMap<ServiceKey, Option<EventTimes>>,
-    /// The Services of which it may have changed why names are absent.
-    unexplained: BTreeSet<ServiceKey>,
+    pods: PodIndex,
+    service_by_key: ByService<Arc<Service>>,
+    /// The slices of each Service, whether the Service exists or not.
+    slices_by_service: ByService<InlineVec<Arc<Slice>>>,
+    /// Services whose published records include endpoints that a slice says are Pods, and that the watch of Pods has not
+    /// delivered yet.
+    awaiting_pods: HashSet<ServiceKey, RandomState>,
+    /// The namespace of the last object, shared with the next one if equal: lists are sorted by namespace.
+    last_namespace: Arc<str>,
+    stale_watches: HashSet<WatchId, RandomState>,
+    /// Services whose records may have changed.
+    dirty: DirtyServices,
+    /// Services whose reasons for absent names may have changed.
+    dirty_reasons: BTreeSet<ServiceKey>,
     repairs: Vec<Repairs>,
 }
 
-/// What a list found that the watch had not told of.
+/// Objects that the watch had missed and a list repaired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repairs {
     pub watch: WatchId,
-    /// Objects.
+    /// The number of objects.
     pub count: usize,
 }
 
@@ -86,265 +86,199 @@ impl Index {
         Self { options, ..Self::default() }
     }
 
-    /// Takes in one change.
+    /// Applies one update from a watch.
     pub fn apply(&mut self, update: impl Into<WatchUpdate>) {
         let WatchUpdate { event, times } = update.into();
-        let Self { services, slices, pods, described, slices_of, borrowing, namespace, touched, unexplained, .. } =
-            self;
-        let mut touch = |service: &ServiceKey, times: Option<EventTimes>| match touched.get_mut(service) {
-            Some(known) => *known = EventTimes::earliest(*known, times),
-            None => drop(touched.insert(service.clone(), times)),
-        };
         match event {
-            ClusterEvent::Service(scope, change) => {
-                let change = change.map(|it| Arc::new(Service { object: shared(it.object, namespace), ..it }));
-                services.apply(&scope, change, |Difference { old, new, .. }| {
-                    // What its object says is when it was made.
-                    let times = if old.is_some() { times.map(EventTimes::without_changed_at) } else { times };
-                    if let Some(old) = old {
-                        described.remove(&old.key);
-                        pods.members.remove_service(&old.key);
-                        touch(&old.key, times);
-                    }
-                    if let Some(new) = new {
-                        described.insert(Arc::clone(new));
-                        if is_of_pods(new) {
-                            pods.members.add_service(new);
-                        }
-                        touch(&new.key, times);
-                    }
-                })
-            }
-            ClusterEvent::Slice(scope, change) => {
-                let change = change.map(|it| Arc::new(Slice { object: shared(it.object, namespace), ..it }));
-                slices.apply(&scope, change, |Difference { old, new, .. }| {
-                    // The controller repeats what the Pods have said: nothing follows from that once more, unless what
-                    // stands in the table is what it said before.
-                    let says_the_same = |old: &Slice, new: &Slice| {
-                        let service = new.service.as_ref().filter(|service| !borrowing.contains(*service));
-                        old.service == new.service
-                            && old.ports == new.ports
-                            && service.and_then(|service| described.get(service)).is_some_and(|service| {
-                                let own = |slice| pods.own_endpoints(service, slice);
-                                own(old).eq(own(new))
-                            })
-                    };
-                    let is_news = !old.zip(new).is_some_and(|(old, new)| says_the_same(old, new));
-                    let mut touch = |service: &ServiceKey| {
-                        if is_news {
-                            touch(service, times);
-                        }
-                    };
-                    if let Some((old, service)) = old.and_then(|old| Some((old, old.service.as_ref()?))) {
-                        match slices_of.get_mut(service) {
-                            Some(others) if others.len() > 1 => others.retain(|other| !Arc::ptr_eq(other, old)),
-                            _ => drop(slices_of.remove(service)),
-                        }
-                        touch(service);
-                    }
-                    if let Some((new, service)) = new.and_then(|new| Some((new, new.service.as_ref()?))) {
-                        match slices_of.get_mut(service) {
-                            Some(others) => others.push(Arc::clone(new)),
-                            None => slices_of.insert(iter::once(Arc::clone(new)).collect()),
-                        }
-                        touch(service);
-                    }
-                })
-            }
-            ClusterEvent::Pod(scope, change) => {
-                let touch = |service: &ServiceKey, old: Option<&Pod>, new: Option<&Pod>| {
-                    touch(service, if is_turn(old, new) { times } else { times.map(EventTimes::without_changed_at) });
-                };
-                let name = |service| {
-                    unexplained.insert(service);
-                };
-                let is_first_list = pods.apply(&scope, change, touch, name);
-                if is_first_list {
-                    self.touch_services_of_pods(&scope);
-                }
-            }
-            ClusterEvent::Reconciled { watch, newer } => {
-                let differences = match watch.resource {
-                    Resource::Services => self.services.differences(&watch.scope),
-                    Resource::EndpointSlices => self.slices.differences(&watch.scope),
-                    Resource::Pods => self.pods.store.differences(&watch.scope),
-                };
-                let count = differences.saturating_sub(newer);
-                if count > 0 {
-                    self.repairs.push(Repairs { watch, count });
-                }
-            }
-            ClusterEvent::WatchStale { watch, .. } => {
-                let is_known = !self.silent.insert(watch.clone());
-                // The watch of slices has been heard since, or else it would be silent too by now: not the server is gone,
-                // but the Pods.
-                let slices = WatchId::new(Resource::EndpointSlices, watch.scope.clone());
-                let slices_go_on = !self.silent.contains(&slices);
-                if watch.resource == Resource::Pods && is_known && slices_go_on {
-                    self.set_deaf_to_pods(&watch.scope, true);
-                }
-            }
-            ClusterEvent::WatchRecovered(watch) => {
-                if watch.resource == Resource::Pods {
-                    self.set_deaf_to_pods(&watch.scope, false);
-                }
-                self.silent.remove(&watch);
-            }
+            ClusterEvent::Service(scope, change) => self.apply_service(&scope, change, times),
+            ClusterEvent::Slice(scope, change) => self.apply_slice(&scope, change, times),
+            ClusterEvent::Pod(scope, change) => self.apply_pod(&scope, change, times),
+            ClusterEvent::Reconciled { watch, newer } => self.record_repairs(watch, newer),
+            ClusterEvent::WatchStale { watch, .. } => self.watch_is_stale(watch),
+            ClusterEvent::WatchRecovered(watch) => self.watch_recovered(&watch),
         }
     }
 
-    /// What lists have repaired since the last call.
+    fn apply_service(&mut self, scope: &Scope, change: Change<Service>, times: Option<EventTimes>) {
+        let Self { services, pods, service_by_key, last_namespace, dirty, .. } = self;
+        let change = change.map(|it| Arc::new(Service { object: intern_namespace(it.object, last_namespace), ..it }));
+        services.apply(scope, change, |ObjectDiff { old, new, .. }| {
+            // The object only has the time of its creation.
+            let times = if old.is_some() { times.map(EventTimes::without_changed_at) } else { times };
+            if let Some(old) = old {
+                service_by_key.remove(&old.key);
+                pods.selectors.remove_service(&old.key);
+                dirty.mark(&old.key, times);
+            }
+            if let Some(new) = new {
+                service_by_key.insert(Arc::clone(new));
+                if may_use_pods(new) {
+                    pods.selectors.add_service(new);
+                }
+                dirty.mark(&new.key, times);
+            }
+        });
+    }
+
+    fn apply_slice(&mut self, scope: &Scope, change: Change<Slice>, times: Option<EventTimes>) {
+        let Self { slices, pods, service_by_key, slices_by_service, awaiting_pods, last_namespace, dirty, .. } = self;
+        let change = change.map(|it| Arc::new(Slice { object: intern_namespace(it.object, last_namespace), ..it }));
+        slices.apply(scope, change, |ObjectDiff { old, new, .. }| {
+            // Often the controller only repeats what the Pods have shown already, and no record can change. That does not
+            // hold for a Service whose records follow from the old slice.
+            let repeats_pods = old.zip(new).is_some_and(|(old, new)| {
+                let service = new.service.as_ref().filter(|service| !awaiting_pods.contains(*service));
+                old.service == new.service
+                    && old.ports == new.ports
+                    && service.and_then(|service| service_by_key.get(service)).is_some_and(|service| {
+                        let unshadowed = |slice| pods.unshadowed_endpoints(service, slice);
+                        unshadowed(old).eq(unshadowed(new))
+                    })
+            });
+            if let Some(old) = old {
+                slices_by_service.remove_slice(old);
+            }
+            if let Some(new) = new {
+                slices_by_service.add_slice(new);
+            }
+            if !repeats_pods {
+                let affected = old.into_iter().chain(new).filter_map(|slice| slice.service.as_ref());
+                affected.for_each(|service| dirty.mark(service, times));
+            }
+        });
+    }
+
+    fn apply_pod(&mut self, scope: &Scope, change: Change<Pod>, times: Option<EventTimes>) {
+        let Self { pods, dirty, dirty_reasons, .. } = self;
+        let is_first_list = pods.apply(scope, change, |effect| match effect {
+            PodEffect::Endpoints { service, old, new } => {
+                dirty.mark(
+                    service,
+                    if is_timed_change(old, new) { times } else { times.map(EventTimes::without_changed_at) },
+                );
+            }
+            PodEffect::Reasons(service) => {
+                dirty_reasons.insert(service);
+            }
+        });
+        if is_first_list {
+            self.mark_services_of_pods(scope);
+        }
+    }
+
+    /// Records what a list found that the watch should have delivered. As many as `newer` objects of the list may differ
+    /// because the watch had no time to.
+    fn record_repairs(&mut self, watch: WatchId, newer: usize) {
+        let changes = match watch.resource {
+            Resource::Services => self.services.changes_since_relist(&watch.scope),
+            Resource::EndpointSlices => self.slices.changes_since_relist(&watch.scope),
+            Resource::Pods => self.pods.store.changes_since_relist(&watch.scope),
+        };
+        let count = changes.saturating_sub(newer);
+        if count > 0 {
+            self.repairs.push(Repairs { watch, count });
+        }
+    }
+
+    /// The repairs since the last call.
     pub fn take_repairs(&mut self) -> Vec<Repairs> {
         std::mem::take(&mut self.repairs)
     }
 
-    /// Says whether the watch of Pods in a scope has fallen silent while that of slices goes on. Slices are the source of all
-    /// endpoints then.
-    fn set_deaf_to_pods(&mut self, scope: &Scope, is_deaf: bool) {
-        if self.pods.set_deaf(scope, is_deaf) {
-            self.touch_services_of_pods(scope);
+    fn watch_is_stale(&mut self, watch: WatchId) {
+        let is_repeated = !self.stale_watches.insert(watch.clone());
+        // In an outage of the API server the watch of slices would be stale too by the second report. Otherwise the watch
+        // of Pods alone is stuck, and slices become the source of all endpoints.
+        let slices = WatchId::new(Resource::EndpointSlices, watch.scope.clone());
+        let slices_are_fresh = !self.stale_watches.contains(&slices);
+        if watch.resource == Resource::Pods && is_repeated && slices_are_fresh {
+            self.set_pods_untrusted(&watch.scope, true);
         }
     }
 
-    /// Forgets Pods that are long gone. To be called now and then: often enough that few are remembered, and seldom enough
-    /// that the slices have caught up by the second time.
-    pub fn forget_gone_pods(&mut self) {
-        if !self.pods.remember_gone() {
+    fn watch_recovered(&mut self, watch: &WatchId) {
+        if watch.resource == Resource::Pods {
+            self.set_pods_untrusted(&watch.scope, false);
+        }
+        self.stale_watches.remove(watch);
+    }
+
+    fn set_pods_untrusted(&mut self, scope: &Scope, is_untrusted: bool) {
+        if self.pods.set_untrusted(scope, is_untrusted) {
+            self.mark_services_of_pods(scope);
+        }
+    }
+
+    /// Drops tombstones of Pods that were deleted long ago. To be called at an interval: short enough to keep few tombstones,
+    /// and long enough for the slices to be up to date by the second call.
+    pub fn expire_tombstones(&mut self) {
+        if self.pods.tombstones.is_empty() {
             return;
         }
         let slices = self.slices.objects();
-        let forgotten = self.pods.forget(&slices.iter().flat_map(|slice| slice.endpoints.pods()).collect());
-        if !forgotten.is_empty() {
-            let again = slices.iter().filter(|slice| slice.endpoints.pods().any(|pod| forgotten.contains(&pod)));
-            for service in again.filter_map(|slice| slice.service.clone()) {
-                self.touched.entry(service).or_default();
-            }
+        let listed = slices.iter().flat_map(|slice| slice.endpoints.pods()).collect();
+        let counting_again = self.pods.tombstones.expire(&listed);
+        if !counting_again.is_empty() {
+            let has_one = |slice: &&Arc<Slice>| slice.endpoints.pods().any(|pod| counting_again.contains(&pod));
+            let affected = slices.iter().filter(has_one).filter_map(|slice| slice.service.as_ref());
+            affected.for_each(|service| self.dirty.mark(service, None));
         }
     }
 
-    /// Whether any object has changed since the last call, whatever follows from that.
-    pub fn take_changed(&mut self) -> bool {
+    /// Whether any object has changed since the last call, with or without an effect on records.
+    pub fn take_objects_changed(&mut self) -> bool {
         self.services.take_changed() | self.slices.take_changed() | self.pods.store.take_changed()
     }
 
-    /// Whether any Service has been touched since the last call of [`Self::take_batch`].
-    pub fn is_touched(&self) -> bool {
-        !self.touched.is_empty()
+    /// Marks the Services of a scope that may have Pods as their source.
+    fn mark_services_of_pods(&mut self, scope: &Scope) {
+        let is_affected = |service: &&Arc<Service>| may_use_pods(service) && scope.covers(&service.object.namespace);
+        let affected = self.services.objects().iter().filter(is_affected);
+        affected.for_each(|service| self.dirty.mark(&service.key, None));
     }
 
-    /// The Services touched since the last call of [`Self::take_batch`] that are served, with the times of the changes that
-    /// anybody waits for.
-    pub fn take_waits(&mut self) -> HashMap<ServiceKey, (Arc<Service>, EventTimes), RandomState> {
-        let timed = self.touched.iter_mut().filter_map(|(key, times)| Some((key, times.take()?)));
-        timed.filter_map(|(key, times)| Some((key.clone(), (Arc::clone(self.described.get(key)?), times)))).collect()
-    }
-
-    /// The records of every Service touched since the last call, for the table. Each is derived when it is asked for: all
-    /// records of a large cluster need not stand in memory beside those that they replace.
-    pub fn take_batch(&mut self) -> impl Iterator<Item = (ServiceKey, Option<ServiceRecords>)> {
-        iter::from_fn(|| {
-            let (key, _) = self.touched.pop_first()?;
-            let derived = self.service(&key).map(|service| self.records(service));
-            let (records, is_borrowing) = derived.map_or((None, false), |(records, borrows)| (Some(records), borrows));
-            if is_borrowing {
-                self.borrowing.insert(key.clone());
-            } else {
-                self.borrowing.remove(&key);
-            }
-            self.unexplained.insert(key.clone());
-            Some((key, records))
-        })
-    }
-
-    /// Whether [`Index::take_reasons`] would give anything.
-    pub fn has_reasons(&self) -> bool {
-        !self.unexplained.is_empty()
-    }
-
-    /// Why names are absent, of every Service of which that may have changed since the last call.
-    pub fn take_reasons(&mut self) -> impl Iterator<Item = (ServiceKey, Option<Reasons>)> {
-        iter::from_fn(|| {
-            let key = self.unexplained.pop_first()?;
-            let reasons = self.reasons_of(&key);
-            Some((key, reasons))
-        })
-    }
-
-    /// The records of a Service, and whether some are of Pods that speak for themselves elsewhere, but not here yet.
-    fn records(&self, service: &Service) -> (ServiceRecords, bool) {
-        let (mut members, mut is_borrowing) = (Vec::new(), false);
-        for slice in self.slices(&service.key) {
-            for endpoint in self.pods.own_endpoints(service, slice) {
-                is_borrowing |= endpoint.pod.is_some();
-                members.push(Member::of_slice(endpoint, &slice.ports));
-            }
+    /// The objects as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            services: self.services.objects().clone(),
+            slices: self.slices.objects().clone(),
+            pods: self.pods.store.objects().clone(),
+            tombstones: self.pods.tombstones.iter().collect(),
+            trusted_pod_scopes: self.pods.trusted_scopes().cloned().collect(),
         }
-        is_borrowing &= self.pods.speak_for(service);
-        let by_template: Vec<_> =
-            self.by_template(service).map(|(template, pods)| (ports_of(service, template), pods)).collect();
-        for (ports, pods) in &by_template {
-            pods.clone().for_each(|pod| members.extend(Member::of_pod(service, pod, ports)));
-        }
-        (derive(service, &members, self.has_not_ready_ordinals(service)), is_borrowing)
     }
 
-    /// The Pods of a Service that speak for themselves.
-    fn selected<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-        self.by_template(service).flat_map(|(_, pods)| pods)
+    /// Restores a tombstone from a snapshot.
+    pub fn restore_tombstone(&mut self, tombstone: Tombstone) {
+        self.pods.tombstones.insert(tombstone);
     }
 
-    /// The same, by their templates.
-    fn by_template<'a>(
-        &'a self,
-        service: &'a Service,
-    ) -> impl Iterator<Item = (&'a Template, impl Iterator<Item = &'a Pod> + Clone)> {
-        let asks_pods = self.pods.speak_for(service);
-        // Of the other labels, the Pods of one template have all or none.
-        let asks_each = service.selector.iter().any(|(key, _)| OwnLabels::is_key(key));
-        let is_selected = move |pod: &&Pod| !asks_each || pod.is_selected_by(&service.selector);
-        let candidates = self.pods.candidates(&service.key).filter(move |_| asks_pods);
-        candidates.map(move |(template, pods)| (template, pods.filter(is_selected)))
+    /// Restores from a snapshot that the Pods of a scope are listed completely.
+    pub fn restore_listed_pods(&mut self, scope: Scope) {
+        self.mark_services_of_pods(&scope);
+        self.pods.restore_listed(scope);
     }
 
-    /// The endpoints of a Service that have no other source than its slices.
-    fn endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Endpoint> {
-        self.slices(&service.key).flat_map(|slice| self.pods.own_endpoints(service, slice))
-    }
-
-    fn has_not_ready_ordinals(&self, service: &Service) -> bool {
-        service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals)
-    }
-
-    /// The Service, unless it is one that is not served.
-    fn service(&self, key: &ServiceKey) -> Option<&Service> {
-        let service = self.described.get(key)?;
-        (!self.options.headless_only || service.spec == ServiceSpec::Headless).then_some(service)
-    }
-
-    fn slices(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {
-        self.slices_of.get(key).into_iter().flatten().map(|slice| &**slice)
-    }
-
-    fn touch_services_of_pods(&mut self, scope: &Scope) {
-        let is_touched = |service: &&Arc<Service>| is_of_pods(service) && scope.covers(&service.object.namespace);
-        for service in self.services.objects().iter().filter(is_touched) {
-            self.touched.entry(service.key.clone()).or_default();
+    /// Uses slices instead of Pods wherever the Pods come from a snapshot alone, until a watch lists them.
+    pub fn distrust_restored_pods(&mut self) {
+        for scope in self.pods.distrust_restored() {
+            self.mark_services_of_pods(&scope);
         }
     }
 }
 
-/// The same object, by a namespace that is in memory once for many in a row.
-fn shared(object: ObjectKey, last: &mut Arc<str>) -> ObjectKey {
-    if object.namespace != *last {
-        *last = object.namespace;
+/// Replaces the namespace of a key by the last one if they are equal, so that memory has it once for many objects in a row.
+fn intern_namespace(key: ObjectKey, last: &mut Arc<str>) -> ObjectKey {
+    if key.namespace != *last {
+        *last = key.namespace;
     }
-    ObjectKey { namespace: Arc::clone(last), ..object }
+    ObjectKey { namespace: Arc::clone(last), ..key }
 }
 
-/// Whether a Pod has just become what it says that it became when: its readiness, its end.
-fn is_turn(old: Option<&Pod>, new: Option<&Pod>) -> bool {
-    let turns = |pod: Option<&Pod>| pod.map(|pod| (pod.ready_changed, pod.is_terminating));
-    turns(old) != turns(new)
+/// Whether a change of a Pod is one that the Pod has the time of: of its readiness or its deletion.
+fn is_timed_change(old: Option<&Pod>, new: Option<&Pod>) -> bool {
+    let timed = |pod: Option<&Pod>| pod.map(|pod| (pod.ready_changed, pod.is_terminating));
+    timed(old) != timed(new)
 }
 
 #[cfg(test)]

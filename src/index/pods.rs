@@ -1,195 +1,180 @@
-//! The Pods as the watch describes them, and for which endpoints they are the truth.
+//! The mirrored Pods, and for which Services they are authoritative.
 //!
-//! Kubernetes' EndpointSlice controller repeats in its slices what Pods say, a while later. Where a Pod is mirrored here, what
-//! it says itself counts, and what a slice says of the same Pod does not; each Pod has one source at any time. That one of
-//! them is gone counts just the same: it is remembered until no slice repeats the Pod any more.
+//! Kubernetes' EndpointSlice controller copies the state of Pods into slices, with a delay. Where a Pod is mirrored here, the
+//! Pod itself is the source of its endpoint, and the copy in a slice is *shadowed*: it is ignored. A deleted Pod shadows its
+//! copy too, until no slice lists it any more (see [`super::tombstones`]). Each endpoint has one source at any time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::members::{Members, subdomain};
-use super::store::{Difference, ObjectStore, Place};
+use super::selectors::{SelectorIndex, subdomain};
+use super::store::{ObjectDiff, ObjectId, ObjectStore, Objects};
+use super::tombstones::{Tombstone, Tombstones};
 use crate::cluster::{Change, Endpoint, Pod, Scope, Service, ServiceSpec, Slice, Template, Uid};
 use crate::records::ServiceKey;
 
 #[derive(Debug, Default)]
-pub(super) struct Pods {
+pub(super) struct PodIndex {
     pub store: ObjectStore<Pod>,
-    pub members: Members,
-    /// Those that have a UUID, by it.
-    mirrored: HashTable<Place>,
-    uids: RandomState,
-    gone: HashMap<Uid, Gone, RandomState>,
-    /// The scopes whose Pods have been heard in full once.
-    listed: HashSet<Scope, RandomState>,
-    /// Those of them that have been in the last run alone.
-    restored: HashSet<Scope, RandomState>,
-    /// Scopes in which the watch of Pods has been silent for long, while that of slices went on.
-    deaf: HashSet<Scope, RandomState>,
+    pub selectors: SelectorIndex,
+    pub tombstones: Tombstones,
+    by_uid: UidIndex,
+    /// The scopes whose Pods have been listed completely at least once.
+    listed_scopes: HashSet<Scope, RandomState>,
+    /// Those of them whose list comes from a snapshot of the last run.
+    restored_scopes: HashSet<Scope, RandomState>,
+    /// Scopes whose watch of Pods has been stale for long while that of slices was not.
+    untrusted_scopes: HashSet<Scope, RandomState>,
 }
 
-/// A Pod that was mirrored.
-#[derive(Clone, Copy, Debug)]
-struct Gone {
-    /// It was about to go when it went. Else it may have lost the label by which it was watched and live on, and a slice that
-    /// goes on repeating it is right after all.
-    was_terminating: bool,
-    /// Rounds of [`Pods::forget`] since.
-    age: u8,
+/// What a change of a Pod may change besides.
+pub(super) enum PodEffect<'a> {
+    /// The endpoints of a Service that selects the Pod.
+    Endpoints { service: &'a ServiceKey, old: Option<&'a Pod>, new: Option<&'a Pod> },
+    /// The reasons of the Service that the Pod has as its subdomain.
+    Reasons(ServiceKey),
 }
 
-/// Rounds of [`Pods::forget`] that one that is gone is remembered at least: a slice may say late that it was there.
-const REMEMBERED: u8 = 2;
-
-impl Pods {
-    /// Takes in a change, and tells `touched` of the Services whose Pods it changes, with the Pod as it was and as it is, and
-    /// `named` of those that the Pods name as their subdomain. True if from now on the Pods of the scope are known, and were
-    /// not before.
-    pub fn apply(
-        &mut self,
-        scope: &Scope,
-        mut change: Change<Pod>,
-        mut touched: impl FnMut(&ServiceKey, Option<&Pod>, Option<&Pod>),
-        mut named: impl FnMut(ServiceKey),
-    ) -> bool {
-        let Self { store, members, mirrored, uids, gone, listed, restored, .. } = self;
+impl PodIndex {
+    /// Applies a change, and calls `on_effect` for what it affects. Returns whether this completes the first list of the
+    /// scope's Pods, so that they may be authoritative from now on.
+    pub fn apply(&mut self, scope: &Scope, mut change: Change<Pod>, mut on_effect: impl FnMut(PodEffect<'_>)) -> bool {
+        let Self { store, selectors, tombstones, by_uid, listed_scopes, .. } = self;
         if let Change::Apply(pod) = &mut change {
-            pod.template = members.shared(&pod.template);
+            pod.template = selectors.intern_template(&pod.template);
         }
         let is_listed = matches!(change, Change::RelistDone);
-        store.apply(scope, change, |Difference { others, place, old, new }| {
-            let mut touch = |members: &Members, pod: &Pod| {
-                subdomain(&pod.template).map(&mut named);
-                // Before, no Service asks for its Pods; at the first list's end all do.
-                if listed.iter().any(|scope| scope.covers(pod.namespace())) {
-                    members.services_of(pod).for_each(|service| touched(service, old, new));
+        store.apply(scope, change, |ObjectDiff { objects, id, old, new }| {
+            let mut affect = |selectors: &SelectorIndex, pod: &Pod| {
+                if let Some(service) = subdomain(&pod.template) {
+                    on_effect(PodEffect::Reasons(service));
+                }
+                // Until the first list is complete, Pods are not authoritative. Then all Services are derived anew.
+                if listed_scopes.iter().any(|scope| scope.covers(pod.namespace())) {
+                    selectors
+                        .services_of(pod)
+                        .for_each(|service| on_effect(PodEffect::Endpoints { service, old, new }));
                 }
             };
             let both = old.zip(new);
-            let stays = both.is_some_and(|(old, new)| Arc::ptr_eq(&old.template, &new.template));
-            let is_same = both.is_some_and(|(old, new)| old.uid == new.uid);
+            let has_same_template = both.is_some_and(|(old, new)| Arc::ptr_eq(&old.template, &new.template));
+            let has_same_uid = both.is_some_and(|(old, new)| old.uid == new.uid);
             if let Some(old) = old {
-                touch(members, old);
-                if !stays {
-                    members.remove_pod(others, old);
+                affect(selectors, old);
+                if !has_same_template {
+                    selectors.remove_pod(objects, old);
                 }
-                if let Some(uid) = old.uid.filter(|_| !is_same) {
-                    if let Ok(entry) = mirrored.find_entry(uids.hash_one(uid), |other| *other == place) {
-                        entry.remove();
-                    }
-                    gone.insert(uid, Gone { was_terminating: old.is_terminating, age: 0 });
+                if let Some(uid) = old.uid.filter(|_| !has_same_uid) {
+                    by_uid.remove(uid, id);
+                    tombstones.insert(Tombstone { uid, was_terminating: old.is_terminating });
                 }
             }
             if let Some(new) = new {
-                if !stays {
-                    members.add_pod(others, place, new);
-                    touch(members, new);
+                if !has_same_template {
+                    selectors.add_pod(objects, id, new);
+                    affect(selectors, new);
                 }
-                if let Some(uid) = new.uid.filter(|_| !is_same) {
-                    let uid_of = |place: &Place| others.get(*place).and_then(|pod| pod.uid);
-                    mirrored.insert_unique(uids.hash_one(uid), place, |it| uids.hash_one(uid_of(it).unwrap_or(uid)));
-                    gone.remove(&uid);
+                if let Some(uid) = new.uid.filter(|_| !has_same_uid) {
+                    by_uid.insert(uid, id, objects);
+                    tombstones.remove(uid);
                 }
             }
         });
         if is_listed {
-            restored.remove(scope);
+            self.restored_scopes.remove(scope);
         }
-        is_listed && listed.insert(scope.clone())
+        is_listed && self.listed_scopes.insert(scope.clone())
     }
 
-    /// The Pods that a Service may select, by their templates.
+    /// The Pods that a Service may select, by template.
     pub fn candidates(
         &self,
         service: &ServiceKey,
     ) -> impl Iterator<Item = (&Template, impl Iterator<Item = &Pod> + Clone)> {
-        let groups = self.members.candidates(service);
-        groups.map(|(template, places)| (template, places.iter().filter_map(|place| self.store.objects().get(*place))))
+        let groups = self.selectors.candidates(service);
+        groups.map(|(template, ids)| (template, ids.iter().filter_map(|id| self.store.objects().get(*id))))
     }
 
-    /// The Pods that name a Service as their subdomain.
-    pub fn naming(&self, service: &ServiceKey) -> impl Iterator<Item = &Pod> {
-        self.members.naming(service).filter_map(|place| self.store.objects().get(place))
+    /// The Pods that have a Service as their subdomain.
+    pub fn with_subdomain(&self, service: &ServiceKey) -> impl Iterator<Item = &Pod> {
+        self.selectors.with_subdomain(service).filter_map(|id| self.store.objects().get(id))
     }
 
-    /// Whether Pods are the source of a Service's endpoints: known, and kept up with.
-    pub fn speak_for(&self, service: &Service) -> bool {
-        is_of_pods(service) && self.heard().any(|scope| scope.covers(&service.object.namespace))
+    /// Whether the mirrored Pods are the source of a Service's endpoints.
+    pub fn authoritative_for(&self, service: &Service) -> bool {
+        may_use_pods(service) && self.trusted_scopes().any(|scope| scope.covers(&service.object.namespace))
     }
 
-    /// The endpoints of a Service that have no other source than this slice.
-    pub fn own_endpoints(&self, service: &Service, slice: &Slice) -> impl Iterator<Item = Endpoint> {
-        let speak = self.speak_for(service);
-        slice.endpoints.filter_by_pod(move |pod| pod.is_none_or(|pod| !speak || !self.supersede(pod)))
+    /// The endpoints of a slice of a Service that no mirrored or deleted Pod shadows.
+    pub fn unshadowed_endpoints(&self, service: &Service, slice: &Slice) -> impl Iterator<Item = Endpoint> {
+        let is_authoritative = self.authoritative_for(service);
+        slice.endpoints.filter_by_pod(move |pod| pod.is_none_or(|pod| !is_authoritative || !self.shadows(pod)))
     }
 
-    /// Whether what a slice says of this Pod counts for nothing, because the Pod speaks for itself or is gone.
-    fn supersede(&self, pod: Uid) -> bool {
-        let is_it = |place: &Place| self.store.objects().get(*place).is_some_and(|other| other.uid == Some(pod));
-        self.mirrored.find(self.uids.hash_one(pod), is_it).is_some() || self.gone.contains_key(&pod)
+    /// Whether a Pod's endpoint in a slice is ignored, because the Pod is mirrored or deleted.
+    fn shadows(&self, pod: Uid) -> bool {
+        self.by_uid.contains(pod, self.store.objects()) || self.tombstones.contains(pod)
     }
 
-    /// The scopes whose Pods are known and kept up with.
-    pub fn heard(&self) -> impl Iterator<Item = &Scope> {
-        self.listed.iter().filter(|scope| !self.deaf.contains(*scope))
+    /// The scopes whose Pods are listed and kept up to date.
+    pub fn trusted_scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.listed_scopes.iter().filter(|scope| !self.untrusted_scopes.contains(*scope))
     }
 
-    /// Says whether the Pods of a scope are not kept up with. True if that was otherwise.
-    pub fn set_deaf(&mut self, scope: &Scope, is_deaf: bool) -> bool {
-        if is_deaf { self.deaf.insert(scope.clone()) } else { self.deaf.remove(scope) }
+    /// Sets whether the Pods of a scope are out of date. Returns whether that is a change.
+    pub fn set_untrusted(&mut self, scope: &Scope, is_untrusted: bool) -> bool {
+        if is_untrusted { self.untrusted_scopes.insert(scope.clone()) } else { self.untrusted_scopes.remove(scope) }
     }
 
-    /// Takes the Pods of a scope for known, as they were in the last run.
+    /// Takes the Pods of a scope as listed, from a snapshot of the last run.
     pub fn restore_listed(&mut self, scope: Scope) {
-        self.listed.insert(scope.clone());
-        self.restored.insert(scope);
+        self.listed_scopes.insert(scope.clone());
+        self.restored_scopes.insert(scope);
     }
 
-    /// Takes Pods for unknown that are known from the last run alone, and gives their scopes.
+    /// Takes the scopes as not listed that are listed by a snapshot alone, and returns them.
     pub fn distrust_restored(&mut self) -> Vec<Scope> {
-        let scopes: Vec<_> = self.restored.drain().collect();
-        self.listed.retain(|scope| !scopes.contains(scope));
+        let scopes: Vec<_> = self.restored_scopes.drain().collect();
+        self.listed_scopes.retain(|scope| !scopes.contains(scope));
         scopes
-    }
-
-    /// The Pods that are gone and remembered, each with whether it was about to go.
-    pub fn gone(&self) -> impl Iterator<Item = (Uid, bool)> {
-        self.gone.iter().map(|(uid, gone)| (*uid, gone.was_terminating))
-    }
-
-    /// Remembers a Pod that was gone in the last run.
-    pub fn restore_gone(&mut self, uid: Uid, was_terminating: bool) {
-        self.gone.insert(uid, Gone { was_terminating, age: 0 });
-    }
-
-    /// Whether there is anything that [`Pods::forget`] could forget.
-    pub fn remember_gone(&self) -> bool {
-        !self.gone.is_empty()
-    }
-
-    /// Forgets the Pods that went some rounds ago, but for those that surely went and are still `repeated` by a slice. Gives
-    /// those that count again where they are.
-    pub fn forget(&mut self, repeated: &HashSet<Uid, RandomState>) -> HashSet<Uid, RandomState> {
-        let mut forgotten = HashSet::default();
-        self.gone.retain(|uid, gone| {
-            gone.age = gone.age.saturating_add(1);
-            let is_repeated = repeated.contains(uid);
-            let stays = gone.age < REMEMBERED || (gone.was_terminating && is_repeated);
-            if !stays && is_repeated {
-                forgotten.insert(*uid);
-            }
-            stays
-        });
-        forgotten
     }
 }
 
-/// Whether the endpoints of a Service are Pods that are looked at here: those of other Services are not worth it, nobody waits
-/// for their names.
-pub(super) fn is_of_pods(service: &Service) -> bool {
+/// Pods that have a UUID, by it.
+#[derive(Debug, Default)]
+struct UidIndex {
+    ids: HashTable<ObjectId>,
+    hasher: RandomState,
+}
+
+impl UidIndex {
+    /// Adds a Pod, whether `pods` has it yet or not.
+    fn insert(&mut self, uid: Uid, id: ObjectId, pods: &Objects<Pod>) {
+        let hash_of = |id: &ObjectId| {
+            let other = pods.get(*id).and_then(|pod| pod.uid);
+            self.hasher.hash_one(other.unwrap_or(uid))
+        };
+        self.ids.insert_unique(self.hasher.hash_one(uid), id, hash_of);
+    }
+
+    fn remove(&mut self, uid: Uid, id: ObjectId) {
+        if let Ok(entry) = self.ids.find_entry(self.hasher.hash_one(uid), |other| *other == id) {
+            entry.remove();
+        }
+    }
+
+    fn contains(&self, uid: Uid, pods: &Objects<Pod>) -> bool {
+        let is_it = |id: &ObjectId| pods.get(*id).is_some_and(|pod| pod.uid == Some(uid));
+        self.ids.find(self.hasher.hash_one(uid), is_it).is_some()
+    }
+}
+
+/// Whether Pods can be the source of a Service's endpoints. For Services that are not headless it is not worth the work:
+/// nobody waits for the names of their endpoints.
+pub(super) fn may_use_pods(service: &Service) -> bool {
     service.spec == ServiceSpec::Headless && !service.selector.is_empty()
 }

@@ -1,4 +1,4 @@
-//! What a Service is called.
+//! The key of a Service.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::name::{Label, Labels, NameError, Relative};
 
-/// Namespace and name of a Service, kept as the two labels `name.namespace` in wire form: a slice of the question.
+/// Namespace and name of a Service, as the two labels `name.namespace` in wire form. A question contains the key as a slice.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceKey(Octets);
 
-/// Octets of a key that stand in the key itself, where a look-up finds them with the map's entry: enough for most, and with
-/// them the key has no more than 40.
+/// Keys up to this length are stored inline, where a look-up finds them together with the map's entry. It suffices for most, and
+/// makes a key 40 octets large.
 const SHORT: usize = 38;
 
-/// Those that fit are always short, so that equal octets are equal values.
+/// What fits is always `Short`, so that equal keys are equal values.
 #[derive(Clone, PartialEq, Eq)]
 enum Octets {
-    /// As many as the number says, then zeros.
+    /// The length, and the octets padded with zeros.
     Short(u8, [u8; SHORT]),
     Long(Box<[u8]>),
 }
@@ -63,7 +63,7 @@ impl ServiceKey {
 impl TryFrom<String> for ServiceKey {
     type Error = NameError;
 
-    /// Reads what [`ServiceKey`] is displayed as.
+    /// Parses the `Display` form.
     fn try_from(text: String) -> Result<Self, NameError> {
         let (namespace, name) = text.split_once('/').ok_or(NameError::EmptyLabel)?;
         Ok(Self::new(&Label::parse(namespace)?, &Label::parse(name)?))
@@ -83,7 +83,7 @@ impl Borrow<[u8]> for ServiceKey {
 }
 
 impl Hash for ServiceKey {
-    /// As the octets hash, by which a key is looked up.
+    /// The same as that of the octets, so that a key can be looked up by them ([`Borrow`]).
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_wire().hash(state);
     }
@@ -102,7 +102,7 @@ impl PartialOrd for ServiceKey {
 }
 
 impl fmt::Display for ServiceKey {
-    /// As `kubectl` writes it, `db/pg`.
+    /// `namespace/name`, as `kubectl` writes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", Relative(self.namespace()), Relative(self.name()))
     }

@@ -1,8 +1,7 @@
-//! What the table holds: for one Service, every RRset that its names answer with, immutable and ready to be written.
+//! The records of a Service: every RRset of its names, immutable and ready to be encoded.
 //!
-//! Names are kept relative to the zone, because the same Service is served under each configured zone; the authority
-//! completes them (see `crate::authority`). Addresses are kept in network order, one after the other, which is their
-//! wire form.
+//! Names are relative to the zone, because each Service is served under every configured zone; `crate::authority` completes
+//! them. Addresses are stored one after the other in network order, which is their wire form.
 
 mod hosts;
 mod key;
@@ -37,7 +36,7 @@ impl Addresses {
     }
 }
 
-/// [`Addresses`] wherever they are kept.
+/// Borrowed [`Addresses`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressesRef<'a> {
     pub v4: &'a [Ipv4Addr],
@@ -55,7 +54,7 @@ impl<'a> AddressesRef<'a> {
 }
 
 impl FromIterator<IpAddr> for Addresses {
-    /// Each address once, sorted, so that equal sets are equal values.
+    /// Sorts and deduplicates, so that equal sets are equal values.
     fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for address in addresses {
@@ -72,18 +71,18 @@ impl FromIterator<IpAddr> for Addresses {
     }
 }
 
-/// What kind of Service the names belong to.
+/// The kind of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceKind {
     /// `clusterIP: None`: the bare name has the addresses of the endpoints.
     Headless,
-    /// The bare name has the virtual addresses.
+    /// The bare name has the virtual addresses of the Service.
     ClusterIp,
     /// The bare name is an alias (CNAME) of this one.
     ExternalName(Name),
 }
 
-/// One SRV record: its port, and the name it points at. Priority and weight are the same for all.
+/// One SRV record. Priority and weight are the same for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Srv {
     pub port: u16,
@@ -95,11 +94,11 @@ pub struct Srv {
 pub enum SrvTarget {
     /// The bare name of the Service.
     Service,
-    /// The host at this place of [`ServiceRecords::hosts`], in the order of labels.
+    /// The host at this position of [`ServiceRecords::hosts`], in the order of labels.
     Host(u32),
 }
 
-/// SRV records by the two labels `_port._protocol` in wire form, which few Services have more than one or two of.
+/// SRV records by owner, the two labels `_port._protocol` in wire form. Few Services have more than one or two owners.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SrvByOwner(Box<[OwnedSrv]>);
 
@@ -108,8 +107,8 @@ type OwnedSrv = (Box<[u8]>, Arc<[Srv]>);
 
 impl SrvByOwner {
     pub fn get(&self, owner: &[u8]) -> Option<&[Srv]> {
-        let place = self.0.binary_search_by(|(other, _)| (**other).cmp(owner)).ok()?;
-        Some(&self.0.get(place)?.1)
+        let position = self.0.binary_search_by(|(other, _)| (**other).cmp(owner)).ok()?;
+        Some(&self.0.get(position)?.1)
     }
 
     /// The owners, in order.
@@ -127,23 +126,22 @@ impl FromIterator<OwnedSrv> for SrvByOwner {
     }
 }
 
-/// All RRsets of one Service. Published whole, so that no reader sees the addresses of one moment with the SRV records of
-/// another.
+/// All RRsets of one Service. They are published together, so that no reader sees old addresses with new SRV records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceRecords {
     pub kind: ServiceKind,
     /// The bare name's addresses.
     pub addresses: Addresses,
-    /// The endpoints' own names, by label.
+    /// The names of endpoints, by label.
     pub hosts: Hosts,
     /// The SRV records of named ports.
     pub srv: SrvByOwner,
-    /// The SRV records of the bare name: every port, those without a name too. Where there is one port, the same as its own.
+    /// The SRV records of the bare name: those of every port, named or not. Shared with `srv` where there is one port.
     pub all_srv: Arc<[Srv]>,
 }
 
 impl ServiceRecords {
-    /// A Service that exists and has no address to answer with.
+    /// The records of a Service without addresses.
     pub fn empty(kind: ServiceKind) -> Self {
         Self {
             kind,
@@ -154,7 +152,7 @@ impl ServiceRecords {
         }
     }
 
-    /// Whether the bare name owns a record, or a name below it does.
+    /// Whether the bare name or a name below it has a record.
     pub fn exists(&self) -> bool {
         matches!(self.kind, ServiceKind::ExternalName(_)) || !self.addresses.is_empty() || !self.hosts.is_empty()
     }
@@ -164,26 +162,26 @@ impl ServiceRecords {
         self.srv.owners().any(|owner| Labels(owner).nth(1) == Some(protocol))
     }
 
-    /// The address records that an SRV target leads to, and the target's label; none for the bare name.
+    /// The label of an SRV target, empty for the bare name, and its addresses.
     pub fn target(&self, target: SrvTarget) -> Option<(&[u8], AddressesRef<'_>)> {
         match target {
             SrvTarget::Service => Some((&[], self.addresses.borrowed())),
-            SrvTarget::Host(place) => self.hosts.at(place),
+            SrvTarget::Host(position) => self.hosts.at(position),
         }
     }
 
-    /// The names that addresses lead back to, each with its addresses: the label in front of the Service's name, empty for
-    /// the bare name, in order. Headless Services map their endpoints, others their virtual addresses alone: several PTR
-    /// records for one Pod break programs that check a reverse look-up strictly.
-    pub fn reverse(&self) -> impl Iterator<Item = (&[u8], AddressesRef<'_>)> {
+    /// The names that PTR records lead to, sorted, with their addresses: the label in front of the Service's name, empty for
+    /// the bare name. A headless Service has reverse names for its endpoints, any other only for its virtual addresses:
+    /// several PTR records for one Pod break programs that check reverse look-ups strictly.
+    pub fn reverse_names(&self) -> impl Iterator<Item = (&[u8], AddressesRef<'_>)> {
         let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.iter());
         let bare = matches!(self.kind, ServiceKind::ClusterIp).then(|| ([].as_slice(), self.addresses.borrowed()));
         bare.into_iter().chain(hosts.into_iter().flatten())
     }
 
-    /// Those of them that one address leads back to.
-    pub fn reverse_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
-        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.having(address));
+    /// The reverse names of one address.
+    pub fn reverse_names_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
+        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.labels_of(address));
         let bare = matches!(self.kind, ServiceKind::ClusterIp) && self.addresses.iter().any(|other| other == address);
         bare.then_some([].as_slice()).into_iter().chain(hosts.into_iter().flatten())
     }

@@ -1,13 +1,13 @@
-//! The file: what it is, then blocks of records, each block with its checksum.
+//! The format of the state file: a header, then blocks of records, each with a checksum.
 //!
 //! ```text
-//! file   = "headless-dns" version block...          numbers have four octets, the least significant first
-//! block  = length checksum record...                of so many octets; no record lies in two blocks
+//! file   = "headless-dns" version block...          numbers have four bytes, little-endian
+//! block  = length checksum record...                the length is that of the records; no record spans two blocks
 //! record = postcard of a Record                     Head, objects in any order, End
 //! ```
 //!
-//! A checksum is the CRC-32 of the block's number and its records, so that a block is in its place too. Nothing is read of a
-//! block before its checksum is right, and no more than one block is in memory.
+//! The checksum is the CRC-32 of the block's number and its records, so that swapped blocks are found too. A block is decoded
+//! only after its checksum has matched, and memory holds one block at a time.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,89 +16,90 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Refusal;
+use super::LoadError;
 use crate::cluster::{Change, ClusterEvent, Pod, Scope, Service, Slice, Template, Uid};
-use crate::index::{Index, Snapshot};
+use crate::index::{Index, Snapshot, Tombstone};
 
 const MAGIC: &[u8; 12] = b"headless-dns";
-/// To be raised when the meaning of the octets changes, be it by a field more in an object. A test notices.
+/// To be incremented with any change of the format, a new field of an object included. A test notices.
 const VERSION: u32 = 2;
 
-/// A block is full from so many octets on.
+/// A block is written once it has this many bytes.
 const BLOCK: usize = 64 * 1024;
-/// No block is longer: the API server stores no object of more than 1.5 MiB.
+/// The maximum length of a block: the API server stores no object of more than 1.5 MiB.
 const MAX_BLOCK: usize = 4 * 1024 * 1024;
-/// Octets of a block's length and of its checksum.
+/// The size of a block's length, and of its checksum.
 const WORD: usize = size_of::<u32>();
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Record<'a> {
-    /// The first: what of which cluster this is, and until which second since 1970 it was true.
+    /// The first record.
     Head {
+        /// Which part of which cluster this is.
         source: String,
+        /// When it was last up to date, in seconds since the Unix epoch.
         as_of: i64,
     },
     Service(Arc<Service>),
     Slice(Arc<Slice>),
-    GonePod {
+    Tombstone {
         uid: Uid,
         was_terminating: bool,
     },
-    /// What the Pods from here on have in common.
+    /// The template of the Pods that follow.
     Template(Arc<Template>),
     Pod(Cow<'a, Pod>),
-    /// All Pods of the scope are among those here.
-    HeardPods(Scope),
-    /// The last, with the number of those before it.
+    /// The file has all Pods of this scope.
+    ListedPods(Scope),
+    /// The last record, with the number of records before it.
     End(u64),
 }
 
-/// Writes a whole file.
+/// Writes a state file.
 ///
 /// # Errors
-/// It cannot be written.
+/// `out` cannot be written.
 pub(super) fn write(out: &mut impl Write, source: &str, as_of: Timestamp, snapshot: Snapshot) -> io::Result<()> {
-    let Snapshot { services, slices, pods, gone, heard_pods } = snapshot;
+    let Snapshot { services, slices, pods, tombstones, trusted_pod_scopes } = snapshot;
     out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes()].concat())?;
-    let mut blocks = Blocks { out, block: vec![0; 2 * WORD], number: 0, records: 0 };
-    blocks.put(&Record::Head { source: source.to_owned(), as_of: as_of.as_second() })?;
+    let mut writer = BlockWriter { out, block: vec![0; 2 * WORD], number: 0, records: 0 };
+    writer.put(&Record::Head { source: source.to_owned(), as_of: as_of.as_second() })?;
     for service in services.iter() {
-        blocks.put(&Record::Service(Arc::clone(service)))?;
+        writer.put(&Record::Service(Arc::clone(service)))?;
     }
     for slice in slices.iter() {
-        blocks.put(&Record::Slice(Arc::clone(slice)))?;
+        writer.put(&Record::Slice(Arc::clone(slice)))?;
     }
-    for (uid, was_terminating) in gone {
-        blocks.put(&Record::GonePod { uid, was_terminating })?;
+    for Tombstone { uid, was_terminating } in tombstones {
+        writer.put(&Record::Tombstone { uid, was_terminating })?;
     }
-    // Pods with a template in common stand together.
+    // Pods are grouped by template, so that each template is written once.
     let mut pods: Vec<_> = pods.iter().collect();
     pods.sort_unstable_by_key(|pod| Arc::as_ptr(&pod.template));
     let mut template = None;
     for pod in pods {
         if template.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &pod.template)) {
-            blocks.put(&Record::Template(Arc::clone(&pod.template)))?;
+            writer.put(&Record::Template(Arc::clone(&pod.template)))?;
             template = Some(Arc::clone(&pod.template));
         }
-        blocks.put(&Record::Pod(Cow::Borrowed(pod)))?;
+        writer.put(&Record::Pod(Cow::Borrowed(pod)))?;
     }
-    for scope in heard_pods {
-        blocks.put(&Record::HeardPods(scope))?;
+    for scope in trusted_pod_scopes {
+        writer.put(&Record::ListedPods(scope))?;
     }
-    blocks.put(&Record::End(blocks.records))?;
-    blocks.flush()
+    writer.put(&Record::End(writer.records))?;
+    writer.flush()
 }
 
-/// What is written, a block at a time.
-struct Blocks<W> {
+struct BlockWriter<W> {
     out: W,
-    /// Room for length and checksum, and the records so far.
+    /// Space for length and checksum, then the records so far.
     block: Vec<u8>,
     number: u32,
     records: u64,
 }
 
-impl<W: Write> Blocks<W> {
+impl<W: Write> BlockWriter<W> {
     fn put(&mut self, record: &Record<'_>) -> io::Result<()> {
         postcard::to_io(record, &mut self.block).map_err(io::Error::other)?;
         self.records += 1;
@@ -121,42 +122,42 @@ impl<W: Write> Blocks<W> {
     }
 }
 
-/// Reads a whole file into an empty index. Gives it back with the time up to which the file was the truth.
+/// Reads a state file into an empty index. Returns the index, and when the file was last up to date.
 ///
 /// # Errors
-/// The file is not whole, or is not of this `source`.
+/// The file is not complete and intact, or not of this `source`.
 pub(super) fn read(
     input: impl Read,
     source: &str,
     scopes: &[Scope],
     mut index: Index,
-) -> Result<(Index, Timestamp), Refusal> {
-    let mut input = Input { input, at: 0 };
-    if input.octets::<{ MAGIC.len() }>()? != *MAGIC {
-        return Err(Refusal::Strange);
+) -> Result<(Index, Timestamp), LoadError> {
+    let mut reader = BlockReader { input, at: 0 };
+    if reader.bytes::<{ MAGIC.len() }>()? != *MAGIC {
+        return Err(LoadError::NotAStateFile);
     }
-    let found = input.number()?;
+    let found = reader.number()?;
     if found != VERSION {
-        return Err(Refusal::OtherFormat { found, read: VERSION });
+        return Err(LoadError::UnsupportedVersion { found, supported: VERSION });
     }
     let (mut block, mut number, mut records) = (Vec::new(), 0_u32, 0);
     let (mut as_of, mut template) = (None, None);
     loop {
-        input.block(number, &mut block)?;
-        let at = input.at;
-        let damaged = || Refusal::Damaged(at);
+        reader.block(number, &mut block)?;
+        let at = reader.at;
+        let corrupt = || LoadError::Corrupt(at);
         number = number.wrapping_add(1);
         let mut rest = &block[..];
         while !rest.is_empty() {
-            let (record, after) = postcard::take_from_bytes(rest).map_err(|_| damaged())?;
+            let (record, after) = postcard::take_from_bytes(rest).map_err(|_| corrupt())?;
             rest = after;
-            let scope_of = |namespace: &str| scopes.iter().find(|scope| scope.covers(namespace)).ok_or_else(damaged);
+            let scope_of = |namespace: &str| scopes.iter().find(|scope| scope.covers(namespace)).ok_or_else(corrupt);
             match (record, as_of) {
                 (Record::Head { source: found, as_of: seconds }, None) => {
                     if found != source {
-                        return Err(Refusal::Foreign { found, served: source.to_owned() });
+                        return Err(LoadError::OtherSource { found, served: source.to_owned() });
                     }
-                    as_of = Some(Timestamp::from_second(seconds).map_err(|_| damaged())?);
+                    as_of = Some(Timestamp::from_second(seconds).map_err(|_| corrupt())?);
                 }
                 (Record::Service(service), Some(_)) => {
                     let scope = scope_of(&service.object.namespace)?.clone();
@@ -166,62 +167,64 @@ pub(super) fn read(
                     let scope = scope_of(&slice.object.namespace)?.clone();
                     index.apply(ClusterEvent::Slice(scope, Change::Apply(Arc::unwrap_or_clone(slice))));
                 }
-                (Record::GonePod { uid, was_terminating }, Some(_)) => index.restore_gone_pod(uid, was_terminating),
+                (Record::Tombstone { uid, was_terminating }, Some(_)) => {
+                    index.restore_tombstone(Tombstone { uid, was_terminating });
+                }
                 (Record::Template(next), Some(_)) => template = Some(next),
                 (Record::Pod(pod), Some(_)) => {
-                    let template = template.clone().ok_or_else(damaged)?;
+                    let template = template.clone().ok_or_else(corrupt)?;
                     let scope = scope_of(&template.namespace)?.clone();
                     let pod = Pod { template, ..pod.into_owned() };
                     index.apply(ClusterEvent::Pod(scope, Change::Apply(pod)));
                 }
-                (Record::HeardPods(scope), Some(_)) => index.restore_heard_pods(scope),
+                (Record::ListedPods(scope), Some(_)) => index.restore_listed_pods(scope),
                 (Record::End(expected), Some(as_of)) if expected == records && rest.is_empty() => {
-                    return if input.is_at_end()? { Ok((index, as_of)) } else { Err(damaged()) };
+                    return if reader.is_at_end()? { Ok((index, as_of)) } else { Err(corrupt()) };
                 }
-                _ => return Err(damaged()),
+                _ => return Err(corrupt()),
             }
             records += 1;
         }
     }
 }
 
-/// What is read, and how far.
-struct Input<R> {
+struct BlockReader<R> {
     input: R,
+    /// Bytes read so far.
     at: u64,
 }
 
-impl<R: Read> Input<R> {
-    fn octets<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
-        let mut octets = [0; N];
-        self.fill(&mut octets)?;
-        Ok(octets)
+impl<R: Read> BlockReader<R> {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], LoadError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
     }
 
-    fn number(&mut self) -> Result<u32, Refusal> {
-        Ok(u32::from_le_bytes(self.octets()?))
+    fn number(&mut self) -> Result<u32, LoadError> {
+        Ok(u32::from_le_bytes(self.bytes()?))
     }
 
-    fn fill(&mut self, octets: &mut [u8]) -> Result<(), Refusal> {
-        self.input.read_exact(octets).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => Refusal::CutOff(self.at),
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), LoadError> {
+        self.input.read_exact(bytes).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => LoadError::Truncated(self.at),
             _ => error.into(),
         })?;
-        self.at += octets.len() as u64;
+        self.at += bytes.len() as u64;
         Ok(())
     }
 
-    /// Reads the records of the block with this number.
-    fn block(&mut self, number: u32, records: &mut Vec<u8>) -> Result<(), Refusal> {
+    /// Reads the records of the next block, which has this number.
+    fn block(&mut self, number: u32, records: &mut Vec<u8>) -> Result<(), LoadError> {
         let at = self.at;
         let (length, expected) = (self.number()? as usize, self.number()?);
-        // A block is never empty: octets that are all zero would be some, with the checksum zero.
+        // A block is never empty. Otherwise zeros would be valid empty blocks, as their checksum is zero.
         if !(1..=MAX_BLOCK).contains(&length) {
-            return Err(Refusal::Damaged(at));
+            return Err(LoadError::Corrupt(at));
         }
         records.resize(length, 0);
         self.fill(records)?;
-        if checksum(number, records) == expected { Ok(()) } else { Err(Refusal::Damaged(at)) }
+        if checksum(number, records) == expected { Ok(()) } else { Err(LoadError::Corrupt(at)) }
     }
 
     fn is_at_end(&mut self) -> io::Result<bool> {

@@ -1,11 +1,11 @@
-//! What the index knows, kept on disk for a start while the API server is away.
+//! The index saved on disk, for a start while the API server is unreachable.
 //!
 //! ```text
-//! Index::snapshot ─▶ State::save ─▶ a new file, synced ──rename──▶ the file ─▶ State::load ─▶ Index, and of when it is
+//! Index::snapshot ─▶ State::save ─▶ new file, synced ──rename──▶ state file ─▶ State::load ─▶ Index, and its age
 //! ```
 //!
-//! A file replaces the one before it as a whole or not at all, whenever the process or the machine ends. One that is damaged,
-//! cut off, of another format or of another cluster is refused with the reason, and nothing of it is served.
+//! Saving is atomic: after a crash of the process or the machine the file is the old one or the new one. A file that is corrupt,
+//! truncated, of another format version or of another cluster is rejected as a whole.
 
 mod format;
 
@@ -21,24 +21,24 @@ use crate::index::{Index, Snapshot};
 
 /// The file in its folder.
 const FILE: &str = "cluster.state";
-/// What is being written, until it takes the file's place.
+/// The file that is being written, until it replaces the other.
 const NEW_FILE: &str = "cluster.state.new";
-/// Locked by who writes.
+/// Locked while a process writes.
 const LOCK_FILE: &str = "cluster.state.lock";
-/// Names and addresses of a whole cluster are nobody else's business.
+/// The names and addresses of a whole cluster are not for other users.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
-/// Where the state of one cluster is kept.
+/// The state file of one cluster, in its folder.
 #[derive(Clone, Debug)]
 pub struct State {
     folder: PathBuf,
     selection: Selection,
-    /// What of which cluster it is: a file that says otherwise is foreign.
+    /// Which part of which cluster is served. A file of another source is rejected.
     source: String,
 }
 
-/// State that cannot be kept where it should be.
+/// The folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep state in {}: {problem}; name a folder that can be written with --state, or none", folder.display())]
 pub struct FolderError {
@@ -46,28 +46,30 @@ pub struct FolderError {
     problem: io::Error,
 }
 
-/// Why a file is not served.
+/// Why a state file is rejected.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum LoadError {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    #[error("it is no state of headless-dns")]
-    Strange,
-    #[error("its format is version {found}, and this program reads version {read}")]
-    OtherFormat { found: u32, read: u32 },
-    #[error("it is of {found}, and served are {served}")]
-    Foreign { found: String, served: String },
-    #[error("it is cut off after {0} octets")]
-    CutOff(u64),
-    #[error("it is damaged at octet {0} or soon after")]
-    Damaged(u64),
+    #[error("it is not a state file of headless-dns")]
+    NotAStateFile,
+    #[error("its format is version {found}, but this program reads version {supported}")]
+    UnsupportedVersion { found: u32, supported: u32 },
+    #[error("it has {found}, but this server serves {served}")]
+    OtherSource { found: String, served: String },
+    /// After this many bytes.
+    #[error("it is truncated after {0} bytes")]
+    Truncated(u64),
+    /// Somewhere after this many bytes.
+    #[error("it is corrupt at or after byte {0}")]
+    Corrupt(u64),
 }
 
 impl State {
-    /// Makes the folder if it is not there, and sees that it can be written. `url` is the API server's.
+    /// Creates the folder if it does not exist, and checks that it is writable. `url` is that of the API server.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The folder cannot be created or written.
     pub fn open(folder: &Path, url: &str, selection: &Selection) -> Result<Self, FolderError> {
         let state = Self { folder: folder.to_owned(), selection: selection.clone(), source: source(url, selection) };
         let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder);
@@ -76,17 +78,17 @@ impl State {
         Ok(state)
     }
 
-    /// The file, for messages.
+    /// The path of the state file.
     pub fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
 
-    /// Tells an empty index what the file says, and gives it back with the time up to which that was the truth; none where
-    /// there is no file.
+    /// Loads the file into an empty index. Returns the index, and when the file was last up to date; none if there is no
+    /// file.
     ///
     /// # Errors
-    /// The file is refused. What was read of it went with the index.
-    pub fn load(&self, index: Index) -> Result<Option<(Index, Timestamp)>, Refusal> {
+    /// The file is rejected.
+    pub fn load(&self, index: Index) -> Result<Option<(Index, Timestamp)>, LoadError> {
         match File::open(self.path()) {
             Ok(file) => format::read(file, &self.source, &self.selection.scopes, index).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -94,12 +96,12 @@ impl State {
         }
     }
 
-    /// Puts a snapshot, true up to `as_of`, in the place of the one before. Takes its time.
+    /// Replaces the file by a snapshot that was last up to date at `as_of`. Blocks until it is on disk.
     ///
     /// # Errors
-    /// The file before stands, or the new one does.
+    /// It cannot be written, or another process is writing. The file is then the old one or the new one.
     pub fn save(&self, snapshot: Snapshot, as_of: Timestamp) -> io::Result<()> {
-        // Of a process and its successor on the same folder, one writes at a time.
+        // A process and its successor may use the same folder for a while.
         let lock = self.create(LOCK_FILE)?;
         lock.try_lock()?;
         let mut file = self.create(NEW_FILE)?;
@@ -107,7 +109,7 @@ impl State {
         format::write(&mut file, &self.source, as_of, snapshot)?;
         file.sync_all()?;
         fs::rename(self.folder.join(NEW_FILE), self.path())?;
-        // The new name is safe when the folder is.
+        // The rename is durable once the folder is synced.
         File::open(&self.folder)?.sync_all()
     }
 
@@ -117,7 +119,7 @@ impl State {
     }
 }
 
-/// What of which cluster is served, for people too.
+/// Describes which part of which cluster is served. Users see it in messages.
 fn source(url: &str, selection: &Selection) -> String {
     let services = if selection.headless_only { "headless Services" } else { "Services" };
     let pods = match selection.pods {

@@ -1,8 +1,11 @@
-//! The record table by itself: what is published is there at once, what is gone leaves nothing behind.
+//! Tests of the record table: what is published is found at once, and what is removed leaves nothing behind.
+
+use std::net::IpAddr;
 
 use super::*;
 use crate::dns::name::{Label, Relative};
-use crate::records::{Addresses, ServiceKind, Srv, SrvTarget};
+use crate::dns::reverse::Prefix;
+use crate::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords, Srv, SrvTarget};
 
 /// `web/shop`, as kubectl writes it.
 fn key(text: &str) -> ServiceKey {
@@ -33,8 +36,8 @@ fn address(text: &str) -> IpAddr {
 }
 
 /// The names that an address leads back to, as labels joined by dots.
-fn owners(table: &Table<'_>, text: &str) -> Vec<String> {
-    let names = table.reverse(address(text)).into_iter().flat_map(Owners::names);
+fn ptr_targets(table: &Table<'_>, text: &str) -> Vec<String> {
+    let names = table.reverse(address(text)).into_iter().flat_map(PtrTargets::names);
     let mut names: Vec<_> = names.map(|name| Relative(&name.concat()).to_string()).collect();
     names.sort_unstable();
     names
@@ -54,7 +57,7 @@ fn a_new_table_is_empty_and_not_synchronised() {
 }
 
 #[test]
-fn a_service_is_found_by_its_two_labels_with_all_that_belongs_to_it() {
+fn a_service_is_found_by_its_two_labels_with_all_its_names() {
     let (mut writer, reader) = table();
     let records = headless(&[("pg-0", "10.0.0.1"), ("pg-1", "fd00::1")]);
     assert_eq!(writer.publish(vec![(key("db/pg"), Some(records.clone()))]), 1);
@@ -62,21 +65,21 @@ fn a_service_is_found_by_its_two_labels_with_all_that_belongs_to_it() {
     assert_eq!(table.service(b"\x02pg\x02db"), Some(&records));
     assert_eq!(table.service(b"\x02db\x02pg"), None);
     assert!(table.has_namespace(b"\x02db") && !table.has_namespace(b"\x02pg"));
-    assert_eq!(owners(&table, "10.0.0.1"), ["pg-0.pg.db"]);
-    assert_eq!(owners(&table, "fd00::1"), ["pg-1.pg.db"]);
+    assert_eq!(ptr_targets(&table, "10.0.0.1"), ["pg-0.pg.db"]);
+    assert_eq!(ptr_targets(&table, "fd00::1"), ["pg-1.pg.db"]);
     assert!(has_name_above(&table, "10.0.0.99") && has_name_above(&table, "fd00::99"));
     assert!(!has_name_above(&table, "11.0.0.1"));
     assert_eq!(table.size(), TableSize { services: 1, endpoints: 2, namespaces: 1 });
 }
 
-/// R4: a serial that moves tells secondaries and caches of a change, so it moves for a change alone.
+/// R4: secondaries and caches learn of a change from the serial, so it changes with the records and not otherwise.
 #[test]
-fn the_serial_moves_once_for_each_batch_that_changes_something() {
+fn the_serial_rises_once_for_each_publish_that_changes_a_record() {
     let (mut writer, reader) = table();
     let serial = || reader.pin().serial();
     let first = serial();
     let pg = || Some(headless(&[("pg-0", "10.0.0.1")]));
-    let batches = [
+    let cases = [
         (vec![], 0, 0),
         (vec![(key("db/pg"), pg()), (key("db/web"), Some(cluster_ip("10.96.0.1")))], 2, 1),
         (vec![(key("db/pg"), pg())], 0, 1),
@@ -84,15 +87,15 @@ fn the_serial_moves_once_for_each_batch_that_changes_something() {
         (vec![(key("db/pg"), Some(headless(&[("pg-0", "10.0.0.2")]))), (key("db/nope"), None)], 1, 2),
         (vec![(key("db/pg"), None)], 1, 3),
     ];
-    for (batch, changed, moved) in batches {
-        let what = format!("{batch:?}");
-        assert_eq!(writer.publish(batch), changed, "{what}");
-        assert_eq!(serial().wrapping_sub(first), moved, "{what}");
+    for (publications, changed, increments) in cases {
+        let what = format!("{publications:?}");
+        assert_eq!(writer.publish(publications), changed, "{what}");
+        assert_eq!(serial().wrapping_sub(first), increments, "{what}");
     }
 }
 
 #[test]
-fn a_service_that_goes_leaves_nothing_behind() {
+fn a_service_that_is_removed_leaves_nothing_behind() {
     let (mut writer, reader) = table();
     writer.publish(vec![
         (key("db/pg"), Some(headless(&[("pg-0", "10.0.0.1"), ("pg-1", "fd00::1")]))),
@@ -102,9 +105,9 @@ fn a_service_that_goes_leaves_nothing_behind() {
     {
         let table = reader.pin();
         assert!(table.has_namespace(b"\x02db"), "the other Service is in it");
-        assert_eq!((owners(&table, "10.0.0.1").len(), owners(&table, "fd00::1").len()), (0, 0));
+        assert_eq!((ptr_targets(&table, "10.0.0.1").len(), ptr_targets(&table, "fd00::1").len()), (0, 0));
         assert!(!has_name_above(&table, "fd00::1"));
-        assert_eq!(owners(&table, "10.96.0.1"), ["web.db"]);
+        assert_eq!(ptr_targets(&table, "10.96.0.1"), ["web.db"]);
         assert!(has_name_above(&table, "10.0.0.1"), "10.in-addr.arpa is above 10.96.0.1 too");
     }
     writer.publish(vec![(key("db/web"), None)]);
@@ -120,30 +123,30 @@ fn an_address_of_several_services_leads_back_to_each_while_it_is_there() {
     let (mut writer, reader) = table();
     let at = |address| Some(headless(&[("pod", address)]));
     writer.publish(vec![(key("db/b"), at("10.0.0.1")), (key("db/a"), at("10.0.0.1")), (key("web/a"), at("10.0.0.1"))]);
-    assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["pod.a.db", "pod.a.web", "pod.b.db"]);
+    assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), ["pod.a.db", "pod.a.web", "pod.b.db"]);
     writer.publish(vec![(key("db/a"), at("10.0.0.2"))]);
-    assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["pod.a.web", "pod.b.db"]);
-    assert_eq!(owners(&reader.pin(), "10.0.0.2"), ["pod.a.db"]);
+    assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), ["pod.a.web", "pod.b.db"]);
+    assert_eq!(ptr_targets(&reader.pin(), "10.0.0.2"), ["pod.a.db"]);
     writer.publish(vec![(key("db/b"), None), (key("web/a"), None)]);
     assert!(reader.pin().reverse(address("10.0.0.1")).is_none());
     assert!(has_name_above(&reader.pin(), "10.0.0.1"), "10.0.0.2 is below the same names");
 }
 
-/// An address that moves within one batch, as Pods that are replaced do, is never without a name.
+/// An address that moves within one publish, as with a Pod that is replaced, always has a name.
 #[test]
-fn an_address_may_move_from_one_service_to_another_in_one_batch_whatever_the_order() {
+fn an_address_may_move_between_services_in_one_publish_in_either_order() {
     for order in [["db/a", "db/b"], ["db/b", "db/a"]] {
         let (mut writer, reader) = table();
         writer.publish(vec![(key("db/a"), Some(headless(&[("x", "10.0.0.1")])))]);
-        let batch = order.map(|name| (key(name), (name == "db/b").then(|| headless(&[("x", "10.0.0.1")]))));
-        assert_eq!(writer.publish(batch), 2);
-        assert_eq!(owners(&reader.pin(), "10.0.0.1"), ["x.b.db"]);
+        let publications = order.map(|name| (key(name), (name == "db/b").then(|| headless(&[("x", "10.0.0.1")]))));
+        assert_eq!(writer.publish(publications), 2);
+        assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), ["x.b.db"]);
         assert_eq!(reader.pin().size(), TableSize { services: 1, endpoints: 1, namespaces: 1 });
     }
 }
 
 #[test]
-fn what_a_pinned_view_has_given_out_stays_whole_while_it_is_replaced() {
+fn records_from_a_pinned_view_stay_valid_while_they_are_replaced() {
     let (mut writer, reader) = table();
     let version = |port| ServiceRecords {
         all_srv: [Srv { port, target: SrvTarget::Host(0) }].into(),
@@ -155,7 +158,7 @@ fn what_a_pinned_view_has_given_out_stays_whole_while_it_is_replaced() {
     writer.publish(vec![(key("db/pg"), Some(version(2)))]);
     writer.publish(vec![(key("db/pg"), None)]);
     assert_eq!(held, &version(1));
-    assert_eq!(table.service(b"\x02pg\x02db"), None, "a new look-up sees what is there now");
+    assert_eq!(table.service(b"\x02pg\x02db"), None, "a new look-up sees the current state");
 }
 
 #[test]
@@ -181,14 +184,14 @@ fn an_address_of_several_hosts_leads_back_to_each_while_it_has_it() {
     ] {
         let hosts: Vec<_> = hosts.iter().map(|host| (*host, "10.0.0.1")).collect();
         writer.publish(vec![(key("db/pg"), Some(headless(&hosts)))]);
-        assert_eq!(owners(&reader.pin(), "10.0.0.1"), expected);
+        assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), expected);
         assert_eq!(has_name_above(&reader.pin(), "10.0.0.1"), !expected.is_empty());
     }
 }
 
-/// R2, in the tree of IPv6, where a block of addresses is two labels deep.
+/// R2, for IPv6, where a block of addresses is two labels deep.
 #[test]
-fn a_reverse_name_exists_above_the_addresses_that_are_below_it_alone() {
+fn a_reverse_name_exists_only_above_addresses_in_the_table() {
     let (mut writer, reader) = table();
     writer.publish(vec![(key("db/pg"), Some(headless(&[("a", "fd00::12"), ("b", "fd00::34")])))]);
     let table = reader.pin();

@@ -181,7 +181,7 @@ fn responder(endpoints: usize) -> Responder {
         let watched = if kind == Kind::Service { Resource::Services } else { Resource::EndpointSlices };
         index.apply(read_json(watched, Scope::All, object.to_string().as_bytes()).expect("an object").0);
     }
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     writer.set_synchronised();
     let options = Options {
         zones: vec![Name::parse("cluster.local").expect("a name")],

@@ -1,5 +1,5 @@
-//! Any history of objects ends in the records that follow from the objects as they are at its end (K6), whatever came in
-//! between, in whatever order, over however many watches.
+//! Any history of objects ends in the records of its final objects (K6), whatever happened before, in whatever order, over
+//! however many watches.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::support::common::options;
+use crate::support::history::{EndpointState, Event, Kind, Slot, Step, Watches, address, addresses, step};
 use crate::support::rebuild::{Model, compare};
-use crate::support::said::{Kind, Said, Step, Watches, address, addresses, step};
 
 const HISTORIES: u32 = 2000;
 /// Steps in the longest history.
@@ -41,23 +41,23 @@ fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCase
         }
         if matches!(step, Step::Publish) {
             let serial = reader.pin().serial();
-            let changed = writer.publish(index.take_batch());
-            let moved = reader.pin().serial().wrapping_sub(serial);
-            prop_assert_eq!(moved, u32::from(changed > 0), "the serial moves when something changed");
-            prop_assert!(index.take_batch().next().is_none(), "a batch is taken once");
+            let changed = writer.publish(index.take_publications());
+            let increments = reader.pin().serial().wrapping_sub(serial);
+            prop_assert_eq!(increments, u32::from(changed > 0), "the serial changes if a record does");
+            prop_assert!(index.take_publications().next().is_none(), "publications are taken once");
             compare(&reader, &model.rebuild(), &addresses()).map_err(TestCaseError::fail)?;
-            model.judge(&reader).map_err(TestCaseError::fail)?;
+            model.check(&reader).map_err(TestCaseError::fail)?;
         }
     }
 
-    // The same objects told of once more change nothing.
+    // The same objects once more change nothing.
     let mut updates = model.updates();
     let serial = reader.pin().serial();
     updates.iter().cloned().for_each(|update| index.apply(update));
-    prop_assert_eq!(writer.publish(index.take_batch()), 0);
+    prop_assert_eq!(writer.publish(index.take_publications()), 0);
     prop_assert_eq!(reader.pin().serial(), serial);
 
-    // K6: in whatever order the final objects arrive, slices before Services too, published together or one by one.
+    // K6: the order in which the final objects arrive does not matter, nor whether they are published together or singly.
     if reversed {
         updates.reverse();
     }
@@ -66,7 +66,7 @@ fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCase
     let mut index = Index::default();
     for update in model.memory().into_iter().chain(updates) {
         index.apply(update);
-        one_by_one.publish(index.take_batch());
+        one_by_one.publish(index.take_publications());
     }
     compare(&reader, &other, &addresses()).map_err(TestCaseError::fail)?;
     prop_assert_eq!(zone_files(&reader), zone_files(&other));
@@ -85,39 +85,49 @@ fn any_history_ends_in_the_table_of_its_final_objects() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// A relist that is cut off takes nothing away; the next one, whole, does.
 #[test]
-fn an_interrupted_relist_loses_nothing_and_the_next_one_removes_what_is_gone() {
+fn an_interrupted_relist_removes_nothing_and_the_next_complete_one_does() {
     let watches = Watches { cluster_wide: true };
-    let pg = Said::Service { place: (0, 0), spec: 2, publish_not_ready: false, ports: 0, selects: None };
-    let mix = Said::Service { place: (0, 1), spec: 2, publish_not_ready: false, ports: 0, selects: None };
-    let slices = [0, 1].map(|name| Said::Slice {
-        place: (0, name),
+    let pg = Event::Service {
+        slot: Slot { namespace: 0, name: 0 },
+        spec: 2,
+        publish_not_ready: false,
+        ports: 0,
+        selects: None,
+    };
+    let mix = Event::Service {
+        slot: Slot { namespace: 0, name: 1 },
+        spec: 2,
+        publish_not_ready: false,
+        ports: 0,
+        selects: None,
+    };
+    let slices = [0, 1].map(|name| Event::Slice {
+        slot: Slot { namespace: 0, name },
         service: Some(name),
-        endpoints: vec![(name as u8, Some(0), true, None)],
+        endpoints: vec![EndpointState { address: name as u8, ordinal: Some(0), is_ready: true, pod: None }],
         ports: 1,
     });
     let (mut writer, reader) = table();
     let mut index = Index::default();
-    let mut tell = |steps: &[Step]| {
+    let mut apply = |steps: &[Step]| {
         steps.iter().flat_map(|step| watches.updates(step)).for_each(|update| index.apply(update));
-        writer.publish(index.take_batch());
+        writer.publish(index.take_publications());
         let table = reader.pin();
         table.services().iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>()
     };
-    let said = [&pg, &mix, &slices[0], &slices[1]].map(|said| Step::Said(said.clone()));
-    assert_eq!(tell(&said), ["db/mix", "db/pg"]);
+    let events = [&pg, &mix, &slices[0], &slices[1]].map(|event| Step::Event(event.clone()));
+    assert_eq!(apply(&events), ["db/mix", "db/pg"]);
     let relist =
-        |is_finished| Step::Relist { kind: Kind::Services, namespace: 0, named: vec![pg.clone()], is_finished };
-    assert_eq!(tell(&[relist(false)]), ["db/mix", "db/pg"]);
-    assert_eq!(tell(&[relist(true)]), ["db/pg"]);
+        |is_finished| Step::Relist { kind: Kind::Services, namespace: 0, listed: vec![pg.clone()], is_finished };
+    assert_eq!(apply(&[relist(false)]), ["db/mix", "db/pg"]);
+    assert_eq!(apply(&[relist(true)]), ["db/pg"]);
     assert!(reader.pin().reverse(address(1)).is_none(), "its reverse names go with it");
 }
 
-/// The DNS does not tell letters apart by case; no server of the API gives two such names, and one that did would not
-/// make one Service of them.
+/// DNS names ignore case. The API has no names in upper case; if it had, two objects must not become one Service.
 #[test]
-fn a_service_whose_name_has_upper_case_letters_is_none() {
+fn a_service_with_upper_case_letters_in_its_name_is_rejected() {
     let json = |name: &str| {
         format!(r#"{{"metadata": {{"namespace": "db", "name": "{name}"}}, "spec": {{"clusterIP": "10.96.0.1"}}}}"#)
     };
@@ -128,7 +138,7 @@ fn a_service_whose_name_has_upper_case_letters_is_none() {
     assert_eq!(problems, ["metadata.name: \"PG\" has upper-case letters"]);
     for update in [read("pg").0, upper, ClusterEvent::Service(Scope::All, Change::Delete(ObjectKey::new("db", "PG")))] {
         index.apply(update);
-        writer.publish(index.take_batch());
+        writer.publish(index.take_publications());
         assert_eq!(reader.pin().size().services, 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Readers beside the writer: each sees a Service whole at every moment.
+//! Readers that run beside the writer always see one consistent version of a Service.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,12 +18,12 @@ use hickory_proto::rr::{RData, RecordType};
 
 use crate::support::common::{objects, options, query};
 
-/// Versions that are published while others read.
+/// Versions that are published while the readers run.
 const VERSIONS: u16 = 1000;
 const ENDPOINTS: u8 = 7;
 const READERS: usize = 2;
 
-/// `db/pg` at one version: all of its addresses and ports tell of it.
+/// `db/pg` at one version, which all of its addresses and ports encode.
 fn version(version: u16) -> String {
     let [high, low] = version.to_be_bytes();
     let endpoints = (0..ENDPOINTS).map(|i| format!("{{addresses: [10.{high}.{low}.{i}], hostname: pg-{i}}}"));
@@ -34,7 +34,7 @@ fn version(version: u16) -> String {
     )
 }
 
-/// The versions that an answer to an SRV question tells of.
+/// The versions that the records of an SRV answer encode.
 fn versions(answer: &Message) -> BTreeSet<u16> {
     let version = |data: &RData| match data {
         RData::SRV(srv) => srv.port,
@@ -45,7 +45,7 @@ fn versions(answer: &Message) -> BTreeSet<u16> {
 }
 
 #[test]
-fn no_reader_ever_sees_the_ports_of_one_version_with_the_addresses_of_another() {
+fn no_reader_sees_the_ports_of_one_version_with_the_addresses_of_another() {
     let (mut writer, reader) = table();
     writer.set_synchronised();
     let mut index = Index::default();
@@ -53,7 +53,7 @@ fn no_reader_ever_sees_the_ports_of_one_version_with_the_addresses_of_another() 
         for (watched, json) in objects(manifests) {
             index.apply(read_json(watched, Scope::All, &json).unwrap().0);
         }
-        assert_eq!(writer.publish(index.take_batch()), 1);
+        assert_eq!(writer.publish(index.take_publications()), 1);
     };
     publish("kind: Service\nmetadata: {namespace: db, name: pg}\nspec: {clusterIP: None}\n");
     publish(&version(1));
@@ -65,7 +65,7 @@ fn no_reader_ever_sees_the_ports_of_one_version_with_the_addresses_of_another() 
         let responder = Responder::new(authority, reader.clone(), Arc::new(Metrics::new()), wire);
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 5353));
         let mut seen = BTreeSet::new();
-        // The last look is one after the last version.
+        // The last query comes after the last version.
         let mut is_last = false;
         while !is_last {
             is_last = is_done.load(Ordering::Acquire);

@@ -1,4 +1,4 @@
-//! Why a name is absent, as whoever asks with EDNS is told.
+//! The reason for an absent name, as a client with EDNS gets it.
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
@@ -94,30 +94,30 @@ status: {podIPs: [{ip: 10.1.2.11}], conditions: [{type: Ready, status: "True"}]}
 
 /// T3.
 #[tokio::test]
-async fn an_absent_name_is_denied_with_what_keeps_it_from_being_there() {
+async fn an_absent_name_is_denied_with_the_reason() {
     let mut server = Server::start(options(), LIMITS);
     server.apply(CLUSTER);
     server.writer.set_synchronised();
     for (name, reason) in [
-        ("pg-1.pg", "Pod db/pg-1 is not Ready since 2026-11-21T02:04:05Z"),
+        ("pg-1.pg", "Pod db/pg-1 has not been Ready since 2026-11-21T02:04:05Z"),
         ("pg-2.pg", "Pod db/pg-2 is terminating"),
-        ("pg-3.pg", "Pod db/pg-3 has no IP yet"),
-        ("pg-4.pg", "Pod db/pg-4 has come to its end and does not run again"),
-        ("pg-5.pg", "Pod db/pg-5 has no subdomain: its StatefulSet names no serviceName"),
-        ("pg-6.pg", "Pod db/pg-6 names Service pg as its subdomain, whose selector does not match it"),
+        ("pg-3.pg", "Pod db/pg-3 has no IP address yet"),
+        ("pg-4.pg", "Pod db/pg-4 has terminated and will not restart"),
+        ("pg-5.pg", "Pod db/pg-5 has no subdomain: its StatefulSet sets no serviceName"),
+        ("pg-6.pg", "Pod db/pg-6 has subdomain pg, but does not match the selector of that Service"),
         ("pg-7.pg", "Service db/pg has no ready endpoint pg-7"),
-        ("pg-0.other", "Pod db/pg-0 has the subdomain pg (serviceName of its StatefulSet), not other"),
-        ("down", "no endpoint of Service db/down is ready, of 1; Pod db/down-0 is not Ready"),
+        ("pg-0.other", "Pod db/pg-0 has subdomain pg (the serviceName of its StatefulSet), not other"),
+        ("down", "Service db/down has no ready endpoint (0 of 1); Pod db/down-0 is not Ready"),
         ("down-0.down", "Pod db/down-0 is not Ready"),
-        ("down-1.down", "no endpoint of Service db/down is ready, of 1; Pod db/down-0 is not Ready"),
-        ("typo", "Service db/typo selects no Pod: none has app=gp,tier=data"),
-        ("gp-0.typo", "Service db/typo selects no Pod: none has app=gp,tier=data"),
-        ("bare", "Service db/bare has neither a selector nor an EndpointSlice"),
+        ("down-1.down", "Service db/down has no ready endpoint (0 of 1); Pod db/down-0 is not Ready"),
+        ("typo", "Service db/typo selects no Pods: none matches its selector app=gp,tier=data"),
+        ("gp-0.typo", "Service db/typo selects no Pods: none matches its selector app=gp,tier=data"),
+        ("bare", "Service db/bare has no selector and no EndpointSlice"),
         ("b.hand", "endpoint b of Service db/hand is not Ready"),
         ("web", "Service db/web has no cluster IP yet"),
-        ("zk-lost", "there is no Service db/zk-lost, which StatefulSet zoo names as its serviceName"),
-        ("zoo-0.zk-lost", "there is no Service db/zk-lost, which StatefulSet zoo names as its serviceName"),
-        ("lone.nobody", "there is no Service db/nobody, which Pod lone names as its subdomain"),
+        ("zk-lost", "Service db/zk-lost does not exist, but StatefulSet zoo sets it as its serviceName"),
+        ("zoo-0.zk-lost", "Service db/zk-lost does not exist, but StatefulSet zoo sets it as its serviceName"),
+        ("lone.nobody", "Service db/nobody does not exist, but Pod lone sets it as its subdomain"),
         ("zoo-0.zoo", "there is no Service zoo in namespace db"),
     ] {
         let answer = server.ask(&format!("{name}.db.svc.cluster.local."), RecordType::A).await;
@@ -125,12 +125,12 @@ async fn an_absent_name_is_denied_with_what_keeps_it_from_being_there() {
         assert_eq!(extended_errors(&answer), [(0, reason.to_owned())], "{name}");
     }
     let answer = server.ask("pg-0.pg.db.svc.cluster.local.", RecordType::A).await;
-    assert_eq!((answer.answers.len(), extended_errors(&answer).len()), (1, 0), "what is there needs no reason");
+    assert_eq!((answer.answers.len(), extended_errors(&answer).len()), (1, 0), "an existing name needs no reason");
 }
 
 /// T3.
 #[tokio::test]
-async fn a_reason_goes_when_what_it_is_about_is_put_right() {
+async fn a_reason_disappears_when_the_problem_is_fixed() {
     let mut server = Server::start(options(), LIMITS);
     server.apply(CLUSTER);
     server.writer.set_synchronised();

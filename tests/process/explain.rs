@@ -21,13 +21,13 @@ fn a_name_is_explained_from_the_service_to_the_answer() {
     let program = Program::serve(&["--sandbox", MANIFEST]);
     program.until_synchronised();
 
-    let mistake = "there is no Service default/zk-headless, which StatefulSet zk-lost names as its serviceName";
+    let mistake = "Service default/zk-headless does not exist, but StatefulSet zk-lost sets it as its serviceName";
     let ran = until_explained(&program, "zk-lost-0.zk-headless.default.svc.cluster.local", mistake);
     assert_eq!(ran.code, Some(1), "it does not resolve");
     assert!(ran.stdout.starts_with("zk-lost-0.zk-headless.default.svc.cluster.local. does not resolve: NXDOMAIN\n"));
     for told in [
-        "to mend it: create that Service, headless",
-        "other Pods that name it as their subdomain: 1\n",
+        "fix: create that Service: headless",
+        "other Pods with this Service as their subdomain: 1\n",
         "subdomain zk-headless",
     ] {
         assert!(ran.stdout.contains(told), "{told}: {}", ran.stdout);
@@ -42,7 +42,7 @@ fn a_name_is_explained_from_the_service_to_the_answer() {
     let ran = explain(&program, "example.com");
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.stdout.contains("the name is in no zone of this server\n\nzones that are served: cluster.local.\n"),
+        ran.stdout.contains("the name is in no zone of this server\n\nzones of this server: cluster.local.\n"),
         "{}",
         ran.stdout
     );

@@ -13,7 +13,7 @@ use headless_dns::cluster::{
 };
 use headless_dns::dns::name::Label;
 use headless_dns::index::{Index, Snapshot};
-use headless_dns::state::{Refusal, State};
+use headless_dns::state::{LoadError, State};
 use headless_dns::table::{TableReader, TableWriter, table};
 use jiff::Timestamp;
 use proptest::collection::vec;
@@ -22,8 +22,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
 use crate::support::fixture::objects;
+use crate::support::history::{Step, Watches, addresses, step};
 use crate::support::rebuild::{compare, object_of};
-use crate::support::said::{Step, Watches, addresses, step};
 
 /// Of no matter here.
 const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
@@ -123,11 +123,11 @@ fn saved() -> (TempDir, State, Vec<u8>) {
 /// The table of an index of which nothing has been taken yet.
 fn table_of(index: &mut Index) -> (TableWriter, TableReader) {
     let (mut writer, reader) = table();
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     (writer, reader)
 }
 
-fn load(state: &State) -> Result<Option<(Index, Timestamp)>, Refusal> {
+fn load(state: &State) -> Result<Option<(Index, Timestamp)>, LoadError> {
     state.load(Index::default())
 }
 
@@ -151,24 +151,25 @@ fn what_was_saved_last_is_loaded_with_its_time_and_is_for_nobody_else() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-fn play(watches: Watches, before: &[Step], is_deaf: bool, after: &[Step]) -> Result<(), TestCaseError> {
+fn play(watches: Watches, before: &[Step], is_stale: bool, after: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a folder");
     let state = State::open(folder.path(), URL, &Selection::of(watches.scopes(), TIMING)).expect("a folder");
     let (mut writer, reader) = table();
     let mut index = Index::default();
     before.iter().flat_map(|step| watches.updates(step)).for_each(|update| index.apply(update));
     // Silence is believed when it is told of twice.
-    let deaf_in = watches.scopes().swap_remove(0);
-    for _ in 0..if is_deaf { 2 } else { 0 } {
-        index.apply(ClusterEvent::WatchStale { watch: WatchId::new(Resource::Pods, deaf_in.clone()), since: at(0) });
+    let stale_scope = watches.scopes().swap_remove(0);
+    for _ in 0..if is_stale { 2 } else { 0 } {
+        index
+            .apply(ClusterEvent::WatchStale { watch: WatchId::new(Resource::Pods, stale_scope.clone()), since: at(0) });
     }
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     state.save(index.snapshot(), at(1)).expect("saved");
 
     let (mut loaded, _) = load(&state).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?.expect("a file");
     let (mut other_writer, other) = table_of(&mut loaded);
     compare(&reader, &other, &addresses()).map_err(TestCaseError::fail)?;
-    if is_deaf {
+    if is_stale {
         return Ok(());
     }
     for scope in watches.scopes() {
@@ -183,8 +184,8 @@ fn play(watches: Watches, before: &[Step], is_deaf: bool, after: &[Step]) -> Res
         index.apply(update.clone());
         loaded.apply(update);
     }
-    writer.publish(index.take_batch());
-    other_writer.publish(loaded.take_batch());
+    writer.publish(index.take_publications());
+    other_writer.publish(loaded.take_publications());
     compare(&reader, &other, &addresses()).map_err(TestCaseError::fail)
 }
 
@@ -196,8 +197,8 @@ fn whatever_was_known_is_known_again_and_followed_by_what_would_have_followed() 
     let steps = || vec(step(), 1..STEPS);
     let histories = (any::<bool>(), steps(), any::<bool>(), steps());
     TestRunner::new_with_rng(config, rng)
-        .run(&histories, |(cluster_wide, before, is_deaf, after)| {
-            play(Watches { cluster_wide }, &before, is_deaf, &after)
+        .run(&histories, |(cluster_wide, before, is_stale, after)| {
+            play(Watches { cluster_wide }, &before, is_stale, &after)
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
@@ -216,7 +217,7 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
     let (_folder, state, octets) = saved();
     for length in 0..octets.len() {
         let said = refused(&state, &octets[..length]);
-        assert!(said.starts_with("it is cut off after "), "{length}: {said}");
+        assert!(said.starts_with("it is truncated after "), "{length}: {said}");
     }
 }
 
@@ -237,14 +238,14 @@ fn a_file_with_more_or_other_octets_is_refused() {
     let (_folder, state, octets) = saved();
     let head = octets.len() - 4;
     for (octets, reason) in [
-        ([&octets[..], &[0]].concat(), "it is damaged at octet "),
-        ([&octets[..], &octets].concat(), "it is damaged at octet "),
-        ([&octets[..16], &vec![0; head]].concat(), "it is damaged at octet 16 or soon after"),
-        ([&octets[..16], &[255; 4], &octets[20..]].concat(), "it is damaged at octet 16 or soon after"),
-        (b"; a zone file\n$ORIGIN cluster.local.\n".to_vec(), "it is no state of headless-dns"),
+        ([&octets[..], &[0]].concat(), "it is corrupt at or after byte "),
+        ([&octets[..], &octets].concat(), "it is corrupt at or after byte "),
+        ([&octets[..16], &vec![0; head]].concat(), "it is corrupt at or after byte 16"),
+        ([&octets[..16], &[255; 4], &octets[20..]].concat(), "it is corrupt at or after byte 16"),
+        (b"; a zone file\n$ORIGIN cluster.local.\n".to_vec(), "it is not a state file of headless-dns"),
         (
             [&octets[..12], &[9, 0, 0, 0], &octets[16..]].concat(),
-            "its format is version 9, and this program reads version 2",
+            "its format is version 9, but this program reads version 2",
         ),
     ] {
         let said = refused(&state, &octets);
@@ -261,7 +262,7 @@ fn a_file_of_another_cluster_or_of_other_objects_is_refused() {
     };
     assert_eq!(
         foreign("https://10.0.0.1/", &selection()),
-        "it is of Services and Pods of StatefulSets of all namespaces at https://10.96.0.1/, and served are Services and \
+        "it has Services and Pods of StatefulSets of all namespaces at https://10.96.0.1/, but this server serves Services and \
          Pods of StatefulSets of all namespaces at https://10.0.0.1/"
     );
     let namespaces =
@@ -269,9 +270,9 @@ fn a_file_of_another_cluster_or_of_other_objects_is_refused() {
     let said = foreign(URL, &namespaces);
     assert!(said.ends_with("of namespace db, namespace web at https://10.96.0.1/"), "{said}");
     let said = foreign(URL, &Selection { headless_only: true, ..selection() });
-    assert!(said.contains("served are headless Services"), "{said}");
+    assert!(said.contains("serves headless Services"), "{said}");
     let said = foreign(URL, &Selection { pods: PodSelection::Off, ..selection() });
-    assert!(said.contains("served are Services and no Pods"), "{said}");
+    assert!(said.contains("serves Services and no Pods"), "{said}");
 }
 
 /// When this fails, a file of the version before means something else now: raise the version of the format.

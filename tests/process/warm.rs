@@ -185,7 +185,7 @@ async fn a_file_that_is_damaged_is_warned_of_by_name_and_not_served() {
     let program = cluster.serve();
     program.until_logged("a warning", |entry| message(entry).contains("is not served"));
     let expected =
-        format!("the state in {} is not served: it is damaged at octet 16 or soon after", cluster.file().display());
+        format!("the state in {} is not served: it is corrupt at or after byte 16", cluster.file().display());
     assert!(warnings(&program).contains(&expected), "{:?}", warnings(&program));
     assert_eq!(ask(&program, "pg").await, (ResponseCode::ServFail, vec![], vec![NOT_READY]));
     assert_eq!(program.page("/readyz").0, 503);

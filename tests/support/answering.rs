@@ -75,7 +75,7 @@ pub fn table_of<'m>(manifests: impl IntoIterator<Item = &'m str>) -> TableReader
         index.apply(read_json(watched, Scope::All, &json).expect("JSON").0);
     }
     let (mut writer, reader) = table();
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     writer.set_synchronised();
     reader
 }

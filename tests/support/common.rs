@@ -90,8 +90,8 @@ impl Server {
             assert!(problems.is_empty(), "{problems:?}");
             self.index.apply(update);
         }
-        self.writer.publish(self.index.take_batch());
-        self.writer.explain(self.index.take_reasons());
+        self.writer.publish(self.index.take_publications());
+        self.writer.publish_reasons(self.index.take_reasons());
     }
 
     /// The answer to one query as [`ask`] gives it.

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod common;
 pub mod differential;
 pub mod fixture;
+pub mod history;
 pub mod large;
 pub mod malformed;
 #[cfg(feature = "sandbox")]
@@ -17,4 +18,3 @@ pub mod peers;
 pub mod program;
 pub mod rebuild;
 pub mod reference;
-pub mod said;

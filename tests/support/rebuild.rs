@@ -1,5 +1,5 @@
-//! The plainest account of what a history of changes leaves: the final objects by name, and a table made of them in one
-//! go. Shared with the fuzz targets.
+//! A simple model of the cluster: the final objects of a history by name, and a table that is built from them at once. Shared
+//! with the fuzz targets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,55 +7,56 @@ use std::net::IpAddr;
 use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice};
 use headless_dns::dns::reverse::Prefix;
 use headless_dns::index::Index;
-use headless_dns::table::{Owners, Table, TableReader, table};
+use headless_dns::table::{PtrTargets, Table, TableReader, table};
 
-/// The objects that a history leaves.
+/// The final objects of a history.
 #[derive(Default)]
 pub struct Model {
     services: Objects<Service>,
     slices: Objects<Slice>,
     pods: Objects<Pod>,
-    /// Pods that were there: a slice that repeats one of them counts for nothing.
-    gone: Vec<Pod>,
-    /// The scopes whose Pods have been heard in full.
+    /// Deleted Pods: their endpoints in slices do not count.
+    deleted: Vec<Pod>,
+    /// The scopes whose Pods have been listed completely.
     listed: HashSet<Scope>,
 }
 
 struct Objects<K> {
     objects: BTreeMap<ObjectKey, K>,
-    /// What each relist that is under way has named so far.
-    named: HashMap<Scope, BTreeSet<ObjectKey>>,
+    /// What each relist in progress has listed so far.
+    listed: HashMap<Scope, BTreeSet<ObjectKey>>,
 }
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), named: HashMap::new() }
+        Self { objects: BTreeMap::new(), listed: HashMap::new() }
     }
 }
 
 impl<K: Clone> Objects<K> {
-    /// Gives the objects that are there no longer, at least not as they were.
+    /// Returns the objects that were deleted or replaced.
     fn apply(&mut self, scope: &Scope, change: &Change<K>, key_of: impl Fn(&K) -> ObjectKey) -> Vec<K> {
-        let mut name = |key: &ObjectKey| {
-            if let Some(named) = self.named.get_mut(scope) {
-                named.insert(key.clone());
+        let mut mark_listed = |key: &ObjectKey| {
+            if let Some(listed) = self.listed.get_mut(scope) {
+                listed.insert(key.clone());
             }
         };
         match change {
             Change::RelistStarted => {
-                self.named.insert(scope.clone(), BTreeSet::new());
+                self.listed.insert(scope.clone(), BTreeSet::new());
             }
             Change::Apply(object) => {
                 let key = key_of(object);
-                name(&key);
+                mark_listed(&key);
                 return self.objects.insert(key, object.clone()).into_iter().collect();
             }
-            Change::Unreadable(key) => name(key),
+            Change::Unreadable(key) => mark_listed(key),
             Change::Delete(key) => return self.objects.remove(key).into_iter().collect(),
             Change::RelistDone => {
-                if let Some(named) = self.named.remove(scope) {
-                    let is_gone = |key: &ObjectKey, _: &mut K| !named.contains(key) && scope.covers(&key.namespace);
-                    return self.objects.extract_if(.., is_gone).map(|(_, object)| object).collect();
+                if let Some(listed) = self.listed.remove(scope) {
+                    let is_unlisted =
+                        |key: &ObjectKey, _: &mut K| !listed.contains(key) && scope.covers(&key.namespace);
+                    return self.objects.extract_if(.., is_unlisted).map(|(_, object)| object).collect();
                 }
             }
         }
@@ -63,7 +64,7 @@ impl<K: Clone> Objects<K> {
     }
 }
 
-/// What a Pod is called.
+/// The key of a Pod.
 pub fn object_of(pod: &Pod) -> ObjectKey {
     ObjectKey::new(pod.namespace(), &pod.name)
 }
@@ -78,29 +79,29 @@ impl Model {
                 self.slices.apply(scope, change, |slice| slice.object.clone());
             }
             ClusterEvent::Pod(scope, change) => {
-                self.gone.extend(self.pods.apply(scope, change, object_of));
+                self.deleted.extend(self.pods.apply(scope, change, object_of));
                 if matches!(change, Change::RelistDone) {
                     self.listed.insert(scope.clone());
                 }
             }
-            // They say nothing of objects.
+            // Without objects.
             ClusterEvent::Reconciled { .. } | ClusterEvent::WatchStale { .. } | ClusterEvent::WatchRecovered(..) => {}
         }
     }
 
-    /// What has to be known besides the objects: which Pods there were, and where all of them have been heard of.
+    /// The rest of the state: which Pods were deleted, and which scopes have been listed.
     pub fn memory(&self) -> Vec<ClusterEvent> {
-        let gone = self.gone.iter().flat_map(|pod| {
+        let deleted = self.deleted.iter().flat_map(|pod| {
             [Change::Apply(pod.clone()), Change::Delete(object_of(pod))]
                 .map(|change| ClusterEvent::Pod(Scope::All, change))
         });
         let listed = self.listed.iter().flat_map(|scope| {
             [Change::RelistStarted, Change::RelistDone].map(|change| ClusterEvent::Pod(scope.clone(), change))
         });
-        gone.chain(listed).collect()
+        deleted.chain(listed).collect()
     }
 
-    /// The objects, each told of once.
+    /// The objects, one update each.
     pub fn updates(&self) -> Vec<ClusterEvent> {
         let services = self.services.objects.values().cloned();
         let services = services.map(|service| ClusterEvent::Service(Scope::All, Change::Apply(service)));
@@ -111,26 +112,26 @@ impl Model {
         services.chain(slices).chain(pods).collect()
     }
 
-    /// Holds the addresses of every headless Service in a table against what its objects allow, found in the plainest way.
+    /// Checks the addresses of every headless Service in a table, derived from the objects in the simplest way.
     ///
     /// # Errors
-    /// The first Service whose bare name has another set of addresses.
-    pub fn judge(&self, table: &TableReader) -> Result<(), String> {
+    /// The first Service whose bare name has other addresses.
+    pub fn check(&self, table: &TableReader) -> Result<(), String> {
         let table = table.pin();
         for service in self.services.objects.values().filter(|service| service.spec == ServiceSpec::Headless) {
-            let asks_pods =
+            let uses_pods =
                 !service.selector.is_empty() && self.listed.iter().any(|scope| scope.covers(&service.object.namespace));
             let mut expected = BTreeSet::new();
             for slice in self.slices.objects.values().filter(|slice| slice.service.as_ref() == Some(&service.key)) {
                 for endpoint in slice.endpoints.iter() {
-                    let is_known = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod;
-                    let speaks_for_itself = self.pods.objects.values().chain(&self.gone).any(is_known);
-                    if (endpoint.ready || service.publish_not_ready) && !(asks_pods && speaks_for_itself) {
+                    let is_it = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod;
+                    let is_shadowed = self.pods.objects.values().chain(&self.deleted).any(is_it);
+                    if (endpoint.ready || service.publish_not_ready) && !(uses_pods && is_shadowed) {
                         expected.insert(endpoint.address);
                     }
                 }
             }
-            for pod in self.pods.objects.values().filter(|pod| asks_pods && pod.is_selected_by(&service.selector)) {
+            for pod in self.pods.objects.values().filter(|pod| uses_pods && pod.is_selected_by(&service.selector)) {
                 let is_ready = (pod.is_ready && !pod.is_terminating) || service.publish_not_ready;
                 if *pod.namespace() == *service.object.namespace && is_ready && !pod.is_finished {
                     expected
@@ -144,18 +145,17 @@ impl Model {
         Ok(())
     }
 
-    /// A table of the objects.
+    /// A table built from the objects.
     pub fn rebuild(&self) -> TableReader {
         let mut index = Index::default();
         self.memory().into_iter().chain(self.updates()).for_each(|update| index.apply(update));
         let (mut writer, reader) = table();
-        writer.publish(index.take_batch());
+        writer.publish(index.take_publications());
         reader
     }
 }
 
-/// Holds everything that readers can learn from two tables against each other. `addresses` are further ones whose
-/// reverse names are looked up in both.
+/// Compares everything that readers can look up in two tables, with the reverse names of further `addresses`.
 ///
 /// # Errors
 /// The first difference.
@@ -165,7 +165,7 @@ pub fn compare(one: &TableReader, other: &TableReader, addresses: &BTreeSet<IpAd
     same("addresses", &one.reverse_addresses(), &other.reverse_addresses())?;
     same("size", &one.size(), &other.size())?;
     for address in addresses.iter().copied().chain(one.reverse_addresses()) {
-        same("owners of an address", &owners(&one, address), &owners(&other, address))?;
+        same("PTR targets", &ptr_targets(&one, address), &ptr_targets(&other, address))?;
         for prefix in Prefix::above(address) {
             let (one, other) = (one.has_reverse_below(prefix), other.has_reverse_below(prefix));
             same(&format!("whether there is a name below {prefix:?}"), &one, &other)?;
@@ -179,13 +179,15 @@ pub fn compare(one: &TableReader, other: &TableReader, addresses: &BTreeSet<IpAd
 }
 
 /// The names that an address leads back to, in wire form and in order.
-fn owners(table: &Table<'_>, address: IpAddr) -> BTreeSet<Vec<u8>> {
-    table.reverse(address).into_iter().flat_map(Owners::names).map(|name| name.concat()).collect()
+fn ptr_targets(table: &Table<'_>, address: IpAddr) -> BTreeSet<Vec<u8>> {
+    table.reverse(address).into_iter().flat_map(PtrTargets::names).map(|name| name.concat()).collect()
 }
 
-/// Namespaces, as labels in wire form, that are looked up whether they hold Services or not.
+/// Namespaces, as labels in wire form, that are looked up whether they have Services or not.
 pub const NAMESPACES: [&[u8]; 3] = [b"\x02db", b"\x03web", b"\x05eager"];
 
+/// # Errors
+/// The values differ.
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, one: &T, other: &T) -> Result<(), String> {
     if one == other { Ok(()) } else { Err(format!("{what}:\n  {one:?}\n  {other:?}")) }
 }

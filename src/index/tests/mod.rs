@@ -1,4 +1,4 @@
-//! The index by itself: objects in any order in, records out.
+//! Tests of the index: objects in, records out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn owner(port: &str) -> Option<Box<[u8]>> {
     Protocol::Tcp.owner(Some(port)).unwrap()
 }
 
-/// A Service `namespace/name`, to be said more of.
+/// A Service `namespace/name`, a base for the methods below.
 fn service(text: &str) -> Service {
     Service {
         key: key(text),
@@ -64,7 +64,7 @@ impl Service {
         self
     }
 
-    /// The port said last leads to the Pods' port of this name.
+    /// The last port targets the Pods' port of this name.
     fn to(mut self, name: &str) -> Self {
         self.ports.last_mut().unwrap().target = TargetPort::Name(name.into());
         self
@@ -75,12 +75,12 @@ impl Service {
         Self { selector: [("app", app)].into_iter().collect(), ..self }
     }
 
-    fn eager(self) -> Self {
+    fn publish_not_ready(self) -> Self {
         Self { publish_not_ready: true, ..self }
     }
 }
 
-/// A slice `namespace/name`, to be said more of.
+/// A slice `namespace/name`, a base for the methods below.
 fn slice(text: &str) -> Slice {
     Slice { object: object(text), service: None, endpoints: Endpoints::default(), ports: Vec::new() }
 }
@@ -96,20 +96,20 @@ impl Slice {
         Self { endpoints: self.endpoints.iter().chain([endpoint]).collect(), ..self }
     }
 
-    /// The endpoint said last is this Pod.
+    /// The last endpoint is this Pod.
     fn is(self, pod: &Pod) -> Self {
         self.last(|last| last.pod = pod.uid)
     }
 
-    /// The endpoint said last is not ready.
+    /// The last endpoint is not ready.
     fn not_ready(self) -> Self {
         self.last(|last| last.ready = false)
     }
 
-    /// More is said of the last endpoint.
-    fn last(self, say: impl FnOnce(&mut Endpoint)) -> Self {
+    /// Changes the last endpoint.
+    fn last(self, change: impl FnOnce(&mut Endpoint)) -> Self {
         let mut endpoints: Vec<_> = self.endpoints.iter().collect();
-        say(endpoints.last_mut().unwrap());
+        change(endpoints.last_mut().unwrap());
         Self { endpoints: endpoints.into(), ..self }
     }
 
@@ -119,7 +119,8 @@ impl Slice {
     }
 }
 
-/// A ready Pod `namespace/name` of a StatefulSet `pg` with the label `app=pg`, to be said more of. Its UUID follows from `uid`.
+/// A ready Pod `namespace/name` of a StatefulSet `pg` with the label `app=pg`, a base for the methods below. Its UUID is derived from
+/// `uid`.
 fn pod(text: &str, uid: u64, address: &str) -> Pod {
     let object = object(text);
     Pod {
@@ -184,7 +185,7 @@ impl Cluster {
         self.apply(ClusterEvent::Pod(Scope::All, change))
     }
 
-    /// Says that the Pods have been heard in full.
+    /// Completes a list of Pods.
     fn pods_listed(&mut self) {
         self.pod(Change::RelistStarted);
         self.pod(Change::RelistDone);
@@ -194,10 +195,10 @@ impl Cluster {
         self.apply(ClusterEvent::Slice(Scope::All, change))
     }
 
-    /// Applies a change and publishes what follows; gives the number of Services that changed.
+    /// Applies an update and publishes the changes. Returns the number of Services that changed.
     fn apply(&mut self, update: ClusterEvent) -> usize {
         self.index.apply(update);
-        self.writer.publish(self.index.take_batch())
+        self.writer.publish(self.index.take_publications())
     }
 
     fn records(&self, service: &str) -> Option<ServiceRecords> {
@@ -220,23 +221,23 @@ impl Cluster {
 
 /// K6.
 #[test]
-fn a_service_and_its_slices_may_come_in_either_order_and_go_in_either_order() {
+fn a_service_and_its_slices_may_arrive_and_go_in_any_order() {
     let pg = || ClusterEvent::Service(Scope::All, Change::Apply(service("db/pg").headless()));
     let pods = || ClusterEvent::Slice(Scope::All, Change::Apply(slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1")));
-    let no_pg = || ClusterEvent::Service(Scope::All, Change::Delete(object("db/pg")));
-    let no_pods = || ClusterEvent::Slice(Scope::All, Change::Delete(object("db/pg-a")));
-    for come in [[pg(), pods()], [pods(), pg()]] {
-        for go in [[no_pg(), no_pods()], [no_pods(), no_pg()]] {
+    let delete_pg = || ClusterEvent::Service(Scope::All, Change::Delete(object("db/pg")));
+    let delete_pods = || ClusterEvent::Slice(Scope::All, Change::Delete(object("db/pg-a")));
+    for arrivals in [[pg(), pods()], [pods(), pg()]] {
+        for departures in [[delete_pg(), delete_pods()], [delete_pods(), delete_pg()]] {
             let mut cluster = Cluster::new();
-            for update in come.clone() {
+            for update in arrivals.clone() {
                 cluster.apply(update);
             }
             assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-            for update in go {
+            for update in departures {
                 cluster.apply(update);
             }
             assert_eq!(cluster.records("db/pg"), None);
-            assert!(cluster.index.slices_of.is_empty() && cluster.index.described.is_empty());
+            assert!(cluster.index.slices_by_service.is_empty() && cluster.index.service_by_key.is_empty());
         }
     }
 }
@@ -252,7 +253,7 @@ fn an_endpoint_in_several_slices_counts_once_and_a_hostname_has_all_its_addresse
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2", "10-0-0-9=10.0.0.9"]);
     assert_eq!(cluster.records("db/pg").unwrap().all_srv.len(), 2, "one for each target");
     cluster.slice(Change::Delete(object("db/pg-a")));
-    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2"], "the other slice still says so");
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1,10.0.0.2"], "the other slice still has it");
 }
 
 /// K5, D2.
@@ -272,13 +273,13 @@ fn each_endpoint_has_the_port_numbers_of_its_own_slice() {
 
 /// S8, S9.
 #[test]
-fn only_ready_endpoints_count_unless_the_service_is_eager() {
+fn only_ready_endpoints_count_unless_the_service_publishes_others() {
     let pods = || slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1").host("pg-1", "10.0.0.2").not_ready();
     let mut cluster = Cluster::new();
     cluster.slice(Change::Apply(pods()));
     cluster.service(Change::Apply(service("db/pg").headless()));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-    cluster.service(Change::Apply(service("db/pg").headless().eager()));
+    cluster.service(Change::Apply(service("db/pg").headless().publish_not_ready()));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 }
 
@@ -296,19 +297,18 @@ fn a_slice_may_move_from_one_service_to_another_and_to_none() {
     }
 }
 
-/// A derived view is compared before it is published.
 #[test]
-fn what_changes_no_record_publishes_nothing() {
+fn a_change_without_effect_on_records_publishes_nothing() {
     let mut cluster = Cluster::new();
     let pods = || slice("db/pg-a").of("db/pg").host("pg-0", "10.0.0.1");
     assert_eq!(cluster.slice(Change::Apply(pods())), 0, "of no Service yet");
     assert_eq!(cluster.service(Change::Apply(service("db/pg").headless())), 1);
     assert_eq!(cluster.service(Change::Apply(service("db/pg").headless())), 0, "the same again");
-    assert_eq!(cluster.slice(Change::Apply(pods().host("pg-1", "10.0.0.2").not_ready())), 0, "a Pod that starts");
+    assert_eq!(cluster.slice(Change::Apply(pods().host("pg-1", "10.0.0.2").not_ready())), 0, "a Pod that is starting");
     assert_eq!(
         cluster.service(Change::Apply(service("db/pg").headless().port("sql", 1))),
         0,
-        "ports of no consequence"
+        "a port without endpoints"
     );
     assert_eq!(cluster.slice(Change::Unreadable(object("db/pg-a"))), 0);
     assert_eq!(cluster.slice(Change::Delete(object("db/other"))), 0);
@@ -322,14 +322,14 @@ fn a_burst_derives_each_service_once() {
         let pods = slice(&format!("db/pg-{i}")).of("db/pg").host(&format!("pg-{i}"), &format!("10.0.0.{i}"));
         index.apply(ClusterEvent::Slice(Scope::All, Change::Apply(pods)));
     }
-    let batch: Vec<_> = index.take_batch().collect();
-    assert_eq!(batch.len(), 1);
-    assert_eq!(batch[0].1.as_ref().unwrap().hosts.len(), 100);
-    assert!(index.take_batch().next().is_none());
+    let publications: Vec<_> = index.take_publications().collect();
+    assert_eq!(publications.len(), 1);
+    assert_eq!(publications[0].1.as_ref().unwrap().hosts.len(), 100);
+    assert!(index.take_publications().next().is_none());
 }
 
 #[test]
-fn a_relist_takes_away_what_it_does_not_name_and_keeps_what_it_cannot_read() {
+fn a_relist_removes_objects_that_it_does_not_list_and_keeps_unreadable_ones() {
     let mut cluster = Cluster::new();
     for name in ["db/a", "db/b", "db/c"] {
         cluster.service(Change::Apply(service(name).at("10.96.0.1")));
@@ -339,13 +339,13 @@ fn a_relist_takes_away_what_it_does_not_name_and_keeps_what_it_cannot_read() {
     cluster.service(Change::RelistStarted);
     cluster.service(Change::Apply(service("db/a").at("10.96.0.1")));
     cluster.service(Change::Unreadable(object("db/b")));
-    assert_eq!(names(&cluster), ["db/a", "db/b", "db/c"], "nothing goes before the list is whole");
+    assert_eq!(names(&cluster), ["db/a", "db/b", "db/c"], "nothing is removed before the list is complete");
     assert_eq!(cluster.service(Change::RelistDone), 1);
     assert_eq!(names(&cluster), ["db/a", "db/b"]);
 }
 
 #[test]
-fn a_relist_of_one_namespace_says_nothing_of_another() {
+fn a_relist_of_one_namespace_does_not_affect_another() {
     let mut cluster = Cluster::new();
     let scopes = ["db", "web"].map(|namespace| Scope::Namespace(namespace.into()));
     for (scope, name) in scopes.iter().zip(["db/a", "web/a"]) {
@@ -368,11 +368,11 @@ fn other_kinds_of_service_have_their_own_records() {
     assert_eq!(records.all_srv[0].port, 80, "the Service's own port");
     assert_eq!(cluster.hosts("db/web"), ["10-0-0-1=10.0.0.1"]);
     assert_eq!(
-        records.reverse().flat_map(|(_, addresses)| addresses.iter()).count(),
+        records.reverse_names().flat_map(|(_, addresses)| addresses.iter()).count(),
         1,
-        "of the virtual address alone"
+        "only that of the virtual address"
     );
     let alias = ServiceSpec::ExternalName(Name::parse("db.example.com").unwrap());
     cluster.service(Change::Apply(Service { spec: alias, ..service("db/web") }));
-    assert!(cluster.hosts("db/web").is_empty(), "an alias has nothing below it");
+    assert!(cluster.hosts("db/web").is_empty(), "an alias has no names below it");
 }

@@ -1,4 +1,4 @@
-//! Where the controller's slices are a moment behind the Pods.
+//! Pods as the source of endpoints, while the controller's slices lag behind them.
 
 use super::*;
 
@@ -10,8 +10,8 @@ fn pod_0() -> Pod {
     pod("db/pg-0", 1, "10.0.0.1")
 }
 
-/// The slice that the controller writes of a Pod.
-fn repeats(pod: &Pod) -> Slice {
+/// The slice that the controller writes for a Pod.
+fn slice_of(pod: &Pod) -> Slice {
     let slice = slice("db/pg-x").of("db/pg").port("sql", 5432);
     let slice = slice.host(&pod.name, &pod.v4.unwrap().to_string()).is(pod);
     if pod.is_ready && !pod.is_terminating { slice } else { slice.not_ready() }
@@ -29,66 +29,66 @@ fn cluster() -> Cluster {
 }
 
 #[test]
-fn a_pod_is_answered_before_any_slice_repeats_it() {
+fn a_pod_is_served_before_any_slice_lists_it() {
     let mut cluster = cluster();
     assert_eq!(cluster.pod(Change::Apply(pod_0())), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
     let records = cluster.records("db/pg").unwrap();
     assert_eq!(records.all_srv.iter().map(|srv| srv.port).collect::<Vec<_>>(), [5432], "its own port of that name");
-    assert_eq!(cluster.slice(Change::Apply(repeats(&pod_0()))), 0, "and the slice says nothing new");
+    assert_eq!(cluster.slice(Change::Apply(slice_of(&pod_0()))), 0, "the slice has nothing new");
     assert_eq!(cluster.pod(Change::Apply(pod_0().not_ready())), 1);
     assert_eq!(cluster.hosts("db/pg"), [""; 0]);
 }
 
-/// Whether a slice as it is now has its Service derived anew.
+/// Applies a slice, and returns whether its Service is derived anew.
 fn is_derived(cluster: &mut Cluster, slice: &Slice) -> bool {
     cluster.index.apply(ClusterEvent::Slice(Scope::All, Change::Apply(slice.clone())));
-    let is_touched = cluster.index.is_touched();
-    cluster.index.take_batch().for_each(drop);
-    is_touched
+    let is_dirty = cluster.index.is_dirty();
+    cluster.index.take_publications().for_each(drop);
+    is_dirty
 }
 
 #[test]
-fn a_slice_that_catches_up_with_its_pods_has_nothing_derived_and_any_other_change_of_it_does() {
+fn a_slice_that_only_catches_up_with_its_pods_does_not_make_its_service_dirty() {
     let mut cluster = cluster();
     let moved = pod("db/pg-0", 1, "10.0.0.9");
     cluster.pod(Change::Apply(moved.clone()));
-    cluster.slice(Change::Apply(repeats(&pod_0())));
-    assert!(!is_derived(&mut cluster, &repeats(&moved)));
-    assert!(!is_derived(&mut cluster, &repeats(&moved.clone().not_ready())));
-    let unknown = repeats(&pod("db/pg-0", 2, "10.0.0.2"));
-    for other in [repeats(&moved).port("metrics", 9090), unknown, repeats(&pod("db/pg-1", 3, "10.0.0.3"))] {
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
+    assert!(!is_derived(&mut cluster, &slice_of(&moved)));
+    assert!(!is_derived(&mut cluster, &slice_of(&moved.clone().not_ready())));
+    let unknown = slice_of(&pod("db/pg-0", 2, "10.0.0.2"));
+    for other in [slice_of(&moved).port("metrics", 9090), unknown, slice_of(&pod("db/pg-1", 3, "10.0.0.3"))] {
         assert!(is_derived(&mut cluster, &other), "{other:?}");
-        assert!(is_derived(&mut cluster, &repeats(&moved)), "and back from {other:?}");
+        assert!(is_derived(&mut cluster, &slice_of(&moved)), "and back from {other:?}");
     }
     for _ in 0..2 {
         cluster.index.apply(stale(Resource::Pods));
     }
-    cluster.index.take_batch().for_each(drop);
-    assert!(is_derived(&mut cluster, &repeats(&pod_0())), "the Pods are silent, the slice is the source");
+    cluster.index.take_publications().for_each(drop);
+    assert!(is_derived(&mut cluster, &slice_of(&pod_0())), "the watch of Pods is stale, so the slice is the source");
 }
 
-/// What stands in the table may follow from a slice that was heard before its Pod.
+/// The published records may include an endpoint from a slice that arrived before its Pod.
 #[test]
-fn a_slice_that_loses_a_pod_takes_it_away_though_the_pod_was_heard_as_no_pod_of_the_service_before() {
+fn a_slice_that_loses_a_pod_removes_it_though_the_pod_no_longer_matches_the_selector() {
     let mut cluster = cluster();
-    cluster.slice(Change::Apply(repeats(&pod_0())));
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
     cluster.pod(Change::Apply(pod_0().labelled("other", "pg")));
-    let emptied = Slice { endpoints: Endpoints::default(), ..repeats(&pod_0()) };
+    let emptied = Slice { endpoints: Endpoints::default(), ..slice_of(&pod_0()) };
     cluster.slice(Change::Apply(emptied));
     assert_eq!(cluster.hosts("db/pg"), [""; 0]);
 }
 
-/// Else the next start would find what a slice said before.
+/// Otherwise the state file would keep the old slice.
 #[test]
-fn a_slice_that_has_nothing_derived_is_a_change_all_the_same() {
+fn a_slice_that_changes_no_record_is_still_a_changed_object() {
     let mut cluster = cluster();
     cluster.pod(Change::Apply(pod_0()));
-    cluster.slice(Change::Apply(repeats(&pod_0())));
-    assert!(cluster.index.take_changed() && !cluster.index.take_changed());
-    assert!(!is_derived(&mut cluster, &repeats(&pod_0().not_ready())));
-    assert!(cluster.index.take_changed());
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
+    assert!(cluster.index.take_objects_changed() && !cluster.index.take_objects_changed());
+    assert!(!is_derived(&mut cluster, &slice_of(&pod_0().not_ready())));
+    assert!(cluster.index.take_objects_changed());
 }
 
 /// The conditions of the EndpointSlice controller.
@@ -100,7 +100,7 @@ fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {
     let unnamed = Pod { template: Arc::new(unnamed), ..pod_0() };
     let nowhere = Pod { v4: None, ..pod_0() };
     let dual = Pod { v6: "fd00::1".parse().ok().map(Box::new), ..pod_0() };
-    for (pod, plain, eager) in [
+    for (pod, plain, with_not_ready) in [
         (pod_0(), vec!["pg-0=10.0.0.1"], vec!["pg-0=10.0.0.1"]),
         (pod_0().not_ready(), vec![], vec!["pg-0=10.0.0.1"]),
         (pod_0().terminating(), vec![], vec!["pg-0=10.0.0.1"]),
@@ -114,13 +114,13 @@ fn a_pod_is_an_endpoint_by_the_rules_of_the_slice_controller() {
         let mut cluster = cluster();
         cluster.pod(Change::Apply(pod.clone()));
         assert_eq!(cluster.hosts("db/pg"), plain, "{pod:?}");
-        cluster.service(Change::Apply(pg().eager()));
-        assert_eq!(cluster.hosts("db/pg"), eager, "{pod:?}, published before it is ready");
+        cluster.service(Change::Apply(pg().publish_not_ready()));
+        assert_eq!(cluster.hosts("db/pg"), with_not_ready, "{pod:?}, publishNotReadyAddresses");
     }
 }
 
 #[test]
-fn a_service_has_the_families_that_it_names() {
+fn a_service_has_the_address_families_of_its_spec() {
     let mut cluster = cluster();
     cluster.pod(Change::Apply(Pod { v6: "fd00::1".parse().ok().map(Box::new), ..pod_0() }));
     for (v4, v6, hosts) in [(true, false, "pg-0=10.0.0.1"), (false, true, "pg-0=fd00::1")] {
@@ -130,43 +130,43 @@ fn a_service_has_the_families_that_it_names() {
 }
 
 #[test]
-fn a_pod_that_is_gone_stays_gone_though_a_slice_repeats_it_for_a_while() {
+fn a_deleted_pod_stays_deleted_while_a_slice_still_lists_it() {
     let mut cluster = cluster();
-    cluster.slice(Change::Apply(repeats(&pod_0())));
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
     cluster.pod(Change::Apply(pod_0()));
     cluster.pod(Change::Apply(pod_0().terminating()));
     cluster.pod(Change::Delete(object("db/pg-0")));
     assert_eq!(cluster.hosts("db/pg"), [""; 0]);
-    // Its successor, which the slices do not have yet.
+    // Its replacement, which the slices do not have yet.
     cluster.pod(Change::Apply(pod("db/pg-0", 2, "10.0.0.2")));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.2"]);
     for _ in 0..5 {
-        cluster.index.forget_gone_pods();
-        cluster.writer.publish(cluster.index.take_batch());
-        assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.2"], "it was about to go, and went");
+        cluster.index.expire_tombstones();
+        cluster.writer.publish(cluster.index.take_publications());
+        assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.2"], "it was terminating, so the slice is wrong");
     }
-    assert!(cluster.index.pods.remember_gone());
-    cluster.slice(Change::Apply(repeats(&pod("db/pg-0", 2, "10.0.0.2"))));
-    cluster.index.forget_gone_pods();
-    assert!(!cluster.index.pods.remember_gone(), "nothing repeats it any more");
+    assert!(!cluster.index.pods.tombstones.is_empty());
+    cluster.slice(Change::Apply(slice_of(&pod("db/pg-0", 2, "10.0.0.2"))));
+    cluster.index.expire_tombstones();
+    assert!(cluster.index.pods.tombstones.is_empty(), "no slice lists it any more");
 }
 
 #[test]
-fn a_pod_that_lost_its_label_and_lives_on_is_its_slices_again() {
+fn a_pod_that_lost_its_label_and_lives_on_is_served_from_its_slice_again() {
     let mut cluster = cluster();
-    cluster.slice(Change::Apply(repeats(&pod_0())));
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
     cluster.pod(Change::Apply(pod_0()));
     cluster.pod(Change::Delete(object("db/pg-0")));
-    cluster.index.forget_gone_pods();
-    cluster.writer.publish(cluster.index.take_batch());
-    assert_eq!(cluster.hosts("db/pg"), [""; 0], "as if it had been deleted, at first");
-    cluster.index.forget_gone_pods();
-    cluster.writer.publish(cluster.index.take_batch());
+    cluster.index.expire_tombstones();
+    cluster.writer.publish(cluster.index.take_publications());
+    assert_eq!(cluster.hosts("db/pg"), [""; 0], "at first as if it had been deleted");
+    cluster.index.expire_tombstones();
+    cluster.writer.publish(cluster.index.take_publications());
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
 }
 
 #[test]
-fn endpoints_that_are_no_mirrored_pods_come_from_their_slices() {
+fn endpoints_that_are_not_mirrored_pods_come_from_their_slices() {
     let mut cluster = cluster();
     cluster.pod(Change::Apply(pod_0()));
     let by_hand = slice("db/pg-hand").of("db/pg").host("pg-9", "10.0.0.9");
@@ -177,38 +177,38 @@ fn endpoints_that_are_no_mirrored_pods_come_from_their_slices() {
 }
 
 #[test]
-fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_silent() {
+fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_stale() {
     let mut cluster = Cluster::new();
     cluster.service(Change::Apply(pg()));
-    cluster.slice(Change::Apply(repeats(&pod_0())));
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
     cluster.pod(Change::RelistStarted);
     cluster.pod(Change::Apply(pod("db/pg-1", 2, "10.0.0.2")));
-    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"], "half a list is none");
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"], "the list is not complete");
     cluster.pod(Change::Apply(pod_0()));
     assert_eq!(cluster.pod(Change::RelistDone), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 
-    let silent = |cluster: &mut Cluster, resource| {
+    let report_stale = |cluster: &mut Cluster, resource| {
         cluster.index.apply(stale(resource));
-        cluster.writer.publish(cluster.index.take_batch())
+        cluster.writer.publish(cluster.index.take_publications())
     };
-    let heard = |cluster: &mut Cluster, resource| {
+    let recovered = |cluster: &mut Cluster, resource| {
         cluster.index.apply(ClusterEvent::WatchRecovered(WatchId::new(resource, Scope::All)));
-        cluster.writer.publish(cluster.index.take_batch())
+        cluster.writer.publish(cluster.index.take_publications())
     };
-    assert_eq!(silent(&mut cluster, Resource::Pods), 0, "the slices may be about to be silent too");
-    assert_eq!(silent(&mut cluster, Resource::Pods), 1, "and are not");
+    assert_eq!(report_stale(&mut cluster, Resource::Pods), 0, "the watch of slices may become stale too");
+    assert_eq!(report_stale(&mut cluster, Resource::Pods), 1, "and has not");
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
-    assert_eq!(silent(&mut cluster, Resource::Pods), 0, "said once more");
-    assert_eq!(silent(&mut cluster, Resource::EndpointSlices), 0, "now they are; the Pods are no better for it");
-    assert_eq!(heard(&mut cluster, Resource::EndpointSlices), 0);
-    assert_eq!(heard(&mut cluster, Resource::Pods), 1);
+    assert_eq!(report_stale(&mut cluster, Resource::Pods), 0, "reported again");
+    assert_eq!(report_stale(&mut cluster, Resource::EndpointSlices), 0, "now it has; the Pods are still untrusted");
+    assert_eq!(recovered(&mut cluster, Resource::EndpointSlices), 0);
+    assert_eq!(recovered(&mut cluster, Resource::Pods), 1);
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1", "pg-1=10.0.0.2"]);
 
     for _ in 0..3 {
         assert_eq!(
-            silent(&mut cluster, Resource::Pods) + silent(&mut cluster, Resource::EndpointSlices),
+            report_stale(&mut cluster, Resource::Pods) + report_stale(&mut cluster, Resource::EndpointSlices),
             0,
             "an outage"
         );
@@ -229,11 +229,11 @@ fn selectors_labels_and_subdomains_may_change_at_any_time() {
     assert_eq!(cluster.hosts("db/pg"), [""; 0], "a Service without a selector has no Pods");
     cluster.pod(Change::Delete(object("db/pg-0")));
     cluster.service(Change::Delete(object("db/pg")));
-    assert!(cluster.index.pods.members.is_empty(), "nothing is kept of what is gone");
+    assert!(cluster.index.pods.selectors.is_empty(), "nothing is left of deleted objects");
 }
 
 #[test]
-fn a_selector_may_ask_for_one_pod_by_its_own_label() {
+fn a_selector_may_select_one_pod_by_its_own_label() {
     let mut cluster = cluster();
     let selector = |pairs: &[(&str, &str)]| pairs.iter().copied().collect();
     let by_name = selector(&[("statefulset.kubernetes.io/pod-name", "pg-1")]);
@@ -249,7 +249,7 @@ fn a_selector_may_ask_for_one_pod_by_its_own_label() {
 }
 
 #[test]
-fn an_ordinal_resolves_before_it_is_ready_where_that_is_asked_for() {
+fn an_ordinal_resolves_before_it_is_ready_where_that_is_enabled() {
     let pods = || {
         let mut cluster = cluster();
         cluster.pod(Change::Apply(pod_0()));
@@ -261,19 +261,19 @@ fn an_ordinal_resolves_before_it_is_ready_where_that_is_asked_for() {
     {
         let mut cluster = pods();
         cluster.index.options.not_ready_ordinals = option;
-        // Anything that touches it.
+        // Any change that makes the Service dirty.
         cluster.service(Change::Delete(object("db/pg")));
         cluster.service(Change::Apply(Service { not_ready_ordinals: annotation, ..pg() }));
         let expected: &[_] = if early { &["pg-0=10.0.0.1", "pg-1=10.0.0.2"] } else { &["pg-0=10.0.0.1"] };
         assert_eq!(cluster.hosts("db/pg"), expected);
         let records = cluster.records("db/pg").unwrap();
-        assert_eq!(records.addresses.v4.len(), 1, "the bare name stays with those that are ready");
+        assert_eq!(records.addresses.v4.len(), 1, "the bare name has the ready ones alone");
         assert_eq!(records.all_srv.len(), 1);
     }
 }
 
 #[test]
-fn a_server_of_headless_services_has_no_others() {
+fn a_server_of_headless_services_serves_no_others() {
     let mut cluster = Cluster::new();
     cluster.index = Index::new(Options { headless_only: true, ..Options::default() });
     cluster.service(Change::Apply(service("db/web").at("10.96.0.1")));

@@ -1,13 +1,13 @@
-//! The endpoints' names of one Service with their addresses, laid out for look-ups.
+//! The names of a Service's endpoints with their addresses, laid out for look-ups.
 //!
 //! ```text
 //! slots    V4 { label: 6, 10.0.0.2 } │ vacant │ V4 { label: 0, 10.0.0.1 } │ …     by the hash of the label
 //! order    2, 0, …                                                            slots in the order of labels
-//! labels   \x05pg-00\x05pg-01…                                                one after the other, in that order
+//! labels   \x05pg-00\x05pg-01…                                                concatenated, in that order
 //! ```
 //!
-//! A look-up hashes the label, and finds the address in the slot: two places in memory, however many endpoints there are. A
-//! box for each label and each address would be twice as many places, and five times the memory.
+//! A look-up hashes the label and finds the address in the slot: two memory accesses, however many endpoints there are. A box
+//! for each label and each address would take twice as many accesses, and five times the memory.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -21,21 +21,21 @@ use foldhash::fast::SeedableRandomState;
 use super::{Addresses, AddressesRef};
 use crate::dns::name::{Labels, Relative};
 
-/// Hosts of a Service by label. Equal hosts are equal values.
+/// The hosts of a Service by label. Equal sets of hosts are equal values.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Hosts {
-    /// Each host stands in the slot that its label hashes to, or in the next one that was free.
+    /// Each host is in the slot that its label hashes to, or in the next one that was vacant.
     slots: Box<[Slot]>,
     order: Box<[u32]>,
     labels: Box<[u8]>,
-    /// Whatever is not one IPv4 address.
+    /// The addresses of hosts that do not have exactly one IPv4 address.
     others: Box<[Addresses]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Vacant,
-    /// `label` is where the label begins, and `tag` a part of its hash: labels that differ are rarely read.
+    /// `label` is the offset of the label, and `tag` a part of its hash, so that other labels are rarely read.
     V4 {
         tag: u16,
         label: u32,
@@ -59,7 +59,7 @@ impl Hosts {
 
     /// The addresses of a host, by its label in wire form.
     pub fn get(&self, label: &[u8]) -> Option<AddressesRef<'_>> {
-        let (home, tag) = place_of(label, self.slots.len());
+        let (home, tag) = home_slot(label, self.slots.len());
         let (before, from) = self.slots.split_at_checked(home)?;
         for slot in from.iter().chain(before) {
             match slot {
@@ -75,13 +75,13 @@ impl Hosts {
         None
     }
 
-    /// The host at this place in the order of labels: its label and its addresses.
-    pub fn at(&self, place: u32) -> Option<(&[u8], AddressesRef<'_>)> {
-        self.host(self.slots.get(*self.order.get(place as usize)? as usize)?)
+    /// The label and the addresses of the host at a position in the order of labels.
+    pub fn at(&self, position: u32) -> Option<(&[u8], AddressesRef<'_>)> {
+        self.host(self.slots.get(*self.order.get(position as usize)? as usize)?)
     }
 
-    /// The labels in wire form with their addresses, in the order of labels: of the Pods of a StatefulSet that is nearly
-    /// that of their ordinals.
+    /// The labels in wire form with their addresses, in the order of labels, which for a StatefulSet is nearly that of the
+    /// ordinals.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], AddressesRef<'_>)> {
         self.order.iter().filter_map(|slot| self.host(self.slots.get(*slot as usize)?))
     }
@@ -92,7 +92,7 @@ impl Hosts {
     }
 
     /// The labels of the hosts that have this address.
-    pub fn having(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
+    pub fn labels_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
         let has = move |slot: &&Slot| match (slot, address) {
             (Slot::V4 { address, .. }, IpAddr::V4(wanted)) => *address == wanted,
             (Slot::Other { .. }, _) => {
@@ -103,17 +103,17 @@ impl Hosts {
         self.slots.iter().filter(has).filter_map(|slot| Some(self.host(slot)?.0))
     }
 
-    /// Where the names are the same: the addresses of each that has others now, before and after.
-    pub fn moved<'a>(
+    /// The old and the new addresses of each host that differs from `new`; none if the labels differ.
+    pub fn changed_addresses<'a>(
         &'a self,
-        now: &'a Self,
+        new: &'a Self,
     ) -> Option<impl Iterator<Item = (AddressesRef<'a>, AddressesRef<'a>)> + use<'a>> {
-        // Equal labels lie in equal slots, and are not looked at one by one.
-        (self.labels == now.labels).then(|| {
-            let slots = self.slots.iter().zip(&now.slots);
+        // Equal sets of labels are in equal slots, so the slots can be compared one by one.
+        (self.labels == new.labels).then(|| {
+            let slots = self.slots.iter().zip(&new.slots);
             let may_differ = slots.filter(|(before, after)| before != after || matches!(before, Slot::Other { .. }));
             let addresses =
-                may_differ.filter_map(|(before, after)| Some((self.addresses(before)?, now.addresses(after)?)));
+                may_differ.filter_map(|(before, after)| Some((self.addresses(before)?, new.addresses(after)?)));
             addresses.filter(|(before, after)| before != after)
         })
     }
@@ -133,7 +133,7 @@ impl Hosts {
 }
 
 impl<L: Borrow<[u8]>, A: IntoIterator<Item = IpAddr>> FromIterator<(L, A)> for Hosts {
-    /// From labels in wire form with their addresses, in any order. Of a label that comes again the first counts.
+    /// From labels in wire form with their addresses, in any order. Of equal labels the first counts.
     fn from_iter<I: IntoIterator<Item = (L, A)>>(hosts: I) -> Self {
         let mut hosts: Vec<(L, A)> = hosts.into_iter().collect();
         if !hosts.is_sorted_by(|(one, _), (other, _)| one.borrow() < other.borrow()) {
@@ -145,14 +145,14 @@ impl<L: Borrow<[u8]>, A: IntoIterator<Item = IpAddr>> FromIterator<(L, A)> for H
         let (mut order, mut labels) = (Vec::with_capacity(hosts.len()), Vec::with_capacity(octets));
         let mut others = Vec::new();
         for (wire, addresses) in hosts {
-            let (home, tag) = place_of(wire.borrow(), slots.len());
-            let mut places = (home..slots.len()).chain(0..home);
-            let free = places.find(|place| matches!(slots[*place], Slot::Vacant));
-            // None of these is ever out of range: that would take gigabytes of labels.
-            let (Some(free), Ok(label)) = (free, u32::try_from(labels.len())) else { break };
+            let (home, tag) = home_slot(wire.borrow(), slots.len());
+            let mut candidates = (home..slots.len()).chain(0..home);
+            let vacant = candidates.find(|slot| matches!(slots[*slot], Slot::Vacant));
+            // Neither fails: there are more slots than hosts, and an offset out of range would take gigabytes of labels.
+            let (Some(vacant), Ok(label)) = (vacant, u32::try_from(labels.len())) else { break };
             labels.extend_from_slice(wire.borrow());
-            order.push(free as u32);
-            slots[free] = match one_or_all(addresses) {
+            order.push(vacant as u32);
+            slots[vacant] = match one_or_all(addresses) {
                 Ok(address) => Slot::V4 { tag, label, address },
                 Err(addresses) => {
                     others.push(addresses);
@@ -164,7 +164,7 @@ impl<L: Borrow<[u8]>, A: IntoIterator<Item = IpAddr>> FromIterator<(L, A)> for H
     }
 }
 
-/// The one IPv4 address that these are, as they are for most hosts; else all of them.
+/// The address, if it is exactly one and IPv4, as it is for most hosts; otherwise all addresses.
 fn one_or_all(addresses: impl IntoIterator<Item = IpAddr>) -> Result<Ipv4Addr, Addresses> {
     let mut addresses = addresses.into_iter();
     let (first, second) = (addresses.next(), addresses.next());
@@ -184,15 +184,15 @@ impl fmt::Debug for Hosts {
     }
 }
 
-/// To this many hosts there is one vacant slot.
+/// There is one vacant slot for this many hosts.
 const VACANT_SHARE: usize = 2;
 
-/// The slot, of so many, that a label hashes to, and the tag that goes with it. The hash is random from process to process
-/// and the same for all Services of one, so that equal hosts lie in equal slots.
-fn place_of(label: &[u8], slots: usize) -> (usize, u16) {
+/// The slot that a label hashes to, of so many, and its tag. The hash differs between processes, and is the same for all Services
+/// within one, so that equal hosts are in equal slots.
+fn home_slot(label: &[u8], slots: usize) -> (usize, u16) {
     const SEED: u64 = 0;
     let hash = SeedableRandomState::with_seed(SEED, SharedSeed::global_random()).hash_one(label);
-    // The high half of the product: evenly spread, and always below the number of slots. The tag is of the low bits.
+    // The high half of the product: evenly distributed, and always less than the number of slots. The tag has the low bits.
     (((u128::from(hash) * slots as u128) >> u64::BITS) as usize, hash as u16)
 }
 

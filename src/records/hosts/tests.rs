@@ -1,4 +1,4 @@
-//! Hosts by themselves: as many as there are, each is found, and nothing else.
+//! The layout of hosts: each is found, and nothing else is.
 
 use std::net::Ipv6Addr;
 
@@ -71,13 +71,13 @@ fn an_address_leads_to_the_labels_of_all_hosts_that_have_it() {
     let mut all = hosts(100);
     all.push((label(1_000), [address(3), v6(50)].into_iter().collect()));
     let built = laid_out(&all);
-    let having = |address: IpAddr| {
-        let mut labels: Vec<_> = built.having(address).map(|label| Relative(label).to_string()).collect();
+    let labels_of = |address: IpAddr| {
+        let mut labels: Vec<_> = built.labels_of(address).map(|label| Relative(label).to_string()).collect();
         labels.sort();
         labels
     };
-    assert_eq!(having(address(3)), ["db-1000", "db-3"]);
-    assert_eq!(having(address(1_000_007)), ["db-7"]);
-    assert_eq!(having(v6(50)), ["db-1000", "db-50"]);
-    assert!(having(address(100)).is_empty());
+    assert_eq!(labels_of(address(3)), ["db-1000", "db-3"]);
+    assert_eq!(labels_of(address(1_000_007)), ["db-7"]);
+    assert_eq!(labels_of(v6(50)), ["db-1000", "db-50"]);
+    assert!(labels_of(address(100)).is_empty());
 }

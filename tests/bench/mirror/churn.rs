@@ -140,7 +140,7 @@ fn publish(index: &mut Index, writer: &mut TableWriter, changes: &[ClusterEvent]
             break;
         }
         index.apply(change.clone());
-        published += writer.publish(index.take_batch());
+        published += writer.publish(index.take_publications());
     }
     published
 }

@@ -24,7 +24,7 @@ fn main() {
     let empty = Process::own().resident();
     cluster.objects().for_each(|object| index.apply(update(&object)));
     let indexed = Process::own().resident();
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     let published = Process::own().resident();
     println!("{SERVICES} Services of {ENDPOINTS} endpoints, EndpointSlices only");
     for (part, mebibytes) in [("index", indexed - empty), ("table", published - indexed)] {

@@ -35,7 +35,7 @@ pub fn mirrored(cluster: &Cluster) -> (Index, TableWriter, TableReader) {
     let (mut writer, reader) = table();
     let mut index = Index::default();
     cluster.objects().for_each(|object| index.apply(update(&object)));
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     writer.set_synchronised();
     (index, writer, reader)
 }

@@ -34,7 +34,7 @@ fn measure(size: usize) -> Vec<[Duration; 3]> {
     index.apply(ClusterEvent::Pod(Scope::All, Change::RelistStarted));
     (0..size).for_each(|ordinal| index.apply(served::update(&workload.pod(ordinal, true))));
     index.apply(ClusterEvent::Pod(Scope::All, Change::RelistDone));
-    writer.publish(index.take_batch());
+    writer.publish(index.take_publications());
     let round = |round: usize| {
         let mut pod = workload.pod(round * 7 % size, true);
         pod["status"]["podIPs"] = json!([{ "ip": Ipv4Addr::from(0x0b00_0000 + round as u32) }]);
@@ -42,7 +42,7 @@ fn measure(size: usize) -> Vec<[Duration; 3]> {
         let began = Instant::now();
         index.apply(update);
         let applied = Instant::now();
-        let batch: Vec<_> = index.take_batch().collect();
+        let batch: Vec<_> = index.take_publications().collect();
         let derived = Instant::now();
         assert_eq!(writer.publish(batch), 1);
         [applied - began, derived - applied, derived.elapsed()]

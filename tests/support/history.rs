@@ -1,5 +1,5 @@
-//! What watches may say, at random: objects of a few names, in all states, listed anew and not to the end. And the objects
-//! and changes that this stands for.
+//! Random histories of watches: changes of objects with a few names, in all states, and relists, complete or interrupted.
+//! A history is generated in terms of small numbers, which this module turns into objects and updates.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,12 +17,17 @@ use proptest::prelude::*;
 const NAMESPACES: [&str; 3] = ["db", "web", "eager"];
 const NAMES: [&str; 3] = ["pg", "mix", "one"];
 
-/// Workloads whose Pods Services select, and different Pods that there are.
+/// Workloads whose Pods Services select.
 const WORKLOADS: u8 = 2;
+/// Different Pods of one name.
 const UIDS: u8 = 6;
 
-/// Namespace and name of an object.
-pub type Place = (usize, usize);
+/// The name of an object, as positions in [`NAMESPACES`] and [`NAMES`].
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    pub namespace: usize,
+    pub name: usize,
+}
 
 #[derive(Clone, Debug)]
 pub enum Kind {
@@ -31,15 +36,22 @@ pub enum Kind {
     Pods,
 }
 
-/// An endpoint's address, the ordinal of its hostname, whether it is ready, and the Pod that it repeats.
-pub type SaidEndpoint = (u8, Option<u8>, bool, Option<u8>);
+#[derive(Clone, Debug)]
+pub struct EndpointState {
+    pub address: u8,
+    /// The ordinal of its hostname.
+    pub ordinal: Option<u8>,
+    pub is_ready: bool,
+    /// The Pod that it is.
+    pub pod: Option<u8>,
+}
 
 #[derive(Clone, Debug)]
-pub struct SaidPod {
+pub struct PodState {
     /// Which Pod of this name.
     uid: u8,
     workload: u8,
-    /// The Service that it names as its subdomain.
+    /// The Service that is its subdomain.
     subdomain: Option<usize>,
     address: Option<u8>,
     is_ready: bool,
@@ -48,9 +60,9 @@ pub struct SaidPod {
 }
 
 #[derive(Clone, Debug)]
-pub enum Said {
+pub enum Event {
     Service {
-        place: Place,
+        slot: Slot,
         spec: u8,
         publish_not_ready: bool,
         ports: u8,
@@ -58,63 +70,64 @@ pub enum Said {
         selects: Option<u8>,
     },
     Slice {
-        place: Place,
+        slot: Slot,
         service: Option<usize>,
-        endpoints: Vec<SaidEndpoint>,
+        endpoints: Vec<EndpointState>,
         ports: u8,
     },
-    Pod(Place, SaidPod),
-    /// What the object says now cannot be used.
-    Malformed(Kind, Place),
-    Deleted(Kind, Place),
+    Pod(Slot, PodState),
+    /// The object exists, but cannot be read.
+    Malformed(Kind, Slot),
+    Deleted(Kind, Slot),
 }
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    Said(Said),
-    /// A relist that names some objects, and is or is not interrupted.
+    Event(Event),
+    /// A relist of some objects, interrupted if it is not finished.
     Relist {
         kind: Kind,
         namespace: usize,
-        named: Vec<Said>,
+        listed: Vec<Event>,
         is_finished: bool,
     },
     Publish,
 }
 
-fn place() -> impl Strategy<Value = Place> {
-    (0..NAMESPACES.len(), 0..NAMES.len())
+fn slot() -> impl Strategy<Value = Slot> {
+    (0..NAMESPACES.len(), 0..NAMES.len()).prop_map(|(namespace, name)| Slot { namespace, name })
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Services), Just(Kind::Slices), Just(Kind::Pods)]
 }
 
-fn said() -> impl Strategy<Value = Said> {
-    let endpoint = (0..8u8, proptest::option::of(0..3u8), any::<bool>(), proptest::option::of(0..UIDS));
+fn event() -> impl Strategy<Value = Event> {
+    let endpoint = (0..8u8, proptest::option::of(0..3u8), any::<bool>(), proptest::option::of(0..UIDS))
+        .prop_map(|(address, ordinal, is_ready, pod)| EndpointState { address, ordinal, is_ready, pod });
     let endpoints = vec(endpoint, 0..4);
     let selects = proptest::option::of(0..WORKLOADS);
     prop_oneof![
-        3 => (place(), 0..5u8, any::<bool>(), 0..3u8, selects).prop_map(
-            |(place, spec, publish_not_ready, ports, selects)| Said::Service {
-                place, spec, publish_not_ready, ports, selects
+        3 => (slot(), 0..5u8, any::<bool>(), 0..3u8, selects).prop_map(
+            |(slot, spec, publish_not_ready, ports, selects)| Event::Service {
+                slot, spec, publish_not_ready, ports, selects
             }
         ),
-        5 => (place(), pod()).prop_map(|(place, pod)| Said::Pod(place, pod)),
+        5 => (slot(), pod()).prop_map(|(slot, pod)| Event::Pod(slot, pod)),
         // The label may name any Service of the namespace, or none: slices move from one to another.
-        5 => (place(), proptest::option::of(0..NAMES.len()), endpoints, 0..3u8).prop_map(
-            |(place, service, endpoints, ports)| Said::Slice { place, service, endpoints, ports }
+        5 => (slot(), proptest::option::of(0..NAMES.len()), endpoints, 0..3u8).prop_map(
+            |(slot, service, endpoints, ports)| Event::Slice { slot, service, endpoints, ports }
         ),
-        1 => (kind(), place()).prop_map(|(kind, place)| Said::Malformed(kind, place)),
-        2 => (kind(), place()).prop_map(|(kind, place)| Said::Deleted(kind, place)),
+        1 => (kind(), slot()).prop_map(|(kind, slot)| Event::Malformed(kind, slot)),
+        2 => (kind(), slot()).prop_map(|(kind, slot)| Event::Deleted(kind, slot)),
     ]
 }
 
-fn pod() -> impl Strategy<Value = SaidPod> {
+fn pod() -> impl Strategy<Value = PodState> {
     let states = (any::<bool>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.1));
     let subdomain = proptest::option::of(0..NAMES.len());
     (0..UIDS, 0..WORKLOADS, subdomain, proptest::option::of(0..8u8), states).prop_map(
-        |(uid, workload, subdomain, address, (is_ready, is_terminating, is_finished))| SaidPod {
+        |(uid, workload, subdomain, address, (is_ready, is_terminating, is_finished))| PodState {
             uid,
             workload,
             subdomain,
@@ -128,27 +141,27 @@ fn pod() -> impl Strategy<Value = SaidPod> {
 
 pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => said().prop_map(Step::Said),
-        1 => (kind(), 0..NAMESPACES.len(), vec(said(), 0..6), any::<bool>()).prop_map(
-            |(kind, namespace, named, is_finished)| Step::Relist { kind, namespace, named, is_finished }
+        8 => event().prop_map(Step::Event),
+        1 => (kind(), 0..NAMESPACES.len(), vec(event(), 0..6), any::<bool>()).prop_map(
+            |(kind, namespace, listed, is_finished)| Step::Relist { kind, namespace, listed, is_finished }
         ),
         1 => Just(Step::Publish),
     ]
 }
 
-fn key(place: Place) -> ObjectKey {
-    ObjectKey::new(NAMESPACES[place.0], NAMES[place.1])
+fn key(slot: Slot) -> ObjectKey {
+    ObjectKey::new(NAMESPACES[slot.namespace], NAMES[slot.name])
 }
 
-fn service_key(place: Place) -> ServiceKey {
-    ServiceKey::new(&label(NAMESPACES[place.0]), &label(NAMES[place.1]))
+fn service_key(slot: Slot) -> ServiceKey {
+    ServiceKey::new(&label(NAMESPACES[slot.namespace]), &label(NAMES[slot.name]))
 }
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
 }
 
-/// An address of either family out of a few, so that Services share some.
+/// One of a few addresses of both families, so that Services share some.
 pub fn address(number: u8) -> IpAddr {
     if number < 6 {
         Ipv4Addr::new(10, number % 2, 0, number).into()
@@ -177,10 +190,10 @@ fn workload(number: u8) -> String {
     format!("workload-{number}")
 }
 
-fn service(place: Place, spec: u8, publish_not_ready: bool, ports: u8, selects: Option<u8>) -> Service {
+fn service(slot: Slot, spec: u8, publish_not_ready: bool, ports: u8, selects: Option<u8>) -> Service {
     let spec = match spec {
         0 => ServiceSpec::ExternalName(Name::parse("pg.db.svc.cluster.local").unwrap()),
-        1 => ServiceSpec::ClusterIp(vec![[10, 96, 0, 1 + u8::from(place.1 > 0)].into()]),
+        1 => ServiceSpec::ClusterIp(vec![[10, 96, 0, 1 + u8::from(slot.name > 0)].into()]),
         _ => ServiceSpec::Headless,
     };
     let port = |number: u8| {
@@ -188,8 +201,8 @@ fn service(place: Place, spec: u8, publish_not_ready: bool, ports: u8, selects: 
         Port { owner: port_owner(number), port, protocol: port_protocol(number), target: TargetPort::Number(port) }
     };
     Service {
-        key: service_key(place),
-        object: key(place),
+        key: service_key(slot),
+        object: key(slot),
         spec,
         publish_not_ready,
         not_ready_ordinals: None,
@@ -199,16 +212,16 @@ fn service(place: Place, spec: u8, publish_not_ready: bool, ports: u8, selects: 
     }
 }
 
-fn slice(place: Place, service: Option<usize>, endpoints: &[SaidEndpoint], ports: u8) -> Slice {
-    let endpoint = |(number, hostname, ready, pod): &SaidEndpoint| Endpoint {
-        address: address(*number),
-        hostname: hostname.map(|ordinal| label(&format!("pg-{ordinal}"))),
-        ready: *ready,
-        pod: pod.and_then(|number| uid(number + UIDS * (place.0 * NAMES.len()) as u8)),
+fn slice(slot: Slot, service: Option<usize>, endpoints: &[EndpointState], ports: u8) -> Slice {
+    let endpoint = |endpoint: &EndpointState| Endpoint {
+        address: address(endpoint.address),
+        hostname: endpoint.ordinal.map(|ordinal| label(&format!("pg-{ordinal}"))),
+        ready: endpoint.is_ready,
+        pod: endpoint.pod.and_then(|number| uid(number + UIDS * (slot.namespace * NAMES.len()) as u8)),
     };
     Slice {
-        object: key(place),
-        service: service.map(|service| service_key((place.0, service))),
+        object: key(slot),
+        service: service.map(|service| service_key(Slot { name: service, ..slot })),
         endpoints: endpoints.iter().map(endpoint).collect(),
         ports: (0..ports)
             .map(|number| SlicePort { owner: port_owner(number), port: 5432 + u16::from(number) })
@@ -216,36 +229,36 @@ fn slice(place: Place, service: Option<usize>, endpoints: &[SaidEndpoint], ports
     }
 }
 
-fn mirrored(place: Place, said: &SaidPod) -> Pod {
-    let (v4, v6) = match said.address.map(address) {
+fn pod_object(slot: Slot, state: &PodState) -> Pod {
+    let (v4, v6) = match state.address.map(address) {
         Some(IpAddr::V4(address)) => (Some(address), None),
         Some(IpAddr::V6(address)) => (None, Some(Box::new(address))),
         None => (None, None),
     };
-    let ObjectKey { namespace, name } = key(place);
+    let ObjectKey { namespace, name } = key(slot);
     Pod {
         name,
-        // A UUID is one Pod's, and a Pod has one name.
-        uid: uid(said.uid + UIDS * (place.0 * NAMES.len() + place.1) as u8),
+        // No two names share a UUID.
+        uid: uid(state.uid + UIDS * (slot.namespace * NAMES.len() + slot.name) as u8),
         template: Arc::new(Template {
             namespace,
-            labels: [("app".to_owned(), workload(said.workload))].into_iter().collect(),
+            labels: [("app".to_owned(), workload(state.workload))].into_iter().collect(),
             own_labels: OwnLabels::default(),
             hostname: Hostname::Own,
-            subdomain: said.subdomain.map(|name| NAMES[name].into()),
+            subdomain: state.subdomain.map(|name| NAMES[name].into()),
             ports: Box::default(),
             owner: None,
         }),
         v4,
         v6,
-        is_ready: said.is_ready,
+        is_ready: state.is_ready,
         ready_changed: None,
-        is_terminating: said.is_terminating,
-        is_finished: said.is_finished,
+        is_terminating: state.is_terminating,
+        is_finished: state.is_finished,
     }
 }
 
-/// The watches of a history: one for all namespaces, or one for each.
+/// The watches of a history: one for all namespaces, or one for each namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Watches {
     pub cluster_wide: bool,
@@ -279,27 +292,30 @@ impl Watches {
         }
     }
 
-    fn update(self, said: &Said) -> ClusterEvent {
-        match said {
-            Said::Service { place, spec, publish_not_ready, ports, selects } => {
-                let service = service(*place, *spec, *publish_not_ready, *ports, *selects);
-                ClusterEvent::Service(self.scope(place.0), Change::Apply(service))
+    fn update(self, event: &Event) -> ClusterEvent {
+        match event {
+            Event::Service { slot, spec, publish_not_ready, ports, selects } => {
+                let service = service(*slot, *spec, *publish_not_ready, *ports, *selects);
+                ClusterEvent::Service(self.scope(slot.namespace), Change::Apply(service))
             }
-            Said::Slice { place, service, endpoints, ports } => {
-                ClusterEvent::Slice(self.scope(place.0), Change::Apply(slice(*place, *service, endpoints, *ports)))
+            Event::Slice { slot, service, endpoints, ports } => ClusterEvent::Slice(
+                self.scope(slot.namespace),
+                Change::Apply(slice(*slot, *service, endpoints, *ports)),
+            ),
+            Event::Pod(slot, pod) => {
+                ClusterEvent::Pod(self.scope(slot.namespace), Change::Apply(pod_object(*slot, pod)))
             }
-            Said::Pod(place, pod) => ClusterEvent::Pod(self.scope(place.0), Change::Apply(mirrored(*place, pod))),
-            Said::Malformed(kind, place) => self.change(kind, place.0, Change::Unreadable(key(*place))),
-            Said::Deleted(kind, place) => self.change(kind, place.0, Change::Delete(key(*place))),
+            Event::Malformed(kind, slot) => self.change(kind, slot.namespace, Change::Unreadable(key(*slot))),
+            Event::Deleted(kind, slot) => self.change(kind, slot.namespace, Change::Delete(key(*slot))),
         }
     }
 
     pub fn updates(self, step: &Step) -> Vec<ClusterEvent> {
         match step {
-            Step::Said(said) => vec![self.update(said)],
-            Step::Relist { kind, namespace, named, is_finished } => {
+            Step::Event(event) => vec![self.update(event)],
+            Step::Relist { kind, namespace, listed, is_finished } => {
                 let mut updates = vec![self.change(kind, *namespace, Change::RelistStarted)];
-                updates.extend(named.iter().map(|said| self.update(said)));
+                updates.extend(listed.iter().map(|event| self.update(event)));
                 if *is_finished {
                     updates.push(self.change(kind, *namespace, Change::RelistDone));
                 }

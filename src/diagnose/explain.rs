@@ -1,0 +1,129 @@
+//! Explains a name: its answer, the reason for a denial and the fix, and the objects of the cluster behind it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::advice::advice;
+use crate::authority::{Authority, EdeText, RecordText};
+use crate::dns::name::{Name, Relative};
+use crate::dns::wire::{Class, Question, Rcode, RrType};
+use crate::records::ServiceKey;
+use crate::table::TableReader;
+
+/// A request to the task that owns the index: describe a Service with [`super::describe`], the endpoint called `host` first.
+pub struct Inspection {
+    pub service: ServiceKey,
+    pub host: Option<String>,
+    pub reply: oneshot::Sender<Vec<String>>,
+}
+
+/// The capacity of the channel for inspections.
+pub const INSPECTIONS: usize = 16;
+
+/// A name explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Whether the name owns a record.
+    pub resolves: bool,
+    /// For a person, several lines.
+    pub text: String,
+}
+
+/// Explains names.
+pub struct Explainer {
+    authority: Arc<Authority>,
+    table: TableReader,
+    index: mpsc::Sender<Inspection>,
+}
+
+impl Explainer {
+    /// An explainer that sends its inspections to `index`.
+    pub fn new(authority: Arc<Authority>, table: TableReader, index: mpsc::Sender<Inspection>) -> Self {
+        Self { authority, table, index }
+    }
+
+    /// The answer to a query for a name, with its reason.
+    fn answer(&self, name: &Name) -> Answered {
+        let table = self.table.pin();
+        let question = Question { name: name.as_wire(), qtype: RrType::A, class: Class::IN };
+        let mut answer = self.authority.answer(&table, &question);
+        self.authority.explain(&table, &question, &mut answer);
+        let advice = answer.errors.iter().find_map(|error| match error.text {
+            EdeText::Reason(reason) => Some(advice(&reason)),
+            _ => None,
+        });
+        Answered {
+            rcode: answer.rcode,
+            reasons: answer.errors.iter().map(|error| error.text.to_string()).collect(),
+            advice,
+            records: self.authority.records_at(&table, name.as_wire()),
+        }
+    }
+
+    /// The description of a Service; empty if the index is gone.
+    async fn inspect(&self, service: ServiceKey, host: Option<String>) -> Vec<String> {
+        let (reply, lines) = oneshot::channel();
+        if self.index.send(Inspection { service, host, reply }).await.is_err() {
+            return Vec::new();
+        }
+        lines.await.unwrap_or_default()
+    }
+
+    /// Explains how a name is answered.
+    ///
+    /// # Errors
+    /// The text is not a name; the message says why.
+    pub async fn explain(&self, name: &str) -> Result<Explanation, String> {
+        let name = Name::parse(name).map_err(|error| format!("name: {error}"))?;
+        // The table must not stay pinned while this waits for the index.
+        let answered = self.answer(&name);
+        let mut text = format!("{name} ");
+        answered.write(&mut text);
+        match self.authority.service_of(name.as_wire()) {
+            Some(found) => {
+                let host = found.host.map(|host| Relative(host).to_string());
+                let _ = writeln!(text, "\ncluster state:");
+                for line in self.inspect(ServiceKey::of_wire(found.service), host).await {
+                    let _ = writeln!(text, "  {line}");
+                }
+            }
+            None if answered.rcode == Rcode::Refused => {
+                let zones: Vec<_> = self.authority.zones().iter().map(|zone| zone.apex().to_string()).collect();
+                let _ = writeln!(text, "\nzones of this server: {}", zones.join(" "));
+            }
+            None => {}
+        }
+        Ok(Explanation { resolves: !answered.records.is_empty(), text })
+    }
+}
+
+/// The answer for one name.
+struct Answered {
+    rcode: Rcode,
+    reasons: Vec<String>,
+    advice: Option<&'static str>,
+    records: Vec<RecordText>,
+}
+
+impl Answered {
+    fn write(&self, text: &mut String) {
+        *text += match self.rcode {
+            Rcode::NoError if !self.records.is_empty() => "resolves\n",
+            Rcode::NoError => "exists, but has no records of its own\n",
+            Rcode::NxDomain => "does not resolve: NXDOMAIN\n",
+            Rcode::Refused => "does not resolve: REFUSED\n",
+            _ => "does not resolve: SERVFAIL\n",
+        };
+        for RecordText { rr_type, data, .. } in &self.records {
+            let _ = writeln!(text, "  {rr_type} {data}");
+        }
+        for reason in &self.reasons {
+            let _ = writeln!(text, "  {reason}");
+        }
+        if let Some(advice) = self.advice {
+            let _ = writeln!(text, "  fix: {advice}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Finds the Services that an address may lead back to.
+//!
+//! ```text
+//! 0.1.10.in-addr.arpa ─▶ │ .7 service 3 │ .7 service 9 │ .20 service 1 │ …
+//! ```
+//!
+//! The index has only candidates. The names for a PTR record are read from the Services' own records, so that a PTR record
+//! appears and disappears with the A record that it reverses. A block, the addresses that share all but the last octet, is an
+//! immutable array that is replaced as a whole: the Pods of one node fill most of a block, and an entry of eight octets for each
+//! is a tenth of what a map of addresses takes.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use papaya::LocalGuard;
+use seize::Collector;
+
+use super::maps::{SharedMap, new_map};
+use crate::dns::reverse::Prefix;
+
+/// The number by which candidates refer to a Service.
+pub(super) type ServiceId = u32;
+
+/// An address belongs to a Service, by one of the Service's names. If two names have the address there are two equal candidates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    /// The last octet of the address. The others are those of the block.
+    last: u8,
+    pub service: ServiceId,
+}
+
+/// The part that readers see.
+pub(super) struct ReverseIndex {
+    /// Candidates by block, sorted.
+    blocks: SharedMap<Prefix, Box<[Candidate]>>,
+    /// The prefixes above the blocks that exist.
+    above: SharedMap<Prefix, ()>,
+}
+
+impl ReverseIndex {
+    pub fn new(collector: &Arc<Collector>) -> Self {
+        Self { blocks: new_map(collector), above: new_map(collector) }
+    }
+
+    /// The candidates for one address.
+    pub fn candidates<'g>(&self, address: IpAddr, guard: &'g LocalGuard<'_>) -> &'g [Candidate] {
+        let (block, last) = Prefix::block(address);
+        let candidates = self.blocks.get(&block, guard).map(|candidates| &**candidates).unwrap_or_default();
+        let start = candidates.partition_point(|candidate| candidate.last < last);
+        let end = candidates.partition_point(|candidate| candidate.last <= last);
+        candidates.get(start..end).unwrap_or_default()
+    }
+
+    /// Whether there is an address with this prefix.
+    pub fn has_below(&self, prefix: Prefix, guard: &LocalGuard<'_>) -> bool {
+        if prefix.is_above_blocks() {
+            return self.above.contains_key(&prefix, guard);
+        }
+        let (block, _) = Prefix::block(prefix.address(0));
+        let candidates = self.blocks.get(&block, guard);
+        let is_below = |candidate: &Candidate| prefix.covers(block.address(candidate.last));
+        candidates.is_some_and(|candidates| candidates.iter().any(is_below))
+    }
+
+    /// All addresses, each once, in order.
+    pub fn addresses(&self, guard: &LocalGuard<'_>) -> Vec<IpAddr> {
+        let blocks = self.blocks.iter(guard);
+        let mut addresses: Vec<_> = blocks
+            .flat_map(|(block, candidates)| candidates.iter().map(|candidate| block.address(candidate.last)))
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}
+
+/// Changes a [`ReverseIndex`].
+#[derive(Default)]
+pub(super) struct ReverseIndexWriter {
+    /// The number of blocks below each prefix above them.
+    blocks_below: HashMap<Prefix, usize, RandomState>,
+}
+
+impl ReverseIndexWriter {
+    /// Adds an address by one name of a Service.
+    pub fn add(&mut self, index: &ReverseIndex, address: IpAddr, service: ServiceId, guard: &LocalGuard<'_>) {
+        let (block, last) = Prefix::block(address);
+        let candidate = Candidate { last, service };
+        let Some(candidates) = index.blocks.get(&block, guard) else {
+            for prefix in Prefix::above(address).filter(Prefix::is_above_blocks) {
+                let count = self.blocks_below.entry(prefix).or_default();
+                *count += 1;
+                if *count == 1 {
+                    index.above.insert(prefix, (), guard);
+                }
+            }
+            index.blocks.insert(block, [candidate].into(), guard);
+            return;
+        };
+        let position = candidates.partition_point(|other| *other < candidate);
+        let (before, after) = candidates.split_at(position);
+        index.blocks.insert(block, [before, &[candidate], after].concat().into(), guard);
+    }
+
+    /// Removes an address by one name of a Service.
+    pub fn remove(&mut self, index: &ReverseIndex, address: IpAddr, service: ServiceId, guard: &LocalGuard<'_>) {
+        let (block, last) = Prefix::block(address);
+        let Some(candidates) = index.blocks.get(&block, guard) else { return };
+        let Ok(position) = candidates.binary_search(&Candidate { last, service }) else { return };
+        let (before, from) = candidates.split_at(position);
+        let left = [before, &from[1..]].concat();
+        if !left.is_empty() {
+            index.blocks.insert(block, left.into(), guard);
+            return;
+        }
+        index.blocks.remove(&block, guard);
+        for prefix in Prefix::above(address).filter(Prefix::is_above_blocks) {
+            if let Some(count) = self.blocks_below.get_mut(&prefix) {
+                *count -= 1;
+                if *count == 0 {
+                    self.blocks_below.remove(&prefix);
+                    index.above.remove(&prefix, guard);
+                }
+            }
+        }
+    }
+}
