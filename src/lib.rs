@@ -29,7 +29,7 @@
 //! | `cluster` | `dns`, `records`, `telemetry` |
 //! | `index` | `dns`, `records`, `table`, `cluster` |
 //! | `state` | `cluster`, `index` |
-//! | `diagnose` | `dns`, `records`, `table`, `authority`, `index` |
+//! | `diagnose` | `dns`, `records`, `table`, `authority`, `cluster`, `index` |
 //! | `config` | `dns`, `cluster` |
 //! | `admin` | `dns`, `records`, `table`, `authority`, `diagnose`, `telemetry` |
 //! | `app` | `dns`, `table`, `authority`, `telemetry`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
