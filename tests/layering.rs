@@ -13,13 +13,12 @@ use syn::{ItemExternCrate, ItemMod, ItemUse, Macro, UseTree, Visibility};
 const LIBRARY: &str = "headless_dns";
 
 /// Libraries that a room has to be granted; others are for everyone.
-const GRANTED: [&str; 12] = [
+const GRANTED: [&str; 11] = [
     "axum",
     "clap",
     "dashmap",
     "futures",
     "hickory_proto",
-    "hickory_server",
     "k8s_openapi",
     "kube",
     "papaya",
