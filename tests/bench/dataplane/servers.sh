@@ -96,7 +96,7 @@ describe_server() {
       ;;
     nsd)
       nsd -v 2>&1 | sed -n '1p'
-      nsd -v 2>&1 | grep -o -- '--[a-z]*-recvmmsg' | sed 's/^/  built with &: /; s/--disable-recvmmsg: /&one system call for each datagram/'
+      if nsd -v 2>&1 | grep -q -- --disable-recvmmsg; then echo '  built with --disable-recvmmsg: a system call for each datagram'; fi
       nsd_configuration FOLDER PORT FOLDER/zone | sed 's/^/  /'
       ;;
     *)
