@@ -1,7 +1,7 @@
-//! The kinds of object that the sandbox knows, and how each is named in the API.
+//! The kinds of objects that the sandbox serves, and how the API names them.
 
-/// A kind of object. The order is the order in which a folder of manifests is applied: namespaces first, then what others
-/// refer to, then what makes Pods.
+/// A kind of object. The order is the order in which manifests are applied: namespaces first, then objects that others refer
+/// to, then workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Namespace,
@@ -24,7 +24,6 @@ pub enum Kind {
     Event,
 }
 
-/// How a kind is named: API group (empty for the core one), version, kind, plural, singular, short names, namespaced.
 struct Names {
     group: &'static str,
     version: &'static str,
@@ -90,51 +89,66 @@ impl Kind {
         }
     }
 
-    /// The kind's name in manifests, `StatefulSet`.
+    /// The name in manifests: `StatefulSet`.
     pub const fn name(self) -> &'static str {
         self.names().kind
     }
 
-    /// The name in URLs, `statefulsets`.
+    /// The name in URLs: `statefulsets`.
     pub const fn plural(self) -> &'static str {
         self.names().plural
     }
 
-    /// What kubectl takes for the plural, `sts`.
+    /// Abbreviations that kubectl accepts: `sts`.
     pub const fn short_names(self) -> &'static [&'static str] {
         self.names().short
     }
 
-    /// The API group, empty for the core one.
+    /// The API group; empty for the core group.
     pub const fn group(self) -> &'static str {
         self.names().group
     }
 
-    /// The version of the group, `v1`.
+    /// The version of the group: `v1`.
     pub const fn version(self) -> &'static str {
         self.names().version
     }
 
-    /// What stands in an object's `apiVersion`: `v1`, `apps/v1`.
+    /// An object's `apiVersion`: `v1`, `apps/v1`.
     pub fn api_version(self) -> String {
         let names = self.names();
         if names.group.is_empty() { names.version.to_owned() } else { format!("{}/{}", names.group, names.version) }
     }
 
-    /// Whether objects of this kind live in namespaces.
+    /// Whether objects of this kind belong to a namespace.
     pub const fn is_namespaced(self) -> bool {
         self.names().namespaced
     }
 
-    /// The kind that an object's `apiVersion` and `kind` name.
+    /// Whether this kind has a `status` subresource.
+    pub(crate) const fn has_status(self) -> bool {
+        matches!(
+            self,
+            Kind::Namespace
+                | Kind::Service
+                | Kind::PersistentVolumeClaim
+                | Kind::PodDisruptionBudget
+                | Kind::StatefulSet
+                | Kind::Deployment
+                | Kind::ReplicaSet
+                | Kind::Pod
+        )
+    }
+
+    /// The kind in an object's `apiVersion` and `kind`, if the sandbox has it.
     pub fn of_object(object: &serde_json::Value) -> Option<Kind> {
         let api_version = object["apiVersion"].as_str()?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self::find(group, version, |kind| object["kind"] == kind.name())
     }
 
-    /// The kind that a manifest or a URL names.
-    pub fn find(group: &str, version: &str, wanted: impl Fn(Kind) -> bool) -> Option<Kind> {
+    /// The first kind of an API group and version for which `wanted` holds.
+    pub(crate) fn find(group: &str, version: &str, wanted: impl Fn(Kind) -> bool) -> Option<Kind> {
         Self::ALL.into_iter().find(|kind| kind.group() == group && kind.version() == version && wanted(*kind))
     }
 }

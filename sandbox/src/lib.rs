@@ -1,5 +1,5 @@
-//! A small Kubernetes API on loopback: enough of an API server, its controllers and a kubelet that `kubectl`, the watch
-//! loop of this program, and a person following a walkthrough cannot tell it from a test cluster.
+//! A small Kubernetes cluster on loopback, in one process: an API server, the controllers of workloads and endpoints, a
+//! kubelet that runs nothing, and fault injection. `kubectl` and kube-rs work with it as with a test cluster.
 //!
 //! ```text
 //! kubectl, kube-rs ──HTTP──▶ api ──┐
@@ -7,20 +7,27 @@
 //! tests ──▶ faults ──▶ api                          │
 //!                       └──── lists and watches ◀───┘
 //! ```
+//!
+//! [`Sandbox::start`] is the entry point. The README of the package says what is implemented and how it differs from a real
+//! cluster.
 
 mod admit;
 mod api;
 pub mod controllers;
+mod deletion;
 pub mod faults;
+mod fields;
+mod generate_name;
+
 pub mod kind;
-pub mod manifests;
-pub mod server;
+mod manifests;
+mod server;
+mod status;
 pub mod store;
+mod time;
+mod verb;
 
-pub use api::status::ApiError;
+pub use manifests::ManifestError;
 pub use server::{Options, Sandbox, StartError};
-
-/// The present time as Kubernetes writes it, RFC 3339 in UTC with whole seconds.
-pub fn now() -> String {
-    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
+pub use status::ApiError;
+pub use time::now;

@@ -1,35 +1,36 @@
-//! Manifests from files: YAML or JSON, one object, many documents or a `List`, applied to the store through the same
-//! admission as over HTTP.
+//! Manifests from files: YAML or JSON with one object, several documents or a `List`, applied to the store through the same
+//! admission as requests.
 //!
-//! A mistake is an error that names the file, the document and its line, the object and the field; nothing is guessed.
+//! An error names the file, the document and its line, the object and the field.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::admit::FieldValidation;
-use super::api::write::{self, Mode};
-use super::kind::Kind;
-use super::store::Store;
+use crate::admit::FieldValidation;
+use crate::api::{ObjectName, Writer};
+use crate::fields;
+use crate::kind::Kind;
+use crate::store::Store;
 
-/// The namespace of an object that names none.
+/// The namespace of a manifest that has none.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Where kubectl looks for what was applied before. Written here too, so that an edited file can be applied again with
-/// kubectl, and fields that were taken out of it go.
+/// The annotation in which kubectl keeps the last applied manifest. It is set here too, so that `kubectl apply` of an edited
+/// file also removes fields.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// File names in a folder that are read.
+/// Extensions of the files that are read from a folder.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// Where in which file a document starts.
+/// The file and position of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub file: PathBuf,
     /// Counted from 1.
     pub document: usize,
-    /// The line on which it starts, counted from 1.
+    /// Its first line, counted from 1.
     pub line: usize,
 }
 
@@ -39,7 +40,7 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// What is wrong with a manifest.
+/// Why manifests could not be applied. Objects before the one that failed are in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     #[error("{}: {source}", path.display())]
@@ -48,39 +49,39 @@ pub enum ManifestError {
     Empty(PathBuf),
     #[error("{origin}: {why}")]
     Syntax { origin: Origin, why: String },
-    #[error("{origin}: {problem}")]
-    NotAnObject { origin: Origin, problem: String },
+    #[error("{origin}: {why}")]
+    NotAnObject { origin: Origin, why: String },
     #[error("{origin}: {object}: {why}")]
-    Refused { origin: Origin, object: String, why: String },
+    Rejected { origin: Origin, object: String, why: String },
 }
 
-/// One object, and where it was read.
+/// One object and its origin.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    pub origin: Origin,
-    pub kind: Kind,
-    pub object: Value,
+    origin: Origin,
+    kind: Kind,
+    object: Value,
 }
 
 impl Manifest {
-    /// Creates the object, or makes the present one what the manifest says.
+    /// Creates or updates the object.
     ///
     /// # Errors
-    /// [`ManifestError::Refused`].
+    /// [`ManifestError::Rejected`].
     pub fn apply(&self, store: &Store) -> Result<(), ManifestError> {
-        let mode = Mode { validation: FieldValidation::Strict, dry_run: false };
-        let metadata = &self.object["metadata"];
+        let writer = Writer { store, validation: FieldValidation::Strict, dry_run: false };
         let namespace = match self.kind.is_namespaced() {
-            true => metadata["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE),
+            true => self.object["metadata"]["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE),
             false => "",
         };
-        let name = metadata["name"].as_str().unwrap_or_default();
+        let name = fields::metadata(&self.object, "name");
+        let target = ObjectName { kind: self.kind, namespace, name };
         let object = with_last_applied(self.object.clone(), namespace);
         let applied = match store.get(self.kind, namespace, name) {
-            None => write::create(store, self.kind, namespace, object, mode),
-            Some(_) => write::change(store, self.kind, namespace, name, None, mode, |_| Ok(object.clone())),
+            None => writer.create(self.kind, namespace, object),
+            Some(_) => writer.change(target, None, |_| Ok(object.clone())),
         };
-        applied.map(drop).map_err(|error| ManifestError::Refused {
+        applied.map(drop).map_err(|error| ManifestError::Rejected {
             origin: self.origin.clone(),
             object: [self.kind.name(), " ", namespace, if namespace.is_empty() { "" } else { "/" }, name].concat(),
             why: error.to_string(),
@@ -88,7 +89,7 @@ impl Manifest {
     }
 }
 
-/// Notes in the object what was applied, in the form in which kubectl would have.
+/// Sets the namespace and the annotation of the last applied manifest, as kubectl does.
 fn with_last_applied(mut object: Value, namespace: &str) -> Value {
     let Some(metadata) = object["metadata"].as_object_mut() else { return object };
     if !namespace.is_empty() {
@@ -102,8 +103,7 @@ fn with_last_applied(mut object: Value, namespace: &str) -> Value {
     object
 }
 
-/// Reads files and folders: the files of a folder by name, and all objects in the order in which kinds depend on each
-/// other, namespaces first.
+/// Reads files and folders. The files of a folder are sorted by name, all objects by kind in the order of [`Kind`].
 ///
 /// # Errors
 /// [`ManifestError`] for the first file that cannot be read.
@@ -114,7 +114,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
             read_file(&file, &mut manifests)?;
         }
     }
-    // Stable: within a kind, the order of the files.
+    // A stable sort keeps the order of the files within a kind.
     manifests.sort_by_key(|manifest| manifest.kind);
     Ok(manifests)
 }
@@ -164,17 +164,17 @@ fn split(text: &str) -> Vec<(usize, &str)> {
         offset += line.len();
     }
     documents.push((start_line, &text[start..]));
-    // What stands before the first marker is usually nothing, and then not a document.
+    // The text before the first marker is a document only if it has content.
     documents.retain(|(_, text)| {
         text.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#') && line.trim_end() != "---")
     });
     documents
 }
 
-/// Reads one YAML document that starts on `first_line` of its file.
+/// Parses one YAML document that starts on `first_line` of its file.
 fn yaml(first_line: usize, text: &str) -> Result<Value, String> {
     let read = || {
-        // Empty lines stand for those before it, so that an error names the line of the file.
+        // Empty lines replace those before it, so that an error names the line of the file.
         let mut value: serde_yaml_ng::Value =
             serde_yaml_ng::from_str(&["\n".repeat(first_line - 1).as_str(), text].concat())?;
         value.apply_merge()?;
@@ -186,11 +186,11 @@ fn yaml(first_line: usize, text: &str) -> Result<Value, String> {
 
 /// Adds an object, or the items of a list.
 fn collect(origin: &Origin, object: Value, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
-    let not_an_object = |problem: String| ManifestError::NotAnObject { origin: origin.clone(), problem };
+    let not_an_object = |why: String| ManifestError::NotAnObject { origin: origin.clone(), why };
     let field = |name: &str| object[name].as_str().unwrap_or_default();
     let (api_version, kind) = (field("apiVersion"), field("kind"));
     if api_version.is_empty() || kind.is_empty() {
-        return Err(not_an_object("an object needs the text fields apiVersion and kind".to_owned()));
+        return Err(not_an_object("an object must have the fields apiVersion and kind as text".to_owned()));
     }
     if let (true, Some(items)) = (kind.ends_with("List"), object["items"].as_array()) {
         return items.iter().try_for_each(|item| collect(origin, item.clone(), manifests));
@@ -198,7 +198,7 @@ fn collect(origin: &Origin, object: Value, manifests: &mut Vec<Manifest>) -> Res
     let Some(kind) = Kind::of_object(&object) else {
         let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         let known = known.join(", ");
-        return Err(not_an_object(format!("the sandbox has no {kind} of {api_version}; it has {known}")));
+        return Err(not_an_object(format!("the sandbox has no kind {kind} of {api_version}; its kinds are {known}")));
     };
     manifests.push(Manifest { origin: origin.clone(), kind, object });
     Ok(())

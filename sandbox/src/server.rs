@@ -1,8 +1,8 @@
-//! The running sandbox: a listener on loopback, the connections it accepts, and the loops behind the API.
+//! The running sandbox: the listener on loopback, its connections, and the controllers' task.
 //!
-//! [`Sandbox::start`] binds first and returns the real address; everything runs until [`Sandbox::shutdown`]. The API can
-//! be made to vanish and to come back on the same port ([`Fault::Down`](super::faults::Fault::Down)), which is why the
-//! listener and its connections live in a loop of their own.
+//! [`Sandbox::start`] binds and returns the actual address; everything runs until [`Sandbox::shutdown`]. The API can go down
+//! and come back on the same port ([`Fault::Down`](crate::faults::Fault::Down)), so the listener and its connections run in a
+//! loop of their own.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,29 +23,29 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::api::{Api, DropConnection, namespaces, router};
-use super::controllers;
-use super::faults::Faults;
-use super::manifests::{self, ManifestError};
-use super::store::Store;
+use crate::api::{Api, DropConnection, create_initial_namespaces, router};
+use crate::controllers;
+use crate::faults::Faults;
+use crate::manifests::{self, ManifestError};
+use crate::status::ApiError;
+use crate::store::Store;
 
-/// How often a watch that allows bookmarks gets one. The API server sends one a minute; a sandbox's client should not have
-/// to wait that long to show what it does with them.
-pub const DEFAULT_BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
+/// Default of [`Options::bookmark_interval`]. The API server sends a bookmark about once a minute, which is too long for tests.
+const DEFAULT_BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Between two attempts to accept a connection or to bind again, after one that failed.
+/// Pause after a failed attempt to accept a connection or to bind again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How a sandbox is set up.
+/// The configuration of a sandbox.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port 0 lets the system choose.
+    /// A loopback address; port 0 lets the system choose a port.
     pub listen: SocketAddr,
-    /// Whether watches may begin with the present state (`sendInitialEvents`), as API servers since 1.32 do unasked.
+    /// Whether watches may start with the current state (`sendInitialEvents`), as in API servers with the WatchList feature.
     pub streaming_lists: bool,
     /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
-    /// How the controllers and the kubelet behave; without them, objects stay as they are written.
+    /// The options of controllers and kubelet; None for none, so that objects stay as they are written.
     pub controllers: Option<controllers::Options>,
 }
 
@@ -67,11 +67,11 @@ pub enum StartError {
     NotLoopback(SocketAddr),
     #[error("the sandbox's API cannot listen on {address}: {source}; is the port in use?")]
     Bind { address: SocketAddr, source: io::Error },
-    #[error("the sandbox's first namespaces were refused: {0}")]
-    Namespaces(#[from] super::api::status::ApiError),
+    #[error("cannot create the sandbox's initial namespaces: {0}")]
+    Namespaces(#[from] ApiError),
 }
 
-/// A running sandbox. Dropping it leaves it running; [`Sandbox::shutdown`] ends it.
+/// A running sandbox. It keeps running when dropped; [`Sandbox::shutdown`] ends it.
 pub struct Sandbox {
     address: SocketAddr,
     api: Arc<Api>,
@@ -80,7 +80,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Binds, and serves from then on.
+    /// Binds the listener and starts serving.
     ///
     /// # Errors
     /// [`StartError`].
@@ -94,7 +94,7 @@ impl Sandbox {
         let address = listener.local_addr().map_err(bind)?;
 
         let store = Arc::new(Store::default());
-        namespaces::create_initial(&store)?;
+        create_initial_namespaces(&store)?;
         let faults = Faults::new(Arc::clone(&store));
         let Options { streaming_lists, bookmark_interval, controllers, .. } = options;
         let api = Arc::new(Api { store: Arc::clone(&store), faults, streaming_lists, bookmark_interval });
@@ -103,7 +103,6 @@ impl Sandbox {
         let tasks = TaskTracker::new();
         let front = Front { router: router(Arc::clone(&api)), faults: api.faults.clone(), shutdown: shutdown.clone() };
         tasks.spawn(front.run(listener, address));
-        // Everything that acts on the store by itself starts here.
         if let Some(options) = controllers {
             tasks.spawn(controllers::run(store, options, shutdown.clone()));
         }
@@ -111,22 +110,22 @@ impl Sandbox {
         Ok(Self { address, api, shutdown, tasks })
     }
 
-    /// Where the API listens.
+    /// The address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The objects, for whoever is in the same process.
+    /// The objects. Writes through the store bypass admission.
     pub fn store(&self) -> &Arc<Store> {
         &self.api.store
     }
 
-    /// The handle by which the API is made to misbehave.
+    /// The handle for fault injection and request counts.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
     }
 
-    /// A kubeconfig for this sandbox, as YAML.
+    /// A kubeconfig for the API, as YAML.
     pub fn kubeconfig(&self) -> String {
         format!(
             "apiVersion: v1\n\
@@ -150,11 +149,10 @@ impl Sandbox {
         std::fs::write(path, self.kubeconfig())
     }
 
-    /// Creates or updates what the manifests in these files and folders say. Returns how many objects that was.
+    /// Creates or updates the objects of the manifests in these files and folders. Returns the number of objects.
     ///
     /// # Errors
-    /// [`ManifestError`], which names the file, the place in it, the object and the field. Objects before it are in the
-    /// store by then.
+    /// [`ManifestError`], which names the file, the position, the object and the field.
     pub fn apply(&self, paths: &[PathBuf]) -> Result<usize, ManifestError> {
         let manifests = manifests::load(paths)?;
         for manifest in &manifests {
@@ -163,7 +161,7 @@ impl Sandbox {
         Ok(manifests.len())
     }
 
-    /// Closes the listener and all connections, and waits until everything has ended.
+    /// Closes the listener and all connections, stops the controllers, and waits until all tasks have ended.
     pub async fn shutdown(self) {
         self.shutdown.cancel();
         self.tasks.wait().await;
@@ -198,7 +196,7 @@ impl Front {
         }
     }
 
-    /// Serves connections until the API is to go down or to end.
+    /// Serves connections until the API goes down or the sandbox is shut down.
     async fn accept(&self, listener: &TcpListener, connections: &CancellationToken, tasks: &TaskTracker) {
         let mut changes = self.faults.subscribe();
         while self.faults.down().is_none() {
@@ -207,13 +205,13 @@ impl Front {
                 _ = changes.changed() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        // As an API server has it: an event does not wait until the client has acknowledged the one before.
+                        // As in the API server: without it, an event waits for the acknowledgement of the one before.
                         let _ = stream.set_nodelay(true);
                         let connection = serve(self.router.clone(), stream);
                         let closed = connections.clone();
                         tasks.spawn(async move { closed.run_until_cancelled(connection).await });
                     }
-                    // Out of file descriptors, or the peer was gone again.
+                    // Out of file descriptors, or the client has closed the connection again.
                     Err(_) => sleep(RETRY_INTERVAL).await,
                 },
             }
@@ -222,18 +220,18 @@ impl Front {
 
     async fn stay_down(&self) {
         let mut changes = self.faults.subscribe();
-        let began = Instant::now();
+        let start = Instant::now();
         while let Some((number, duration)) = self.faults.down() {
-            let over = async {
+            let end = async {
                 match duration {
-                    Some(duration) => sleep_until(began + duration).await,
+                    Some(duration) => sleep_until(start + duration).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
                 _ = changes.changed() => {}
-                () = over => self.faults.remove(number),
+                () = end => self.faults.remove(number),
             }
         }
     }
@@ -243,19 +241,19 @@ impl Front {
         loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => return Some(listener),
-                Err(error) => tracing::warn!(%address, %error, "the sandbox's API cannot listen again yet"),
+                Err(error) => tracing::warn!(%address, %error, "cannot bind the sandbox's API again, retrying"),
             }
             self.shutdown.run_until_cancelled(sleep(RETRY_INTERVAL)).await?;
         }
     }
 }
 
-/// A request that is answered by closing the connection.
+/// Makes hyper close the connection without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was dropped by an injected fault")]
 struct Dropped;
 
-/// Serves one connection to its end.
+/// Serves one connection until it is closed.
 async fn serve(router: Router, stream: TcpStream) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let router = router.clone();
@@ -264,6 +262,6 @@ async fn serve(router: Router, stream: TcpStream) {
             if response.extensions().get::<DropConnection>().is_some() { Err(Dropped) } else { Ok(response) }
         }
     });
-    // How a connection ends is its client's affair; injected faults end it with an error on purpose.
+    // Errors are expected: clients disconnect, and injected faults break connections.
     let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,11 +1,11 @@
-//! The sandbox's object store: what etcd and the watch cache are to a real API server.
+//! The object store: the part that etcd and the watch cache play for a real API server.
 //!
-//! One mutex guards all objects and one log of events. Every write takes the next resourceVersion, which is global to the
-//! store as it is in etcd, and appends one [`Event`]; watchers read the log from the resourceVersion they have and wait on
-//! [`Store::subscribe`] for more. The log is bounded ([`LOG_LIMIT`]): whoever asks for an event that was compacted away is
-//! told [`Gone`], which the HTTP side turns into 410.
+//! One mutex guards all objects and one event log. Every write takes the next resourceVersion, which is global to the store
+//! as it is in etcd, and appends one [`Event`]. Watches read the log from their resourceVersion on and wait on
+//! [`Store::subscribe`] for more. The log is bounded ([`LOG_LIMIT`]): reading events that were compacted gives [`Gone`], which
+//! the API answers with 410.
 //!
-//! Objects are JSON values behind an [`Arc`]: a list or a watch hands out pointers, never copies.
+//! Objects are JSON values behind an [`Arc`], so lists and watches share them instead of copying.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::kind::Kind;
+use crate::kind::Kind;
+use crate::{fields, time};
 
-/// Events kept for watchers that lag behind, before the oldest are compacted.
+/// Number of events kept; older ones are compacted.
 pub const LOG_LIMIT: usize = 10_000;
 
 /// A stored object. `metadata.resourceVersion`, `uid` and `creationTimestamp` are always set.
 pub type Object = Arc<Value>;
 
-/// What happened to an object at one resourceVersion.
+/// The type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     Added,
@@ -29,7 +30,7 @@ pub enum EventType {
     Deleted,
 }
 
-/// One entry of the log.
+/// One entry of the event log.
 #[derive(Clone, Debug)]
 pub struct Event {
     pub revision: u64,
@@ -37,11 +38,11 @@ pub struct Event {
     pub event_type: EventType,
     /// The object after the event; for `Deleted` its last state, carrying the deletion's resourceVersion.
     pub object: Object,
-    /// The object before the event. A watch with a selector needs it: an object that stops matching is `Deleted` to it.
+    /// The object before the event. A watch with a selector reports an object that stops matching as deleted.
     pub previous: Option<Object>,
 }
 
-/// Why a write was refused.
+/// Why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     #[error("already exists")]
@@ -52,25 +53,24 @@ pub enum StoreError {
     Conflict,
 }
 
-/// The log no longer reaches back to the resourceVersion that was asked for.
+/// The requested resourceVersion is compacted, or has not been reached yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// Sort order of a list: by kind, namespace, name. Objects without a namespace have the empty one.
+/// Kind, namespace and name, which is the order of lists. The namespace of a cluster-scoped object is empty.
 type Key = (Kind, String, String);
 
 struct Inner {
     revision: u64,
     objects: BTreeMap<Key, Object>,
     log: VecDeque<Event>,
-    /// Events up to and including this resourceVersion are gone from the log.
+    /// Events up to and including this resourceVersion are no longer in the log.
     compacted: u64,
-    /// How often the store was taken back to a snapshot. Part of every `uid`: resourceVersions come again after a
-    /// restore, the identity of an object must not.
+    /// Number of restores. Part of every `uid`: after a restore resourceVersions repeat, but uids must not.
     restores: u64,
 }
 
-/// The store as it was at one resourceVersion, for [`Store::restore`]. Shares the objects with the store.
+/// The store's content at one resourceVersion, for [`Store::restore`].
 #[derive(Clone)]
 pub struct Snapshot {
     revision: u64,
@@ -78,7 +78,7 @@ pub struct Snapshot {
 }
 
 impl Inner {
-    /// The objects of one kind, of one namespace or of all, by namespace and name.
+    /// The objects of one kind in one namespace or in all, ordered by namespace and name.
     fn of<'a>(&'a self, kind: Kind, namespace: Option<&'a str>) -> impl Iterator<Item = (&'a Key, &'a Object)> {
         let from = (kind, namespace.unwrap_or_default().to_owned(), String::new());
         self.objects
@@ -87,7 +87,7 @@ impl Inner {
     }
 }
 
-/// All objects of the sandbox. Cheap to share behind an [`Arc`]; every method takes the lock for a short time.
+/// All objects of the sandbox. Shared behind an [`Arc`]; every method holds the lock for a short time only.
 pub struct Store {
     inner: Mutex<Inner>,
     latest: watch::Sender<u64>,
@@ -101,23 +101,23 @@ impl Default for Store {
 }
 
 impl Store {
-    /// The object of this name; the namespace of a cluster-wide kind is empty.
+    /// The object with this name. The namespace of a cluster-scoped kind is empty.
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
         self.lock().objects.get(&(kind, namespace.to_owned(), name.to_owned())).cloned()
     }
 
-    /// The objects of one kind, of one namespace or of all, by namespace and name, and the store's resourceVersion.
+    /// The store's resourceVersion, and the objects of one kind in one namespace or in all, ordered by namespace and name.
     pub fn list(&self, kind: Kind, namespace: Option<&str>) -> (u64, Vec<Object>) {
         let inner = self.lock();
         let objects = inner.of(kind, namespace).map(|(_, object)| Arc::clone(object)).collect();
         (inner.revision, objects)
     }
 
-    /// The list as it was at an earlier resourceVersion, which is how the pages of one list stay consistent: the events
-    /// since then are undone, newest first.
+    /// The list as it was at an earlier resourceVersion, reconstructed by undoing later events. This keeps the pages of a list
+    /// consistent.
     ///
     /// # Errors
-    /// [`Gone`] if some of those events were compacted, or if `revision` is still to come.
+    /// [`Gone`] if some of those events were compacted, or if `revision` has not been reached yet.
     pub fn list_at(&self, kind: Kind, namespace: Option<&str>, revision: u64) -> Result<Vec<Object>, Gone> {
         let inner = self.lock();
         if revision < inner.compacted || revision > inner.revision {
@@ -138,9 +138,9 @@ impl Store {
         Ok(objects.into_values().collect())
     }
 
-    /// Adds a new object; sets its `uid`, `creationTimestamp`, `generation` and `resourceVersion`.
+    /// Creates an object without admission; sets `uid`, `creationTimestamp`, `generation` and `resourceVersion`.
     ///
-    /// The object must have `metadata.name`, and `metadata.namespace` exactly if its kind has namespaces.
+    /// The object must have `metadata.name`, and `metadata.namespace` if its kind is namespaced.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`].
@@ -155,7 +155,7 @@ impl Store {
         object["kind"] = json!(kind.name());
         let metadata = &mut object["metadata"];
         metadata["uid"] = json!(uid(inner.restores, revision));
-        metadata["creationTimestamp"] = json!(super::now());
+        metadata["creationTimestamp"] = json!(time::now());
         metadata["generation"] = json!(1);
         metadata["resourceVersion"] = json!(revision.to_string());
         let object = Arc::new(object);
@@ -164,12 +164,12 @@ impl Store {
         Ok(object)
     }
 
-    /// Replaces an object. A write that changes nothing takes no resourceVersion and makes no event, as in a real API
-    /// server. `uid` and `creationTimestamp` cannot be changed; `generation` goes up when `spec` differs.
+    /// Replaces an object. As in a real API server, a write that changes nothing takes no resourceVersion and makes no event.
+    /// `uid` and `creationTimestamp` cannot change; `generation` increases when `spec` differs.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the object names a resourceVersion that is not the current
-    /// one, or a `uid` that is not this object's.
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the object has a `resourceVersion` or `uid` other than the
+    /// current one.
     pub fn update(&self, kind: Kind, mut object: Value) -> Result<Object, StoreError> {
         let mut inner = self.lock();
         let key = key_of(kind, &object);
@@ -202,8 +202,7 @@ impl Store {
         Ok(object)
     }
 
-    /// Reads, changes and writes one object as a single step, so that no conflict is possible. `change` gets the current
-    /// object and edits it in place.
+    /// Applies `change` to the current object and writes it, again if it was modified in between.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -224,7 +223,7 @@ impl Store {
         }
     }
 
-    /// Removes an object at once: no grace period, no finalizers (those are the API's and the controllers' affair).
+    /// Removes an object immediately. Grace periods and finalizers are handled by the API and the controllers.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if `uid` is given and is not the object's.
@@ -246,8 +245,7 @@ impl Store {
     /// The events after `revision`, oldest first, at most `limit` of them.
     ///
     /// # Errors
-    /// [`Gone`] if some of them were compacted, or if `revision` is still to come: the store was taken back to an earlier
-    /// state, and what the caller knows is not its past.
+    /// [`Gone`] if some of them were compacted, or if `revision` has not been reached yet, as after a restore.
     pub fn events_after(&self, revision: u64, limit: usize) -> Result<Vec<Event>, Gone> {
         let inner = self.lock();
         if revision < inner.compacted || revision > inner.revision {
@@ -257,7 +255,7 @@ impl Store {
         Ok(inner.log.iter().skip(start).take(limit).cloned().collect())
     }
 
-    /// The resourceVersion of the latest write, and a wake-up at each one after it.
+    /// A receiver that holds the resourceVersion of the latest write and wakes at each write.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.latest.subscribe()
     }
@@ -267,21 +265,21 @@ impl Store {
         self.lock().revision
     }
 
-    /// Forgets every event so far: a watch from an older resourceVersion gets 410 from now on.
+    /// Compacts the whole event log: a watch from an older resourceVersion gets 410 from now on.
     pub fn compact(&self) {
         let mut inner = self.lock();
         inner.log.clear();
         inner.compacted = inner.revision;
     }
 
-    /// What [`restore`](Self::restore) needs to come back to the present state.
+    /// The current content, for [`restore`](Self::restore).
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.lock();
         Snapshot { revision: inner.revision, objects: inner.objects.clone() }
     }
 
-    /// Takes objects and resourceVersion back to `snapshot`, as a restore of etcd from a backup does. The log is empty
-    /// afterwards, and resourceVersions that were given out since the snapshot will be given out again.
+    /// Resets objects and resourceVersion to `snapshot`, as restoring etcd from a backup does. The event log is empty
+    /// afterwards, and resourceVersions that were used since the snapshot will be used again.
     pub fn restore(&self, snapshot: &Snapshot) {
         let mut inner = self.lock();
         inner.revision = snapshot.revision;
@@ -313,20 +311,19 @@ impl Store {
         self.latest.send_replace(revision);
     }
 
-    /// A panic while the lock is held cannot leave the maps half changed (each write is one insert and one push), so a
-    /// poisoned lock is used as it is.
+    /// A panic while the lock is held cannot leave the maps inconsistent (each write is one insert and one push), so a
+    /// poisoned lock is safe to use.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn key_of(kind: Kind, object: &Value) -> Key {
-    let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
-    (kind, if kind.is_namespaced() { field("namespace") } else { String::new() }, field("name"))
+    let namespace = if kind.is_namespaced() { fields::metadata(object, "namespace") } else { "" };
+    (kind, namespace.to_owned(), fields::metadata(object, "name").to_owned())
 }
 
-/// A UUID that is unique in this store: the number of restores and the revision at which the object was made, spread over
-/// a version-4 layout.
+/// A UUID that is unique in this store: the number of restores and the revision of creation in a version-4 layout.
 fn uid(restores: u64, revision: u64) -> String {
     let mixed = (restores << u32::BITS | revision).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!(

@@ -1,9 +1,10 @@
-//! The sandbox driven by a real `kubectl`: what a person types, and what is printed. Without a `kubectl` on the path, each
-//! test says so and passes.
+//! The sandbox with a real `kubectl`: commands of a user and their output. Without `kubectl` on the path the tests are skipped,
+//! with one line on standard error.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Once;
 use std::time::Duration;
 
 use kube_sandbox::{Options, Sandbox};
@@ -11,8 +12,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Longer than any command here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Bound on every command.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const MANIFESTS: &str = r#"
 apiVersion: v1
@@ -41,8 +42,8 @@ spec: {hostname: redis-9, subdomain: redis, containers: [{name: redis, image: "r
 status: {podIP: 10.1.2.3, phase: Running, conditions: [{type: Ready, status: "True"}]}
 "#;
 
-/// A sandbox, a home for kubectl, and the manifests in a file there.
-struct Desk {
+/// A sandbox, and a home folder for kubectl that contains the manifests.
+struct Kubectl {
     sandbox: Sandbox,
     home: TempDir,
 }
@@ -53,19 +54,19 @@ struct Printed {
     success: bool,
 }
 
-impl Desk {
-    /// A sandbox without controllers, where objects stay as they are written. None, with a line that says so, if there is
-    /// no kubectl.
-    async fn set_up() -> Option<Self> {
-        Self::set_up_with(Options { controllers: None, ..Options::default() }).await
+impl Kubectl {
+    /// A sandbox without controllers, where objects stay as they are written. None if there is no kubectl.
+    async fn start() -> Option<Self> {
+        Self::start_with(Options { controllers: None, ..Options::default() }).await
     }
 
-    async fn set_up_with(options: Options) -> Option<Self> {
+    async fn start_with(options: Options) -> Option<Self> {
         let mut probe = Command::new("kubectl");
         probe.args(["version", "--client"]).stdout(Stdio::null()).stderr(Stdio::null());
         if !probe.status().await.is_ok_and(|status| status.success()) {
-            // Not by a macro, whose output the test runner hides.
-            let _ = writeln!(std::io::stderr(), "skipped: there is no kubectl on the path");
+            static SKIPPED: Once = Once::new();
+            // A direct write, as the test runner captures the output of `eprintln!`.
+            SKIPPED.call_once(|| drop(writeln!(std::io::stderr(), "skipped: no kubectl on the path")));
             return None;
         }
         let sandbox = Sandbox::start(options).await.expect("a free port");
@@ -83,20 +84,20 @@ impl Desk {
         command
     }
 
-    async fn kubectl(&self, line: &str) -> Printed {
+    async fn run(&self, line: &str) -> Printed {
         finish(self.command(line).spawn().expect("kubectl starts"), line).await
     }
 
-    /// What a command prints; it must succeed and warn of nothing.
+    /// The output of a command that must succeed without warnings.
     async fn out(&self, line: &str) -> String {
-        let printed = self.kubectl(line).await;
+        let printed = self.run(line).await;
         assert!(printed.success && printed.err.is_empty(), "kubectl {line}: {}{}", printed.out, printed.err);
         printed.out
     }
 
-    /// What a command that must fail says.
-    async fn refusal(&self, line: &str) -> String {
-        let printed = self.kubectl(line).await;
+    /// The error of a command that must fail.
+    async fn error(&self, line: &str) -> String {
+        let printed = self.run(line).await;
         assert!(!printed.success, "kubectl {line} should fail and printed {}", printed.out);
         printed.err
     }
@@ -115,7 +116,7 @@ impl Desk {
 }
 
 async fn finish(child: Child, line: &str) -> Printed {
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
     let output = output.unwrap_or_else(|_| panic!("kubectl {line} hangs")).expect("kubectl ends");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Printed { out: text(&output.stdout), err: text(&output.stderr), success: output.status.success() }
@@ -129,84 +130,84 @@ fn row<'a>(table: &'a str, name: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn manifests_are_applied_changed_and_deleted() {
-    let Some(desk) = Desk::set_up().await else { return };
-    let applied = desk.out("apply -f redis.yaml").await;
+    let Some(kubectl) = Kubectl::start().await else { return };
+    let applied = kubectl.out("apply -f redis.yaml").await;
     assert_eq!(applied, "service/redis created\nstatefulset.apps/redis created\npod/redis-9 created\n");
-    assert_eq!(desk.out("apply -f redis.yaml").await.matches("unchanged").count(), 3);
+    assert_eq!(kubectl.out("apply -f redis.yaml").await.matches("unchanged").count(), 3);
 
     let changed = MANIFESTS.replace("replicas: 3", "replicas: 5");
-    std::fs::write(desk.path().join("redis.yaml"), changed).expect("a file");
-    assert!(desk.out("apply -f redis.yaml").await.contains("statefulset.apps/redis configured"));
-    assert_eq!(row(&desk.out("get sts").await, "redis")[1], "0/5");
-    assert!(desk.out("apply --server-side --force-conflicts -f redis.yaml").await.contains("serverside-applied"));
-    assert!(desk.out("replace -f redis.yaml").await.contains("service/redis replaced"));
+    std::fs::write(kubectl.path().join("redis.yaml"), changed).expect("a file");
+    assert!(kubectl.out("apply -f redis.yaml").await.contains("statefulset.apps/redis configured"));
+    assert_eq!(row(&kubectl.out("get sts").await, "redis")[1], "0/5");
+    assert!(kubectl.out("apply --server-side --force-conflicts -f redis.yaml").await.contains("serverside-applied"));
+    assert!(kubectl.out("replace -f redis.yaml").await.contains("service/redis replaced"));
 
-    desk.out("delete -f redis.yaml --wait").await;
-    assert_eq!(desk.kubectl("get sts,svc,pods").await.err, "No resources found in default namespace.\n");
-    desk.sandbox.shutdown().await;
+    kubectl.out("delete -f redis.yaml --wait").await;
+    assert_eq!(kubectl.run("get sts,svc,pods").await.err, "No resources found in default namespace.\n");
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn what_the_sandbox_applied_from_files_kubectl_takes_over_without_a_warning() {
-    let Some(desk) = Desk::set_up().await else { return };
-    desk.sandbox.apply(&[desk.path().join("redis.yaml")]).expect("applied");
-    assert_eq!(desk.out("apply -f redis.yaml").await.matches("unchanged").count(), 3);
-    desk.sandbox.shutdown().await;
+async fn kubectl_applies_over_objects_from_files_without_a_warning() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.sandbox.apply(&[kubectl.path().join("redis.yaml")]).expect("applied");
+    assert_eq!(kubectl.out("apply -f redis.yaml").await.matches("unchanged").count(), 3);
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn objects_are_shown_in_every_form() {
-    let Some(desk) = Desk::set_up().await else { return };
-    desk.out("apply -f redis.yaml").await;
-    let pods = desk.out("get pods -o wide").await;
+async fn objects_are_printed_in_every_format() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.out("apply -f redis.yaml").await;
+    let pods = kubectl.out("get pods -o wide").await;
     assert_eq!(
         pods.lines().next().expect("a header").split_whitespace().collect::<Vec<_>>().join(" "),
         "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES"
     );
     let shown = row(&pods, "redis-9");
     assert_eq!((shown[2], shown[5]), ("Running", "10.1.2.3"));
-    let services = desk.out("get svc").await;
+    let services = kubectl.out("get svc").await;
     let shown = row(&services, "redis");
     assert_eq!(shown[1..5], ["ClusterIP", "None", "<none>", "6379/TCP"]);
-    assert_eq!(desk.out("get pods -o name").await, "pod/redis-9\n");
-    assert_eq!(desk.out("get pods redis-9 -o jsonpath={.status.podIP}").await, "10.1.2.3");
-    assert!(desk.out("get sts redis -o yaml").await.contains("\n  podManagementPolicy: OrderedReady\n"));
-    assert!(desk.out("get pods -A -l app=redis,app!=web").await.contains("redis-9"));
-    assert_eq!(desk.out("get pods --field-selector status.podIP=10.1.2.3 -o name").await, "pod/redis-9\n");
-    assert!(desk.out("describe pod redis-9").await.contains("10.1.2.3"));
-    assert!(desk.out("describe svc redis").await.contains("6379/TCP"));
-    assert!(desk.out("get all").await.contains("statefulset.apps/redis"));
-    desk.sandbox.shutdown().await;
+    assert_eq!(kubectl.out("get pods -o name").await, "pod/redis-9\n");
+    assert_eq!(kubectl.out("get pods redis-9 -o jsonpath={.status.podIP}").await, "10.1.2.3");
+    assert!(kubectl.out("get sts redis -o yaml").await.contains("\n  podManagementPolicy: OrderedReady\n"));
+    assert!(kubectl.out("get pods -A -l app=redis,app!=web").await.contains("redis-9"));
+    assert_eq!(kubectl.out("get pods --field-selector status.podIP=10.1.2.3 -o name").await, "pod/redis-9\n");
+    assert!(kubectl.out("describe pod redis-9").await.contains("10.1.2.3"));
+    assert!(kubectl.out("describe svc redis").await.contains("6379/TCP"));
+    assert!(kubectl.out("get all").await.contains("statefulset.apps/redis"));
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn objects_are_changed_in_every_way() {
-    let Some(desk) = Desk::set_up().await else { return };
-    desk.out("apply -f redis.yaml").await;
-    desk.out("scale sts redis --replicas=2").await;
-    assert_eq!(desk.out("get sts redis -o jsonpath={.spec.replicas}").await, "2");
-    desk.out(r#"patch sts redis --type=json -p [{"op":"replace","path":"/spec/replicas","value":4}]"#).await;
-    desk.out(r#"patch sts redis --type=merge -p {"metadata":{"labels":{"a":"b"}}}"#).await;
-    desk.out(
-        r#"patch sts redis -p {"spec":{"template":{"spec":{"containers":[{"name":"redis","image":"redis:8"}]}}}}"#,
-    )
-    .await;
-    desk.out(r#"patch sts redis --subresource=status --type=merge -p {"status":{"replicas":4,"readyReplicas":3}}"#)
+async fn every_command_that_changes_objects_works() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.out("apply -f redis.yaml").await;
+    kubectl.out("scale sts redis --replicas=2").await;
+    assert_eq!(kubectl.out("get sts redis -o jsonpath={.spec.replicas}").await, "2");
+    kubectl.out(r#"patch sts redis --type=json -p [{"op":"replace","path":"/spec/replicas","value":4}]"#).await;
+    kubectl.out(r#"patch sts redis --type=merge -p {"metadata":{"labels":{"a":"b"}}}"#).await;
+    kubectl
+        .out(r#"patch sts redis -p {"spec":{"template":{"spec":{"containers":[{"name":"redis","image":"redis:8"}]}}}}"#)
         .await;
-    let shown = desk.out("get sts redis -o wide --show-labels").await;
+    kubectl
+        .out(r#"patch sts redis --subresource=status --type=merge -p {"status":{"replicas":4,"readyReplicas":3}}"#)
+        .await;
+    let shown = kubectl.out("get sts redis -o wide --show-labels").await;
     assert_eq!(row(&shown, "redis")[1], "3/4");
     assert_eq!(row(&shown, "redis")[4..], ["redis:8", "a=b"]);
-    desk.out("label pod redis-9 team=x").await;
-    desk.out("annotate pod redis-9 note=y").await;
-    desk.out("rollout restart sts redis").await;
-    desk.out("wait --for=condition=Ready pod/redis-9 --timeout=5s").await;
-    assert_eq!(desk.out("get pods -l team=x -o jsonpath={.items[0].metadata.annotations.note}").await, "y");
-    desk.sandbox.shutdown().await;
+    kubectl.out("label pod redis-9 team=x").await;
+    kubectl.out("annotate pod redis-9 note=y").await;
+    kubectl.out("rollout restart sts redis").await;
+    kubectl.out("wait --for=condition=Ready pod/redis-9 --timeout=5s").await;
+    assert_eq!(kubectl.out("get pods -l team=x -o jsonpath={.items[0].metadata.annotations.note}").await, "y");
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn the_generators_of_create_work() {
-    let Some(desk) = Desk::set_up_with(Options::default()).await else { return };
+async fn the_generators_of_kubectl_create_work() {
+    let Some(kubectl) = Kubectl::start_with(Options::default()).await else { return };
     for line in [
         "create namespace team",
         "create -n team configmap c --from-literal=a=b",
@@ -218,79 +219,80 @@ async fn the_generators_of_create_work() {
         "create clusterrole reader --verb=list,watch --resource=services,endpointslices",
         "create clusterrolebinding reader --clusterrole=reader --serviceaccount=team:reader",
     ] {
-        assert!(desk.out(line).await.trim_end().ends_with("created"), "{line}");
+        assert!(kubectl.out(line).await.trim_end().ends_with("created"), "{line}");
     }
-    assert_eq!(desk.out("get -n team cm c -o jsonpath={.data.a}").await, "b");
+    assert_eq!(kubectl.out("get -n team cm c -o jsonpath={.data.a}").await, "b");
     assert_eq!(
-        desk.out("get clusterrole reader -o jsonpath={.rules[*].apiGroups}").await,
+        kubectl.out("get clusterrole reader -o jsonpath={.rules[*].apiGroups}").await,
         r#"[""] ["discovery.k8s.io"]"#
     );
-    assert_eq!(row(&desk.out("get -n team svc").await, "away")[3], "db.example.com");
-    desk.out("delete namespace team").await;
-    assert!(desk.refusal("get namespace team").await.contains("namespaces \"team\" not found"));
-    desk.sandbox.shutdown().await;
+    assert_eq!(row(&kubectl.out("get -n team svc").await, "away")[3], "db.example.com");
+    kubectl.out("delete namespace team").await;
+    assert!(kubectl.error("get namespace team").await.contains("namespaces \"team\" not found"));
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_mistake_is_answered_with_words_that_help() {
-    let Some(desk) = Desk::set_up().await else { return };
-    desk.out("apply -f redis.yaml").await;
-    assert_eq!(desk.refusal("get svc nope").await, "Error from server (NotFound): services \"nope\" not found\n");
-    assert!(desk.refusal("create -f redis.yaml").await.contains("services \"redis\" already exists"));
+async fn errors_name_the_object_and_the_field() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.out("apply -f redis.yaml").await;
+    assert_eq!(kubectl.error("get svc nope").await, "Error from server (NotFound): services \"nope\" not found\n");
+    assert!(kubectl.error("create -f redis.yaml").await.contains("services \"redis\" already exists"));
     assert!(
-        desk.refusal("get pods -n default --field-selector spec.hostname=a")
+        kubectl
+            .error("get pods -n default --field-selector spec.hostname=a")
             .await
             .contains("field label not supported")
     );
     let service = |spec: &str| format!("{{apiVersion: v1, kind: Service, metadata: {{name: bad}}, spec: {spec}}}");
-    let unknown = desk.with_input("apply -f -", &service("{portz: []}")).await;
+    let unknown = kubectl.with_input("apply -f -", &service("{portz: []}")).await;
     assert!(!unknown.success && unknown.err.contains("unknown field \"spec.portz\""), "{}", unknown.err);
-    let invalid = desk.with_input("apply -f -", &service("{ports: [{port: 0}]}")).await;
+    let invalid = kubectl.with_input("apply -f -", &service("{ports: [{port: 0}]}")).await;
     assert!(!invalid.success && invalid.err.contains("spec.ports[0].port: Invalid value: 0"), "{}", invalid.err);
-    let immutable = desk.refusal(r#"patch sts redis -p {"spec":{"serviceName":"x"}}"#).await;
+    let immutable = kubectl.error(r#"patch sts redis -p {"spec":{"serviceName":"x"}}"#).await;
     assert!(immutable.contains("updates to statefulset spec for fields other than"), "{immutable}");
-    desk.sandbox.shutdown().await;
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_watch_prints_changes_as_they_come() {
-    let Some(desk) = Desk::set_up().await else { return };
-    desk.out("apply -f redis.yaml").await;
-    let mut child = desk.command("get pods -w").spawn().expect("kubectl starts");
+async fn a_watch_prints_changes_as_they_happen() {
+    let Some(kubectl) = Kubectl::start().await else { return };
+    kubectl.out("apply -f redis.yaml").await;
+    let mut child = kubectl.command("get pods -w").spawn().expect("kubectl starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut next = async || {
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("a line").expect("readable");
+        let line = tokio::time::timeout(TIMEOUT, lines.next_line()).await.expect("a line").expect("readable");
         line.expect("not the end").split_whitespace().take(3).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(next().await, "NAME READY STATUS");
     assert_eq!(next().await, "redis-9 0/1 Running");
-    desk.out(r#"patch pod redis-9 --subresource=status --type=merge -p {"status":{"phase":"Failed"}}"#).await;
+    kubectl.out(r#"patch pod redis-9 --subresource=status --type=merge -p {"status":{"phase":"Failed"}}"#).await;
     assert_eq!(next().await, "redis-9 0/1 Failed");
     child.kill().await.expect("kubectl ends");
-    desk.sandbox.shutdown().await;
+    kubectl.sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn with_controllers_kubectl_waits_for_what_they_do() {
-    let Some(desk) = Desk::set_up_with(Options::default()).await else { return };
-    desk.out("create namespace team").await;
-    desk.out("apply -n team -f redis.yaml").await;
-    desk.out("rollout status -n team sts redis --timeout=20s").await;
-    // The set has taken the lone redis-9 for one of its own, and lets go of it when the others are Ready.
-    desk.out("wait -n team sts/redis --for=jsonpath={.status.replicas}=3 --timeout=20s").await;
-    assert_eq!(row(&desk.out("get -n team sts").await, "redis")[1], "3/3");
-    desk.out("scale -n team sts redis --replicas=1").await;
-    desk.out("wait -n team --for=delete pod/redis-2 --timeout=20s").await;
-    desk.out("wait -n team sts/redis --for=jsonpath={.status.replicas}=1 --timeout=20s").await;
-    desk.out("rollout restart -n team sts redis").await;
-    desk.out("rollout status -n team sts redis --timeout=20s").await;
-    assert!(desk.out("rollout history -n team sts redis").await.contains("REVISION"));
-    assert!(desk.out("get -n team endpointslices").await.contains("6379"));
+async fn rollouts_and_waits_complete_with_controllers() {
+    let Some(kubectl) = Kubectl::start_with(Options::default()).await else { return };
+    kubectl.out("create namespace team").await;
+    kubectl.out("apply -n team -f redis.yaml").await;
+    kubectl.out("rollout status -n team sts redis --timeout=20s").await;
+    // The set has adopted the bare Pod redis-9 and deletes it once the others are Ready.
+    kubectl.out("wait -n team sts/redis --for=jsonpath={.status.replicas}=3 --timeout=20s").await;
+    assert_eq!(row(&kubectl.out("get -n team sts").await, "redis")[1], "3/3");
+    kubectl.out("scale -n team sts redis --replicas=1").await;
+    kubectl.out("wait -n team --for=delete pod/redis-2 --timeout=20s").await;
+    kubectl.out("wait -n team sts/redis --for=jsonpath={.status.replicas}=1 --timeout=20s").await;
+    kubectl.out("rollout restart -n team sts redis").await;
+    kubectl.out("rollout status -n team sts redis --timeout=20s").await;
+    assert!(kubectl.out("rollout history -n team sts redis").await.contains("REVISION"));
+    assert!(kubectl.out("get -n team endpointslices").await.contains("6379"));
 
-    desk.out("create -n team deployment web --image=web:1 --replicas=2").await;
-    desk.out("rollout status -n team deployment web --timeout=20s").await;
-    desk.out("wait -n team --for=condition=Available deployment/web --timeout=20s").await;
-    desk.out("delete namespace team --timeout=20s").await;
-    assert_eq!(desk.kubectl("get pods,pvc,sts,endpointslices -A").await.err, "No resources found\n");
-    desk.sandbox.shutdown().await;
+    kubectl.out("create -n team deployment web --image=web:1 --replicas=2").await;
+    kubectl.out("rollout status -n team deployment web --timeout=20s").await;
+    kubectl.out("wait -n team --for=condition=Available deployment/web --timeout=20s").await;
+    kubectl.out("delete namespace team --timeout=20s").await;
+    assert_eq!(kubectl.run("get pods,pvc,sts,endpointslices -A").await.err, "No resources found\n");
+    kubectl.sandbox.shutdown().await;
 }

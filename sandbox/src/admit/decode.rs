@@ -1,5 +1,5 @@
-//! Reading an object as its kind: wrong types are errors that name the field, fields that the kind does not have are
-//! collected, and what comes out is in normal form (no nulls, quantities as text).
+//! Decoding of an object as its kind: a field of the wrong type is an error that names it, unknown fields are collected, and
+//! the result is normalized (no nulls, quantities as text).
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{
@@ -11,16 +11,52 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Admitted, FieldValidation};
-use crate::api::status::ApiError;
 use crate::kind::Kind;
+use crate::status::{ApiError, FieldError};
 
-/// Reads `object` as an object of `kind`.
+/// How unknown fields are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// They are dropped.
+    Ignore,
+    /// They are dropped with a warning to the client.
+    Warn,
+    /// The request is rejected.
+    Strict,
+}
+
+impl FieldValidation {
+    /// Parses the `fieldValidation` parameter; the default is `Warn`.
+    ///
+    /// # Errors
+    /// 422 for other values.
+    pub fn parse(text: &str) -> Result<Self, ApiError> {
+        match text {
+            "Ignore" => Ok(Self::Ignore),
+            "" | "Warn" => Ok(Self::Warn),
+            "Strict" => Ok(Self::Strict),
+            other => {
+                let supported = &["Ignore", "Strict", "Warn"];
+                let error = FieldError::not_supported("fieldValidation", &json!(other), supported);
+                Err(ApiError::invalid_list_options(&error))
+            }
+        }
+    }
+}
+
+/// An admitted object, and warnings for the client.
+#[derive(Debug)]
+pub struct Admitted {
+    pub object: Value,
+    pub warnings: Vec<String>,
+}
+
+/// Decodes `object` as `kind`.
 ///
 /// # Errors
-/// 400 if it is another kind, if a field has the wrong type, or, with [`FieldValidation::Strict`], if a field is unknown.
+/// 400 if it is of another kind, if a field has the wrong type or, with [`FieldValidation::Strict`], if a field is unknown.
 pub fn decode(kind: Kind, object: Value, validation: FieldValidation) -> Result<Admitted, ApiError> {
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
     let (api_version, name) = (text("apiVersion"), text("kind"));
@@ -34,43 +70,43 @@ pub fn decode(kind: Kind, object: Value, validation: FieldValidation) -> Result<
             kind.api_version()
         )));
     }
-    let read = match kind {
-        Kind::Namespace => normal::<Namespace>,
-        Kind::ServiceAccount => normal::<ServiceAccount>,
-        Kind::Role => normal::<Role>,
-        Kind::RoleBinding => normal::<RoleBinding>,
-        Kind::ClusterRole => normal::<ClusterRole>,
-        Kind::ClusterRoleBinding => normal::<ClusterRoleBinding>,
-        Kind::ConfigMap => normal::<ConfigMap>,
-        Kind::Secret => normal::<Secret>,
-        Kind::Service => normal::<Service>,
-        Kind::EndpointSlice => normal::<EndpointSlice>,
-        Kind::PersistentVolumeClaim => normal::<PersistentVolumeClaim>,
-        Kind::PodDisruptionBudget => normal::<PodDisruptionBudget>,
-        Kind::ControllerRevision => normal::<ControllerRevision>,
-        Kind::StatefulSet => normal::<StatefulSet>,
-        Kind::Deployment => normal::<Deployment>,
-        Kind::ReplicaSet => normal::<ReplicaSet>,
-        Kind::Pod => normal::<Pod>,
-        Kind::Event => normal::<Event>,
+    let normalize = match kind {
+        Kind::Namespace => normalized::<Namespace>,
+        Kind::ServiceAccount => normalized::<ServiceAccount>,
+        Kind::Role => normalized::<Role>,
+        Kind::RoleBinding => normalized::<RoleBinding>,
+        Kind::ClusterRole => normalized::<ClusterRole>,
+        Kind::ClusterRoleBinding => normalized::<ClusterRoleBinding>,
+        Kind::ConfigMap => normalized::<ConfigMap>,
+        Kind::Secret => normalized::<Secret>,
+        Kind::Service => normalized::<Service>,
+        Kind::EndpointSlice => normalized::<EndpointSlice>,
+        Kind::PersistentVolumeClaim => normalized::<PersistentVolumeClaim>,
+        Kind::PodDisruptionBudget => normalized::<PodDisruptionBudget>,
+        Kind::ControllerRevision => normalized::<ControllerRevision>,
+        Kind::StatefulSet => normalized::<StatefulSet>,
+        Kind::Deployment => normalized::<Deployment>,
+        Kind::ReplicaSet => normalized::<ReplicaSet>,
+        Kind::Pod => normalized::<Pod>,
+        Kind::Event => normalized::<Event>,
     };
-    let cannot = |why: &str| {
+    let cannot_handle = |why: &str| {
         let version = kind.version();
         ApiError::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {why}"))
     };
-    let (object, unknown) = read(&object).map_err(|why| cannot(&why))?;
+    let (object, unknown) = normalize(&object).map_err(|why| cannot_handle(&why))?;
     let warnings: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
     match validation {
         FieldValidation::Strict if !warnings.is_empty() => {
-            Err(cannot(&format!("strict decoding error: {}", warnings.join(", "))))
+            Err(cannot_handle(&format!("strict decoding error: {}", warnings.join(", "))))
         }
         FieldValidation::Ignore => Ok(Admitted { object, warnings: Vec::new() }),
         _ => Ok(Admitted { object, warnings }),
     }
 }
 
-/// The object as `T` has it, and the paths that `T` does not have.
-fn normal<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(Value, Vec<String>), String> {
+/// The object with the fields of `T`, and the paths of all other fields.
+fn normalized<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(Value, Vec<String>), String> {
     let mut unknown = Vec::new();
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(object, &mut track);
@@ -81,7 +117,7 @@ fn normal<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(Value, Vec
     }
 }
 
-/// `spec.ports[0].prot`, as the API server writes paths.
+/// A path as the API server writes it: `spec.ports[0].prot`.
 fn dotted(path: &Path<'_>) -> String {
     match path {
         Path::Root => String::new(),
@@ -96,8 +132,6 @@ fn dotted(path: &Path<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn service(spec: Value) -> Value {
@@ -116,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_field_of_the_wrong_type_is_an_error_that_names_it() {
-        let error =
-            decode(Kind::Service, service(json!({ "ports": 5 })), FieldValidation::Ignore).expect_err("a number");
+        let object = service(json!({ "ports": 5 }));
+        let error = decode(Kind::Service, object, FieldValidation::Ignore).expect_err("a number");
         assert!(error.message().contains("spec.ports: invalid type"), "{error}");
     }
 
     #[test]
-    fn an_object_of_another_kind_is_refused() {
+    fn an_object_of_another_kind_is_rejected() {
         let error = decode(Kind::Pod, service(json!({})), FieldValidation::Ignore).expect_err("a Service");
         assert!(error.message().contains("is a Service of v1"), "{error}");
     }

@@ -1,27 +1,25 @@
-//! What the API server fills in where a manifest is silent, and what it keeps when an update is.
+//! Defaulting: the values that the API server sets where a manifest has none, and those that it keeps in an update.
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
+use crate::deletion::DEFAULT_GRACE_SECONDS;
 use crate::kind::Kind;
 
-/// Old revisions kept by a workload.
+/// Default of `revisionHistoryLimit`.
 const REVISION_HISTORY_LIMIT: u32 = 10;
 
-/// Seconds in which a Deployment is expected to move.
+/// Default of a Deployment's `progressDeadlineSeconds`.
 const PROGRESS_DEADLINE_SECONDS: u32 = 600;
 
-/// Seconds that a Pod is given to end.
-const TERMINATION_GRACE_SECONDS: u32 = 30;
-
-/// The mode of files made from ConfigMaps and Secrets, 0644.
+/// Default mode of files from ConfigMaps and Secrets.
 const FILE_MODE: u32 = 0o644;
 
-/// How often, how patiently and how forgivingly a container is probed.
+/// Defaults of a probe.
 const PROBE: [(&str, u32); 4] =
     [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)];
 
-/// Fills in what is missing.
+/// Sets the defaults of missing fields.
 pub fn fill(kind: Kind, object: &mut Value) {
     match kind {
         Kind::Namespace => namespace(object),
@@ -56,7 +54,7 @@ pub fn fill(kind: Kind, object: &mut Value) {
     }
 }
 
-/// The status that a new object starts with.
+/// Sets the status of a new object.
 pub fn initial_status(kind: Kind, object: &mut Value) {
     let status = match kind {
         Kind::Namespace => json!({ "phase": "Active" }),
@@ -68,14 +66,14 @@ pub fn initial_status(kind: Kind, object: &mut Value) {
         Kind::Deployment => json!({}),
         _ => return,
     };
-    // Clients written in Go send an empty status along.
+    // Clients written in Go send an empty status.
     if object["status"].as_object().is_none_or(|given| given.is_empty()) {
         object["status"] = status;
     }
 }
 
-/// Keeps what was allocated when the object was made, and which a manifest does not know: a Service's addresses, a Pod's
-/// node, a claim's volume.
+/// Keeps values that were allocated when the object was created and that a manifest does not contain: the addresses of a
+/// Service, the node of a Pod, the volume of a claim.
 pub fn keep_allocated(kind: Kind, current: &Value, object: &mut Value) {
     let fields: &[&str] = match kind {
         Kind::Service if object["spec"]["type"] != "ExternalName" => {
@@ -172,7 +170,7 @@ fn deployment(spec: &mut Value) {
     pod_spec(template(spec));
 }
 
-/// The Pod's spec inside a workload's. A template has one from decoding on, if only an empty one.
+/// The Pod spec of a workload's template, which decoding has added if it was missing.
 fn template(spec: &mut Value) -> &mut Value {
     &mut spec["template"]["spec"]
 }
@@ -182,7 +180,7 @@ fn pod_spec(spec: &mut Value) {
     set(spec, "dnsPolicy", "ClusterFirst");
     set(spec, "schedulerName", "default-scheduler");
     set(spec, "securityContext", json!({}));
-    set(spec, "terminationGracePeriodSeconds", TERMINATION_GRACE_SECONDS);
+    set(spec, "terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS);
     for list in ["initContainers", "containers"] {
         for one in items(spec, list) {
             container(one);
@@ -245,7 +243,7 @@ fn secret(object: &mut Value) {
     }
 }
 
-/// Sets a field that is missing or null. Leaves alone what is not an object; validation will speak of it.
+/// Sets a field that is missing or null. A value that is not an object is left to validation.
 fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Some(fields) = object.as_object_mut()
         && fields.get(field).is_none_or(Value::is_null)

@@ -1,13 +1,11 @@
-//! Admission: what stands between a manifest and the store. Everything that is written comes through here, over HTTP and
-//! from files alike.
+//! Admission of every object that is written over HTTP or from manifests.
 //!
 //! ```text
-//! JSON ──decode──▶ normal form, unknown fields ──defaults──▶ complete object ──validate──▶ store
+//! JSON ──decode──▶ typed object, unknown fields ──defaults──▶ complete object ──validate──▶ store
 //! ```
 //!
-//! [`decode`] reads the object into the kind's Go-shaped type and back, which drops and reports what the kind does not
-//! have; [`defaults`] fills in what the API server fills in; [`validate`] says what may not be said, and what may not be
-//! changed.
+//! [`decode`] deserializes the object into the type of its kind and back, which drops and reports unknown fields;
+//! [`defaults`] sets the API server's defaults; [`validate`] checks the object, and for an update the change.
 
 mod decode;
 mod defaults;
@@ -16,62 +14,32 @@ mod validate;
 
 use serde_json::{Value, json};
 
-use super::api::request::has_status;
-use super::api::status::{ApiError, FieldError};
-use super::kind::Kind;
-use super::store::Store;
+use crate::fields::{self, remove};
+use crate::kind::Kind;
+use crate::status::{ApiError, FieldError};
+use crate::store::Store;
+use crate::{deletion, generate_name};
 
-pub use names::generated as generated_name;
+pub use decode::{Admitted, FieldValidation};
 
-/// What becomes of fields that a kind does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldValidation {
-    /// They are dropped.
-    Ignore,
-    /// They are dropped, and the client is told.
-    Warn,
-    /// The request is refused.
-    Strict,
+/// The kind and namespace of an object. The namespace is empty for a cluster-scoped kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection<'a> {
+    pub kind: Kind,
+    pub namespace: &'a str,
 }
 
-impl FieldValidation {
-    /// Reads the `fieldValidation` parameter; unset means `Warn`.
-    ///
-    /// # Errors
-    /// 422 for anything else.
-    pub fn parse(text: &str) -> Result<Self, ApiError> {
-        match text {
-            "Ignore" => Ok(Self::Ignore),
-            "" | "Warn" => Ok(Self::Warn),
-            "Strict" => Ok(Self::Strict),
-            other => {
-                let supported = &["Ignore", "Strict", "Warn"];
-                let error = FieldError::not_supported("fieldValidation", &json!(other), supported);
-                Err(ApiError::invalid_list_options(&error))
-            }
-        }
-    }
-}
-
-/// An object that may be written, and what the client should be told about it.
-#[derive(Debug)]
-pub struct Admitted {
-    pub object: Value,
-    pub warnings: Vec<String>,
-}
-
-/// Admits a new object. `namespace` is the one in the request's path, empty for a cluster-wide kind.
+/// Admits a new object into the collection that the request names.
 ///
 /// # Errors
-/// 400 if it cannot be read, 404 if its namespace does not exist, 403 if the namespace is on its way out, 422 if it says
-/// what may not be said.
+/// 400 if it cannot be decoded, 404 if its namespace does not exist, 403 if the namespace is terminating, 422 if it is invalid.
 pub fn create(
     store: &Store,
-    kind: Kind,
-    namespace: &str,
+    collection: Collection<'_>,
     object: Value,
     validation: FieldValidation,
 ) -> Result<Admitted, ApiError> {
+    let Collection { kind, namespace } = collection;
     let Admitted { mut object, warnings } = decode::decode(kind, object, validation)?;
     place_in_namespace(kind, namespace, &mut object)?;
     let metadata = &mut object["metadata"];
@@ -81,49 +49,48 @@ pub fn create(
     if metadata["name"].is_null()
         && let Some(prefix) = metadata["generateName"].as_str()
     {
-        let name = generated_name(prefix, |name| store.get(kind, namespace, name).is_some());
+        let name = generate_name::generate(prefix, store.revision(), |name| store.get(kind, namespace, name).is_some());
         metadata["name"] = json!(name);
     }
-    let name = metadata["name"].as_str().unwrap_or_default().to_owned();
+    let name = fields::metadata(&object, "name").to_owned();
     if kind.is_namespaced() {
-        let home =
+        let parent =
             store.get(Kind::Namespace, "", namespace).ok_or_else(|| ApiError::not_found(Kind::Namespace, namespace))?;
-        if home["metadata"].get("deletionTimestamp").is_some() {
+        if deletion::is_terminating(&parent) {
             let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
             return Err(ApiError::forbidden(kind, &name, &why));
         }
     }
-    // People describe Pods that no kubelet runs, with the addresses they have, so a Pod's status is taken as it is.
-    if has_status(kind) && kind != Kind::Pod {
+    // Unlike in a real cluster, a Pod may be created with a status, to describe one that no kubelet runs.
+    if kind.has_status() && kind != Kind::Pod {
         remove(&mut object, "status");
     }
     defaults::fill(kind, &mut object);
     defaults::initial_status(kind, &mut object);
-    refuse(kind, &name, &validate::object(kind, &object))?;
+    check(kind, &name, &validate::object(kind, &object))?;
     Ok(Admitted { object, warnings })
 }
 
-/// Admits the new state of an object: its main part.
+/// Admits the new state of an object except its status.
 ///
 /// # Errors
-/// 400 if it cannot be read or is another object, 409 if it speaks of a state that is past, 422 if it says or changes what
-/// may not be said or changed.
+/// 400 if it cannot be decoded or is another object, 409 if its uid differs, 422 if the object or the change is invalid.
 pub fn update(kind: Kind, current: &Value, object: Value, validation: FieldValidation) -> Result<Admitted, ApiError> {
     let Admitted { mut object, warnings } = decode::decode(kind, object, validation)?;
-    let name = current["metadata"]["name"].as_str().unwrap_or_default();
+    let name = fields::metadata(current, "name");
     keep_identity(kind, current, &mut object)?;
     defaults::keep_allocated(kind, current, &mut object);
-    if has_status(kind) && !(is_hand_made_pod(kind, current) && object.get("status").is_some()) {
+    if kind.has_status() && !(is_bare_pod(kind, current) && object.get("status").is_some()) {
         replace(&mut object, "status", current.get("status"));
     }
     defaults::fill(kind, &mut object);
     let mut errors = validate::object(kind, &object);
     errors.extend(validate::change(kind, current, &object));
-    refuse(kind, name, &errors)?;
+    check(kind, name, &errors)?;
     Ok(Admitted { object, warnings })
 }
 
-/// Admits a new `status`; whatever else the object says is ignored.
+/// Admits a new `status`; all other fields are ignored.
 ///
 /// # Errors
 /// As for [`update`].
@@ -140,18 +107,17 @@ pub fn update_status(
     Ok(Admitted { object: updated, warnings })
 }
 
-/// A Pod that no controller made.
-fn is_hand_made_pod(kind: Kind, object: &Value) -> bool {
-    let owners = object["metadata"]["ownerReferences"].as_array();
-    kind == Kind::Pod && !owners.is_some_and(|owners| owners.iter().any(|owner| owner["controller"] == true))
+/// Whether the object is a Pod without a controller.
+fn is_bare_pod(kind: Kind, object: &Value) -> bool {
+    let owners = fields::list(&object["metadata"]["ownerReferences"]);
+    kind == Kind::Pod && !owners.iter().any(|owner| owner["controller"] == true)
 }
 
-/// What an update cannot change, and what must be the same for it to be an update of this object.
+/// Checks that an update is for this object, and keeps the metadata that an update cannot change.
 fn keep_identity(kind: Kind, current: &Value, object: &mut Value) -> Result<(), ApiError> {
-    let name = current["metadata"]["name"].as_str().unwrap_or_default();
-    let namespace = current["metadata"]["namespace"].as_str().unwrap_or_default();
-    place_in_namespace(kind, namespace, object)?;
-    let given = object["metadata"]["name"].as_str().unwrap_or_default();
+    let name = fields::metadata(current, "name");
+    place_in_namespace(kind, fields::metadata(current, "namespace"), object)?;
+    let given = fields::metadata(object, "name");
     if given != name {
         let why = format!("the name of the object ({given}) does not match the name on the URL ({name})");
         return Err(ApiError::bad_request(why));
@@ -161,7 +127,7 @@ fn keep_identity(kind: Kind, current: &Value, object: &mut Value) -> Result<(), 
     {
         let why = format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            current["metadata"]["uid"].as_str().unwrap_or_default()
+            fields::metadata(current, "uid")
         );
         return Err(ApiError::conflict(kind, name, &why));
     }
@@ -188,17 +154,11 @@ fn place_in_namespace(kind: Kind, namespace: &str, object: &mut Value) -> Result
     }
 }
 
-fn refuse(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {
+fn check(kind: Kind, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {
     if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind, name, errors)) }
 }
 
-fn remove(object: &mut Value, field: &str) {
-    if let Some(fields) = object.as_object_mut() {
-        fields.remove(field);
-    }
-}
-
-/// Sets a field, or removes it if there is nothing to set.
+/// Sets a field, or removes it if the value is None.
 fn replace(object: &mut Value, field: &str, value: Option<&Value>) {
     match value {
         Some(value) => object[field] = value.clone(),

@@ -1,18 +1,10 @@
-//! Names: which are allowed, and how `generateName` makes one.
+//! Rules for names.
 
-use std::hash::{BuildHasher, RandomState};
-
-/// The longest DNS label, RFC 1035 section 2.3.4.
+/// The longest DNS label in octets, RFC 1035 section 2.3.4.
 pub const LABEL_LIMIT: usize = 63;
 
-/// The longest subdomain that Kubernetes takes as a name.
-pub const SUBDOMAIN_LIMIT: usize = 253;
-
-/// Characters that `generateName` adds.
-const SUFFIX_LENGTH: usize = 5;
-
-/// What suffixes are made of: no vowels, so that no word appears, and nothing that is misread.
-const SUFFIX_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// The longest name that is a DNS subdomain, in octets.
+const SUBDOMAIN_LIMIT: usize = 253;
 
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
      and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
@@ -26,7 +18,7 @@ const SERVICE_LABEL: &str = "a DNS-1035 label must consist of lower case alphanu
      alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation \
      is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 
-/// What is wrong with a DNS label (RFC 1123), if anything.
+/// Why `name` is not a DNS label (RFC 1123); None if it is.
 pub fn label_problem(name: &str) -> Option<String> {
     if name.len() > LABEL_LIMIT {
         return Some(format!("must be no more than {LABEL_LIMIT} characters"));
@@ -34,7 +26,7 @@ pub fn label_problem(name: &str) -> Option<String> {
     (!is_label(name)).then(|| LABEL.to_owned())
 }
 
-/// What is wrong with the name of a Service, a label that starts with a letter (RFC 1035).
+/// Why `name` is not the name of a Service, a DNS label that starts with a letter (RFC 1035); None if it is.
 pub fn service_problem(name: &str) -> Option<String> {
     if name.len() > LABEL_LIMIT {
         return Some(format!("must be no more than {LABEL_LIMIT} characters"));
@@ -43,7 +35,7 @@ pub fn service_problem(name: &str) -> Option<String> {
     (!is_label(name) || !starts_with_letter).then(|| SERVICE_LABEL.to_owned())
 }
 
-/// What is wrong with a DNS subdomain, if anything.
+/// Why `name` is not a DNS subdomain; None if it is.
 pub fn subdomain_problem(name: &str) -> Option<String> {
     if name.len() > SUBDOMAIN_LIMIT {
         return Some(format!("must be no more than {SUBDOMAIN_LIMIT} characters"));
@@ -51,7 +43,7 @@ pub fn subdomain_problem(name: &str) -> Option<String> {
     (!name.split('.').all(is_label)).then(|| SUBDOMAIN.to_owned())
 }
 
-/// What is wrong with a name that need only fit in a path, as those of roles.
+/// Why `name` is not a path segment, as the names of roles must be; None if it is.
 pub fn path_segment_problem(name: &str) -> Option<String> {
     let unfit = name.is_empty() || matches!(name, "." | "..") || name.contains(['/', '%']);
     unfit.then(|| "may not be '.' or '..', and may not contain '/' or '%'".to_owned())
@@ -65,35 +57,12 @@ fn is_label(text: &str) -> bool {
         && text.ends_with(alphanumeric)
 }
 
-/// A name that starts with `prefix` and that is not `taken`.
-pub fn generated(prefix: &str, taken: impl Fn(&str) -> bool) -> String {
-    let prefix: String = prefix.chars().take(LABEL_LIMIT - SUFFIX_LENGTH).collect();
-    loop {
-        let name = format!("{prefix}{}", suffix());
-        if !taken(&name) {
-            return name;
-        }
-    }
-}
-
-fn suffix() -> String {
-    // Each RandomState has new keys, which is all the chance that is needed here.
-    let mut random = RandomState::new().hash_one(());
-    let base = SUFFIX_ALPHABET.len() as u64;
-    let mut text = String::with_capacity(SUFFIX_LENGTH);
-    for _ in 0..SUFFIX_LENGTH {
-        text.push(char::from(SUFFIX_ALPHABET[(random % base) as usize]));
-        random /= base;
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked_as_the_kind_requires() {
+    fn each_rule_accepts_and_rejects_the_right_names() {
         assert_eq!(label_problem("redis-0"), None);
         assert!(label_problem("Redis").is_some());
         assert!(label_problem("a.b").is_some());
@@ -102,14 +71,5 @@ mod tests {
         assert!(subdomain_problem("a..b").is_some());
         assert!(service_problem("0db").is_some());
         assert_eq!(path_segment_problem("system:node"), None);
-    }
-
-    #[test]
-    fn a_generated_name_is_a_label_that_is_not_taken() {
-        let first = generated("web-", |_| false);
-        let second = generated("web-", |name| name == first);
-        assert_ne!(first, second);
-        assert_eq!(label_problem(&first), None);
-        assert_eq!(first.len(), "web-".len() + SUFFIX_LENGTH);
     }
 }

@@ -1,23 +1,24 @@
-//! The sandbox's own paths, for tests and people in other processes than the sandbox's.
+//! Paths of the sandbox's own, for fault injection from other processes.
 //!
 //! | request | does |
 //! |---|---|
-//! | `GET /sandbox/faults` | lists the lasting faults by number |
-//! | `POST /sandbox/faults` | injects the [`Fault`] in the body, answers `{"number": 3}` |
-//! | `DELETE /sandbox/faults/3` | takes one lasting fault back |
-//! | `DELETE /sandbox/faults` | takes all of them back |
-//! | `GET /sandbox/requests` | lists verb, group, resource, subresource, namespace and count of what was asked |
-//! | `DELETE /sandbox/requests` | starts counting anew |
+//! | `GET /sandbox/faults` | returns the active faults by number |
+//! | `POST /sandbox/faults` | injects the [`Fault`] in the body, returns `{"number": 3}` |
+//! | `DELETE /sandbox/faults/3` | removes one fault |
+//! | `DELETE /sandbox/faults` | removes all faults |
+//! | `GET /sandbox/requests` | returns verb, group, resource, subresource, namespace and count of the requests received |
+//! | `DELETE /sandbox/requests` | resets the counts |
 //!
 //! ```text
 //! curl -d '{"fault": "answer", "resource": "endpointslices", "verb": "watch", "code": 429, "retryAfter": 1, "times": 3}' …
+//! curl -d '{"fault": "tooManyRequests", "verb": "list", "times": 3}' …
 //! curl -d '{"fault": "cutWatches", "how": "abrupt"}' …
 //! curl -d '{"fault": "endWatches", "resource": "services"}' …
 //! curl -d '{"fault": "stall", "resource": "services", "missed": "skip"}' …
 //! curl -d '{"fault": "down", "milliseconds": 2000}' …
 //! ```
 //!
-//! `down` closes the connection that it came on with all the others, perhaps before its answer is written.
+//! `down` closes all connections including the one that it was sent on, possibly before the response is written.
 
 use std::sync::Arc;
 
@@ -29,9 +30,10 @@ use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::Api;
-use super::status::ApiError;
 use crate::faults::Fault;
+use crate::status::ApiError;
+
+use super::state::Api;
 
 pub fn router() -> Router<Arc<Api>> {
     Router::new()

@@ -1,27 +1,26 @@
-//! Deleting: what goes at once, what is only marked, and who finishes the job.
+//! Deletion: which objects are removed immediately, which are only marked, and who removes those.
 //!
-//! | what | becomes | finished by |
+//! | object | effect | removed by |
 //! |---|---|---|
-//! | a Pod on a node, with a grace period | marked | the kubelet |
-//! | anything with finalizers | marked | whoever takes the last finalizer away |
-//! | anything, `propagationPolicy: Foreground` | marked, finalizer `foregroundDeletion` | the garbage collector |
+//! | a scheduled Pod with a grace period | marked | the kubelet |
+//! | an object with finalizers | marked | the request that removes the last finalizer |
+//! | `propagationPolicy: Foreground` | marked, finalizer `foregroundDeletion` | the garbage collector |
 //! | a Namespace | marked, phase `Terminating` | the namespace controller |
-//! | everything else | gone | |
+//! | any other | removed | |
 
-use std::sync::Arc;
-
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use http::StatusCode;
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::Params;
-use super::status::{ApiError, FieldError};
-use super::write::refusal;
+use crate::deletion::{self, FOREGROUND};
+use crate::fields;
 use crate::kind::Kind;
+use crate::status::{ApiError, FieldError};
 use crate::store::{Object, Store, StoreError};
 
-/// The finalizer that keeps an object until its dependents are gone.
-pub const FOREGROUND: &str = "foregroundDeletion";
+use super::request::Params;
+use super::write::{ObjectName, store_error};
 
 /// `metav1.DeleteOptions`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -33,7 +32,7 @@ pub struct Options {
     pub dry_run: Vec<String>,
 }
 
-/// What must be true of the object for it to be deleted.
+/// Conditions under which the object is deleted.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Preconditions {
@@ -42,10 +41,10 @@ pub struct Preconditions {
 }
 
 impl Options {
-    /// The options in the body, if there is one, else those of the query string.
+    /// The options of the body, completed by those of the query string.
     ///
     /// # Errors
-    /// 400 for a body that is something else, 422 for an unknown propagation policy.
+    /// 400 for an invalid body, 422 for an unknown propagation policy.
     pub fn parse(body: Option<Value>, params: &Params) -> Result<Self, ApiError> {
         let mut options: Self = match body {
             Some(body) => serde_json::from_value(body)
@@ -71,12 +70,12 @@ impl Options {
         }
     }
 
-    fn check(&self, kind: Kind, name: &str, object: &Value) -> Result<(), ApiError> {
+    fn check_preconditions(&self, kind: Kind, name: &str, object: &Value) -> Result<(), ApiError> {
         let Some(wanted) = &self.preconditions else { return Ok(()) };
         for (what, field, wanted) in
             [("UID", "uid", &wanted.uid), ("ResourceVersion", "resourceVersion", &wanted.resource_version)]
         {
-            let present = object["metadata"][field].as_str().unwrap_or_default();
+            let present = fields::metadata(object, field);
             if let Some(wanted) = wanted.as_deref()
                 && wanted != present
             {
@@ -89,25 +88,26 @@ impl Options {
     }
 }
 
-/// What came of a deletion.
+/// The result of a deletion.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The object as it last was.
-    Gone(Object),
-    /// The object with its deletion marked.
+    /// The last state of the removed object.
+    Deleted(Object),
+    /// The object, marked for deletion.
     Marked(Object),
 }
 
-/// Deletes an object, or begins to.
+/// Removes an object or marks it for deletion.
 ///
 /// # Errors
-/// 404 if there is no such object, 409 if it is not the one that the preconditions mean.
-pub fn delete(store: &Store, kind: Kind, namespace: &str, name: &str, options: &Options) -> Result<Outcome, ApiError> {
+/// 404 if there is no such object, 409 if a precondition fails.
+pub fn delete(store: &Store, target: ObjectName<'_>, options: &Options) -> Result<Outcome, ApiError> {
+    let ObjectName { kind, namespace, name } = target;
     loop {
         let current = store.get(kind, namespace, name).ok_or_else(|| ApiError::not_found(kind, name))?;
-        options.check(kind, name, &current)?;
+        options.check_preconditions(kind, name, &current)?;
         if !options.dry_run.is_empty() {
-            return Ok(Outcome::Gone(current));
+            return Ok(Outcome::Deleted(current));
         }
         if options.propagation_policy.as_deref() == Some("Orphan") {
             orphan_dependents(store, &current["metadata"]["uid"]);
@@ -116,22 +116,22 @@ pub fn delete(store: &Store, kind: Kind, namespace: &str, name: &str, options: &
         mark(kind, &mut marked, options);
         let metadata = &marked["metadata"];
         let waits = metadata["deletionGracePeriodSeconds"] != 0
-            || metadata["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
+            || !fields::list(&metadata["finalizers"]).is_empty()
             || kind == Kind::Namespace;
         let result = if waits {
             store.update(kind, marked).map(Outcome::Marked)
         } else {
-            store.delete(kind, namespace, name, current["metadata"]["uid"].as_str()).map(Outcome::Gone)
+            store.delete(kind, namespace, name, current["metadata"]["uid"].as_str()).map(Outcome::Deleted)
         };
         match result {
             Ok(outcome) => return Ok(outcome),
             Err(StoreError::Conflict) => continue,
-            Err(error) => return Err(refusal(kind, name, &error)),
+            Err(error) => return Err(store_error(kind, name, &error)),
         }
     }
 }
 
-/// Writes into an object that it is to go, and when. One that was marked before may only be hurried.
+/// Marks an object for deletion. The grace period of one that is already marked can only be shortened.
 fn mark(kind: Kind, object: &mut Value, options: &Options) {
     let grace = grace_seconds(kind, object, options);
     if options.propagation_policy.as_deref() == Some("Foreground") {
@@ -142,18 +142,16 @@ fn mark(kind: Kind, object: &mut Value, options: &Options) {
             None => *finalizers = json!([FOREGROUND]),
         }
     }
-    let metadata = &mut object["metadata"];
-    let marked_before = metadata["deletionTimestamp"].is_string();
-    if !marked_before || metadata["deletionGracePeriodSeconds"].as_i64().is_some_and(|present| grace < present) {
-        metadata["deletionGracePeriodSeconds"] = json!(grace);
-        metadata["deletionTimestamp"] = json!(seconds_from_now(grace));
+    let present = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+    if !deletion::is_terminating(object) || present.is_some_and(|present| grace < present) {
+        deletion::schedule(object, grace, Timestamp::now());
     }
     if kind == Kind::Namespace {
         object["status"] = json!({ "phase": "Terminating" });
     }
 }
 
-/// Only a Pod that runs somewhere has something to end in its own time.
+/// The grace period. Only a Pod that is scheduled and not finished has one.
 fn grace_seconds(kind: Kind, object: &Value, options: &Options) -> i64 {
     let bound = object["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
     let finished = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
@@ -164,42 +162,33 @@ fn grace_seconds(kind: Kind, object: &Value, options: &Options) -> i64 {
     options.grace_period_seconds.or_else(own).unwrap_or(0).max(0)
 }
 
-fn seconds_from_now(seconds: i64) -> String {
-    let now = Timestamp::now();
-    let then = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
-    then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// Takes the owner `uid` away from everything that names it, so that nothing is collected after it.
+/// Removes the owner `uid` from the owner references of all its dependents, so that they are not garbage collected.
 fn orphan_dependents(store: &Store, uid: &Value) {
-    let names_owner = |object: &Value| {
-        let owners = object["metadata"]["ownerReferences"].as_array();
-        owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == *uid))
-    };
+    let is_dependent =
+        |object: &Value| fields::list(&object["metadata"]["ownerReferences"]).iter().any(|owner| owner["uid"] == *uid);
     for kind in Kind::ALL {
         let (_, objects) = store.list(kind, None);
-        for dependent in objects.iter().filter(|object| names_owner(object)) {
-            let field = |name: &str| dependent["metadata"][name].as_str().unwrap_or_default();
+        for dependent in objects.iter().filter(|object| is_dependent(object)) {
             let orphan = |object: &mut Value| {
                 if let Some(owners) = object["metadata"]["ownerReferences"].as_array_mut() {
                     owners.retain(|owner| owner["uid"] != *uid);
                 }
             };
-            // A dependent that went in the meantime needs no orphaning.
-            let _ = store.modify(kind, field("namespace"), field("name"), orphan);
+            let (namespace, name) = (fields::metadata(dependent, "namespace"), fields::metadata(dependent, "name"));
+            // An error means that the dependent was removed in the meantime.
+            let _ = store.modify(kind, namespace, name, orphan);
         }
     }
 }
 
-/// Deletes what matches; what is already gone is passed over. Returns what was there.
-pub fn delete_all(store: &Store, kind: Kind, objects: Vec<Object>, options: &Options) -> Result<Vec<Object>, ApiError> {
-    for object in &objects {
-        let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
-        match delete(store, kind, field("namespace"), field("name"), options) {
-            Ok(_) => {}
-            Err(error) if error.code() == http::StatusCode::NOT_FOUND => {}
-            Err(error) => return Err(error),
+/// Deletes these objects; those that were removed in the meantime are skipped.
+pub fn delete_all(store: &Store, kind: Kind, objects: &[Object], options: &Options) -> Result<(), ApiError> {
+    for object in objects {
+        let (namespace, name) = (fields::metadata(object, "namespace"), fields::metadata(object, "name"));
+        match delete(store, ObjectName { kind, namespace, name }, options) {
+            Err(error) if error.code() != StatusCode::NOT_FOUND => return Err(error),
+            _ => {}
         }
     }
-    Ok(objects.iter().map(Arc::clone).collect())
+    Ok(())
 }

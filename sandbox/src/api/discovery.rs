@@ -1,18 +1,19 @@
-//! Discovery: what groups, versions and resources there are, for clients that look before they ask.
+//! Discovery: the API's groups, versions and resources.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::Api;
-use super::request::Subresource;
-use super::status::ApiError;
 use crate::kind::Kind;
+use crate::status::ApiError;
 
-/// The Kubernetes version that this API speaks.
+use super::request::Subresource;
+use super::state::Api;
+
+/// Minor version of the Kubernetes API that is served.
 const MINOR: &str = "33";
 
 pub fn router() -> Router<Arc<Api>> {
@@ -42,11 +43,11 @@ async fn version() -> Json<Value> {
     }))
 }
 
-async fn core_versions(State(_): State<Arc<Api>>) -> Json<Value> {
+async fn core_versions() -> Json<Value> {
     Json(json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] }))
 }
 
-/// The named groups, each once, in the order of the kinds.
+/// The names of all groups but the core one, in the order of the kinds.
 fn group_names() -> Vec<&'static str> {
     let mut names = Vec::new();
     for kind in Kind::ALL {
@@ -102,12 +103,11 @@ fn resource(kind: Kind) -> Vec<Value> {
     if !kind.short_names().is_empty() {
         main["shortNames"] = json!(kind.short_names());
     }
-    // What `kubectl get all` gets.
+    // The kinds of `kubectl get all`.
     if matches!(kind, Kind::Pod | Kind::Service | Kind::StatefulSet | Kind::Deployment | Kind::ReplicaSet) {
         main["categories"] = json!(["all"]);
     }
-    let parts = [Subresource::Status, Subresource::Scale, Subresource::Eviction].into_iter();
-    let parts = parts.filter(|part| part.is_of(kind)).map(|part| {
+    let parts = Subresource::ALL.into_iter().filter(|part| part.is_of(kind)).map(|part| {
         let mut resource = json!({
             "name": format!("{}/{}", kind.plural(), part.name()),
             "singularName": "",

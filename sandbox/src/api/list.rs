@@ -1,17 +1,19 @@
 //! Gets and lists: one consistent state of the store, whole or in pages.
 //!
-//! A page's `continue` token carries the resourceVersion of the first page and the last key it held; later pages are cut
-//! from the state at that resourceVersion, so that a list is one moment's truth however slowly it is read.
+//! A `continue` token holds the resourceVersion of the first page and the last key of its page. Later pages show the state at
+//! that resourceVersion, so that a list stays consistent while it is read.
 
 use serde_json::{Map, Value, json};
 
-use super::Api;
+use crate::fields;
+use crate::kind::Kind;
+use crate::status::{ApiError, FieldError};
+use crate::store::{Gone, Object};
+
 use super::request::{Params, Shape, Target};
 use super::selector::Filter;
-use super::status::{ApiError, FieldError};
-use super::table;
-use crate::kind::Kind;
-use crate::store::Object;
+use super::state::Api;
+use super::{partial, table};
 
 /// One object.
 pub fn get(api: &Api, target: &Target, shape: Shape, params: &Params) -> Result<Value, ApiError> {
@@ -21,20 +23,15 @@ pub fn get(api: &Api, target: &Target, shape: Shape, params: &Params) -> Result<
     Ok(shaped(target.kind, &object, shape, params))
 }
 
-/// An object in the shape that was asked for.
+/// An object in the requested shape.
 pub fn shaped(kind: Kind, object: &Value, shape: Shape, params: &Params) -> Value {
     match shape {
         Shape::Object => object.clone(),
         Shape::Table => {
             table::of_one(kind, object, table::Include::parse(&params.include_object), table::Columns::Shown)
         }
-        Shape::Metadata => partial(object),
+        Shape::Metadata => partial::object(object),
     }
-}
-
-/// The metadata alone.
-pub fn partial(object: &Value) -> Value {
-    json!({ "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"] })
 }
 
 /// A list, or one page of it.
@@ -54,21 +51,16 @@ pub fn list(api: &Api, target: &Target, shape: Shape, params: &Params) -> Result
     }
     let mut objects = page.objects;
     if page.next.is_none() {
-        objects.extend(api.faults.malformed(&filter));
+        objects.extend(malformed(api, &filter));
     }
     Ok(match shape {
         Shape::Table => table::of_many(target.kind, &objects, table::Include::parse(&params.include_object), &metadata),
-        Shape::Metadata => json!({
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata,
-            "items": objects.iter().map(|object| partial(object)).collect::<Vec<_>>(),
-        }),
+        Shape::Metadata => partial::list(&metadata, &objects),
         Shape::Object => envelope(target.kind, &metadata, &objects),
     })
 }
 
-/// A typed list, `PodList`.
+/// A typed list, such as a `PodList`.
 pub fn envelope(kind: Kind, metadata: &Value, objects: &[Object]) -> Value {
     json!({
         "kind": format!("{}List", kind.name()),
@@ -78,7 +70,7 @@ pub fn envelope(kind: Kind, metadata: &Value, objects: &[Object]) -> Value {
     })
 }
 
-/// Items of a typed list carry no `apiVersion` and `kind` of their own.
+/// The items of a typed list have no `apiVersion` and `kind`.
 fn untyped(object: &Value) -> Value {
     let Some(fields) = object.as_object() else { return object.clone() };
     let fields: Map<String, Value> = fields
@@ -102,7 +94,7 @@ impl Page {
         let limit = Params::number::<usize>("limit", &params.limit)?.filter(|limit| *limit > 0);
         let (revision, mut objects, limit) = if params.continue_token.is_empty() {
             let (revision, objects) = first(api, filter, params)?;
-            // A list "from any version" is answered from memory, whole.
+            // The API server serves a list from any version from its cache, without paging.
             let limit = limit.filter(|_| params.resource_version != ANY_VERSION);
             (revision, objects, limit)
         } else {
@@ -133,37 +125,31 @@ impl Page {
     }
 }
 
-/// A resourceVersion that any state of the store satisfies.
+/// The resourceVersion that any state satisfies.
 pub const ANY_VERSION: &str = "0";
 
-/// The whole list at the moment that `resourceVersion` and `resourceVersionMatch` ask for.
+/// The list at the version that `resourceVersion` and `resourceVersionMatch` ask for, without paging.
 fn first(api: &Api, filter: &Filter, params: &Params) -> Result<(u64, Vec<Object>), ApiError> {
     let wanted = Params::number::<u64>("resourceVersion", &params.resource_version)?;
     let matching = params.resource_version_match.as_str();
-    let refuse = |detail: &str| {
+    let forbidden = |detail: &str| {
         Err(ApiError::invalid_list_options(&FieldError::forbidden("resourceVersionMatch", detail.to_owned())))
     };
     match (matching, wanted) {
         ("", None) => Ok(api.store.list(filter.kind(), filter.namespace())),
         ("" | "NotOlderThan", Some(wanted)) => {
-            let current = api.store.revision();
-            if wanted > current {
-                return Err(ApiError::too_large_resource_version(wanted, current));
-            }
+            check_reached(api, wanted)?;
             Ok(api.store.list(filter.kind(), filter.namespace()))
         }
         ("Exact" | "NotOlderThan", None) => {
-            refuse("resourceVersionMatch is forbidden unless resourceVersion is provided")
+            forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
         }
-        ("Exact", Some(0)) => refuse("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""),
+        ("Exact", Some(0)) => forbidden("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""),
         ("Exact", Some(wanted)) => {
-            let current = api.store.revision();
-            if wanted > current {
-                return Err(ApiError::too_large_resource_version(wanted, current));
-            }
+            check_reached(api, wanted)?;
             match api.store.list_at(filter.kind(), filter.namespace(), wanted) {
                 Ok(objects) => Ok((wanted, objects)),
-                Err(_) => Err(ApiError::expired("The resourceVersion for the provided list is too old.")),
+                Err(Gone) => Err(ApiError::expired("The resourceVersion for the provided list is too old.")),
             }
         }
         (other, _) => Err(ApiError::invalid_list_options(&FieldError::not_supported(
@@ -174,12 +160,16 @@ fn first(api: &Api, filter: &Filter, params: &Params) -> Result<(u64, Vec<Object
     }
 }
 
-fn key(object: &Object) -> (&str, &str) {
-    let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
-    (field("namespace"), field("name"))
+fn check_reached(api: &Api, wanted: u64) -> Result<(), ApiError> {
+    let current = api.store.revision();
+    if wanted > current { Err(ApiError::too_large_resource_version(wanted, current)) } else { Ok(()) }
 }
 
-/// Where the next page starts. Written `REVISION.NAMESPACE.NAME`: a namespace has no dots, a name may.
+fn key(object: &Object) -> (&str, &str) {
+    (fields::metadata(object, "namespace"), fields::metadata(object, "name"))
+}
+
+/// Where the next page starts, written `REVISION.NAMESPACE.NAME`: a name may contain dots, a namespace may not.
 struct Token {
     revision: u64,
     namespace: String,
@@ -208,9 +198,14 @@ impl std::fmt::Display for Token {
     }
 }
 
-/// The objects that match, at one moment.
+/// The matching objects and the resourceVersion at which they were read.
 pub fn matching(api: &Api, filter: &Filter) -> (u64, Vec<Object>) {
     let (revision, mut objects) = api.store.list(filter.kind(), filter.namespace());
     objects.retain(|object| filter.matches(object));
     (revision, objects)
+}
+
+/// The injected malformed objects that match.
+pub fn malformed(api: &Api, filter: &Filter) -> impl Iterator<Item = Object> {
+    api.faults.malformed(filter.kind()).into_iter().filter(|object| filter.matches(object))
 }

@@ -1,32 +1,32 @@
-//! The HTTP side of the sandbox: the part of the Kubernetes API that clients of Services, endpoints and workloads use.
+//! The HTTP API: the part of the Kubernetes API that clients of Services, endpoints and workloads use.
 //!
 //! ```text
 //! request ──▶ Target, Verb, Params ──▶ faults ──┬─▶ get, list ──▶ object, list or table
-//!             (what it is about)     (may strike) ├─▶ watch ─────▶ the log, as it grows
-//!                                                 └─▶ write, delete ──▶ admission ──▶ store
+//!                                               ├─▶ watch ─────▶ events from the store's log
+//!                                               └─▶ write, delete ──▶ admission ──▶ store
 //! ```
 //!
-//! Every refusal is a [`status::ApiError`], a `metav1.Status` worded as the API server words it.
+//! Every error is an [`ApiError`], a `metav1.Status` with the wording of a real API server.
 
-pub mod control;
-pub mod delete;
+mod control;
+mod delete;
 mod discovery;
 mod list;
-pub mod namespaces;
+mod namespaces;
 mod openapi;
+mod partial;
 mod patch;
 mod protobuf;
-pub mod request;
+mod request;
 mod scale;
-pub mod selector;
-pub mod status;
+mod selector;
+mod state;
 mod strategic;
 mod table;
 mod watch;
-pub mod write;
+mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
@@ -34,34 +34,31 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::admit::FieldValidation;
-use super::faults::{Faults, Recorded, Site, Verdict};
-use super::store::Store;
+use crate::admit::FieldValidation;
+use crate::faults::{RequestRecord, Site, Verdict};
+use crate::status::{self, ApiError};
+use crate::verb::Verb;
+
+pub use namespaces::create_initial_namespaces;
 use patch::Patch;
-use request::{Params, Shape, Subresource, Target, Verb};
-use status::ApiError;
-use write::{Mode, Written};
+use request::{Params, Shape, Subresource, Target};
+pub use state::Api;
+use write::Written;
+pub use write::{ObjectName, Writer};
 
-/// The largest body of a request, as in the API server.
+/// The largest body of a request in bytes, as in the API server.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
-/// What a request needs.
-pub struct Api {
-    pub store: Arc<Store>,
-    pub faults: Faults,
-    /// Whether watches may begin with the present state (`sendInitialEvents`).
-    pub streaming_lists: bool,
-    /// How often a watch that allows bookmarks gets one.
-    pub bookmark_interval: Duration,
-}
+/// Body of kube-apiserver's `tooManyRequests` filter, as Go's `http.Error` writes it.
+const TOO_MANY_REQUESTS: &str = "Too many requests, please try again later.\n";
 
-/// An answer that is none: the server closes the connection instead. Travels as an extension of a response.
+/// A response extension that makes the server close the connection instead of responding.
 #[derive(Clone, Copy, Debug)]
 pub struct DropConnection;
 
-/// All paths of the API.
+/// The router with all paths of the API.
 pub fn router(api: Arc<Api>) -> Router {
     let alive = get(async || "ok");
     Router::new()
@@ -92,13 +89,13 @@ async fn group_resource(
     resource(&api, target, request).await.unwrap_or_else(ApiError::into_response)
 }
 
-/// Works out what a request is about, lets the faults have their say, and serves it.
+/// Resolves a request, applies the faults, and serves it.
 async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Request) -> Result<Response, ApiError> {
     let target = target?;
     let params = Params::parse(request.uri())?;
     let verb = target.verb(request.method(), &params)?;
     let site = Site { kind: target.kind, verb, namespace: target.namespace.as_deref() };
-    api.faults.record(recorded(&target, verb));
+    api.faults.record(record_of(&target, verb));
     let delay = api.faults.delay(&site);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
@@ -106,6 +103,7 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
     match api.faults.judge(&site) {
         Verdict::Serve => serve(api, &target, verb, &params, request).await,
         Verdict::Refuse { code, retry_after } => Err(ApiError::of_code(code, retry_after)),
+        Verdict::TooManyRequests { retry_after } => Ok(too_many_requests(retry_after)),
         Verdict::Drop => {
             let mut response = Response::new(Body::empty());
             response.extensions_mut().insert(DropConnection);
@@ -114,8 +112,15 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
     }
 }
 
-fn recorded(target: &Target, verb: Verb) -> Recorded {
-    Recorded {
+fn too_many_requests(retry_after: u32) -> Response {
+    let mut response = (StatusCode::TOO_MANY_REQUESTS, TOO_MANY_REQUESTS).into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn record_of(target: &Target, verb: Verb) -> RequestRecord {
+    RequestRecord {
         verb,
         group: target.kind.group().to_owned(),
         resource: target.kind.plural().to_owned(),
@@ -139,7 +144,7 @@ async fn serve(
         Verb::List => return Ok(Json(list::list(api, target, shape, params)?).into_response()),
         Verb::Get if target.subresource == Some(Subresource::Scale) => {
             let object = list::get(api, target, Shape::Object, params)?;
-            return Ok(Json(scale::of(kind, &object)).into_response());
+            return Ok(Json(scale::of(&object)).into_response());
         }
         Verb::Get => return Ok(Json(list::get(api, target, shape, params)?).into_response()),
         _ => {}
@@ -148,26 +153,24 @@ async fn serve(
     if matches!(verb, Verb::Delete | Verb::DeleteCollection) || target.subresource == Some(Subresource::Eviction) {
         return remove(api, target, verb, params, &parts.headers, &body);
     }
-    let mode = Mode { validation: FieldValidation::parse(&params.field_validation)?, dry_run: params.dry_run() };
-    let (store, namespace) = (&api.store, target.namespace());
-    let name = target.name.as_deref().unwrap_or_default();
+    let validation = FieldValidation::parse(&params.field_validation)?;
+    let writer = Writer { store: &api.store, validation, dry_run: params.dry_run() };
+    let (namespace, subresource) = (target.namespace(), target.subresource);
     let written = match verb {
-        Verb::Create => write::create(store, kind, namespace, parse_body(&parts.headers, &body)?, mode)?,
+        Verb::Create => writer.create(kind, namespace, parse_body(&parts.headers, &body)?)?,
         Verb::Patch => {
             let patch = Patch::parse(media_type(&parts.headers), &body, params)?;
-            let changed = write::change(store, kind, namespace, name, target.subresource, mode, |object| {
-                patch.apply(kind, object)
-            });
+            let changed = writer.change(target.object(), subresource, |object| patch.apply(kind, object));
             match (changed, patch.to_create()) {
-                (Err(error), Some(object)) if error.code() == StatusCode::NOT_FOUND && target.subresource.is_none() => {
-                    write::create(store, kind, namespace, object, mode)?
+                (Err(error), Some(object)) if error.code() == StatusCode::NOT_FOUND && subresource.is_none() => {
+                    writer.create(kind, namespace, object)?
                 }
                 (changed, _) => changed?,
             }
         }
         _ => {
             let object = parse_body(&parts.headers, &body)?;
-            write::change(store, kind, namespace, name, target.subresource, mode, |_| Ok(object.clone()))?
+            writer.change(target.object(), subresource, |_| Ok(object.clone()))?
         }
     };
     Ok(written_response(target, shape, params, &written))
@@ -175,7 +178,7 @@ async fn serve(
 
 fn written_response(target: &Target, shape: Shape, params: &Params, written: &Written) -> Response {
     let object = match target.subresource {
-        Some(Subresource::Scale) => scale::of(target.kind, &written.object),
+        Some(Subresource::Scale) => scale::of(&written.object),
         _ => list::shaped(target.kind, &written.object, shape, params),
     };
     let mut response = (written.code, Json(object)).into_response();
@@ -188,7 +191,7 @@ fn written_response(target: &Target, shape: Shape, params: &Params, written: &Wr
     response
 }
 
-/// Deletes one object or a collection; an eviction is a deletion that a Pod's clients ask for.
+/// Deletes one object or a collection. An eviction deletes its Pod.
 fn remove(
     api: &Api,
     target: &Target,
@@ -206,27 +209,26 @@ fn remove(
     let kind = target.kind;
     if verb == Verb::DeleteCollection {
         let (revision, objects) = list::matching(api, &selector::Filter::new(target, params)?);
-        let items = delete::delete_all(&api.store, kind, objects, &options)?;
-        return Ok(Json(list::envelope(kind, &serde_json::json!({ "resourceVersion": revision.to_string() }), &items))
-            .into_response());
+        delete::delete_all(&api.store, kind, &objects, &options)?;
+        let metadata = json!({ "resourceVersion": revision.to_string() });
+        return Ok(Json(list::envelope(kind, &metadata, &objects)).into_response());
     }
-    let name = target.name.as_deref().unwrap_or_default();
-    let (code, object) = match delete::delete(&api.store, kind, target.namespace(), name, &options)? {
-        delete::Outcome::Gone(object) => (StatusCode::OK, status::deleted(kind, &object)),
-        delete::Outcome::Marked(object) => (StatusCode::OK, Value::clone(&object)),
+    let object = match delete::delete(&api.store, target.object(), &options)? {
+        delete::Outcome::Deleted(object) => status::deleted(kind, &object),
+        delete::Outcome::Marked(object) => Value::clone(&object),
     };
-    Ok((code, Json(object)).into_response())
+    Ok(Json(object).into_response())
 }
 
-/// The body as JSON, whatever it was written in.
+/// Decodes a body of any supported media type.
 fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        ApiError::bad_request(format!("the body of the request could not be read: {error}"))
+    let invalid = |error: &dyn std::fmt::Display| {
+        ApiError::bad_request(format!("the body of the request cannot be decoded: {error}"))
     };
     match media_type(headers) {
-        "" | "application/json" => serde_json::from_slice(body).map_err(|error| unreadable(&error)),
-        "application/yaml" => serde_yaml_ng::from_slice(body).map_err(|error| unreadable(&error)),
-        protobuf::MEDIA_TYPE => protobuf::parse(body).map_err(|error| unreadable(&error)),
+        "" | "application/json" => serde_json::from_slice(body).map_err(|error| invalid(&error)),
+        "application/yaml" => serde_yaml_ng::from_slice(body).map_err(|error| invalid(&error)),
+        protobuf::MEDIA_TYPE => protobuf::parse(body).map_err(|error| invalid(&error)),
         _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml", protobuf::MEDIA_TYPE])),
     }
 }

@@ -1,25 +1,25 @@
-//! The namespaces that a cluster starts with.
+//! The namespaces that every cluster has from the start.
 
 use serde_json::json;
 
-use super::status::ApiError;
-use super::write::{self, Mode};
 use crate::admit::FieldValidation;
 use crate::kind::Kind;
+use crate::status::ApiError;
 use crate::store::Store;
 
-/// What every cluster has from the start.
+use super::write::Writer;
+
 const INITIAL: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// Creates the initial namespaces.
 ///
 /// # Errors
-/// None that can happen in an empty store.
-pub fn create_initial(store: &Store) -> Result<(), ApiError> {
-    let mode = Mode { validation: FieldValidation::Strict, dry_run: false };
+/// None in an empty store.
+pub fn create_initial_namespaces(store: &Store) -> Result<(), ApiError> {
+    let writer = Writer { store, validation: FieldValidation::Strict, dry_run: false };
     for name in INITIAL {
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-        write::create(store, Kind::Namespace, "", namespace, mode)?;
+        writer.create(Kind::Namespace, "", namespace)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Just enough OpenAPI for kubectl: version 3 says of each kind that the server validates fields itself (the
-//! `fieldValidation` parameter), which is what kubectl looks for before it sends a manifest; version 2 is an empty
-//! document, which makes older ones leave validation alone.
+//! Just enough OpenAPI for kubectl. Version 3 states for each kind that the server supports the `fieldValidation` parameter,
+//! which kubectl checks before it sends a manifest. Version 2 is an empty document, which makes older kubectl skip
+//! client-side validation.
 
 use std::sync::Arc;
 
@@ -11,11 +11,12 @@ use axum::{Json, Router};
 use http::header;
 use serde_json::{Map, Value, json};
 
-use super::Api;
-use super::status::ApiError;
 use crate::kind::Kind;
+use crate::status::ApiError;
 
-/// An empty message is a valid one in protocol buffers.
+use super::state::Api;
+
+/// An empty body is a valid protobuf message.
 const EMPTY_V2: &[u8] = b"";
 const V2_MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
@@ -44,11 +45,11 @@ fn document(path: &str) -> Response {
     if paths.is_empty() {
         return ApiError::no_such_path().into_response();
     }
-    let info = json!({ "title": "headless-dns sandbox", "version": env!("CARGO_PKG_VERSION") });
+    let info = json!({ "title": "kube-sandbox", "version": env!("CARGO_PKG_VERSION") });
     Json(json!({ "openapi": "3.0.0", "info": info, "paths": paths })).into_response()
 }
 
-/// The path of one object, and that it can be patched with validation.
+/// The path of one object with its `PATCH` operation, which supports field validation.
 fn item(kind: Kind) -> (String, Value) {
     let namespaced = if kind.is_namespaced() { "namespaces/{namespace}/" } else { "" };
     let parameter = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });

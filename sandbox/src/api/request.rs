@@ -1,28 +1,16 @@
-//! What a request is about, read from its method, path and query string: the same questions in the same order as the API
-//! server's request resolver.
+//! Method, path, query string and `Accept` of a request, resolved to kind, name, verb and options.
 
 use axum::extract::Query;
 use http::{HeaderMap, Method, Uri, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::status::ApiError;
 use crate::kind::Kind;
+use crate::status::ApiError;
+use crate::verb::Verb;
 
-/// What is done to a resource; the word that RBAC rules use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verb {
-    Get,
-    List,
-    Watch,
-    Create,
-    Update,
-    Patch,
-    Delete,
-    DeleteCollection,
-}
+use super::write::ObjectName;
 
-/// A part of an object with a path of its own.
+/// A subresource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subresource {
     Status,
@@ -31,6 +19,8 @@ pub enum Subresource {
 }
 
 impl Subresource {
+    pub const ALL: [Self; 3] = [Self::Status, Self::Scale, Self::Eviction];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Status => "status",
@@ -39,50 +29,35 @@ impl Subresource {
         }
     }
 
-    /// Whether objects of `kind` have this part.
+    /// Whether `kind` has this subresource.
     pub const fn is_of(self, kind: Kind) -> bool {
         match self {
-            Self::Status => has_status(kind),
+            Self::Status => kind.has_status(),
             Self::Scale => matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::ReplicaSet),
             Self::Eviction => matches!(kind, Kind::Pod),
         }
     }
 }
 
-/// Whether `status` of this kind is written through the `status` subresource.
-pub const fn has_status(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Namespace
-            | Kind::Service
-            | Kind::PersistentVolumeClaim
-            | Kind::PodDisruptionBudget
-            | Kind::StatefulSet
-            | Kind::Deployment
-            | Kind::ReplicaSet
-            | Kind::Pod
-    )
-}
-
 /// The resource that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub kind: Kind,
-    /// None for a cluster-wide kind, and for a list or watch across namespaces.
+    /// None for a cluster-scoped kind, and for a list or watch across all namespaces.
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub subresource: Option<Subresource>,
 }
 
 impl Target {
-    /// Reads the part of the path that follows `/api/v1/` or `/apis/GROUP/VERSION/`.
+    /// Parses the part of the path after `/api/v1/` or `/apis/GROUP/VERSION/`.
     ///
     /// # Errors
     /// 404 if there is no such resource.
     pub fn parse(group: &str, version: &str, path: &str) -> Result<Self, ApiError> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let (namespace, rest) = match segments.as_slice() {
-            // `namespaces/x/status` is a part of the Namespace; `namespaces/x/pods` is a list in it.
+            // `namespaces/x/status` is a subresource of the Namespace; `namespaces/x/pods` is a list in it.
             ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => (None, segments.as_slice()),
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
             all => (None, all),
@@ -97,7 +72,7 @@ impl Target {
         let subresource = match subresource {
             None => None,
             Some(wanted) => Some(
-                [Subresource::Status, Subresource::Scale, Subresource::Eviction]
+                Subresource::ALL
                     .into_iter()
                     .find(|subresource| subresource.name() == wanted && subresource.is_of(kind))
                     .ok_or_else(ApiError::no_such_path)?,
@@ -113,11 +88,20 @@ impl Target {
         Ok(Self { kind, namespace, name, subresource })
     }
 
-    /// The namespace as the store knows it: empty for cluster-wide kinds.
+    /// The namespace as the store has it: empty for cluster-scoped kinds.
     pub fn namespace(&self) -> &str {
         self.namespace.as_deref().unwrap_or_default()
     }
 
+    /// The object that the path names.
+    pub fn object(&self) -> ObjectName<'_> {
+        ObjectName { kind: self.kind, namespace: self.namespace(), name: self.name.as_deref().unwrap_or_default() }
+    }
+
+    /// The verb as RBAC has it.
+    ///
+    /// # Errors
+    /// 405 if the resource does not support the method.
     pub fn verb(&self, method: &Method, params: &Params) -> Result<Verb, ApiError> {
         let named = self.name.is_some();
         let verb = match *method {
@@ -139,14 +123,13 @@ impl Target {
     }
 }
 
-/// The query string. Everything is text here; what is wrong with a value is said by whoever uses it.
+/// The query string, as text; values are parsed where they are used.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Params {
     watch: Option<String>,
     allow_watch_bookmarks: Option<String>,
     send_initial_events: Option<String>,
-    force: Option<String>,
     pub resource_version: String,
     pub resource_version_match: String,
     pub timeout_seconds: String,
@@ -179,47 +162,49 @@ impl Params {
         is_set(self.allow_watch_bookmarks.as_deref())
     }
 
-    /// Unset, true and false are three different things here.
+    /// Unset differs from both true and false.
     pub fn send_initial_events(&self) -> Option<bool> {
         self.send_initial_events.as_deref().map(|text| is_set(Some(text)))
     }
 
-    /// Whether nothing is to be written.
+    /// Whether the request must not write anything.
     pub fn dry_run(&self) -> bool {
         !self.dry_run.is_empty()
     }
 
-    /// A parameter that is a number, or empty.
+    /// Parses a parameter that is a number or empty.
     pub fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<Option<T>, ApiError> {
         if text.is_empty() {
             return Ok(None);
         }
         match text.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(ApiError::bad_request(format!("{name}: {text:?} is not a number that can be used here"))),
+            Err(_) => Err(ApiError::bad_request(format!("{name}: {text:?} is not a valid number"))),
         }
     }
 }
 
-/// A present parameter counts as true unless its value says otherwise, as in the API server.
+/// As in the API server, a present parameter is true unless its value is `false` or `0`.
 fn is_set(text: Option<&str>) -> bool {
     text.is_some_and(|text| !matches!(text.to_ascii_lowercase().as_str(), "false" | "0"))
 }
 
-/// The shape of the objects in an answer, negotiated through `Accept`.
+/// The shape of the objects in a response, negotiated through `Accept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// The objects themselves.
+    /// Whole objects.
     Object,
     /// A `metav1.Table` of printable cells.
     Table,
-    /// `metav1.PartialObjectMetadata`: the metadata alone.
+    /// `metav1.PartialObjectMetadata`: metadata only.
     Metadata,
 }
 
 impl Shape {
+    /// The first media range of `Accept` that can be served.
+    ///
     /// # Errors
-    /// 406 if nothing in `Accept` can be served.
+    /// 406 if there is none.
     pub fn negotiate(headers: &HeaderMap) -> Result<Self, ApiError> {
         let Some(accept) = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()) else {
             return Ok(Self::Object);

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::status::{ApiError, FieldError};
-use super::table;
+use crate::fields;
 use crate::kind::Kind;
+use crate::status::{ApiError, FieldError};
+
+use super::table;
 
 /// The Scale of a StatefulSet, Deployment or ReplicaSet.
-pub fn of(kind: Kind, object: &Value) -> Value {
-    debug_assert!(super::request::Subresource::Scale.is_of(kind), "{kind:?} has no scale");
+pub fn of(object: &Value) -> Value {
     let metadata = &object["metadata"];
     json!({
         "kind": "Scale",
@@ -28,20 +29,19 @@ pub fn of(kind: Kind, object: &Value) -> Value {
     })
 }
 
-/// The workload with the size that a Scale asks for.
+/// The workload with the number of replicas of a Scale.
 ///
 /// # Errors
-/// 400 if it is not a Scale, 422 if it asks for no size.
+/// 400 if it is not a Scale, 422 if the number is invalid.
 pub fn applied(kind: Kind, object: &Value, scale: &Value) -> Result<Value, ApiError> {
     if scale["kind"] != "Scale" {
         return Err(ApiError::bad_request(format!("expected a Scale of autoscaling/v1, found kind {}", scale["kind"])));
     }
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    // Go leaves out a zero, so no size at all means none.
+    // Go omits a zero.
     let replicas = scale["spec"].get("replicas").cloned().unwrap_or(json!(0));
     if !replicas.is_u64() {
         let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
-        return Err(ApiError::invalid(kind, name, &[error]));
+        return Err(ApiError::invalid(kind, fields::metadata(object, "name"), &[error]));
     }
     let mut object = object.clone();
     object["spec"]["replicas"] = replicas;

@@ -1,12 +1,13 @@
-//! Label and field selectors: which objects a list, a watch or a collection's deletion is about.
+//! Label and field selectors of lists, watches and deletions of collections.
 
 use serde_json::Value;
 
-use super::request::{Params, Target};
-use super::status::ApiError;
 use crate::kind::Kind;
+use crate::status::ApiError;
 
-/// Everything that limits a list or watch: the target's namespace and name, and the two selectors.
+use super::request::{Params, Target};
+
+/// The filter of a list or watch: the target's namespace and name, and both selectors.
 #[derive(Clone, Debug)]
 pub struct Filter {
     kind: Kind,
@@ -17,7 +18,7 @@ pub struct Filter {
 
 impl Filter {
     /// # Errors
-    /// 400 for a selector that cannot be read, or one on a field that this kind is not indexed by.
+    /// 400 for an invalid selector, or a field that the kind cannot be selected by.
     pub fn new(target: &Target, params: &Params) -> Result<Self, ApiError> {
         let mut fields = parse_fields(target.kind, &params.field_selector)?;
         if let Some(name) = &target.name {
@@ -36,7 +37,7 @@ impl Filter {
         self.namespace.as_deref()
     }
 
-    /// Whether there is any selector, so that what is left of a list cannot be counted without looking at it.
+    /// Whether there is a selector. The API server gives no `remainingItemCount` then.
     pub fn is_selective(&self) -> bool {
         !self.labels.0.is_empty() || !self.fields.is_empty()
     }
@@ -48,7 +49,7 @@ impl Filter {
     }
 }
 
-/// `app=web,tier!=db,env in (a,b),!legacy`: all requirements must hold.
+/// A label selector such as `app=web,tier!=db,env in (a,b),!legacy`. All requirements must match.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LabelSelector(Vec<Requirement>);
 
@@ -57,13 +58,13 @@ enum Requirement {
     Exists(String),
     Absent(String),
     In(String, Vec<String>),
-    /// Also true of an object without the label.
+    /// Also matches objects without the label.
     NotIn(String, Vec<String>),
 }
 
 impl LabelSelector {
     /// # Errors
-    /// What could not be read.
+    /// A description of the invalid requirement.
     pub fn parse(text: &str) -> Result<Self, String> {
         split_outside_parentheses(text)
             .into_iter()
@@ -94,7 +95,7 @@ impl Requirement {
         if let Some(key) = term.strip_prefix('!') {
             return Ok(Self::Absent(label_key(key)?));
         }
-        // `!=` and `==` before `=`, which both of them contain.
+        // Before `=`, which `!=` and `==` contain.
         if let Some((key, value)) = term.split_once("!=") {
             return Ok(Self::NotIn(label_key(key)?, vec![value.trim().to_owned()]));
         }
@@ -136,7 +137,7 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// `metadata.name=web-0` or `status.phase!=Running`.
+/// A term of a field selector: `metadata.name=web-0`, `status.phase!=Running`.
 #[derive(Clone, Debug)]
 struct FieldTerm {
     field: String,
@@ -173,7 +174,7 @@ fn parse_fields(kind: Kind, text: &str) -> Result<Vec<FieldTerm>, ApiError> {
         .collect()
 }
 
-/// Where the value of a selectable field stands in the object; None if the kind cannot be selected by it.
+/// The path of a selectable field; None if the kind cannot be selected by it.
 fn field_path(kind: Kind, field: &str) -> Option<&'static str> {
     const COMMON: &[&str] = &["metadata.name", "metadata.namespace"];
     let own: &[&str] = match kind {
@@ -217,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_selector_is_true_when_every_requirement_holds() {
+    fn a_label_selector_matches_if_every_requirement_does() {
         let labels = json!({ "app": "redis", "tier": "cache" });
         for (selector, expected) in [
             ("", true),
@@ -238,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn a_label_selector_that_cannot_be_read_is_refused() {
+    fn an_invalid_label_selector_is_rejected() {
         for selector in ["app in (a", "app within (a)", "=x", "a b"] {
             assert!(LabelSelector::parse(selector).is_err(), "{selector}");
         }
     }
 
     #[test]
-    fn a_field_selector_on_an_unindexed_field_is_refused() {
+    fn a_field_selector_on_an_unsupported_field_is_rejected() {
         let error = parse_fields(Kind::Pod, "spec.hostname=a").expect_err("not indexed");
         assert_eq!(error.message(), "field label not supported: spec.hostname");
         assert!(parse_fields(Kind::Service, "spec.clusterIP!=None").is_ok());

@@ -1,11 +1,12 @@
-//! Strategic merge patch: a merge patch that knows which lists are keyed.
+//! Strategic merge patch: a merge patch that knows the merge keys of lists.
 //!
-//! Objects merge field by field, null removes, and a list replaces the old one, except where [`list_strategy`] says that
-//! its items have a key: there, items of the same key merge and new ones are added. Directives say the rest: `$patch`
-//! (`delete`, `replace`, `merge`), `$retainKeys`, `$setElementOrder/LIST` and `$deleteFromPrimitiveList/LIST`.
+//! Objects merge field by field and null removes a field. A list is replaced unless [`list_strategy`] has a key for it; then
+//! items with the same key merge and new ones are added. Directives: `$patch` (`delete`, `replace`, `merge`), `$retainKeys`,
+//! `$setElementOrder/LIST` and `$deleteFromPrimitiveList/LIST`.
 
 use serde_json::{Map, Value};
 
+use crate::fields::list;
 use crate::kind::Kind;
 
 const PATCH: &str = "$patch";
@@ -16,28 +17,28 @@ const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList/";
 /// How a list merges.
 #[derive(Clone, Copy)]
 enum ListStrategy {
-    /// The new one takes the place of the old one.
+    /// The patch replaces the list.
     Replace,
-    /// Items are objects, told apart by this field.
+    /// Items are objects, identified by this field.
     Keyed(&'static str),
-    /// Items are plain values, each there once.
+    /// Items are plain values without repetition.
     Set,
 }
 
-/// Where in an object a merge is.
+/// The position of a merge within an object.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     kind: Kind,
-    /// The field that holds the object that is merged into; for an item of a list, the list's field.
+    /// The field that holds the target; for an item of a list, the list's field.
     parent: &'a str,
 }
 
-/// Merges `patch` into `object`, an object of `kind` or a part of one.
+/// Merges `patch` into `object` of `kind`.
 pub fn merge(kind: Kind, object: &mut Value, patch: &Value) {
     merge_value(Place { kind, parent: "" }, object, patch);
 }
 
-/// The lists that merge, of all kinds: named by their field and, where the name alone does not tell, by what holds them.
+/// The merge strategy of a list, by its field and, where that is ambiguous, by the field or kind that holds it.
 fn list_strategy(place: Place<'_>, field: &str) -> ListStrategy {
     match (field, place.parent) {
         ("ports", "containers" | "initContainers" | "ephemeralContainers") => ListStrategy::Keyed("containerPort"),
@@ -75,23 +76,23 @@ fn merge_value(place: Place<'_>, target: &mut Value, patch: &Value) {
 
 fn merge_fields(place: Place<'_>, target: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (field, value) in patch {
-        if let Some(list) = field.strip_prefix(DELETE_FROM_LIST) {
-            if let Some(items) = target.get_mut(list).and_then(Value::as_array_mut) {
-                items.retain(|item| !as_list(value).contains(item));
+        if let Some(name) = field.strip_prefix(DELETE_FROM_LIST) {
+            if let Some(items) = target.get_mut(name).and_then(Value::as_array_mut) {
+                items.retain(|item| !list(value).contains(item));
             }
         } else if !field.starts_with('$') {
             merge_field(place, target, field, value);
         }
     }
     for (field, order) in patch {
-        if let Some(list) = field.strip_prefix(ELEMENT_ORDER)
-            && let Some(items) = target.get_mut(list).and_then(Value::as_array_mut)
+        if let Some(name) = field.strip_prefix(ELEMENT_ORDER)
+            && let Some(items) = target.get_mut(name).and_then(Value::as_array_mut)
         {
-            reorder(list_strategy(place, list), items, as_list(order));
+            reorder(list_strategy(place, name), items, list(order));
         }
     }
     if let Some(keys) = patch.get(RETAIN_KEYS) {
-        target.retain(|field, _| as_list(keys).iter().any(|key| key == field));
+        target.retain(|field, _| list(keys).iter().any(|key| key == field));
     }
 }
 
@@ -150,7 +151,7 @@ fn merge_list(place: Place<'_>, strategy: ListStrategy, items: &mut Vec<Value>, 
     }
 }
 
-/// Puts the items that `order` names into that order, and those it does not know behind them.
+/// Sorts items into the given order; items that it does not name follow.
 fn reorder(strategy: ListStrategy, items: &mut [Value], order: &[Value]) {
     let rank = |item: &Value| {
         let same = |wanted: &Value| match strategy {
@@ -162,7 +163,7 @@ fn reorder(strategy: ListStrategy, items: &mut [Value], order: &[Value]) {
     items.sort_by_key(rank);
 }
 
-/// What a patch says, as an object: without directives and nulls.
+/// A patch as an object, without directives and nulls.
 fn plain(place: Place<'_>, patch: &Map<String, Value>) -> Value {
     let mut fields = Map::new();
     let patch: Map<String, Value> = patch
@@ -172,10 +173,6 @@ fn plain(place: Place<'_>, patch: &Map<String, Value>) -> Value {
         .collect();
     merge_fields(place, &mut fields, &patch);
     Value::Object(fields)
-}
-
-fn as_list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Watches: the store's log, filtered and framed as one JSON event a line, for as long as the client and `timeoutSeconds`
-//! allow.
+//! Watches: the store's event log, filtered and framed as one JSON event per line, until the client closes the connection or
+//! `timeoutSeconds` have passed.
 //!
 //! ```text
-//! Start (where the watch begins) ──▶ outbox ──▶ one chunk of the body per event
-//!                 log after cursor ────┘ ▲
-//!      bookmarks, malformed objects ─────┘        faults: stall, delay, cut
+//! initial events (see Start) ───▶ outbox ──▶ one chunk of the body per event
+//! log after the cursor ───────────┘ ▲
+//! bookmarks, malformed objects ─────┘        faults: stall, delay, cut
 //! ```
 //!
-//! The cursor is the resourceVersion up to which the log has been read. It moves over events that the filter hides, too:
-//! that is what bookmarks report.
+//! The cursor is the resourceVersion up to which the log has been read, including events that the filter hides. Bookmarks
+//! report it.
 
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
@@ -25,32 +25,34 @@ use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
-use super::Api;
-use super::list::{self, ANY_VERSION};
-use super::request::{Params, Shape, Target, Verb};
-use super::selector::Filter;
-use super::status::{ApiError, FieldError};
-use super::table;
 use crate::faults::{Cut, Site};
+use crate::status::{ApiError, FieldError};
 use crate::store::{Event, EventType, Object};
+use crate::verb::Verb;
 
-/// Events taken from the log at a time, so that a watch from long ago does not hold the whole log in memory twice.
+use super::list::{self, ANY_VERSION};
+use super::request::{Params, Shape, Target};
+use super::selector::Filter;
+use super::state::Api;
+use super::{partial, table};
+
+/// Events read from the log at a time, so that a watch from an old version does not copy the whole log.
 const BATCH: usize = 256;
 
-/// How long a watch lives without `timeoutSeconds`. The API server picks between half an hour and an hour.
+/// Duration of a watch without `timeoutSeconds`. The API server picks a random time between 30 and 60 minutes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// What an abrupt cut leaves the client with.
+/// The incomplete event that a client gets before an abrupt cut.
 const HALF_AN_EVENT: &[u8] = br#"{"type":"MODIFIED","object":{"kind":""#;
 
 /// The annotation of the bookmark that ends the initial events of a streaming list.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// Answers a watch request.
+/// Responds to a watch request.
 ///
 /// # Errors
-/// 400 for unreadable selectors, 422 for options that cannot be combined. A resourceVersion that is compacted or still to
-/// come is not an error of the request but an `ERROR` event, as in the API server.
+/// 400 for invalid selectors, 422 for options that cannot be combined. A compacted resourceVersion gives an `ERROR` event, as
+/// in the API server. So does one that has not been reached yet; a real API server accepts it and sends nothing until it is.
 pub fn watch(api: &Arc<Api>, target: &Target, shape: Shape, params: &Params) -> Result<Response, ApiError> {
     let filter = Filter::new(target, params)?;
     let start = Start::choose(api, params)?;
@@ -58,16 +60,16 @@ pub fn watch(api: &Arc<Api>, target: &Target, shape: Shape, params: &Params) -> 
         .filter(|seconds| *seconds > 0)
         .map_or(DEFAULT_TIMEOUT, Duration::from_secs);
     let mut watch = Watch::new(api, filter, shape, params, Instant::now() + timeout);
-    watch.begin(start);
+    watch.start(start);
     let body = Body::from_stream(stream::unfold(watch, async |mut watch| Some((watch.next().await?, watch))));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Where a watch begins.
+/// Where a watch starts.
 enum Start {
-    /// With the present state as `ADDED` events, and after them, if so asked, the bookmark that says they are complete.
+    /// With the current state as `ADDED` events, followed by a bookmark if `announce_end` is set.
     State { announce_end: bool },
-    /// With whatever comes after this resourceVersion.
+    /// With the events after this resourceVersion.
     After(u64),
 }
 
@@ -75,7 +77,7 @@ impl Start {
     fn choose(api: &Api, params: &Params) -> Result<Self, ApiError> {
         let matching = params.resource_version_match.as_str();
         let initial = params.send_initial_events();
-        let refused = if initial.is_some() && matching != "NotOlderThan" {
+        let forbidden = if initial.is_some() && matching != "NotOlderThan" {
             Some(("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
         } else if initial.is_some() && !api.streaming_lists {
             let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
@@ -88,7 +90,7 @@ impl Start {
         } else {
             None
         };
-        if let Some((field, why)) = refused {
+        if let Some((field, why)) = forbidden {
             return Err(ApiError::invalid_list_options(&FieldError::forbidden(field, why)));
         }
         let revision = Params::number::<u64>("resourceVersion", &params.resource_version)?;
@@ -104,9 +106,9 @@ impl Start {
 
 /// One event, framed.
 struct Chunk {
-    /// When it may be sent.
+    /// When it may be sent, given injected delays.
     due: Instant,
-    /// The resourceVersion up to which the log was read for it.
+    /// The cursor at the time of the event.
     revision: u64,
     bytes: Bytes,
 }
@@ -116,7 +118,7 @@ struct Watch {
     filter: Filter,
     shape: Shape,
     include: table::Include,
-    /// Tables name their columns once, in the first event.
+    /// A table has column definitions in the first event only.
     columns_sent: bool,
     bookmarks: bool,
     next_bookmark: Instant,
@@ -124,17 +126,17 @@ struct Watch {
     /// The resourceVersion up to which the log has been read.
     cursor: u64,
     latest: Receiver<u64>,
-    /// Wakes at every change of the faults.
+    /// Wakes when faults change.
     changes: Receiver<u64>,
-    /// Faults injected up to this one are no news to this watch.
+    /// The number of the latest fault that was applied to this watch.
     faults_seen: u64,
-    /// The resourceVersions that a stall has lost: after the first, up to and including the second.
+    /// resourceVersions whose events a stall has lost: above the first, up to and including the second.
     lost: Vec<(u64, u64)>,
-    /// Events on their way.
+    /// Events to send.
     outbox: VecDeque<Chunk>,
     /// Nothing follows what is in the outbox.
     ended: bool,
-    /// The connection is broken off at the next poll.
+    /// The connection is closed without an end of the body at the next poll.
     broken: bool,
 }
 
@@ -164,12 +166,12 @@ impl Watch {
         Site { kind: self.filter.kind(), verb: Verb::Watch, namespace: self.filter.namespace() }
     }
 
-    fn begin(&mut self, start: Start) {
+    fn start(&mut self, start: Start) {
         match start {
             Start::State { announce_end } => {
                 let (revision, objects) = list::matching(&self.api, &self.filter);
                 self.cursor = revision;
-                let malformed = self.api.faults.malformed(&self.filter);
+                let malformed: Vec<Object> = list::malformed(&self.api, &self.filter).collect();
                 for object in objects.into_iter().chain(malformed) {
                     self.push("ADDED", &object);
                 }
@@ -187,22 +189,22 @@ impl Watch {
         }
     }
 
-    /// The next chunk of the body; None at its orderly end, an error where the connection is to break.
+    /// The next chunk of the body; None at its end, an error if the connection is to break.
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
             if self.broken {
-                // One turn for the connection to write what it holds, so that the client is left with half an event.
+                // Lets the connection write its buffer first, so that the client gets the incomplete event.
                 yield_once().await;
                 return Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)));
             }
             self.changes.mark_unchanged();
             self.latest.mark_unchanged();
-            // Before the faults are looked at: what is read while a stall begins is then held back by it.
+            // Before checking the faults, so that a stall that starts now holds back what was read.
             self.read_log();
             if self.api.faults.ends_watches(&self.site()) {
                 return None;
             }
-            if let Some(cut) = self.take_faults() {
+            if let Some(cut) = self.apply_faults() {
                 match cut {
                     Cut::Clean => return None,
                     Cut::Silent => pending().await,
@@ -214,7 +216,7 @@ impl Watch {
                 }
             }
             if self.api.faults.stalled(&self.site()) {
-                // The sender lives as long as the API that this watch holds.
+                // An error is impossible: the sender belongs to the API, which this watch keeps alive.
                 let _ = self.changes.changed().await;
                 continue;
             }
@@ -244,16 +246,18 @@ impl Watch {
         }
     }
 
-    /// Applies the faults that are new to this watch; returns the cut that ends it, if there is one.
-    fn take_faults(&mut self) -> Option<Cut> {
-        let news = self.api.faults.news_for(&self.site(), &self.filter, self.faults_seen);
-        self.faults_seen = news.latest;
-        for object in &news.malformed {
-            self.push("ADDED", object);
+    /// Applies the faults that are new to this watch. Returns the cut that ends it, if there is one.
+    fn apply_faults(&mut self) -> Option<Cut> {
+        let new = self.api.faults.for_watch(&self.site(), self.faults_seen);
+        self.faults_seen = new.latest;
+        for object in &new.malformed {
+            if self.filter.matches(object) {
+                self.push("ADDED", object);
+            }
         }
-        self.lost.extend(news.lost);
+        self.lost.extend(new.lost);
         self.outbox.retain(|chunk| !is_lost(&self.lost, chunk.revision));
-        news.cut
+        new.cut
     }
 
     /// Moves a batch of events from the log to the outbox, if the outbox is empty.
@@ -271,7 +275,7 @@ impl Watch {
                 self.cursor = event.revision;
                 if event.kind == self.filter.kind()
                     && !is_lost(&self.lost, event.revision)
-                    && let Some((event_type, object)) = seen_through(&self.filter, &event)
+                    && let Some((event_type, object)) = filtered(&self.filter, &event)
                 {
                     self.push(event_type, &object);
                 }
@@ -283,7 +287,7 @@ impl Watch {
         let kind = self.filter.kind();
         let object = match self.shape {
             Shape::Object => return self.push_raw(event_type, object),
-            Shape::Metadata => list::partial(object),
+            Shape::Metadata => partial::object(object),
             Shape::Table => {
                 let columns = if self.columns_sent { table::Columns::Hidden } else { table::Columns::Shown };
                 self.columns_sent = true;
@@ -302,7 +306,7 @@ impl Watch {
         }
         let object = match self.shape {
             Shape::Object => json!({ "kind": kind.name(), "apiVersion": kind.api_version(), "metadata": metadata }),
-            Shape::Metadata => list::partial(&json!({ "metadata": metadata })),
+            Shape::Metadata => partial::object(&json!({ "metadata": metadata })),
             Shape::Table => table::of_none(&metadata),
         };
         self.push_raw("BOOKMARK", &object);
@@ -314,7 +318,7 @@ impl Watch {
         self.ended = true;
     }
 
-    /// The type comes first, as an API server writes it: clients that read in one pass know then what the object is.
+    /// As in the API server, `type` comes first, so that clients can decode in one pass.
     fn push_raw(&mut self, event_type: &str, object: &Value) {
         let due = Instant::now() + self.api.faults.delay(&self.site());
         let bytes = Bytes::from(format!("{{\"type\":\"{event_type}\",\"object\":{object}}}\n"));
@@ -326,8 +330,8 @@ fn is_lost(lost: &[(u64, u64)], revision: u64) -> bool {
     lost.iter().any(|(from, to)| (from + 1..=*to).contains(&revision))
 }
 
-/// The event as a watch with this filter sees it: an object that starts to match appears, one that stops is gone.
-fn seen_through(filter: &Filter, event: &Event) -> Option<(&'static str, Object)> {
+/// The event as a watch with this filter gets it: an object that starts to match is added, one that stops is deleted.
+fn filtered(filter: &Filter, event: &Event) -> Option<(&'static str, Object)> {
     let before = event.previous.as_ref().filter(|object| filter.matches(object));
     let after = Some(&event.object).filter(|object| event.event_type != EventType::Deleted && filter.matches(object));
     match (before, after) {
@@ -342,7 +346,7 @@ fn seen_through(filter: &Filter, event: &Event) -> Option<(&'static str, Object)
     }
 }
 
-/// Pending once, ready at once after that.
+/// Pending once, then ready.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|context| {

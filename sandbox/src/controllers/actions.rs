@@ -1,28 +1,27 @@
-//! What a controller's decision asks of the store, as data, and the one place that carries it out.
+//! The actions of controllers as data, and the code that performs them on the store.
 //!
-//! A decision is made on what the controllers know, which may be behind the store by a moment. That is harmless: every
-//! action names the uid that it means, and whatever contradicts it has made an event that wakes the controller again.
+//! A controller may decide on state that is slightly behind the store. That is harmless: every action has the uid of its
+//! target, and the change that it missed queues the controller again.
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::pod_template::suffix;
-use super::types::{DEFAULT_GRACE_PERIOD, Id, Meta};
+use crate::deletion::DEFAULT_GRACE_SECONDS;
 use crate::kind::Kind;
 use crate::store::{Store, StoreError};
+use crate::{deletion, fields, generate_name};
 
-/// How long a controller waits after its object could not be created because the name is taken by another.
+use super::types::{Id, Meta};
+
+/// Pods that one decision creates or deletes at most, as in the ReplicaSet controller.
+pub const BURST_REPLICAS: usize = 500;
+
+/// Delay before a controller retries after a name was taken.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// Longest `generateName` that a random end fits behind: the API cuts it so that the name stays a DNS label.
-const MAX_GENERATE_NAME: usize = 58;
-
-/// Names tried for one object with a random name.
-const GENERATE_ATTEMPTS: u64 = 16;
-
-/// One particular object: a successor under the same name is another one.
+/// One object by name and uid, so that a successor with the same name is not affected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     pub kind: Kind,
@@ -36,39 +35,35 @@ impl Target {
     }
 
     pub fn of(kind: Kind, object: &Value) -> Self {
-        Self { kind, id: Id::of(object), uid: object["metadata"]["uid"].as_str().unwrap_or_default().to_owned() }
+        Self { kind, id: Id::of(object), uid: fields::metadata(object, "uid").to_owned() }
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Creates an object; one without a name gets a random one after its `generateName`.
+    /// Creates an object; without a name, one is generated from `generateName`.
     Create(Kind, Value),
-    /// Creates an object unless one of its name exists.
+    /// Creates an object unless there is one with its name.
     Ensure(Kind, Value),
-    /// Applies a JSON merge patch (RFC 7386).
+    /// Applies a JSON merge patch (RFC 7396).
     Merge(Target, Value),
     /// Replaces the status.
     Status(Target, Value),
-    /// Replaces the fields beside `metadata` and, within it, labels and annotations.
+    /// Replaces labels, annotations and all fields outside `metadata`.
     Replace(Target, Value),
-    /// Deletes as the API does: Pods get their grace period, objects with finalizers wait for them.
+    /// Deletes like the API: Pods get a grace period, objects with finalizers are only marked.
     Delete(Target),
-    /// Takes the object out of the store.
+    /// Removes the object from the store.
     Remove(Target),
-    /// Asks to be woken again after a while.
+    /// Queues the controller again after this time.
     WakeAfter(Duration),
 }
 
-/// Carries out the actions in order, and says when the controller wants to be woken, if it does.
-pub fn carry_out(store: &Store, actions: Vec<Action>) -> Option<Duration> {
+/// Performs the actions in order. Returns the time after which the controller is to be queued again.
+pub fn perform_all(store: &Store, actions: Vec<Action>) -> Option<Duration> {
     let mut wake: Option<Duration> = None;
     for action in actions {
-        let asked = match action {
-            Action::WakeAfter(duration) => Some(duration),
-            action => perform(store, action),
-        };
-        wake = wake.into_iter().chain(asked).min();
+        wake = wake.into_iter().chain(perform(store, action)).min();
     }
     wake
 }
@@ -80,7 +75,7 @@ fn perform(store: &Store, action: Action) -> Option<Duration> {
             result => result,
         },
         Action::Ensure(kind, object) => create(store, kind, object),
-        Action::Merge(target, patch) => change(store, &target, |object| merge(object, &patch)),
+        Action::Merge(target, patch) => change(store, &target, |object| json_patch::merge(object, &patch)),
         Action::Status(target, status) => change(store, &target, |object| object["status"] = status.clone()),
         Action::Replace(target, wanted) => change(store, &target, |object| replace(object, &wanted)),
         Action::Delete(target) => delete(store, &target),
@@ -90,7 +85,7 @@ fn perform(store: &Store, action: Action) -> Option<Duration> {
         Action::WakeAfter(duration) => return Some(duration),
     };
     if let Err(error) = result {
-        tracing::trace!("a decision was overtaken by a change and is made again: {error}");
+        tracing::trace!("action on outdated state skipped: {error}");
     }
     None
 }
@@ -99,16 +94,10 @@ fn create(store: &Store, kind: Kind, mut object: Value) -> Result<(), StoreError
     if object["metadata"]["name"].is_string() {
         return store.create(kind, object).map(drop);
     }
-    let prefix = object["metadata"]["generateName"].as_str().unwrap_or_default();
-    let prefix: String = prefix.chars().take(MAX_GENERATE_NAME).collect();
-    for attempt in 0..GENERATE_ATTEMPTS {
-        object["metadata"]["name"] = json!(format!("{prefix}{}", suffix(store.revision().wrapping_add(attempt << 32))));
-        match store.create(kind, object.clone()) {
-            Err(StoreError::AlreadyExists) => {}
-            result => return result.map(drop),
-        }
-    }
-    Err(StoreError::AlreadyExists)
+    let (namespace, prefix) = (fields::metadata(&object, "namespace"), fields::metadata(&object, "generateName"));
+    let is_taken = |name: &str| store.get(kind, namespace, name).is_some();
+    object["metadata"]["name"] = json!(generate_name::generate(prefix, store.revision(), is_taken));
+    store.create(kind, object).map(drop)
 }
 
 fn change(store: &Store, target: &Target, edit: impl Fn(&mut Value)) -> Result<(), StoreError> {
@@ -122,44 +111,24 @@ fn change(store: &Store, target: &Target, edit: impl Fn(&mut Value)) -> Result<(
 
 fn delete(store: &Store, target: &Target) -> Result<(), StoreError> {
     let object = store.get(target.kind, &target.id.namespace, &target.id.name).ok_or(StoreError::NotFound)?;
-    let has_finalizers = object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+    let has_finalizers = !fields::list(&object["metadata"]["finalizers"]).is_empty();
     if target.kind != Kind::Pod && !has_finalizers {
         return store.delete(target.kind, &target.id.namespace, &target.id.name, Some(&target.uid)).map(drop);
     }
     change(store, target, |object| mark_deleted(target.kind, object, Timestamp::now()))
 }
 
-/// Marks an object as being deleted, as the API does for a graceful deletion: `deletionTimestamp` is the moment at which the
-/// grace period ends. An object that is already marked stays as it is.
+/// Marks an object for deletion as the API does, a Pod with its own grace period. An object that is already marked is not
+/// changed.
 pub fn mark_deleted(kind: Kind, object: &mut Value, now: Timestamp) {
-    if object["metadata"]["deletionTimestamp"].is_string() {
+    if deletion::is_terminating(object) {
         return;
     }
     let grace = match kind {
-        Kind::Pod => object["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(DEFAULT_GRACE_PERIOD).max(0),
+        Kind::Pod => object["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(DEFAULT_GRACE_SECONDS).max(0),
         _ => 0,
     };
-    let end = now.saturating_add(SignedDuration::from_secs(grace)).unwrap_or(now);
-    object["metadata"]["deletionTimestamp"] = json!(end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-}
-
-/// JSON merge patch, RFC 7386: objects merge, null removes, everything else replaces.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(Map::new());
-    }
-    for (key, value) in patch {
-        match (target.as_object_mut(), value) {
-            (Some(target), Value::Null) => drop(target.remove(key)),
-            (Some(target), value) => merge(target.entry(key).or_insert(Value::Null), value),
-            (None, _) => {}
-        }
-    }
+    deletion::schedule(object, grace, now);
 }
 
 fn replace(object: &mut Value, wanted: &Value) {
@@ -176,16 +145,18 @@ fn replace(object: &mut Value, wanted: &Value) {
     }
 }
 
+/// Sets the counts of a status that are not zero; the API omits zeros.
+pub fn set_nonzero<const N: usize>(status: &mut Value, counts: [(&str, i64); N]) {
+    for (field, number) in counts {
+        if number > 0 {
+            status[field] = json!(number);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_merge_patch_merges_objects_removes_nulls_and_replaces_the_rest() {
-        let mut object = json!({"a": {"b": 1, "c": 2}, "list": [1, 2], "gone": true});
-        merge(&mut object, &json!({"a": {"b": 3}, "list": [4], "gone": null, "new": {"x": {"y": null, "z": 1}}}));
-        assert_eq!(object, json!({"a": {"b": 3, "c": 2}, "list": [4], "new": {"x": {"z": 1}}}));
-    }
 
     #[test]
     fn an_action_never_touches_a_successor_under_the_same_name() {
@@ -195,7 +166,7 @@ mod tests {
         store.delete(Kind::Pod, "default", "db-0", None).expect("its removal");
         let second = store.create(Kind::Pod, pod).expect("its successor");
         let target = Target::of(Kind::Pod, &first);
-        carry_out(&store, vec![Action::Delete(target.clone()), Action::Remove(target)]);
+        perform_all(&store, vec![Action::Delete(target.clone()), Action::Remove(target)]);
         assert_eq!(store.get(Kind::Pod, "default", "db-0"), Some(second));
     }
 
@@ -205,10 +176,10 @@ mod tests {
         let pod =
             json!({"metadata": {"namespace": "default", "name": "db-0"}, "spec": {"terminationGracePeriodSeconds": 7}});
         let target = Target::of(Kind::Pod, &store.create(Kind::Pod, pod).expect("a Pod"));
-        carry_out(&store, vec![Action::Delete(target.clone())]);
+        perform_all(&store, vec![Action::Delete(target.clone())]);
         let marked = store.get(Kind::Pod, "default", "db-0").expect("a terminating Pod");
         assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 7);
-        carry_out(&store, vec![Action::Delete(target)]);
+        perform_all(&store, vec![Action::Delete(target)]);
         assert_eq!(store.get(Kind::Pod, "default", "db-0"), Some(marked));
     }
 }

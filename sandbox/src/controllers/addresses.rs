@@ -1,4 +1,4 @@
-//! Ranges of addresses, and handing them out one after the other: an address comes back only once the whole range was used.
+//! Address ranges and allocation from them in order: an address is reused only after the whole range was.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -10,21 +10,21 @@ pub struct Cidr {
     prefix: u8,
 }
 
-/// Why a text is no range.
+/// The text is not an address range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no address range; write ADDRESS/BITS, such as 10.244.0.0/16 or fd00:10:244::/64")]
+#[error("`{0}` is not an address range; write ADDRESS/BITS, such as 10.244.0.0/16 or fd00:10:244::/64")]
 pub struct InvalidCidr(String);
 
 impl Cidr {
-    pub const fn v4(base: Ipv4Addr, prefix: u8) -> Self {
+    pub(crate) const fn v4(base: Ipv4Addr, prefix: u8) -> Self {
         Self { base: IpAddr::V4(base), prefix }
     }
 
-    pub const fn v6(base: Ipv6Addr, prefix: u8) -> Self {
+    pub(crate) const fn v6(base: Ipv6Addr, prefix: u8) -> Self {
         Self { base: IpAddr::V6(base), prefix }
     }
 
-    /// How many addresses may be handed out: the first names the network, and of IPv4 the last is the broadcast address.
+    /// The number of usable addresses: all but the network address and the IPv4 broadcast address.
     fn usable(self) -> u128 {
         let (bits, reserved) = if self.base.is_ipv4() { (Ipv4Addr::BITS, 2) } else { (Ipv6Addr::BITS, 1) };
         let host_bits = bits.saturating_sub(u32::from(self.prefix)).min(u128::BITS - 1);
@@ -32,7 +32,7 @@ impl Cidr {
     }
 
     /// The usable address at `index`, counted from 0.
-    pub fn nth(self, index: u128) -> IpAddr {
+    pub(crate) fn nth(self, index: u128) -> IpAddr {
         let offset = index + 1;
         match self.base {
             IpAddr::V4(base) => IpAddr::V4(Ipv4Addr::from_bits(base.to_bits().wrapping_add(offset as u32))),
@@ -64,7 +64,7 @@ impl FromStr for Cidr {
     }
 }
 
-/// Hands out the addresses of a range in order, from the start again when the end is reached.
+/// Allocates the addresses of a range in order, and starts again at its end.
 #[derive(Debug)]
 pub struct Cursor {
     cidr: Cidr,
@@ -76,7 +76,7 @@ impl Cursor {
         Self { cidr, next: 0 }
     }
 
-    /// The next address that isn't taken; `None` if all are.
+    /// The next address that is not taken; None if all are.
     pub fn next_free(&mut self, is_taken: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
         let usable = self.cidr.usable();
         for _ in 0..usable {

@@ -1,27 +1,26 @@
-//! Garbage collection: objects whose owners are gone go too, and owners that wait for their dependents are let go.
+//! The garbage collector: deletes objects whose owners are gone, and finishes foreground and orphan deletions.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::deletion::FOREGROUND;
+use crate::kind::Kind;
+
 use super::actions::{Action, Target};
 use super::types::{Meta, ObjectRef};
 use super::world::World;
-use crate::kind::Kind;
 
-/// Finalizer of an owner that goes after its dependents (`propagationPolicy: Foreground`).
-const FOREGROUND: &str = "foregroundDeletion";
-
-/// Finalizer of an owner that leaves its dependents behind (`propagationPolicy: Orphan`).
+/// The finalizer of an owner whose dependents are orphaned (`propagationPolicy: Orphan`).
 const ORPHAN: &str = "orphan";
 
-/// An object that names an owner.
+/// A dependent of an object.
 struct Dependent {
     target: Target,
     metadata: Meta,
     has_dependents: bool,
 }
 
-/// What to do about an object now.
+/// The actions for an object.
 pub fn plan(world: &World, reference: &ObjectRef) -> Vec<Action> {
     let Some((target, metadata)) = read(world, reference) else { return Vec::new() };
     if metadata.is_terminating() {
@@ -41,14 +40,14 @@ fn read(world: &World, reference: &ObjectRef) -> Option<(Target, Meta)> {
     Some((Target::new(reference.kind, &metadata), metadata))
 }
 
-/// Whether an object had owners and all are gone. Owners of kinds that the sandbox doesn't know are taken to be alive.
+/// Whether an object has owners and all of them are gone. Owners of kinds that the sandbox does not have count as alive.
 fn is_garbage(metadata: &Meta, is_alive: impl Fn(&str) -> bool) -> bool {
     let is_known = |kind: &str| Kind::ALL.into_iter().any(|known| known.name() == kind);
     let mut owners = metadata.owner_references.iter();
     owners.len() > 0 && owners.all(|owner| is_known(&owner.kind) && !is_alive(&owner.uid))
 }
 
-/// The next step of deleting an object that has finalizers, or none left. Pods are the kubelet's.
+/// The next step in the deletion of a marked object. Pods are removed by the kubelet.
 fn finalize(target: &Target, metadata: &Meta, dependents: &[Dependent]) -> Vec<Action> {
     if metadata.finalizers.is_empty() {
         let is_ours = !matches!(target.kind, Kind::Pod | Kind::Namespace);
@@ -76,7 +75,7 @@ fn finalize(target: &Target, metadata: &Meta, dependents: &[Dependent]) -> Vec<A
     let alive = dependents.iter().filter(|dependent| !dependent.metadata.is_terminating());
     alive
         .flat_map(|dependent| {
-            // What has dependents of its own goes after them too.
+            // Foreground deletion cascades to dependents that have dependents.
             let finalizers: Vec<&str> =
                 dependent.metadata.finalizers.iter().map(String::as_str).chain([FOREGROUND]).collect();
             let foreground = Action::Merge(dependent.target.clone(), json!({"metadata": {"finalizers": finalizers}}));
@@ -92,7 +91,8 @@ fn without_finalizer(target: &Target, metadata: &Meta, finalizer: &str) -> Actio
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::object;
+    use crate::controllers::testing::object;
+
     use super::*;
 
     fn meta(value: Value) -> Meta {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn foreground_deletion_waits_for_the_dependents_that_block_it() {
+    fn foreground_deletion_waits_for_blocking_dependents() {
         let owner = meta(
             json!({"namespace": "default", "name": "web", "uid": "o", "deletionTimestamp": "x", "finalizers": [FOREGROUND]}),
         );

@@ -1,12 +1,14 @@
-//! Volume claims and Namespaces: each needs little more than a status.
+//! The controllers of PersistentVolumeClaims and Namespaces.
 
 use serde_json::{Value, json};
 
-use super::actions::{Action, Target};
-use super::world::World;
+use crate::deletion;
 use crate::kind::Kind;
 
-/// Binds a claim to a pretend volume of the size it asks for.
+use super::actions::{Action, Target};
+use super::world::World;
+
+/// Binds a claim to a volume of the requested size. There is no PersistentVolume object.
 pub fn bind_claim(claim: &Value) -> Option<Action> {
     let uid = claim["metadata"]["uid"].as_str()?;
     let is_bound = claim["status"]["phase"] == "Bound";
@@ -22,9 +24,9 @@ pub fn bind_claim(claim: &Value) -> Option<Action> {
     (!is_bound).then(|| Action::Merge(Target::of(Kind::PersistentVolumeClaim, claim), patch))
 }
 
-/// Sets a Namespace's phase; a Namespace that is being deleted is emptied, and goes when it is empty.
+/// Sets the phase of a Namespace. A terminating Namespace is emptied and then removed.
 pub fn sync_namespace(world: &World, name: &str, namespace: Option<&Value>) -> Vec<Action> {
-    let is_terminating = namespace.is_none_or(|namespace| namespace["metadata"]["deletionTimestamp"].is_string());
+    let is_terminating = namespace.is_none_or(deletion::is_terminating);
     let phase = if is_terminating { "Terminating" } else { "Active" };
     let status = namespace
         .filter(|namespace| namespace["status"]["phase"] != phase)

@@ -1,36 +1,39 @@
-//! What the controllers can be told.
+//! The options of the controllers and the kubelet.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::addresses::Cidr;
 
-/// Endpoints in one slice at most: the EndpointSlice controller's default of `--max-endpoints-per-slice`.
+/// The default of kube-controller-manager's `--max-endpoints-per-slice`.
 pub const DEFAULT_MAX_ENDPOINTS_PER_SLICE: usize = 100;
 
-/// Where the pretend nodes have their addresses.
+/// Addresses of the nodes, of which no Node objects exist.
 const NODE_CIDR: Cidr = Cidr::v4(Ipv4Addr::new(172, 18, 0, 0), 16);
 const NODE_CIDR_V6: Cidr = Cidr::v6(Ipv6Addr::new(0xfd00, 0x172, 0x18, 0, 0, 0, 0, 0), 64);
 
-/// How the sandbox's controllers behave.
+/// The options of the controllers and the kubelet.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// From a Pod's creation to its being Ready.
+    /// Time from the creation of a Pod until it is Ready.
     pub pod_start_delay: Duration,
-    /// From a Pod's deletion to its being gone; a shorter grace period wins.
+    /// Time from the deletion of a Pod until it is removed, or its grace period if that is shorter.
     pub pod_stop_delay: Duration,
-    /// How far the EndpointSlice controller lags behind the Pods. Changes that fall into one lag are written at its end.
+    /// Delay of the EndpointSlice controller. Changes within one delay are written together.
     pub endpoint_slice_delay: Duration,
+    /// Largest number of endpoints in one slice.
     pub max_endpoints_per_slice: usize,
-    /// The range of Pod addresses. The default has room for eight million.
+    /// The range of Pod addresses. The default has eight million.
     pub pod_cidr: Cidr,
+    /// The range of cluster IPs.
     pub service_cidr: Cidr,
-    /// Used where `dual_stack` is on.
+    /// The IPv6 range of Pod addresses, used with `dual_stack`.
     pub pod_cidr_v6: Cidr,
+    /// The IPv6 range of cluster IPs.
     pub service_cidr_v6: Cidr,
-    /// Gives Pods an IPv6 address beside the IPv4 one, and Services that ask for it too.
+    /// Gives Pods, and Services that request it, IPv6 addresses in addition to IPv4 ones.
     pub dual_stack: bool,
-    /// Names of the nodes that Pods are placed on, in turn.
+    /// Names of the nodes that Pods are scheduled to, in turn.
     pub nodes: Vec<String>,
 }
 
@@ -53,12 +56,12 @@ impl Default for Options {
 
 impl Options {
     /// The ranges of Pod addresses, the primary family first.
-    pub fn pod_cidrs(&self) -> Vec<Cidr> {
+    pub(crate) fn pod_cidrs(&self) -> Vec<Cidr> {
         self.families(self.pod_cidr, self.pod_cidr_v6)
     }
 
     /// The ranges of node addresses, the primary family first.
-    pub fn node_cidrs(&self) -> Vec<Cidr> {
+    pub(crate) fn node_cidrs(&self) -> Vec<Cidr> {
         self.families(NODE_CIDR, NODE_CIDR_V6)
     }
 

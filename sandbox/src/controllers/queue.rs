@@ -1,18 +1,18 @@
-//! The work queue: which controller has to look at which object again, each at most once, in order of arrival.
+//! The work queue: pairs of controller and object to reconcile, each at most once, in order of arrival.
 //!
-//! A key may also be queued for later. Of several wake-ups for one key the earliest counts, as in the work queues of the real
-//! controllers; whoever is woken decides anew whether there is a reason to wait.
+//! A key may also be queued for later. If it is queued for several times, the earliest counts, as in the work queues of
+//! client-go; the controller then decides again whether to wait.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashSet, VecDeque};
 
-use indexmap::IndexSet;
 use tokio::time::Instant;
 
-use super::types::Id;
 use crate::kind::Kind;
 
-/// Who has to act.
+use super::types::Id;
+
+/// A controller. The garbage collector is one per kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Controller {
     Namespace,
@@ -26,7 +26,7 @@ pub enum Controller {
     Garbage(Kind),
 }
 
-/// A controller and the object that it has to look at.
+/// A controller and the object to reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub controller: Controller,
@@ -35,17 +35,19 @@ pub struct Key {
 
 #[derive(Default)]
 pub struct Queue {
-    ready: IndexSet<Key>,
+    ready: VecDeque<Key>,
+    /// The keys in `ready`.
+    queued: HashSet<Key>,
     timers: BinaryHeap<Reverse<(Instant, Key)>>,
-    /// When each waiting key wakes. A timer that disagrees was superseded by an earlier one.
+    /// The time of each delayed key. A timer with another time is outdated.
     wake_at: BTreeMap<Key, Instant>,
-    /// Keys taken from the front of `ready` since it was last empty: an [`IndexSet`] is cheap to drain, not to shift.
-    batch: VecDeque<Key>,
 }
 
 impl Queue {
     pub fn push(&mut self, key: Key) {
-        self.ready.insert(key);
+        if self.queued.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
     }
 
     pub fn push_at(&mut self, key: Key, instant: Instant) {
@@ -55,13 +57,13 @@ impl Queue {
         }
     }
 
-    /// Makes every key ready whose time has come.
+    /// Moves the keys that are due to the queue.
     pub fn wake(&mut self, now: Instant) {
         while self.timers.peek().is_some_and(|Reverse((instant, _))| *instant <= now) {
             let Some(Reverse((instant, key))) = self.timers.pop() else { return };
             if self.wake_at.get(&key) == Some(&instant) {
                 self.wake_at.remove(&key);
-                self.ready.insert(key);
+                self.push(key);
             }
         }
     }
@@ -71,10 +73,9 @@ impl Queue {
     }
 
     pub fn pop(&mut self) -> Option<Key> {
-        if self.batch.is_empty() {
-            self.batch.extend(self.ready.drain(..));
-        }
-        self.batch.pop_front()
+        let key = self.ready.pop_front()?;
+        self.queued.remove(&key);
+        Some(key)
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_pushed_twice_comes_out_once_and_in_order_of_arrival() {
+    fn a_key_that_is_pushed_twice_is_popped_once_in_order_of_arrival() {
         let mut queue = Queue::default();
         for name in ["b", "a", "b"] {
             queue.push(key(name));
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_of_several_wake_ups_counts_and_the_later_ones_are_forgotten() {
+    fn the_earliest_of_several_delays_counts_and_the_others_are_dropped() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let seconds = |n| now + Duration::from_secs(n);
         queue.push_at(key("a"), seconds(2));

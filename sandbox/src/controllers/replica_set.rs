@@ -1,29 +1,29 @@
-//! The ReplicaSet controller: as many Pods of one template as asked for, whichever they are.
+//! The ReplicaSet controller: keeps the wanted number of interchangeable Pods.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::BURST_REPLICAS;
-use super::actions::{Action, Target};
+use crate::kind::Kind;
+
+use super::actions::{Action, BURST_REPLICAS, Target, set_nonzero};
 use super::pod_template::{adopt, pod_from_template};
 use super::types::{Pod, selects};
 use super::workloads::ReplicaSet;
 use super::world::World;
-use crate::kind::Kind;
 
-/// Annotation by which a Pod says how much it costs to delete it; the cheapest goes first.
+/// Annotation with the cost of deleting a Pod; the Pods of lowest cost are deleted first.
 const DELETION_COST_ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// Everything that a decision about one ReplicaSet rests on.
+/// The state that a decision about one ReplicaSet depends on.
 pub struct Observed<'a> {
     pub set: &'a ReplicaSet,
     /// The Pods that the set controls.
     pub pods: Vec<Arc<Pod>>,
-    /// Pods that the set's selector matches and nobody controls.
+    /// Pods that the selector matches and that have no controller.
     pub orphans: Vec<Arc<Pod>>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Observed<'a> {
     }
 }
 
-/// What to do about a ReplicaSet now.
+/// The actions for a ReplicaSet.
 pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
     let set = observed.set;
     if set.metadata.is_terminating() {
@@ -51,8 +51,8 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
         actions.extend(std::iter::repeat_n(Action::Create(Kind::Pod, pod), burst));
     } else {
         let surplus = usize::try_from(-missing).unwrap_or(0).min(BURST_REPLICAS);
-        let doomed = least_wanted_first(active.clone()).into_iter().take(surplus);
-        actions.extend(doomed.map(|pod| Action::Delete(Target::new(Kind::Pod, &pod.metadata))));
+        let victims = deletion_order(active.clone()).into_iter().take(surplus);
+        actions.extend(victims.map(|pod| Action::Delete(Target::new(Kind::Pod, &pod.metadata))));
     }
     actions.push(status(set, &active, now));
     let waits = active.iter().filter_map(|pod| pod.time_to_available(set.spec.min_ready_seconds, now));
@@ -60,7 +60,7 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
     actions
 }
 
-/// Whether `pod` is nobody's and the set's selector matches it.
+/// Whether `pod` has no controller and the set's selector matches it.
 pub fn is_orphan_of(set: &ReplicaSet, pod: &Pod) -> bool {
     pod.metadata.controller().is_none() && is_active(pod) && set.spec.selector.matches(&pod.metadata.labels)
 }
@@ -69,8 +69,9 @@ fn is_active(pod: &Pod) -> bool {
     !pod.metadata.is_terminating() && !pod.is_finished()
 }
 
-/// The order in which Pods are given up: without a node, not running, not Ready, cheap, Ready for a short time, young.
-fn least_wanted_first(mut pods: Vec<&Pod>) -> Vec<&Pod> {
+/// Sorts Pods by the order of deletion: unscheduled, not running, not Ready, low deletion cost, recently Ready, recently
+/// created.
+fn deletion_order(mut pods: Vec<&Pod>) -> Vec<&Pod> {
     let phase_rank = |pod: &Pod| match pod.phase() {
         "Pending" => 0,
         "Running" => 2,
@@ -99,22 +100,21 @@ fn status(set: &ReplicaSet, active: &[&Pod], now: Timestamp) -> Action {
     let template: std::collections::BTreeMap<String, String> =
         serde_json::from_value(set.spec.template["metadata"]["labels"].clone()).unwrap_or_default();
     let mut status = json!({"observedGeneration": set.metadata.generation, "replicas": active.len()});
-    // The API leaves these out where they are zero.
-    for (field, number) in [
-        ("fullyLabeledReplicas", count(&|pod| selects(&template, &pod.metadata.labels))),
-        ("readyReplicas", count(&Pod::is_ready)),
-        ("availableReplicas", count(&|pod| pod.is_available(set.spec.min_ready_seconds, now))),
-    ] {
-        if number > 0 {
-            status[field] = Value::from(number);
-        }
-    }
+    set_nonzero(
+        &mut status,
+        [
+            ("fullyLabeledReplicas", count(&|pod| selects(&template, &pod.metadata.labels))),
+            ("readyReplicas", count(&Pod::is_ready)),
+            ("availableReplicas", count(&|pod| pod.is_available(set.spec.min_ready_seconds, now))),
+        ],
+    );
     Action::Status(Target::new(Kind::ReplicaSet, &set.metadata), status)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{deployment_pod, object};
+    use crate::controllers::testing::{deployment_pod, object, status_of};
+
     use super::*;
 
     fn set(replicas: i64) -> ReplicaSet {
@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn missing_pods_are_made_all_at_once_without_a_name_of_their_own() {
+    fn missing_pods_are_created_at_once_with_generated_names() {
         let actions = planned(&set(3), vec![deployment_pod("web-x-a").ready().build()]);
         let created = actions.iter().filter(|action| matches!(action, Action::Create(Kind::Pod, pod) if pod["metadata"]["generateName"] == "web-x-" && pod["metadata"]["name"].is_null()));
         assert_eq!(created.count(), 2);
     }
 
     #[test]
-    fn surplus_pods_go_from_the_least_useful_up() {
+    fn surplus_pods_are_deleted_in_the_documented_order() {
         let pods = vec![
             deployment_pod("old-ready").ready_since("2026-01-01T00:00:00Z").build(),
             deployment_pod("new-ready").ready_since("2026-01-02T00:00:00Z").build(),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_are_terminating_or_have_ended_are_replaced_and_not_counted() {
+    fn terminating_and_finished_pods_are_replaced_and_not_counted() {
         let pods = vec![
             deployment_pod("going").ready().terminating().build(),
             deployment_pod("failed").phase("Failed").build(),
@@ -169,10 +169,6 @@ mod tests {
         ];
         let actions = planned(&set(2), pods);
         assert_eq!(actions.iter().filter(|action| matches!(action, Action::Create(..))).count(), 1);
-        let status = actions.iter().find_map(|action| match action {
-            Action::Status(_, status) => Some(status),
-            _ => None,
-        });
-        assert_eq!(status.map(|status| &status["replicas"]), Some(&json!(1)));
+        assert_eq!(status_of(actions)["replicas"], 1);
     }
 }

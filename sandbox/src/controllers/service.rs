@@ -1,7 +1,7 @@
-//! Cluster addresses and node ports for Services that need them.
+//! Allocation of cluster IPs and node ports.
 //!
-//! The Service controller fills them in a moment after a Service was written. What is taken is learnt from the store's
-//! events, so that addresses given by hand count too.
+//! Unlike in a real cluster, where the API server allocates them during creation, a controller sets them shortly after a
+//! Service was written. Allocated values are tracked by events, which covers addresses set by the user.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::addresses::Cursor;
 use super::options::Options;
 use super::workloads::Service;
 
-/// Ports that `NodePort` Services get, the API server's default of `--service-node-port-range`.
+/// The default of kube-apiserver's `--service-node-port-range`.
 const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
 const NONE: &str = "None";
@@ -27,7 +27,7 @@ struct State {
     v4: Cursor,
     v6: Cursor,
     next_node_port: u16,
-    /// How many Services have each address or node port: by hand, two may have the same.
+    /// Number of Services with each address and node port. Users may give several Services the same one.
     addresses: HashMap<IpAddr, usize>,
     node_ports: HashMap<u16, usize>,
 }
@@ -44,16 +44,16 @@ impl ServiceAddresses {
         Self { dual_stack: options.dual_stack, state: Mutex::new(state) }
     }
 
-    /// Fills in what a Service of its type has and this one lacks: `ipFamilyPolicy`, `ipFamilies`, `clusterIP`,
-    /// `clusterIPs` and node ports. What is there stays, so doing it again changes nothing.
+    /// Sets missing fields as the type of the Service requires: `ipFamilyPolicy`, `ipFamilies`, `clusterIP`, `clusterIPs` and
+    /// node ports. Idempotent.
     ///
-    /// A Service that finds its range exhausted is left without an address, with a warning.
+    /// If the range is exhausted, the Service stays without an address and a warning is logged.
     pub fn allocate(&self, service: &mut Value) {
         let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
         if kind == "ExternalName" || !service["spec"].is_object() {
             return;
         }
-        let families = self.settle_families(service);
+        let families = self.set_families(service);
         if service["spec"]["clusterIP"] == NONE {
             service["spec"]["clusterIPs"] = json!([NONE]);
             return;
@@ -64,7 +64,7 @@ impl ServiceAddresses {
         }
     }
 
-    /// Notes what the Service has in use. Must be told of every change: with the Service as it was, and as it is.
+    /// Tracks the addresses and ports of a Service. Must be called for every change, with the old and the new state.
     pub fn observe(&self, before: Option<&Service>, after: Option<&Service>) {
         let mut state = self.lock();
         if let Some(after) = after {
@@ -77,8 +77,8 @@ impl ServiceAddresses {
         }
     }
 
-    /// Decides on the Service's IP families and writes them down, the way the API server defaults them.
-    fn settle_families(&self, service: &mut Value) -> Vec<&'static str> {
+    /// Sets the IP families with the API server's defaults, and returns them.
+    fn set_families(&self, service: &mut Value) -> Vec<&'static str> {
         let spec = &mut service["spec"];
         let given: Vec<String> =
             strings(&spec["clusterIPs"]).chain(spec["clusterIP"].as_str()).map(str::to_owned).collect();
@@ -93,7 +93,7 @@ impl ServiceAddresses {
         if families.is_empty() {
             families.push("IPv4");
         }
-        // A headless Service without a selector may be given endpoints of any family.
+        // A headless Service without a selector may have endpoints of any family.
         let is_open = spec["clusterIP"] == NONE && spec["selector"].as_object().is_none_or(serde_json::Map::is_empty);
         let default_policy = if families.len() > 1 || is_open { "RequireDualStack" } else { "SingleStack" };
         let policy = spec["ipFamilyPolicy"].as_str().unwrap_or(default_policy).to_owned();
@@ -119,7 +119,10 @@ impl ServiceAddresses {
         for family in families.iter().skip(addresses.len()) {
             let cursor = if *family == "IPv6" { &mut *v6 } else { &mut *v4 };
             let Some(address) = cursor.next_free(|address| taken.contains_key(address)) else {
-                tracing::warn!("no {family} address is left for Service {}", service["metadata"]["name"]);
+                tracing::warn!(
+                    "cannot allocate a cluster IP for Service {}: no {family} address left in the range",
+                    service["metadata"]["name"]
+                );
                 return;
             };
             addresses.push(address.to_string());
@@ -139,7 +142,7 @@ impl ServiceAddresses {
         }
     }
 
-    /// A panic while the lock is held cannot leave the maps half changed, so a poisoned lock is used as it is.
+    /// A panic while the lock is held cannot leave the maps inconsistent, so a poisoned lock is safe to use.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,7 +178,7 @@ fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
     }
 }
 
-/// The family that an address is of, as `ipFamilies` names it.
+/// The family of an address in the terms of `ipFamilies`.
 pub fn family_of(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
@@ -186,7 +189,8 @@ fn strings(list: &Value) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::object;
+    use crate::controllers::testing::object;
+
     use super::*;
 
     fn allocated(dual_stack: bool, spec: Value) -> Value {
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_of_service_gets_what_it_has() {
+    fn each_type_of_service_gets_its_addresses_and_ports() {
         let plain = allocated(false, json!({"ports": [{"port": 80}]}));
         assert_eq!(plain["clusterIPs"], json!(["10.96.0.1"]));
         assert_eq!((&plain["ipFamilies"], &plain["ipFamilyPolicy"]), (&json!(["IPv4"]), &json!("SingleStack")));
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn families_follow_the_policy_the_given_address_and_the_cluster() {
+    fn families_follow_policy_address_and_cluster() {
         let families = |dual_stack, spec| allocated(dual_stack, spec)["ipFamilies"].take();
         assert_eq!(families(true, json!({})), json!(["IPv4"]));
         assert_eq!(families(true, json!({"ipFamilyPolicy": "PreferDualStack"})), json!(["IPv4", "IPv6"]));
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_a_service_has_is_not_given_to_another() {
+    fn an_address_in_use_is_not_allocated_again() {
         let addresses = ServiceAddresses::new(&Options::default());
         let taken: Service = object(&json!({"metadata": {"name": "a"}, "spec": {"clusterIPs": ["10.96.0.1"]}}));
         addresses.observe(None, Some(&taken));

@@ -1,19 +1,37 @@
-//! Builders for the table tests.
+//! Helpers of the controllers' unit tests.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::actions::Action;
 use super::kubelet::{PLACED, SCHEDULED};
 use super::types::Pod;
 
-/// Decodes what a controller sees of an object.
+/// Decodes an object as the controllers see it.
 pub fn object<T: DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).expect("a valid object")
 }
 
+/// Replaces fields of a spec.
+pub fn edited(mut spec: Value, edit: Value) -> Value {
+    for (field, value) in edit.as_object().expect("fields of a spec") {
+        spec[field] = value.clone();
+    }
+    spec
+}
+
+/// The status that the actions write.
+pub fn status_of(actions: Vec<Action>) -> Value {
+    let status = actions.into_iter().find_map(|action| match action {
+        Action::Status(_, status) => Some(status),
+        _ => None,
+    });
+    status.expect("a status")
+}
+
 pub struct PodBuilder(Value);
 
-/// A Pod of the StatefulSet `set`, as yet without a node.
+/// An unscheduled Pod of the StatefulSet `set`.
 pub fn stateful_pod(set: &str, ordinal: i64) -> PodBuilder {
     let name = format!("{set}-{ordinal}");
     PodBuilder(json!({
@@ -26,7 +44,7 @@ pub fn stateful_pod(set: &str, ordinal: i64) -> PodBuilder {
     }))
 }
 
-/// A Pod of a Deployment's ReplicaSet, as yet without a node.
+/// An unscheduled Pod of a Deployment's ReplicaSet.
 pub fn deployment_pod(name: &str) -> PodBuilder {
     PodBuilder(json!({
         "metadata": {

@@ -1,7 +1,7 @@
-//! Objects as the controllers see them: only the fields that decide something, decoded from the store's JSON.
+//! Objects as the controllers see them, with the fields that they use.
 //!
-//! A field that is absent or null takes its default, so that hand-written manifests decode; a field of the wrong type fails
-//! the object, which is then left alone.
+//! An absent or null field gets its default, so that objects that bypassed admission can be decoded. An object with a field of
+//! the wrong type is ignored by its controller.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,10 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::fields;
 use crate::kind::Kind;
 
-/// Grace period of a Pod that names none, in seconds (the API's default of `terminationGracePeriodSeconds`).
-pub const DEFAULT_GRACE_PERIOD: i64 = 30;
-
-/// Namespace and name. Objects without a namespace have the empty one.
+/// Namespace and name. The namespace of a cluster-scoped object is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
     pub namespace: String,
@@ -28,12 +26,11 @@ impl Id {
 
     /// The identity in an object's metadata.
     pub fn of(object: &Value) -> Self {
-        let field = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
-        Self::new(field("namespace"), field("name"))
+        Self::new(fields::metadata(object, "namespace"), fields::metadata(object, "name"))
     }
 }
 
-/// One object among all kinds.
+/// Kind, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
     pub kind: Kind,
@@ -68,7 +65,7 @@ impl Meta {
         Id::new(&self.namespace, &self.name)
     }
 
-    /// The owner that manages this object, if any.
+    /// The owner that is the controller of this object.
     pub fn controller(&self) -> Option<&OwnerReference> {
         self.owner_references.iter().find(|owner| owner.controller)
     }
@@ -189,12 +186,12 @@ impl Pod {
         self.phase() == "Running" && self.is_ready()
     }
 
-    /// Its containers have ended for good.
+    /// Whether all containers have terminated for good.
     pub fn is_finished(&self) -> bool {
         matches!(self.phase(), "Failed" | "Succeeded")
     }
 
-    /// How long until the Pod has been Ready for `min_ready_seconds`: zero if it has, `None` while it isn't Ready.
+    /// Time until the Pod has been Ready for `min_ready_seconds`: zero if it has, None while it is not Ready.
     pub fn time_to_available(&self, min_ready_seconds: i64, now: Timestamp) -> Option<std::time::Duration> {
         if !self.is_running_and_ready() {
             return None;
@@ -209,7 +206,7 @@ impl Pod {
         self.time_to_available(min_ready_seconds, now).is_some_and(|time| time.is_zero())
     }
 
-    /// Every address of the Pod, the primary one first.
+    /// All addresses of the Pod, the primary one first.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         let primary = self.status.pod_ip.as_deref();
         let others = self.status.pod_ips.iter().map(|pod_ip| pod_ip.ip.as_str());
@@ -236,7 +233,7 @@ pub struct Requirement {
 }
 
 impl LabelSelector {
-    /// An empty selector matches nothing here: workloads are refused without one, and adopting everything would be worse.
+    /// An empty selector matches nothing: validation rejects it for workloads, which would otherwise adopt everything.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let is_empty = self.match_labels.is_empty() && self.match_expressions.is_empty();
         !is_empty
@@ -258,12 +255,12 @@ impl Requirement {
     }
 }
 
-/// Whether every pair of `selector` is among `labels`.
+/// Whether `labels` has every pair of `selector`.
 pub fn selects(selector: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
     selector.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// An absolute number, or a percentage of the replicas.
+/// A number, or a text such as a percentage or the name of a port.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum IntOrString {
@@ -271,7 +268,7 @@ pub enum IntOrString {
     String(String),
 }
 
-/// Reads null as the type's default, as the API does.
+/// Decodes null as the default.
 pub fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {

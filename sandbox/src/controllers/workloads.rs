@@ -1,4 +1,4 @@
-//! The workload kinds and the Service as the controllers see them; see [`super::types`] for the rules of decoding.
+//! Workloads and Services as the controllers see them, decoded like [`super::types`].
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::types::{Condition, IntOrString, LabelSelector, Meta, null_as_default};
 
-/// Replicas of a workload that names no number (the API's default).
+/// The API's default of `replicas`.
 const DEFAULT_REPLICAS: i64 = 1;
 
-/// Old revisions kept where `revisionHistoryLimit` is absent (the API's default).
+/// The API's default of `revisionHistoryLimit`.
 const DEFAULT_HISTORY_LIMIT: usize = 10;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -89,7 +89,7 @@ pub struct StatefulSetStatus {
 }
 
 impl StatefulSetSpec {
-    /// The ordinals that Pods should exist for.
+    /// The ordinals that have Pods.
     pub fn ordinals(&self) -> std::ops::Range<i64> {
         let start = self.ordinals.start.max(0);
         start..start.saturating_add(self.replicas())
@@ -103,7 +103,7 @@ impl StatefulSetSpec {
         self.pod_management_policy.as_deref() == Some("Parallel")
     }
 
-    /// From which position among the ordinals on a rolling update replaces Pods; `None` for `OnDelete`.
+    /// The partition of a rolling update; None for `OnDelete`.
     pub fn partition(&self) -> Option<i64> {
         let is_rolling = self.update_strategy.r#type.as_deref() != Some("OnDelete");
         is_rolling.then_some(self.update_strategy.rolling_update.partition.max(0))
@@ -196,7 +196,7 @@ pub struct DeploymentStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// How far a rolling update may leave the wanted number of Pods.
+/// The limits of a rolling update in Pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub max_surge: i64,
@@ -212,8 +212,8 @@ impl DeploymentSpec {
         self.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT)
     }
 
-    /// The bounds of the rolling update; `None` for `Recreate`. Surge rounds up and unavailability down; both at zero could
-    /// never make a step, so one Pod may then be unavailable.
+    /// The limits of the rolling update; None for `Recreate`. Surge is rounded up and unavailability down. If both are zero,
+    /// one Pod may be unavailable, as no progress would be possible otherwise.
     pub fn rolling_update(&self) -> Option<Bounds> {
         const DEFAULT_PERCENT: &str = "25%";
         if self.strategy.r#type.as_deref() == Some("Recreate") {
@@ -230,7 +230,7 @@ impl DeploymentSpec {
     }
 }
 
-/// A number of replicas out of `total`. What is neither a number nor a percentage counts as zero.
+/// A number of Pods, or a percentage of `total`. Other texts count as zero.
 fn scaled(value: &IntOrString, total: i64, round_up: bool) -> i64 {
     const WHOLE: i64 = 100;
     match value {
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn surge_rounds_up_and_unavailability_down_and_never_are_both_zero() {
+    fn surge_is_rounded_up_unavailability_down_and_not_both_are_zero() {
         let bounds = |replicas: i64, surge: Value, unavailable: Value| {
             let spec = json!({"replicas": replicas,
                 "strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}});

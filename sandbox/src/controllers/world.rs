@@ -1,10 +1,10 @@
-//! What the controllers know: the store's objects decoded once per change, and the indexes that keep every lookup local.
+//! The controllers' view of the store: objects decoded once per change, with indexes for every lookup.
 //!
 //! ```text
 //! store's log ──apply──▶ World ──get, pods_of, pods_selected, services_selecting──▶ the controllers' pure functions
 //! ```
 //!
-//! An object that doesn't decode is warned about once and is not seen by its controller until it is mended.
+//! An object that cannot be decoded is logged once and ignored by its controller until it changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,15 +12,17 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::types::{Id, ObjectRef, Pod, selects};
-use super::workloads::{Deployment, ReplicaSet, Service, StatefulSet};
+use crate::fields;
 use crate::kind::Kind;
 use crate::store::{Event, EventType, Object};
 
-/// Label by which a slice names its Service.
+use super::types::{Id, ObjectRef, Pod, selects};
+use super::workloads::{Deployment, ReplicaSet, Service, StatefulSet};
+
+/// Label of a slice with the name of its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// A namespace and one label of it.
+/// Namespace, key and value of a label.
 type LabelKey = (String, String, String);
 
 #[derive(Default)]
@@ -32,18 +34,18 @@ pub struct World {
     pub services: BTreeMap<Id, Arc<Service>>,
     objects: BTreeMap<ObjectRef, Object>,
     pods_by_label: HashMap<LabelKey, BTreeSet<String>>,
-    /// Each Service under the first pair of its selector: whatever it selects carries that pair.
+    /// Services by the first pair of their selector, which every selected Pod has.
     services_by_label: HashMap<LabelKey, BTreeSet<String>>,
     slices_by_service: HashMap<Id, BTreeSet<String>>,
     uids: HashMap<String, ObjectRef>,
-    /// ReplicaSets that nobody controls: few, and looked through at each decision about a Deployment.
-    free_replica_sets: BTreeSet<Id>,
+    /// ReplicaSets without a controller. Few, and scanned for every decision about a Deployment.
+    orphan_replica_sets: BTreeSet<Id>,
     dependents: HashMap<String, BTreeSet<ObjectRef>>,
     broken: BTreeSet<ObjectRef>,
 }
 
 impl World {
-    /// Takes in what happened. Applying an event again, or one that the state already shows, does no harm.
+    /// Applies an event. Applying one again is harmless.
     pub fn apply(&mut self, event: &Event) {
         let reference = ObjectRef { kind: event.kind, id: Id::of(&event.object) };
         let new = (event.event_type != EventType::Deleted).then_some(&event.object);
@@ -67,9 +69,9 @@ impl World {
             Kind::ReplicaSet => {
                 let set: Option<Arc<ReplicaSet>> = self.decode(&reference, new);
                 if set.as_ref().is_some_and(|set| set.metadata.controller().is_none()) {
-                    self.free_replica_sets.insert(reference.id.clone());
+                    self.orphan_replica_sets.insert(reference.id.clone());
                 } else {
-                    self.free_replica_sets.remove(&reference.id);
+                    self.orphan_replica_sets.remove(&reference.id);
                 }
                 replace(&mut self.replica_sets, reference.id, set);
             }
@@ -85,12 +87,12 @@ impl World {
         self.objects.get(&ObjectRef { kind, id: id.clone() })
     }
 
-    /// Everything that is known, by kind, namespace and name.
+    /// All objects, ordered by kind, namespace and name.
     pub fn references(&self) -> impl Iterator<Item = &ObjectRef> {
         self.objects.keys()
     }
 
-    /// Everything of one kind in a namespace.
+    /// The objects of one kind in a namespace.
     pub fn in_namespace<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = (&'a Id, &'a Object)> {
         let first = ObjectRef { kind, id: Id::new(namespace, "") };
         self.objects
@@ -108,7 +110,7 @@ impl World {
         self.uids.contains_key(uid)
     }
 
-    /// The objects of one kind that name `uid` as an owner.
+    /// The objects that have the owner `uid`.
     pub fn dependents(&self, uid: &str) -> impl Iterator<Item = &ObjectRef> {
         self.dependents.get(uid).into_iter().flatten()
     }
@@ -132,20 +134,20 @@ impl World {
         sets.filter(|set| set.metadata.is_controlled_by(uid)).cloned().collect()
     }
 
-    /// The ReplicaSets of a namespace that nobody controls.
-    pub fn free_replica_sets<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<ReplicaSet>> {
-        let ids = self.free_replica_sets.range(Id::new(namespace, "")..);
+    /// The ReplicaSets of a namespace without a controller.
+    pub fn orphan_replica_sets<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<ReplicaSet>> {
+        let ids = self.orphan_replica_sets.range(Id::new(namespace, "")..);
         let ids = ids.take_while(move |id| id.namespace == namespace);
         ids.filter_map(|id| self.replica_sets.get(id))
     }
 
-    /// The revisions that belong to the StatefulSet with this uid.
+    /// The ControllerRevisions of the StatefulSet with this uid.
     pub fn revisions_of(&self, uid: &str) -> Vec<Object> {
         let ids = self.dependents_of_kind(uid, Kind::ControllerRevision);
         ids.filter_map(|id| self.get(Kind::ControllerRevision, id)).cloned().collect()
     }
 
-    /// The Pods of a namespace that carry every pair of `selector`, by name. An empty selector selects none.
+    /// The Pods of a namespace that have every pair of `selector`, by name. An empty selector selects none.
     pub fn pods_selected(&self, namespace: &str, selector: &BTreeMap<String, String>) -> Vec<Arc<Pod>> {
         let candidates = selector
             .iter()
@@ -164,7 +166,7 @@ impl World {
         ids.filter(|id| self.services.get(id).is_some_and(|service| selects(&service.spec.selector, labels))).collect()
     }
 
-    /// The slices, whoever made them, that name this Service.
+    /// The slices of this Service, including those that the controller does not manage.
     pub fn slices_of(&self, service: &Id) -> Vec<Object> {
         let names = self.slices_by_service.get(service).into_iter().flatten();
         let slices = names.filter_map(|name| self.get(Kind::EndpointSlice, &Id::new(&service.namespace, name)));
@@ -240,7 +242,7 @@ impl World {
             if self.broken.insert(reference.clone()) {
                 let ObjectRef { kind, id } = reference;
                 tracing::warn!(
-                    "{} {}/{} cannot be read and is left alone until it is mended: {error}",
+                    "{} {}/{} is ignored by its controller until it changes: cannot be decoded: {error}",
                     kind.name(),
                     id.namespace,
                     id.name
@@ -253,15 +255,14 @@ impl World {
     }
 }
 
-/// The Service that a slice names in its label.
+/// The Service of a slice, by its label.
 pub fn service_of_slice(reference: &ObjectRef, object: &Value) -> Option<Id> {
     let label = object["metadata"]["labels"][SERVICE_NAME_LABEL].as_str()?;
     (reference.kind == Kind::EndpointSlice).then(|| Id::new(&reference.id.namespace, label))
 }
 
 fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
-    let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    owners.filter_map(|owner| owner["uid"].as_str())
+    fields::list(&object["metadata"]["ownerReferences"]).iter().filter_map(|owner| owner["uid"].as_str())
 }
 
 fn label_key(namespace: &str, key: &str, value: &str) -> LabelKey {

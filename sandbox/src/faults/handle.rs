@@ -1,4 +1,4 @@
-//! The handle on the faults of one API: what is injected, what strikes whom, and what was asked.
+//! The handle by which faults are injected and removed, and the decisions that the API asks it for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,28 +8,38 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{Cut, Fault, FaultError, Missed, Recorded, Scope, Site};
-use crate::api::selector::Filter;
 use crate::kind::Kind;
 use crate::store::{Object, Snapshot, Store};
 
-/// What a request meets before it is served.
+use super::fault::{Cut, Fault, FaultError, Missed, RequestRecord, Scope, Site};
+
+/// The decision about one request.
 pub enum Verdict {
     Serve,
-    Refuse { code: StatusCode, retry_after: Option<u32> },
+    /// Respond with a `metav1.Status`.
+    Refuse {
+        code: StatusCode,
+        retry_after: Option<u32>,
+    },
+    /// Respond with 429 in plain text.
+    TooManyRequests {
+        retry_after: u32,
+    },
+    /// Close the connection.
     Drop,
 }
 
-/// What was injected since a watch last looked.
-pub struct News {
+/// The faults that a watch has not applied yet.
+pub struct WatchFaults {
+    /// The number of the latest fault.
     pub latest: u64,
     pub cut: Option<Cut>,
     pub malformed: Vec<Object>,
-    /// Events with these resourceVersions are lost: after the first, up to and including the second.
+    /// resourceVersions whose events are lost: above the first, up to and including the second.
     pub lost: Vec<(u64, u64)>,
 }
 
-/// A stall that is over, whose events the watches of its time never get.
+/// A past stall whose events are lost to the watches that it applied to.
 struct Loss {
     number: u64,
     on: Scope,
@@ -37,7 +47,7 @@ struct Loss {
     to: u64,
 }
 
-/// The handle, shared by the API, its connections and the tests.
+/// The faults of one API and the requests it received. Clones share the same state.
 #[derive(Clone)]
 pub struct Faults(Arc<Shared>);
 
@@ -49,19 +59,19 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The number of the fault injected last.
+    /// The number of the latest fault.
     latest: u64,
     active: BTreeMap<u64, Fault>,
     cuts: Vec<(u64, Scope, Cut)>,
-    /// The store's resourceVersion at which each lasting fault was injected.
+    /// The store's resourceVersion at the injection of each lasting fault.
     since: BTreeMap<u64, u64>,
     losses: Vec<Loss>,
     snapshot: Option<Snapshot>,
-    requests: BTreeMap<Recorded, u64>,
+    requests: BTreeMap<RequestRecord, u64>,
 }
 
 impl State {
-    /// Ends a lasting fault, at this resourceVersion of the store.
+    /// Ends a lasting fault; `now` is the store's resourceVersion.
     fn end(&mut self, number: u64, now: u64) {
         let since = self.since.remove(&number).unwrap_or(now);
         if let Some(Fault::Stall { on, missed: Missed::Skip }) = self.active.remove(&number) {
@@ -69,18 +79,27 @@ impl State {
             self.losses.push(Loss { number: self.latest, on, from: since, to: now });
         }
     }
+
+    fn malformed_after(&self, kind: Kind, seen: u64) -> Vec<Object> {
+        let faults = self.active.range(seen + 1..);
+        let objects = faults.filter_map(|(_, fault)| match fault {
+            Fault::Malformed { object } if Kind::of_object(object) == Some(kind) => Some(Arc::new(object.clone())),
+            _ => None,
+        });
+        objects.collect()
+    }
 }
 
 impl Faults {
-    /// No faults, for an API on this store.
-    pub fn new(store: Arc<Store>) -> Self {
+    /// A handle without faults, for an API on this store.
+    pub(crate) fn new(store: Arc<Store>) -> Self {
         Self(Arc::new(Shared { store, state: Mutex::default(), changes: watch::Sender::new(0) }))
     }
 
-    /// Makes the API misbehave from now on. Returns the number under which [`Self::remove`] takes the fault back.
+    /// Injects a fault, which is active from now on. Returns its number for [`Self::remove`].
     ///
     /// # Errors
-    /// [`FaultError`] if the fault could never strike.
+    /// [`FaultError`] if the fault could never apply.
     pub fn inject(&self, mut fault: Fault) -> Result<u64, FaultError> {
         fault.check()?;
         let store = &self.0.store;
@@ -88,7 +107,7 @@ impl Faults {
             && object["metadata"].is_object()
             && object["metadata"]["resourceVersion"].is_null()
         {
-            // What clients resume from.
+            // Clients resume their watches from this version.
             object["metadata"]["resourceVersion"] = json!(store.revision().to_string());
         }
         let mut state = self.lock();
@@ -113,13 +132,13 @@ impl Faults {
         Ok(number)
     }
 
-    /// Takes one lasting fault back. Unknown numbers, and faults that are over, are no error.
+    /// Removes one lasting fault. Unknown numbers and ended faults are ignored.
     pub fn remove(&self, number: u64) {
         self.lock().end(number, self.0.store.revision());
         self.0.changes.send_modify(|_| {});
     }
 
-    /// Takes all lasting faults back. A snapshot is kept.
+    /// Removes all lasting faults. A snapshot is kept.
     pub fn clear(&self) {
         let mut state = self.lock();
         let numbers: Vec<u64> = state.active.keys().copied().collect();
@@ -135,21 +154,21 @@ impl Faults {
         self.lock().active.clone()
     }
 
-    /// How often each request was received, since the start or the last [`Self::forget_requests`].
-    pub fn requests(&self) -> BTreeMap<Recorded, u64> {
+    /// How often each request was received since the start or the last [`Self::forget_requests`].
+    pub fn requests(&self) -> BTreeMap<RequestRecord, u64> {
         self.lock().requests.clone()
     }
 
-    /// Starts counting requests anew.
+    /// Resets the request counts.
     pub fn forget_requests(&self) {
         self.lock().requests.clear();
     }
 
-    pub(crate) fn record(&self, request: Recorded) {
+    pub(crate) fn record(&self, request: RequestRecord) {
         *self.lock().requests.entry(request).or_default() += 1;
     }
 
-    /// Decides about one request, and uses up what is counted.
+    /// Decides about one request and counts down a fault with a limited number of times.
     pub(crate) fn judge(&self, site: &Site<'_>) -> Verdict {
         let mut state = self.lock();
         let mut verdict = Verdict::Serve;
@@ -159,6 +178,10 @@ impl Faults {
                 Fault::Answer { on, code, retry_after, times } if on.covers(site) => {
                     let code = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                     verdict = Verdict::Refuse { code, retry_after: *retry_after };
+                    times
+                }
+                Fault::TooManyRequests { on, retry_after, times } if on.covers(site) => {
+                    verdict = Verdict::TooManyRequests { retry_after: *retry_after };
                     times
                 }
                 Fault::Drop { on, times } if on.covers(site) => {
@@ -179,7 +202,7 @@ impl Faults {
         verdict
     }
 
-    /// By how much an answer or an event is late.
+    /// The delay of a response or an event.
     pub(crate) fn delay(&self, site: &Site<'_>) -> Duration {
         let state = self.lock();
         let total = state.active.values().map(|fault| match fault {
@@ -197,7 +220,7 @@ impl Faults {
         self.lock().active.values().any(|fault| matches!(fault, Fault::EndWatches { on } if on.covers(site)))
     }
 
-    /// For how long the API is to be unreachable, if it is.
+    /// The number and duration of the fault that makes the API unreachable, if one is active.
     pub(crate) fn down(&self) -> Option<(u64, Option<Duration>)> {
         self.lock().active.iter().find_map(|(number, fault)| match fault {
             Fault::Down { milliseconds } => Some((*number, milliseconds.map(Duration::from_millis))),
@@ -205,41 +228,30 @@ impl Faults {
         })
     }
 
-    /// The malformed objects that a list with this filter holds.
-    pub(crate) fn malformed(&self, filter: &Filter) -> Vec<Object> {
-        self.malformed_after(&self.lock(), filter, 0)
+    /// The malformed objects of a kind.
+    pub(crate) fn malformed(&self, kind: Kind) -> Vec<Object> {
+        self.lock().malformed_after(kind, 0)
     }
 
-    /// What concerns a watch that has seen the faults up to number `seen`.
-    pub(crate) fn news_for(&self, site: &Site<'_>, filter: &Filter, seen: u64) -> News {
+    /// The faults that apply to a watch, above number `seen`.
+    pub(crate) fn for_watch(&self, site: &Site<'_>, seen: u64) -> WatchFaults {
         let state = self.lock();
         let cut = state.cuts.iter().find(|(number, on, _)| *number > seen && on.covers(site)).map(|(_, _, how)| *how);
         let losses = state.losses.iter().filter(|loss| loss.number > seen && loss.on.covers(site));
         let lost = losses.map(|loss| (loss.from, loss.to)).collect();
-        News { latest: state.latest, cut, malformed: self.malformed_after(&state, filter, seen), lost }
+        WatchFaults { latest: state.latest, cut, malformed: state.malformed_after(site.kind, seen), lost }
     }
 
     pub(crate) fn latest(&self) -> u64 {
         self.lock().latest
     }
 
-    /// Wakes at every injection and removal.
+    /// A receiver that wakes at every injection and removal.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
 
-    fn malformed_after(&self, state: &State, filter: &Filter, seen: u64) -> Vec<Object> {
-        let active = state.active.range(seen + 1..);
-        let objects = active.filter_map(|(_, fault)| match fault {
-            Fault::Malformed { object } if Kind::of_object(object) == Some(filter.kind()) && filter.matches(object) => {
-                Some(object)
-            }
-            _ => None,
-        });
-        objects.map(|object| Arc::new(object.clone())).collect()
-    }
-
-    /// The maps are changed in single steps, so a poisoned lock is used as it is.
+    /// The maps change in single steps, so a poisoned lock is safe to use.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

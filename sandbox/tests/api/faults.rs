@@ -1,4 +1,4 @@
-//! Misbehaviour on demand, seen by a plain client and by kube-rs.
+//! Fault injection, as a plain HTTP client and kube-rs see it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::http_client::{End, soon};
 use crate::*;
 
 fn inject(sandbox: &Sandbox, fault: Fault) -> u64 {
-    sandbox.faults().inject(fault).expect("a fault that can strike")
+    sandbox.faults().inject(fault).expect("a valid fault")
 }
 
 async fn client(sandbox: &Sandbox) -> Client {
@@ -28,7 +28,7 @@ async fn client(sandbox: &Sandbox) -> Client {
 }
 
 #[tokio::test]
-async fn requests_are_answered_with_an_error_as_often_as_asked_for() {
+async fn requests_get_an_error_for_the_configured_number_of_times() {
     let (sandbox, http) = sandbox().await;
     let on = Scope::kind(Kind::ConfigMap).verb(Verb::List);
     inject(&sandbox, Fault::Answer { on, code: 429, retry_after: Some(7), times: Some(2) });
@@ -44,7 +44,24 @@ async fn requests_are_answered_with_an_error_as_often_as_asked_for() {
 }
 
 #[tokio::test]
-async fn a_connection_is_dropped_instead_of_answered() {
+async fn too_many_requests_are_rejected_in_plain_text_with_the_header_as_by_the_api_servers_filter() {
+    let (sandbox, http) = sandbox().await;
+    let fault = json!({ "fault": "tooManyRequests", "resource": "configmaps", "verb": "list", "times": 1 });
+    assert_eq!(http.post("/sandbox/faults", &fault).await.code, StatusCode::CREATED);
+    let rejected = http.get(CONFIG_MAPS).await;
+    assert_eq!(rejected.code, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(rejected.headers["retry-after"], "1");
+    assert_eq!(rejected.headers["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(rejected.body, "Too many requests, please try again later.\n", "no Status");
+    assert_eq!(http.get(CONFIG_MAPS).await.code, StatusCode::OK, "once only");
+    let on = Scope::kind(Kind::ConfigMap);
+    inject(&sandbox, Fault::TooManyRequests { on, retry_after: 9, times: None });
+    assert_eq!(http.get(CONFIG_MAPS).await.headers["retry-after"], "9");
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_without_a_response() {
     let (sandbox, http) = sandbox().await;
     let number = inject(&sandbox, Fault::Drop { on: Scope::kind(Kind::Service), times: None });
     assert!(http.try_send(&Method::GET, SERVICES).await.is_err());
@@ -54,25 +71,25 @@ async fn a_connection_is_dropped_instead_of_answered() {
 }
 
 #[tokio::test]
-async fn answers_and_events_come_late() {
+async fn responses_and_events_are_delayed() {
     let (sandbox, http) = sandbox().await;
     let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
-    let late = Duration::from_millis(100);
+    let delay = Duration::from_millis(100);
     let milliseconds = 100;
     inject(&sandbox, Fault::Delay { on: Scope::kind(Kind::ConfigMap).verb(Verb::Watch), milliseconds });
     inject(&sandbox, Fault::Delay { on: Scope::kind(Kind::Service), milliseconds });
-    let began = Instant::now();
+    let start = Instant::now();
     http.post(CONFIG_MAPS, &config_map("a")).await;
     watch.change().await;
-    assert!(began.elapsed() >= late, "the event");
-    let began = Instant::now();
+    assert!(start.elapsed() >= delay, "the event");
+    let start = Instant::now();
     http.get(SERVICES).await;
-    assert!(began.elapsed() >= late, "the answer");
+    assert!(start.elapsed() >= delay, "the response");
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn open_watches_are_cut_the_way_that_is_asked_for() {
+async fn open_watches_are_cut_in_every_way() {
     let (sandbox, http) = sandbox().await;
     for how in [Cut::Clean, Cut::Abrupt, Cut::Expired, Cut::Silent] {
         let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
@@ -83,9 +100,9 @@ async fn open_watches_are_cut_the_way_that_is_asked_for() {
             Cut::Expired => assert_eq!(watch.next().await.expect("an event")["object"]["code"], 410),
             Cut::Silent => {
                 let mut other = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
-                http.post(CONFIG_MAPS, &config_map("news")).await;
-                assert_eq!(other.change().await.1, "news");
-                assert!(timeout(Duration::ZERO, watch.next()).await.is_err(), "open, and without a word");
+                http.post(CONFIG_MAPS, &config_map("new")).await;
+                assert_eq!(other.change().await.1, "new");
+                assert!(timeout(Duration::ZERO, watch.next()).await.is_err(), "open and silent");
             }
         }
     }
@@ -93,7 +110,7 @@ async fn open_watches_are_cut_the_way_that_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stalled_watch_delivers_or_loses_what_it_missed() {
+async fn a_stalled_watch_delivers_or_loses_its_events() {
     let (sandbox, http) = sandbox().await;
     let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
     http.post(CONFIG_MAPS, &config_map("before")).await;
@@ -112,7 +129,7 @@ async fn a_stalled_watch_delivers_or_loses_what_it_missed() {
 }
 
 #[tokio::test]
-async fn a_malformed_object_is_in_lists_and_watches_and_never_in_the_store() {
+async fn a_malformed_object_is_in_lists_and_watches_but_not_in_the_store() {
     let (sandbox, http) = sandbox().await;
     let slices = "/apis/discovery.k8s.io/v1/endpointslices";
     let mut open = http.watch(&format!("{slices}?watch=true")).await;
@@ -131,7 +148,7 @@ async fn a_malformed_object_is_in_lists_and_watches_and_never_in_the_store() {
 }
 
 #[tokio::test]
-async fn a_restore_takes_objects_and_versions_back_and_cuts_the_watches() {
+async fn a_restore_resets_objects_and_versions_and_cuts_watches() {
     let (sandbox, http) = sandbox().await;
     let before = http.post(CONFIG_MAPS, &config_map("kept")).await.body;
     inject(&sandbox, Fault::Snapshot);
@@ -150,7 +167,7 @@ async fn a_restore_takes_objects_and_versions_back_and_cuts_the_watches() {
     sandbox.shutdown().await;
 }
 
-/// Waits until the StatefulSet `db` has so many Pods, all of them ready.
+/// Waits until there are this many Pods, all of them Ready.
 async fn ready(sandbox: &Sandbox, replicas: usize) {
     let mut latest = sandbox.store().subscribe();
     let is_ready = |pod: &Value| {
@@ -163,12 +180,12 @@ async fn ready(sandbox: &Sandbox, replicas: usize) {
         if pods.len() == replicas && pods.iter().all(|pod| is_ready(pod)) {
             return;
         }
-        soon(latest.changed()).await.expect("the store is there");
+        soon(latest.changed()).await.expect("the store exists");
     }
 }
 
 #[tokio::test]
-async fn the_controllers_carry_on_after_a_restore_and_after_a_compaction() {
+async fn the_controllers_work_after_a_restore_and_a_compaction() {
     let sandbox = Sandbox::start(Options::default()).await.expect("a free port");
     let http = Http::to(sandbox.address());
     http.post(STATEFUL_SETS, &stateful_set("db")).await;
@@ -190,7 +207,7 @@ async fn the_controllers_carry_on_after_a_restore_and_after_a_compaction() {
 }
 
 #[tokio::test]
-async fn the_api_goes_away_and_comes_back_on_the_same_port() {
+async fn the_api_goes_down_and_comes_back_on_the_same_port() {
     let (sandbox, http) = sandbox().await;
     let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
     let number = inject(&sandbox, Fault::Down { milliseconds: None });
@@ -229,7 +246,7 @@ async fn another_process_injects_faults_and_reads_the_requests_over_http() {
     sandbox.shutdown().await;
 }
 
-/// Follows a watch until the names that it knows are these.
+/// Follows a watch until it has exactly these names.
 async fn converges(
     events: &mut (impl Stream<Item = watcher::Result<watcher::Event<ConfigMap>>> + Unpin),
     known: &mut BTreeSet<String>,
@@ -243,13 +260,13 @@ async fn converges(
             Ok(watcher::Event::InitDone) => *known = std::mem::take(&mut fresh),
             Ok(watcher::Event::Apply(object)) => drop(known.insert(object.name_any())),
             Ok(watcher::Event::Delete(object)) => drop(known.remove(&object.name_any())),
-            // What it runs into is the point; that it goes on is the test.
+            // Errors are expected; the watcher must recover from them.
             Err(_) => {}
         }
     }
 }
 
-async fn survives(config: watcher::Config) {
+async fn recovers(config: watcher::Config) {
     let (sandbox, http) = sandbox().await;
     let api: Api<ConfigMap> = Api::default_namespaced(client(&sandbox).await);
     let mut events = watcher(api, config).default_backoff().boxed();
@@ -275,17 +292,17 @@ async fn survives(config: watcher::Config) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kube_rs_survives_with_paged_lists() {
-    survives(watcher::Config::default().page_size(1)).await;
+async fn kube_rs_recovers_from_faults_with_paged_lists() {
+    recovers(watcher::Config::default().page_size(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kube_rs_survives_with_streaming_lists() {
-    survives(watcher::Config::default().streaming_lists()).await;
+async fn kube_rs_recovers_from_faults_with_streaming_lists() {
+    recovers(watcher::Config::default().streaming_lists()).await;
 }
 
 #[tokio::test]
-async fn kube_rs_reads_writes_and_understands_refusals() {
+async fn kube_rs_reads_writes_and_decodes_errors() {
     let (sandbox, _) = sandbox().await;
     let api: Api<ConfigMap> = Api::default_namespaced(client(&sandbox).await);
     let object: ConfigMap = serde_json::from_value(config_map("a")).expect("a ConfigMap");

@@ -1,4 +1,4 @@
-//! A plain HTTP client for the sandbox's API, and a reader of watches, with a bound on every wait.
+//! A plain HTTP client for the sandbox's API and a reader of watches. Every wait is bounded.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// Longer than anything here takes; what takes longer has failed.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Bound on every wait.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Waits for something that must happen.
+/// Waits for a future that must complete.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it should have happened by now")
+    tokio::time::timeout(TIMEOUT, what).await.expect("completed in time")
 }
 
 pub struct Http {
@@ -25,7 +25,7 @@ pub struct Http {
     client: Client<HttpConnector, Body>,
 }
 
-pub struct Answer {
+pub struct Reply {
     pub code: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
@@ -40,50 +40,54 @@ impl Http {
         Request::builder().method(method).uri(format!("http://{}{path}", self.address))
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = soon(self.client.request(request)).await.expect("an answer");
+    pub async fn send(&self, request: Request<Body>) -> Reply {
+        let response = soon(self.client.request(request)).await.expect("a response");
         let (parts, body) = response.into_parts();
         let bytes = soon(body.collect()).await.expect("a whole body").to_bytes();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Answer { code: parts.status, headers: parts.headers, body }
+        Reply { code: parts.status, headers: parts.headers, body }
     }
 
-    /// Sends a request whose connection may break.
+    /// Sends a request that may fail.
     pub async fn try_send(&self, method: &Method, path: &str) -> Result<StatusCode, String> {
         let request = self.request(method, path).body(Body::empty()).expect("a request");
         soon(self.client.request(request)).await.map(|response| response.status()).map_err(|error| error.to_string())
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        self.send(self.request(&Method::GET, path).body(Body::empty()).expect("a request")).await
+    async fn without_body(&self, method: &Method, path: &str) -> Reply {
+        self.send(self.request(method, path).body(Body::empty()).expect("a request")).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
-        self.send(self.request(&Method::DELETE, path).body(Body::empty()).expect("a request")).await
+    pub async fn get(&self, path: &str) -> Reply {
+        self.without_body(&Method::GET, path).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.without_body(&Method::DELETE, path).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
         self.with_body(&Method::POST, path, "application/json", &body.to_string()).await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub async fn put(&self, path: &str, body: &Value) -> Reply {
         self.with_body(&Method::PUT, path, "application/json", &body.to_string()).await
     }
 
-    /// `media_type` is what stands between `application/` and the suffix: `merge-patch+json`.
-    pub async fn patch(&self, path: &str, media_type: &str, body: &Value) -> Answer {
+    /// `media_type` without `application/`: `merge-patch+json`.
+    pub async fn patch(&self, path: &str, media_type: &str, body: &Value) -> Reply {
         self.with_body(&Method::PATCH, path, &format!("application/{media_type}"), &body.to_string()).await
     }
 
-    pub async fn with_body(&self, method: &Method, path: &str, media_type: &str, body: &str) -> Answer {
+    pub async fn with_body(&self, method: &Method, path: &str, media_type: &str, body: &str) -> Reply {
         let request = self.request(method, path).header("content-type", media_type);
         self.send(request.body(Body::from(body.to_owned())).expect("a request")).await
     }
 
     pub async fn watch(&self, path: &str) -> Watch {
         let request = self.request(&Method::GET, path).body(Body::empty()).expect("a request");
-        let response = soon(self.client.request(request)).await.expect("an answer");
+        let response = soon(self.client.request(request)).await.expect("a response");
         assert_eq!(response.status(), StatusCode::OK);
         Watch { body: response.into_body(), buffer: Vec::new() }
     }
@@ -119,7 +123,7 @@ impl Watch {
         }
     }
 
-    /// The type and the object's name of the next event that is no bookmark.
+    /// The type and the object's name of the next event other than a bookmark.
     pub async fn change(&mut self) -> (String, String) {
         loop {
             let event = self.next().await.expect("an event");

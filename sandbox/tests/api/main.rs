@@ -1,4 +1,4 @@
-//! The sandbox's API as its clients see it.
+//! The HTTP API of the sandbox: reads, writes, manifests and faults, as clients see them.
 
 mod faults;
 mod http_client;
@@ -15,7 +15,7 @@ pub const PODS: &str = "/api/v1/namespaces/default/pods";
 pub const SERVICES: &str = "/api/v1/namespaces/default/services";
 pub const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
 
-/// Without controllers, objects stay as the tests write them.
+/// Options without controllers, so that objects stay as they are written.
 pub fn options() -> Options {
     Options { controllers: None, ..Options::default() }
 }
@@ -60,7 +60,7 @@ pub fn names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_port_in_use_or_open_to_others_is_an_error_that_says_so() {
+async fn a_port_in_use_and_an_address_other_than_loopback_are_rejected() {
     let (sandbox, _) = sandbox().await;
     let taken = Options { listen: sandbox.address(), ..options() };
     let error = Sandbox::start(taken).await.err().expect("the port is taken");

@@ -1,4 +1,4 @@
-//! Manifests from files and folders.
+//! Manifests from files and folders: order, repetition and errors.
 
 use std::path::PathBuf;
 
@@ -16,15 +16,15 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// The error that these files give, without the folder's path.
-fn refusal(sandbox: &Sandbox, files: &[(&str, &str)]) -> String {
+/// The error for these files, without the path of the folder.
+fn error_of(sandbox: &Sandbox, files: &[(&str, &str)]) -> String {
     let folder = folder(files);
-    let error = sandbox.apply(&[folder.path().to_owned()]).expect_err("refused").to_string();
+    let error = sandbox.apply(&[folder.path().to_owned()]).expect_err("rejected").to_string();
     error.replace(&format!("{}/", folder.path().display()), "")
 }
 
 #[tokio::test]
-async fn a_folder_is_applied_namespaces_first_whatever_its_files_are_called() {
+async fn a_folder_is_applied_in_the_order_of_kinds_not_of_files() {
     let (sandbox, _) = sandbox().await;
     let folder = folder(&[
         ("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: team}\n"),
@@ -42,20 +42,20 @@ async fn a_folder_is_applied_namespaces_first_whatever_its_files_are_called() {
     assert_eq!(sandbox.store().list(Kind::Service, Some("default")).1.len(), 2);
     let before = sandbox.store().revision();
     assert_eq!(sandbox.apply(&[folder.path().to_owned()]).expect("applied again"), 4);
-    assert_eq!(sandbox.store().revision(), before, "nothing changed, so nothing was written");
+    assert_eq!(sandbox.store().revision(), before, "no writes without changes");
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_mistake_in_a_manifest_is_named_with_file_document_object_and_field() {
+async fn an_error_names_file_document_object_and_field() {
     let (sandbox, _) = sandbox().await;
     let good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n";
     for (text, expected) in [
         ("a: [", "m.yaml: document 2 (line 4): did not find expected node content at line 6 column 1"),
-        ("kind: Pod\n", "m.yaml: document 2 (line 4): an object needs the text fields apiVersion and kind"),
+        ("kind: Pod\n", "m.yaml: document 2 (line 4): an object must have the fields apiVersion and kind as text"),
         (
             "apiVersion: v1\nkind: Gadget\n",
-            "m.yaml: document 2 (line 4): the sandbox has no Gadget of v1; it has Namespace",
+            "m.yaml: document 2 (line 4): the sandbox has no kind Gadget of v1; its kinds are Namespace",
         ),
         (
             "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {port: 80}\n",
@@ -77,14 +77,14 @@ async fn a_mistake_in_a_manifest_is_named_with_file_document_object_and_field() 
              99999",
         ),
     ] {
-        let error = refusal(&sandbox, &[("m.yaml", &format!("{good}{text}"))]);
+        let error = error_of(&sandbox, &[("m.yaml", &format!("{good}{text}"))]);
         assert!(error.starts_with(expected), "{error}\ninstead of\n{expected}");
     }
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_path_without_manifests_is_an_error_that_names_it() {
+async fn an_error_names_a_path_without_manifests() {
     let (sandbox, _) = sandbox().await;
     let missing = sandbox.apply(&[PathBuf::from("no/such/file.yaml")]).expect_err("missing");
     assert!(missing.to_string().starts_with("no/such/file.yaml: "), "{missing}");

@@ -1,4 +1,4 @@
-//! Lists and watches.
+//! Lists, watches and tables.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::http_client::{End, Http};
 use crate::*;
 
 #[tokio::test]
-async fn the_pages_of_a_list_show_one_moment() {
+async fn the_pages_of_a_list_are_consistent() {
     let (sandbox, http) = sandbox().await;
     for name in ["a", "b", "c", "d", "e"] {
         assert_eq!(http.post(CONFIG_MAPS, &config_map(name)).await.code, StatusCode::CREATED);
@@ -51,14 +51,14 @@ async fn a_list_is_limited_by_selectors() {
     ] {
         assert_eq!(names(&http.get(path).await.body), expected, "{path}");
     }
-    let refused = http.get("/api/v1/pods?fieldSelector=spec.hostname%3Da").await;
-    assert_eq!(refused.code, StatusCode::BAD_REQUEST);
-    assert_eq!(refused.body["message"], "field label not supported: spec.hostname");
+    let rejected = http.get("/api/v1/pods?fieldSelector=spec.hostname%3Da").await;
+    assert_eq!(rejected.code, StatusCode::BAD_REQUEST);
+    assert_eq!(rejected.body["message"], "field label not supported: spec.hostname");
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_watch_begins_with_the_present_state_and_goes_on_with_changes() {
+async fn a_watch_starts_with_the_current_state_and_continues_with_changes() {
     let (sandbox, http) = sandbox().await;
     http.post(CONFIG_MAPS, &config_map("old")).await;
     let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true")).await;
@@ -74,7 +74,7 @@ async fn a_watch_begins_with_the_present_state_and_goes_on_with_changes() {
 }
 
 #[tokio::test]
-async fn an_object_that_starts_or_stops_to_match_comes_and_goes_for_a_watch_with_a_selector() {
+async fn a_watch_with_a_selector_reports_objects_that_start_or_stop_to_match() {
     let (sandbox, http) = sandbox().await;
     let created = http.post(CONFIG_MAPS, &config_map("a")).await.body;
     let from = created["metadata"]["resourceVersion"].as_str().expect("a version");
@@ -94,7 +94,7 @@ async fn an_object_that_starts_or_stops_to_match_comes_and_goes_for_a_watch_with
 }
 
 #[tokio::test]
-async fn a_watch_from_a_version_that_is_compacted_or_still_to_come_is_told_so_and_ends() {
+async fn a_watch_from_a_compacted_or_future_version_gets_an_error_event_and_ends() {
     let (sandbox, http) = sandbox().await;
     http.post(CONFIG_MAPS, &config_map("a")).await;
     sandbox.store().compact();
@@ -109,7 +109,7 @@ async fn a_watch_from_a_version_that_is_compacted_or_still_to_come_is_told_so_an
 }
 
 #[tokio::test]
-async fn a_streaming_list_ends_with_the_bookmark_that_says_so() {
+async fn a_streaming_list_ends_with_an_annotated_bookmark() {
     let (sandbox, http) = sandbox().await;
     http.post(CONFIG_MAPS, &config_map("a")).await;
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
@@ -121,20 +121,20 @@ async fn a_streaming_list_ends_with_the_bookmark_that_says_so() {
     assert_eq!(metadata["annotations"]["k8s.io/initial-events-end"], "true");
     assert_eq!(metadata["resourceVersion"], sandbox.store().revision().to_string());
 
-    let refused = http.get(&format!("{CONFIG_MAPS}?watch=true&sendInitialEvents=true")).await;
-    assert_eq!(refused.code, StatusCode::UNPROCESSABLE_ENTITY);
+    let rejected = http.get(&format!("{CONFIG_MAPS}?watch=true&sendInitialEvents=true")).await;
+    assert_eq!(rejected.code, StatusCode::UNPROCESSABLE_ENTITY);
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_sandbox_without_streaming_lists_refuses_them() {
+async fn a_sandbox_without_streaming_lists_rejects_them() {
     let options = Options { streaming_lists: false, ..options() };
     let sandbox = Sandbox::start(options).await.expect("a free port");
     let http = Http::to(sandbox.address());
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
-    let refused = http.get(&format!("{CONFIG_MAPS}?{query}")).await;
-    assert_eq!(refused.code, StatusCode::UNPROCESSABLE_ENTITY);
-    let message = refused.body["message"].as_str().expect("a message");
+    let rejected = http.get(&format!("{CONFIG_MAPS}?{query}")).await;
+    assert_eq!(rejected.code, StatusCode::UNPROCESSABLE_ENTITY);
+    let message = rejected.body["message"].as_str().expect("a message");
     assert!(message.contains("unless the WatchList feature gate is enabled"), "{message}");
     sandbox.shutdown().await;
 }
@@ -144,7 +144,7 @@ async fn a_quiet_watch_gets_bookmarks_and_ends_cleanly_after_its_timeout() {
     let options = Options { bookmark_interval: Duration::from_millis(50), ..options() };
     let sandbox = Sandbox::start(options).await.expect("a free port");
     let http = Http::to(sandbox.address());
-    // Another kind's event moves the bookmark, too.
+    // The event of another kind advances the bookmark too.
     let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true&allowWatchBookmarks=true&timeoutSeconds=1")).await;
     http.post(SERVICES, &service("db")).await;
     let current = json!(sandbox.store().revision().to_string());

@@ -1,4 +1,4 @@
-//! Writes, deletions, and what is refused.
+//! Writes and deletions, and the errors for invalid ones.
 
 use axum::body::Body;
 use http::{Method, StatusCode};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::*;
 
 #[tokio::test]
-async fn unknown_fields_are_refused_reported_or_dropped_as_the_client_asks() {
+async fn unknown_fields_are_rejected_reported_or_dropped_by_field_validation() {
     let (sandbox, http) = sandbox().await;
     let mut object = service("db");
     object["spec"]["headless"] = json!(true);
@@ -24,7 +24,7 @@ async fn unknown_fields_are_refused_reported_or_dropped_as_the_client_asks() {
 }
 
 #[tokio::test]
-async fn a_write_that_may_not_be_is_refused_with_the_reason() {
+async fn an_invalid_write_is_rejected_with_its_reason() {
     let (sandbox, http) = sandbox().await;
     http.post(SERVICES, &service("db")).await;
     http.post(STATEFUL_SETS, &stateful_set("db")).await;
@@ -51,15 +51,15 @@ async fn a_write_that_may_not_be_is_refused_with_the_reason() {
         (format!("{SERVICES}/db"), json!({ "spec": { "clusterIP": "10.0.0.1" } }), "spec.clusterIPs[0]"),
         (format!("{SERVICES}/db"), json!({ "spec": { "ports": [{ "port": 0 }] } }), "spec.ports[0].port"),
     ] {
-        let refused = http.patch(&path, "merge-patch+json", &patch).await;
-        assert_eq!(refused.code, StatusCode::UNPROCESSABLE_ENTITY, "{path} {patch}");
-        assert_eq!(refused.body["details"]["causes"][0]["field"], field);
+        let rejected = http.patch(&path, "merge-patch+json", &patch).await;
+        assert_eq!(rejected.code, StatusCode::UNPROCESSABLE_ENTITY, "{path} {patch}");
+        assert_eq!(rejected.body["details"]["causes"][0]["field"], field);
     }
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn requests_that_are_no_requests_are_refused_in_kind() {
+async fn invalid_requests_get_the_fitting_status() {
     let (sandbox, http) = sandbox().await;
     assert_eq!(http.get("/api/v1/gadgets").await.code, StatusCode::NOT_FOUND);
     assert_eq!(http.get("/nothing/here").await.code, StatusCode::NOT_FOUND);
@@ -79,8 +79,8 @@ async fn requests_that_are_no_requests_are_refused_in_kind() {
     }
     for body in ["[]", "5", "a: [", "metadata: []", ""] {
         let apply = format!("{PODS}/p?fieldManager=test");
-        let refused = http.with_body(&Method::PATCH, &apply, "application/apply-patch+yaml", body).await;
-        assert_eq!(refused.code, StatusCode::BAD_REQUEST, "{body}");
+        let rejected = http.with_body(&Method::PATCH, &apply, "application/apply-patch+yaml", body).await;
+        assert_eq!(rejected.code, StatusCode::BAD_REQUEST, "{body}");
         let eviction = http.with_body(&Method::POST, &format!("{PODS}/p/eviction"), "application/json", body).await;
         assert!(eviction.code.is_client_error(), "{body}");
     }
@@ -90,7 +90,7 @@ async fn requests_that_are_no_requests_are_refused_in_kind() {
 }
 
 #[tokio::test]
-async fn every_kind_of_patch_does_what_it_says() {
+async fn every_kind_of_patch_is_applied() {
     let (sandbox, http) = sandbox().await;
     http.post(STATEFUL_SETS, &stateful_set("db")).await;
     let path = format!("{STATEFUL_SETS}/db");
@@ -108,7 +108,7 @@ async fn every_kind_of_patch_does_what_it_says() {
     let operations = json!([{ "op": "test", "path": "/spec/replicas", "value": 3 }, { "op": "replace", "path": "/spec/replicas", "value": 5 }]);
     assert_eq!(http.patch(&path, "json-patch+json", &operations).await.body["spec"]["replicas"], 5);
     let failed = http.patch(&path, "json-patch+json", &operations).await;
-    assert_eq!(failed.code, StatusCode::UNPROCESSABLE_ENTITY, "the test in the patch no longer holds");
+    assert_eq!(failed.code, StatusCode::UNPROCESSABLE_ENTITY, "the patch's test fails");
 
     let wanted =
         json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "made" }, "data": { "a": "1" } });
@@ -122,7 +122,7 @@ async fn every_kind_of_patch_does_what_it_says() {
     let patched = http.patch(&format!("{path}/status"), "merge-patch+json", &status).await.body;
     assert_eq!((&patched["spec"]["replicas"], &patched["status"]["readyReplicas"]), (&json!(5), &json!(4)));
     let ignored = http.patch(&path, "merge-patch+json", &json!({ "status": { "replicas": 7 } })).await.body;
-    assert_eq!(ignored["status"]["replicas"], 4, "status has a path of its own");
+    assert_eq!(ignored["status"]["replicas"], 4, "status is a subresource");
 
     let scale =
         http.patch(&format!("{path}/scale"), "merge-patch+json", &json!({ "spec": { "replicas": 2 } })).await.body;
@@ -132,7 +132,7 @@ async fn every_kind_of_patch_does_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_pod_described_by_hand_keeps_its_status() {
+async fn a_bare_pod_keeps_the_status_it_was_created_with() {
     let (sandbox, http) = sandbox().await;
     let mut described = pod("db-0");
     described["status"] = json!({ "podIP": "10.0.0.7", "conditions": [{ "type": "Ready", "status": "True" }] });
@@ -146,7 +146,7 @@ async fn a_pod_described_by_hand_keeps_its_status() {
 }
 
 #[tokio::test]
-async fn a_deletion_waits_for_the_kubelet_and_for_finalizers_and_for_nothing_else() {
+async fn a_deletion_waits_for_the_kubelet_and_finalizers_only() {
     let (sandbox, http) = sandbox().await;
     http.post(PODS, &pod("unbound")).await;
     assert_eq!(http.delete(&format!("{PODS}/unbound")).await.body["status"], "Success");
@@ -171,7 +171,7 @@ async fn a_deletion_waits_for_the_kubelet_and_for_finalizers_and_for_nothing_els
 }
 
 #[tokio::test]
-async fn dependents_are_orphaned_and_preconditions_are_kept() {
+async fn dependents_are_orphaned_and_preconditions_checked() {
     let (sandbox, http) = sandbox().await;
     let owner = http.post(STATEFUL_SETS, &stateful_set("db")).await.body;
     let mut owned = pod("db-0");
@@ -194,8 +194,8 @@ async fn dependents_are_orphaned_and_preconditions_are_kept() {
 }
 
 #[tokio::test]
-async fn a_deleted_namespace_takes_what_is_in_it_along() {
-    // It is the namespace controller that empties it.
+async fn deleting_a_namespace_deletes_its_objects() {
+    // The namespace controller deletes them.
     let sandbox = Sandbox::start(Options::default()).await.expect("a free port");
     let http = Http::to(sandbox.address());
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "db" } });
@@ -213,8 +213,8 @@ async fn a_deleted_namespace_takes_what_is_in_it_along() {
     assert_eq!(http.delete("/api/v1/namespaces/team").await.body["status"]["phase"], "Terminating");
     assert_eq!(watch.change().await.0, "MODIFIED");
     assert_eq!(secrets.change().await, ("DELETED".to_owned(), "db".to_owned()));
-    let refused = http.post("/api/v1/namespaces/team/services", &service("late")).await;
-    assert_eq!(refused.code, StatusCode::FORBIDDEN);
+    let rejected = http.post("/api/v1/namespaces/team/services", &service("late")).await;
+    assert_eq!(rejected.code, StatusCode::FORBIDDEN);
     let release = json!({ "metadata": { "finalizers": null } });
     http.patch("/api/v1/namespaces/team/configmaps/held", "merge-patch+json", &release).await;
     assert_eq!(watch.change().await.0, "DELETED");

@@ -1,4 +1,4 @@
-//! What each controller brings about on its own.
+//! The behaviour of each controller.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::harness::{NAMESPACE, Sandbox, headless, is_ready, is_terminating, quick, start, stateful_set, text};
 
 #[tokio::test(start_paused = true)]
-async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_gives() {
+async fn slices_have_the_labels_owner_and_conditions_of_the_real_controller() {
     let sandbox = start(Options { pod_stop_delay: Duration::from_secs(60), ..quick() });
     let service = sandbox.create(Kind::Service, headless("db", "db", json!([{"name": "pg", "port": 5432}])));
     let empty = sandbox.until("a placeholder", |sandbox| sandbox.slices("db").pop()).await;
@@ -32,7 +32,7 @@ async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_g
     assert_eq!(labels, &expected);
     assert_eq!(slice["ports"], json!([{"name": "pg", "port": 5432, "protocol": "TCP"}]));
 
-    // While its containers stop, a Pod still serves but is not ready.
+    // A terminating Pod is serving but not ready.
     sandbox.delete_pod("db-1");
     let endpoint = sandbox
         .until("a terminating endpoint", |sandbox| {
@@ -45,11 +45,13 @@ async fn slices_carry_the_labels_owner_and_conditions_that_the_real_controller_g
     assert_eq!(endpoint["targetRef"]["name"], "db-1");
 
     sandbox.store.delete(Kind::Service, NAMESPACE, "db", None).expect("a Service to delete");
-    sandbox.until("the slices gone with their Service", |sandbox| sandbox.slices("db").is_empty().then_some(())).await;
+    sandbox
+        .until("deletion of the slices with their Service", |sandbox| sandbox.slices("db").is_empty().then_some(()))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn annotations_decide_readiness_address_and_start_delay() {
+async fn annotations_control_readiness_address_and_start_delay() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("web", "web", json!([])));
     let pod = |name: &str, annotations: Value| {
@@ -72,7 +74,7 @@ async fn annotations_decide_readiness_address_and_start_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hand_made_pods_and_slices_are_taken_as_they_are() {
+async fn external_pods_and_slices_are_not_changed() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("web", "web", json!([])));
     let slice = json!({
@@ -94,7 +96,7 @@ async fn hand_made_pods_and_slices_are_taken_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_rolls_its_pods_over_and_reports_it() {
+async fn a_deployment_replaces_its_pods_within_its_bounds_and_reports_progress() {
     let sandbox = start(quick());
     let deployment = json!({
         "metadata": {"namespace": NAMESPACE, "name": "web"},
@@ -151,7 +153,7 @@ async fn a_deployment_rolls_its_pods_over_and_reports_it() {
 
     sandbox.store.delete(Kind::Deployment, NAMESPACE, "web", None).expect("a Deployment to delete");
     sandbox
-        .until("everything gone with the Deployment", |sandbox| {
+        .until("deletion of the Deployment's dependents", |sandbox| {
             let sets = sandbox.store.list(Kind::ReplicaSet, Some(NAMESPACE)).1;
             (sandbox.pods().is_empty() && sets.is_empty()).then_some(())
         })
@@ -159,7 +161,7 @@ async fn a_deployment_rolls_its_pods_over_and_reports_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dual_stack_services_have_slices_of_both_families_and_addresses_of_both() {
+async fn dual_stack_services_have_slices_and_addresses_of_both_families() {
     let sandbox = start(Options { dual_stack: true, ..quick() });
     let mut service = headless("db", "db", json!([]));
     service["spec"]["ipFamilyPolicy"] = json!("RequireDualStack");
@@ -189,7 +191,7 @@ async fn dual_stack_services_have_slices_of_both_families_and_addresses_of_both(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settled_cluster_is_quiet_and_a_change_costs_only_what_it_touches() {
+async fn a_change_causes_only_the_writes_that_it_requires() {
     let sandbox = start(quick());
     for name in ["db", "web"] {
         sandbox.create(Kind::Service, headless(name, name, json!([])));
@@ -237,7 +239,7 @@ async fn a_settled_cluster_is_quiet_and_a_change_costs_only_what_it_touches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_taken_back_to_an_earlier_state_goes_on_from_there() {
+async fn the_controllers_continue_from_a_restored_state() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("db", "db", json!([])));
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
@@ -248,7 +250,7 @@ async fn a_store_that_is_taken_back_to_an_earlier_state_goes_on_from_there() {
     sandbox.store.restore(&backup);
     sandbox.until_published("db", &["db-0", "db-1"]).await;
     assert_eq!(sandbox.ip("db-1").as_deref(), before["db-1"]["status"]["podIP"].as_str());
-    // The Pods that came back are the kubelet's again.
+    // The kubelet manages the restored Pods.
     let unready = json!({READY_ANNOTATION: "false"});
     sandbox.edit(Kind::Pod, "db-1", |pod| pod["metadata"]["annotations"] = unready.clone());
     sandbox.until_published("db", &["db-0"]).await;
@@ -261,7 +263,7 @@ async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
     sandbox.create(Kind::Service, headless("big", "big", json!([])));
     let mut set = stateful_set("big", "big", REPLICAS);
     set["spec"]["podManagementPolicy"] = json!("Parallel");
-    let begin = std::time::Instant::now();
+    let start_time = std::time::Instant::now();
     sandbox.create(Kind::StatefulSet, set);
     sandbox
         .until("all Pods ready", |sandbox| {
@@ -275,11 +277,11 @@ async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
     };
     sandbox.until("all Pods in slices", |sandbox| (count(sandbox) == 5_000).then_some(())).await;
     assert!(sandbox.slices("big").len() <= 51);
-    eprintln!("{REPLICAS} Pods ready and published after {:?}", begin.elapsed());
+    eprintln!("{REPLICAS} Pods ready and published after {:?}", start_time.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_cannot_be_read_is_left_alone_and_its_neighbours_go_on() {
+async fn an_object_that_cannot_be_decoded_is_ignored_and_others_are_reconciled() {
     let sandbox = start(quick());
     let broken = |name: &str| json!({"metadata": {"namespace": NAMESPACE, "name": name, "labels": 5}, "spec": {"replicas": "x"}});
     for kind in [Kind::Service, Kind::Pod, Kind::StatefulSet, Kind::ReplicaSet, Kind::Deployment, Kind::EndpointSlice] {
@@ -290,18 +292,18 @@ async fn an_object_that_cannot_be_read_is_left_alone_and_its_neighbours_go_on() 
     sandbox.create(Kind::StatefulSet, set);
     sandbox.edit(Kind::StatefulSet, "db", |set| set["spec"] = stateful_set("db", "db", 2)["spec"].take());
     sandbox.until_published("db", &["db-0", "db-1"]).await;
-    sandbox.store.delete(Kind::Pod, NAMESPACE, "broken", None).expect("the broken Pod still there");
+    sandbox.store.delete(Kind::Pod, NAMESPACE, "broken", None).expect("the invalid Pod");
 }
 
 #[tokio::test(start_paused = true)]
-async fn slices_lag_behind_the_pods_where_they_are_told_to() {
-    const LAG: Duration = Duration::from_millis(150);
-    let sandbox = start(Options { endpoint_slice_delay: LAG, ..quick() });
+async fn slices_are_written_after_the_configured_delay() {
+    const DELAY: Duration = Duration::from_millis(150);
+    let sandbox = start(Options { endpoint_slice_delay: DELAY, ..quick() });
     sandbox.create(Kind::Service, headless("db", "db", json!([])));
     sandbox.until("a placeholder", |sandbox| sandbox.slices("db").pop()).await;
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 1));
-    sandbox.until("a first sight of the Pod", |sandbox| sandbox.get(Kind::Pod, "db-0")).await;
+    sandbox.until("creation of the Pod", |sandbox| sandbox.get(Kind::Pod, "db-0")).await;
     let seen = tokio::time::Instant::now();
     sandbox.until_published("db", &["db-0"]).await;
-    assert!(seen.elapsed() >= LAG, "{:?}", seen.elapsed());
+    assert!(seen.elapsed() >= DELAY, "{:?}", seen.elapsed());
 }

@@ -1,4 +1,4 @@
-//! What follows an owner's end: its dependents go too, stay behind, or hold it up.
+//! Cascading deletion: background, foreground and orphan, Namespaces and volume claims.
 
 use k8s_openapi::jiff::Timestamp;
 use kube_sandbox::controllers::mark_deleted;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::harness::{NAMESPACE, Sandbox, headless, is_ready, is_terminating, quick, start, stateful_set, text};
 
 #[tokio::test(start_paused = true)]
-async fn a_set_that_is_deleted_and_made_again_gets_pods_of_its_own() {
+async fn a_set_that_is_deleted_and_recreated_gets_new_pods() {
     let sandbox = start(quick());
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
     sandbox.until_ready(&["db-0", "db-1"]).await;
@@ -32,16 +32,16 @@ async fn a_set_that_is_deleted_and_made_again_gets_pods_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pods_left_behind_by_their_set_are_adopted_by_the_next_of_its_name() {
+async fn orphaned_pods_are_adopted_by_the_next_set_with_the_same_name() {
     let sandbox = start(quick());
     let first = sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
     sandbox.until_ready(&["db-0", "db-1"]).await;
-    // What `kubectl delete --cascade=orphan` does.
+    // As with `kubectl delete --cascade=orphan`.
     sandbox.edit(Kind::StatefulSet, "db", |set| {
         set["metadata"]["finalizers"] = json!(["orphan"]);
         mark_deleted(Kind::StatefulSet, set, Timestamp::now());
     });
-    sandbox.until("the set gone", |sandbox| sandbox.get(Kind::StatefulSet, "db").is_none().then_some(())).await;
+    sandbox.until("deletion of the set", |sandbox| sandbox.get(Kind::StatefulSet, "db").is_none().then_some(())).await;
     let pods = sandbox.pods();
     assert!(pods.values().all(|pod| !is_terminating(pod)));
 
@@ -60,7 +60,7 @@ async fn pods_left_behind_by_their_set_are_adopted_by_the_next_of_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_that_is_deleted_in_the_foreground_goes_after_its_pods() {
+async fn foreground_deletion_removes_the_owner_after_its_pods() {
     let sandbox = start(quick());
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 2));
     sandbox.until_ready(&["db-0", "db-1"]).await;
@@ -69,13 +69,13 @@ async fn an_owner_that_is_deleted_in_the_foreground_goes_after_its_pods() {
         set["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
         mark_deleted(Kind::StatefulSet, set, Timestamp::now());
     });
-    sandbox.until("the set gone", |sandbox| sandbox.get(Kind::StatefulSet, "db").is_none().then_some(())).await;
+    sandbox.until("deletion of the set", |sandbox| sandbox.get(Kind::StatefulSet, "db").is_none().then_some(())).await;
     assert!(sandbox.pods().is_empty());
     assert_eq!(sandbox.pod_history(since, EventType::Added), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_is_deleted_is_emptied_first() {
+async fn a_deleted_namespace_is_emptied_first() {
     let sandbox = start(quick());
     sandbox.store.create(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}})).expect("a namespace");
     let phase = |sandbox: &Sandbox| Some(text(&sandbox.store.get(Kind::Namespace, "", NAMESPACE)?["status"]["phase"]));
@@ -85,14 +85,14 @@ async fn a_namespace_that_is_deleted_is_emptied_first() {
     sandbox.until_published("db", &["db-0", "db-1"]).await;
     let mark = |namespace: &mut Value| mark_deleted(Kind::Namespace, namespace, Timestamp::now());
     sandbox.store.modify(Kind::Namespace, "", NAMESPACE, mark).expect("a namespace to delete");
-    sandbox.until("the namespace gone", |sandbox| phase(sandbox).is_none().then_some(())).await;
+    sandbox.until("deletion of the namespace", |sandbox| phase(sandbox).is_none().then_some(())).await;
     for kind in Kind::ALL {
         assert!(sandbox.store.list(kind, Some(NAMESPACE)).1.is_empty(), "{}", kind.plural());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn claims_go_with_their_ordinal_or_their_set_where_the_set_says_so() {
+async fn claims_are_deleted_with_their_ordinal_or_set_by_the_retention_policy() {
     let sandbox = start(quick());
     let mut set = stateful_set("db", "db", 2);
     set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": {}}]);
@@ -103,8 +103,8 @@ async fn claims_go_with_their_ordinal_or_their_set_where_the_set_says_so() {
     let is_gone = |name: &'static str| {
         move |sandbox: &Sandbox| sandbox.get(Kind::PersistentVolumeClaim, name).is_none().then_some(())
     };
-    sandbox.until("the claim of db-1 gone", is_gone("data-db-1")).await;
+    sandbox.until("deletion of the claim of db-1", is_gone("data-db-1")).await;
     assert!(sandbox.get(Kind::PersistentVolumeClaim, "data-db-0").is_some());
     sandbox.store.delete(Kind::StatefulSet, NAMESPACE, "db", None).expect("a set to delete");
-    sandbox.until("the claim of db-0 gone", is_gone("data-db-0")).await;
+    sandbox.until("deletion of the claim of db-0", is_gone("data-db-0")).await;
 }

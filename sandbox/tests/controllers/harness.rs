@@ -1,4 +1,4 @@
-//! A store with controllers on it, and waiting for what they bring about.
+//! A store with running controllers, and waits for their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use kube_sandbox::store::{Event, EventType, Object, Store};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long a state may take to come about before a test fails. Where a test runs on paused time, which moves on only while
-/// nothing else is to be done, a state that never comes fails it at once.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Bound on every wait. With paused time, which advances only while all tasks are idle, a state that is never reached fails the
+/// test immediately.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub const NAMESPACE: &str = "default";
 
-/// A store with controllers on it, which end with it.
+/// A store with controllers, which are stopped when it is dropped.
 pub struct Sandbox {
     pub store: Arc<Store>,
     _shutdown: DropGuard,
@@ -50,12 +50,12 @@ impl Sandbox {
         self.store.modify(kind, NAMESPACE, name, edit).expect("an object to edit");
     }
 
-    /// What `kubectl delete pod` does.
+    /// Deletes a Pod like `kubectl delete pod`.
     pub fn delete_pod(&self, name: &str) {
         self.edit(Kind::Pod, name, |pod| mark_deleted(Kind::Pod, pod, Timestamp::now()));
     }
 
-    /// Waits for the state in which `condition` gives a value, looking at the store after each of its events.
+    /// Waits until `condition` gives a value. It is evaluated after every event of the store.
     pub async fn until<T>(&self, what: &str, condition: impl Fn(&Self) -> Option<T>) -> T {
         let mut latest = self.store.subscribe();
         let wait = async {
@@ -67,9 +67,9 @@ impl Sandbox {
                 latest.changed().await.expect("the store outlives the test");
             }
         };
-        match tokio::time::timeout(PATIENCE, wait).await {
+        match tokio::time::timeout(TIMEOUT, wait).await {
             Ok(found) => found,
-            Err(_) => panic!("{what} did not come about; Pods: {:?}; slices: {:?}", self.pods(), self.published("")),
+            Err(_) => panic!("{what} was not reached; Pods: {:?}; slices: {:?}", self.pods(), self.published("")),
         }
     }
 
@@ -100,7 +100,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// Hostname and address of every ready endpoint of a Service.
+    /// Hostnames and addresses of the ready endpoints of a Service.
     pub fn published(&self, service: &str) -> BTreeSet<(String, String)> {
         let slices = self.slices(service);
         let endpoints = slices.iter().flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
@@ -108,7 +108,7 @@ impl Sandbox {
         ready.map(|endpoint| (text(&endpoint["hostname"]), text(&endpoint["addresses"][0]))).collect()
     }
 
-    /// Waits until the Service publishes exactly these Pods, each under its name with its present address.
+    /// Waits until the slices of the Service have exactly these Pods as ready endpoints, with their names and addresses.
     pub async fn until_published(&self, service: &str, pods: &[&str]) {
         self.until(&format!("{service} publishing {pods:?}"), |sandbox| {
             let wanted: Option<BTreeSet<_>> =
@@ -118,13 +118,13 @@ impl Sandbox {
         .await;
     }
 
-    /// Every event on Pods since the resourceVersion.
+    /// The events of Pods after the resourceVersion.
     pub fn pod_events(&self, since: u64) -> Vec<Event> {
         let events = self.store.events_after(since, usize::MAX).expect("an uncompacted log");
         events.into_iter().filter(|event| event.kind == Kind::Pod).collect()
     }
 
-    /// Names of the Pods that were added (or deleted) since, in order.
+    /// The names of the Pods with events of this type, in order.
     pub fn pod_history(&self, since: u64, event_type: EventType) -> Vec<String> {
         let events = self.pod_events(since).into_iter().filter(|event| event.event_type == event_type);
         events.map(|event| text(&event.object["metadata"]["name"])).collect()

@@ -1,4 +1,4 @@
-//! Random histories: whatever happens, the slices end up as a plain function of Services and Pods.
+//! Random histories: after any sequence of changes, the slices follow from the Services and Pods alone.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::harness::{NAMESPACE, headless, is_ready, is_terminating, quick, start, text};
 
-/// One thing that a person or a program does to the cluster. Small name spaces, so that things meet.
+/// One change to the cluster. The sets of names are small, so that changes affect each other.
 #[derive(Clone, Debug)]
 enum Step {
     ApplyService {
@@ -39,11 +39,11 @@ enum Step {
         ready: bool,
     },
     DeleteSlice(usize),
-    ScribbleSlice(usize),
-    ForgetHistory,
-    /// Some keys of the queue are worked off, so that the next step falls between them.
+    CorruptSlice(usize),
+    Compact,
+    /// The controllers process some keys, so that the next step falls between them.
     LetRun,
-    /// Everything is worked off, and time passes: Pods start and end.
+    /// The controllers process all keys, and time passes: Pods start and stop.
     LetSettle,
 }
 
@@ -62,15 +62,15 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (pods.clone(), apps).prop_map(|(name, app)| Step::LabelPod { name, app }),
         2 => (pods, any::<bool>()).prop_map(|(name, ready)| Step::AnnotatePod { name, ready }),
         1 => (0..4_usize).prop_map(Step::DeleteSlice),
-        1 => (0..4_usize).prop_map(Step::ScribbleSlice),
-        1 => Just(Step::ForgetHistory),
+        1 => (0..4_usize).prop_map(Step::CorruptSlice),
+        1 => Just(Step::Compact),
         3 => Just(Step::LetRun),
         4 => Just(Step::LetSettle),
     ]
 }
 
-/// Does the step; what it is about may be missing or there already, and then nothing happens.
-async fn take(step: &Step, store: &Store) {
+/// Performs a step. It has no effect if its object is missing or already exists.
+async fn perform(step: &Step, store: &Store) {
     const APPS: [&str; 2] = ["a", "b"];
     let nth_slice = |index: usize| store.list(Kind::EndpointSlice, Some(NAMESPACE)).1.get(index).cloned();
     match *step {
@@ -122,19 +122,19 @@ async fn take(step: &Step, store: &Store) {
                 let _ = store.delete(Kind::EndpointSlice, NAMESPACE, &text(&slice["metadata"]["name"]), None);
             }
         }
-        Step::ScribbleSlice(index) => {
+        Step::CorruptSlice(index) => {
             if let Some(slice) = nth_slice(index) {
-                let scribble = |slice: &mut Value| slice["endpoints"] = json!([{"addresses": ["192.0.2.66"]}]);
-                let _ = store.modify(Kind::EndpointSlice, NAMESPACE, &text(&slice["metadata"]["name"]), scribble);
+                let corrupt = |slice: &mut Value| slice["endpoints"] = json!([{"addresses": ["192.0.2.66"]}]);
+                let _ = store.modify(Kind::EndpointSlice, NAMESPACE, &text(&slice["metadata"]["name"]), corrupt);
             }
         }
-        Step::ForgetHistory => store.compact(),
+        Step::Compact => store.compact(),
         Step::LetRun => {
             for _ in 0..8 {
                 tokio::task::yield_now().await;
             }
         }
-        // Paused time: it passes as soon as all else is done.
+        // Paused time advances as soon as all tasks are idle.
         Step::LetSettle => tokio::time::sleep(Duration::from_millis(2)).await,
     }
 }
@@ -142,7 +142,7 @@ async fn take(step: &Step, store: &Store) {
 /// An endpoint as a line of text, with its Service and port.
 type Line = String;
 
-/// What the slices should hold, by the definition of a Service's endpoints and nothing else.
+/// The endpoints that follow from the Services and Pods.
 fn expected_endpoints(store: &Store) -> Vec<Line> {
     let mut lines = Vec::new();
     for service in store.list(Kind::Service, Some(NAMESPACE)).1 {
@@ -167,7 +167,7 @@ fn expected_endpoints(store: &Store) -> Vec<Line> {
     lines
 }
 
-/// What the slices hold.
+/// The endpoints in the slices.
 fn present_endpoints(store: &Store) -> Vec<Line> {
     let mut lines = Vec::new();
     for slice in store.list(Kind::EndpointSlice, Some(NAMESPACE)).1 {
@@ -188,13 +188,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn after_any_history_the_slices_are_a_plain_function_of_services_and_pods(steps in prop::collection::vec(step(), 1..60)) {
+    fn after_any_history_the_slices_follow_from_services_and_pods(steps in prop::collection::vec(step(), 1..60)) {
         const MAX_ENDPOINTS: usize = 2;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
             let sandbox = start(Options { max_endpoints_per_slice: MAX_ENDPOINTS, ..quick() });
             for step in &steps {
-                take(step, &sandbox.store).await;
+                perform(step, &sandbox.store).await;
             }
             sandbox.until("agreement of slices with Services and Pods", |sandbox| {
                 let is_settled = sandbox.pods().values().all(|pod| pod["status"]["podIP"].is_string() && !is_terminating(pod));

@@ -1,4 +1,5 @@
-//! The sandbox's controllers on a store of their own, without the HTTP API: what a walkthrough sees step by step.
+//! The controllers on a store without the HTTP API: each controller, cascading deletion, the walkthroughs of the manifests,
+//! and random histories.
 
 mod behaviour;
 mod cascades;

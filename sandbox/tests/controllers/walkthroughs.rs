@@ -1,4 +1,4 @@
-//! The four walkthroughs, as far as they show without DNS.
+//! The walkthroughs of the example manifests, without DNS.
 
 use kube_sandbox::kind::Kind;
 use kube_sandbox::store::{Event, EventType};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::harness::{Sandbox, headless, is_ready, quick, start, stateful_set, text};
 
 #[tokio::test(start_paused = true)]
-async fn ordered_identity_each_pod_waits_for_its_predecessor_and_comes_back_under_its_name_with_a_new_address() {
+async fn ordered_identity_pods_start_in_order_and_keep_their_names_when_recreated() {
     let sandbox = start(quick());
     sandbox.create(
         Kind::Service,
@@ -52,7 +52,7 @@ async fn ordered_identity_each_pod_waits_for_its_predecessor_and_comes_back_unde
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_members_are_added_and_removed_one_by_one_and_their_claims_stay() {
+async fn all_members_scaling_goes_one_by_one_and_retains_claims() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("redis", "redis", json!([{"port": 6379}])));
     let mut set = stateful_set("redis", "redis", 3);
@@ -81,7 +81,7 @@ async fn all_members_are_added_and_removed_one_by_one_and_their_claims_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_or_all_a_rolling_update_goes_from_the_highest_ordinal_down_and_stops_at_the_partition() {
+async fn one_or_all_a_rolling_update_goes_down_from_the_highest_ordinal_to_the_partition() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("db", "db", json!([{"name": "pg", "port": 5432}])));
     sandbox.create(Kind::StatefulSet, stateful_set("db", "db", 3));
@@ -122,7 +122,7 @@ async fn one_or_all_a_rolling_update_goes_from_the_highest_ordinal_down_and_stop
         .await;
     let expected = ["example/main:2", "example/main:2", "example/main:3"];
     assert_eq!(images(&sandbox), expected);
-    // A Pod below the partition that is lost comes back as it was.
+    // A Pod below the partition is recreated with its old revision.
     let lost = sandbox.get(Kind::Pod, "db-1").expect("a Pod");
     sandbox.delete_pod("db-1");
     sandbox
@@ -136,7 +136,7 @@ async fn one_or_all_a_rolling_update_goes_from_the_highest_ordinal_down_and_stop
 }
 
 #[tokio::test(start_paused = true)]
-async fn quorum_names_need_no_ports_and_a_service_name_that_names_no_service_publishes_nothing() {
+async fn quorum_names_work_without_ports_and_a_wrong_service_name_publishes_nothing() {
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("zk-hs", "zookeeper", json!([])));
     sandbox.create(Kind::StatefulSet, stateful_set("zookeeper", "zk-hs", 3));

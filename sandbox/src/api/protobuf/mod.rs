@@ -1,9 +1,8 @@
-//! Objects in protocol buffers, read into JSON.
+//! Decoding of objects in protobuf to JSON.
 //!
-//! The generators of kubectl since 1.32 (`kubectl create namespace`, `create deployment`, …) send their objects in this
-//! form and no other. Only bodies are read; answers are JSON, which every client takes. The tables in [`schema`] hold what
-//! those generators write. A field that is not in them is refused by number, so that nothing is lost without a word;
-//! manifests come as JSON and may say everything.
+//! The generators of kubectl since 1.32 (`kubectl create namespace`, `create deployment`, …) send protobuf only. Request bodies
+//! are decoded; responses are always JSON. The tables in [`schema`] cover the fields that those generators set. Other fields
+//! are rejected by number instead of being dropped silently; manifests arrive as JSON and may use every field.
 
 mod schema;
 
@@ -11,35 +10,36 @@ use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
 
 use crate::kind::Kind;
+
 use schema::{Field, Type};
 
 /// The media type of these bodies.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
-/// What the envelope starts with.
+/// The first octets of the envelope.
 const MAGIC: &[u8] = b"k8s\0";
 
 /// Wire types, <https://protobuf.dev/programming-guides/encoding/>.
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
 
-/// Bits of a key that hold the wire type; the field's number is above them.
+/// Bits of a key that hold the wire type; the field number is above them.
 const WIRE_BITS: u32 = 3;
 
-/// Bits of a varint's byte that carry the number; the one above them says that another byte follows.
+/// Payload bits of a byte of a varint; the bit above them is set if another byte follows.
 const VARINT_BITS: u32 = 7;
 
-/// Reads an object in its envelope, `runtime.Unknown`.
+/// Decodes an object in its envelope, `runtime.Unknown`.
 ///
 /// # Errors
-/// What is wrong, or what cannot be read here.
+/// A description of what is invalid or unsupported.
 pub fn parse(body: &[u8]) -> Result<Value, String> {
     let body = body.strip_prefix(MAGIC).ok_or("it does not start with the magic number of Kubernetes")?;
     let envelope = message(schema::ENVELOPE, body)?;
     let kind = Kind::of_object(&envelope["type"]);
     let fields = kind.and_then(schema::of).ok_or_else(|| {
         let kind = &envelope["type"]["kind"];
-        format!("{kind} is not read in protocol buffers here; send JSON or YAML, as kubectl create -f does")
+        format!("{kind} is not supported in protobuf; send JSON or YAML, as kubectl create -f does")
     })?;
     let raw: ByteString = serde_json::from_value(envelope["raw"].clone()).unwrap_or_default();
     let mut object = message(fields, &raw.0)?;
@@ -49,7 +49,7 @@ pub fn parse(body: &[u8]) -> Result<Value, String> {
     Ok(object)
 }
 
-/// Reads the fields of one message.
+/// Decodes the fields of one message.
 fn message(fields: &[Field], mut bytes: &[u8]) -> Result<Value, String> {
     let mut object = Map::new();
     while !bytes.is_empty() {
@@ -66,23 +66,21 @@ fn message(fields: &[Field], mut bytes: &[u8]) -> Result<Value, String> {
             }
             let known: Vec<&str> = fields.iter().map(|field| field.1).collect();
             let known = known.join(", ");
-            return Err(format!(
-                "field {number} beside {known} is not read in protocol buffers here; send JSON or YAML"
-            ));
+            return Err(format!("field {number} is not supported in protobuf, only {known} are; send JSON or YAML"));
         };
         add(&mut object, name, of_type, data).map_err(|why| format!("{name}: {why}"))?;
     }
     Ok(Value::Object(object))
 }
 
-/// A field as it stands on the wire.
+/// The encoded value of a field.
 enum Data<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 impl<'a> Data<'a> {
-    /// Go writes fields that are not set as zero or empty ones.
+    /// Go encodes unset fields as zero or empty.
     fn is_empty(&self) -> bool {
         match self {
             Self::Number(number) => *number == 0,
@@ -110,7 +108,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// Adds what one field says to the object.
+/// Adds one field to the object.
 fn add(object: &mut Map<String, Value>, name: &str, of_type: &Type, data: Data<'_>) -> Result<(), String> {
     let value = match of_type {
         Type::Skipped => return Ok(()),
@@ -132,7 +130,7 @@ fn add(object: &mut Map<String, Value>, name: &str, of_type: &Type, data: Data<'
         Type::List(item) => {
             let mut one = Map::new();
             add(&mut one, name, item, data)?;
-            // The empty text, which is the core group's name among other things, is an item like any other.
+            // An empty text is a valid item, such as the name of the core API group.
             let item = one.remove(name).unwrap_or_else(|| json!(""));
             if let Some(list) = object.entry(name).or_insert_with(|| json!([])).as_array_mut() {
                 list.push(item);
@@ -163,12 +161,12 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
             return Ok(number);
         }
     }
-    Err("a number is cut off or too long".to_owned())
+    Err("a number is truncated or too long".to_owned())
 }
 
 fn delimited<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], String> {
     let length = usize::try_from(varint(bytes)?).map_err(|error| error.to_string())?;
-    let (data, rest) = bytes.split_at_checked(length).ok_or("a field is cut off")?;
+    let (data, rest) = bytes.split_at_checked(length).ok_or("a field is truncated")?;
     *bytes = rest;
     Ok(data)
 }
@@ -188,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_config_map_is_read_with_its_maps() {
+    fn a_config_map_is_decoded_with_its_maps() {
         let metadata = field(1, &field(1, b"settings"));
         let entry = |key: &str, value: &str| field(2, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat());
         let raw = [metadata, entry("a", "1"), entry("b", "")].concat();
-        let object = parse(&enveloped("v1", "ConfigMap", &raw)).expect("readable");
+        let object = parse(&enveloped("v1", "ConfigMap", &raw)).expect("valid");
         let expected = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "a": "1", "b": "" },
         });
@@ -200,19 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_not_in_the_tables_is_refused_not_lost() {
+    fn an_unsupported_field_is_rejected_instead_of_dropped() {
         let error = parse(&enveloped("v1", "ConfigMap", &field(15, b"x"))).expect_err("unknown");
-        assert!(error.starts_with("field 15 beside metadata, data"), "{error}");
+        assert!(error.starts_with("field 15 is not supported in protobuf, only metadata, data"), "{error}");
     }
 
     #[test]
-    fn a_body_that_is_cut_off_is_an_error_at_every_length() {
+    fn a_truncated_body_is_never_decoded_as_the_whole() {
         let whole = enveloped("v1", "Namespace", &field(1, &field(1, b"team")));
-        let complete = parse(&whole).expect("readable");
-        // The two empty fields at the end of the envelope say nothing.
-        let said = whole.len() - [field(3, b""), field(4, b"")].concat().len();
-        for length in 0..said {
-            // Some prefixes are messages of their own; none may be taken for the whole.
+        let complete = parse(&whole).expect("valid");
+        // The two empty fields at the end of the envelope carry no information.
+        let significant = whole.len() - [field(3, b""), field(4, b"")].concat().len();
+        for length in 0..significant {
+            // Some prefixes are valid messages.
             assert_ne!(parse(&whole[..length]).ok(), Some(complete.clone()), "{length}");
         }
     }

@@ -1,19 +1,19 @@
-//! The messages that are read: field number, name in JSON, type. Numbers are those of Kubernetes' published `.proto` files.
+//! The supported messages: field number, name in JSON, type. The numbers are those of Kubernetes' published `.proto` files.
 
 use crate::kind::Kind;
 
-/// Number, name and type of a field.
+/// Field number, name in JSON and type.
 #[derive(Clone, Copy)]
 pub struct Field(pub u8, pub &'static str, pub Type);
 
-/// What a field holds.
+/// The type of a field.
 #[derive(Clone, Copy)]
 pub enum Type {
     Text,
     Bytes,
-    /// Zero means that it is not set.
+    /// Zero means unset.
     Number,
-    /// Zero is a number like any other.
+    /// Zero is a valid value.
     OptionalNumber,
     Flag,
     IntOrString,
@@ -21,13 +21,13 @@ pub enum Type {
     Message(&'static [Field]),
     List(&'static Type),
     Map(&'static Type),
-    /// The server's to write, so nothing is lost.
+    /// Set by the server, so ignored in requests.
     Skipped,
 }
 
 use Type::{Bytes, Flag, IntOrString, List, Map, Message, Number, OptionalNumber, Quantity, Skipped, Text};
 
-/// The fields of a kind; None for kinds that come as JSON only.
+/// The fields of a kind; None for kinds that are supported in JSON only.
 pub fn of(kind: Kind) -> Option<&'static [Field]> {
     match kind {
         Kind::Namespace => Some(NAMESPACE),

@@ -1,4 +1,4 @@
-//! Ages as people read them: `12s`, `4m7s`, `3h2m`, `5d`.
+//! Ages in human-readable form: `12s`, `4m7s`, `3h2m`, `5d`.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -8,7 +8,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 
-/// How long ago a time of the API was.
+/// The time since a timestamp of the API.
 pub fn since(time: &Value) -> String {
     match time.as_str().map(str::parse::<Timestamp>) {
         None => "<unknown>".to_owned(),
@@ -17,7 +17,7 @@ pub fn since(time: &Value) -> String {
     }
 }
 
-/// A duration with the precision that matters at its length: the steps of the API server's printer.
+/// A duration with the precision of the API server's printer.
 fn human(seconds: i64) -> String {
     let two = |large: i64, unit: char, small: i64, small_unit: char| {
         let (whole, rest) = (seconds / large, seconds % large / small);
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_told_with_the_precision_that_matters() {
+    fn an_age_loses_precision_as_it_grows() {
         for (seconds, expected) in [
             (-3, "0s"),
             (0, "0s"),

@@ -1,12 +1,15 @@
-//! How the cells of a row are worked out from an object.
+//! The values of cells.
 
 use std::cmp::Reverse;
 
 use serde_json::Value;
 
+use crate::deletion;
+use crate::fields::list;
+
 use super::age;
 
-/// Endpoints and ports that a cell names before it says how many more there are.
+/// Endpoints and ports that a cell lists before `+ N more...`.
 const SHOWN_IN_SLICE: usize = 3;
 
 pub fn name(object: &Value) -> String {
@@ -21,7 +24,7 @@ pub fn phase(object: &Value) -> String {
     text(&object["status"]["phase"])
 }
 
-/// Text as it is, a number in digits, nothing as nothing.
+/// Text unchanged, numbers in decimal, null as the empty text.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -119,7 +122,7 @@ pub fn slice_endpoints(object: &Value) -> String {
     shortened(addresses.into_iter())
 }
 
-/// The first few, and how many more there are.
+/// The first few values, and how many more there are.
 fn shortened(values: impl ExactSizeIterator<Item = String>) -> String {
     let more = values.len().saturating_sub(SHOWN_IN_SLICE);
     let shown = joined(values.take(SHOWN_IN_SLICE));
@@ -127,7 +130,7 @@ fn shortened(values: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 pub fn claim_status(object: &Value) -> String {
-    if object["metadata"]["deletionTimestamp"].is_null() { phase(object) } else { "Terminating".to_owned() }
+    if deletion::is_terminating(object) { "Terminating".to_owned() } else { phase(object) }
 }
 
 pub fn access_modes(object: &Value) -> String {
@@ -151,12 +154,12 @@ pub fn controller(object: &Value) -> String {
     }
 }
 
-/// `2/3`, of a StatefulSet or Deployment.
+/// `2/3`, for a StatefulSet or Deployment.
 pub fn ready_of_wanted(object: &Value) -> String {
     format!("{}/{}", number(&object["status"]["readyReplicas"]), number(&object["spec"]["replicas"]))
 }
 
-/// The Pod's spec inside a workload's.
+/// The Pod spec of a workload's template.
 pub fn template(object: &Value) -> &Value {
     &object["spec"]["template"]["spec"]
 }
@@ -196,10 +199,10 @@ pub fn pod_ready(object: &Value) -> String {
     format!("{ready}/{}", list(&object["spec"]["containers"]).len())
 }
 
-/// One word for the state of a Pod: that it goes, else why a container waits or ended, else its phase.
+/// The state of a Pod: `Terminating`, else the reason why a container waits or terminated, else the phase.
 pub fn pod_status(object: &Value) -> String {
     let status = &object["status"];
-    if !object["metadata"]["deletionTimestamp"].is_null() {
+    if deletion::is_terminating(object) {
         return if status["reason"] == "NodeLost" { "Unknown" } else { "Terminating" }.to_owned();
     }
     let of_containers = list(&status["containerStatuses"]).iter().rev().find_map(|container| {
@@ -234,13 +237,15 @@ pub fn readiness_gates(object: &Value) -> String {
 }
 
 pub fn last_seen(object: &Value) -> String {
-    let times = [&object["series"]["lastObservedTime"], &object["lastTimestamp"], &object["eventTime"]];
-    let time = times.into_iter().find(|time| time.is_string());
-    age::since(time.unwrap_or(&object["metadata"]["creationTimestamp"]))
+    first_time(object, [&object["series"]["lastObservedTime"], &object["lastTimestamp"], &object["eventTime"]])
 }
 
 pub fn first_seen(object: &Value) -> String {
-    let times = [&object["firstTimestamp"], &object["eventTime"]];
+    first_time(object, [&object["firstTimestamp"], &object["eventTime"]])
+}
+
+/// The age of the first time that is set, or of the object.
+fn first_time<const N: usize>(object: &Value, times: [&Value; N]) -> String {
     let time = times.into_iter().find(|time| time.is_string());
     age::since(time.unwrap_or(&object["metadata"]["creationTimestamp"]))
 }
@@ -248,10 +253,6 @@ pub fn first_seen(object: &Value) -> String {
 pub fn involved_object(object: &Value) -> String {
     let involved = &object["involvedObject"];
     format!("{}/{}", text(&involved["kind"]).to_ascii_lowercase(), text(&involved["name"]))
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn joined(values: impl Iterator<Item = String>) -> String {

@@ -1,9 +1,10 @@
-//! What each kind shows: the API server's columns, in its order. Priority 1 is shown with `-o wide`.
+//! The columns of each kind, in the API server's order. Columns of priority 1 are shown with `-o wide`.
 
 use serde_json::Value;
 
-use super::cells::*;
 use crate::kind::Kind;
+
+use super::cells::*;
 
 pub struct Column {
     pub name: &'static str,

@@ -1,6 +1,6 @@
-//! Objects as rows of printable cells, which is what `kubectl get` asks for and prints as it comes.
+//! `metav1.Table`: objects as rows of printable cells, which `kubectl get` requests and prints.
 //!
-//! [`columns`] says what each kind shows, [`cells`] how it is worked out, [`age`] how time is told.
+//! [`columns`] lists the columns of each kind, [`cells`] computes their values, [`age`] formats ages.
 
 mod age;
 mod cells;
@@ -8,13 +8,14 @@ mod columns;
 
 use serde_json::{Value, json};
 
-use super::list;
 use crate::kind::Kind;
 use crate::store::Object;
+
+use super::partial;
 pub use cells::selector as selector_text;
 use columns::Column;
 
-/// How much of each object goes with its row.
+/// The part of an object that its row includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Include {
     None,
@@ -23,7 +24,7 @@ pub enum Include {
 }
 
 impl Include {
-    /// Reads the `includeObject` parameter; unset means the metadata.
+    /// Parses the `includeObject` parameter; the default is the metadata.
     pub fn parse(text: &str) -> Self {
         match text {
             "None" => Self::None,
@@ -33,7 +34,7 @@ impl Include {
     }
 }
 
-/// Whether a table says what its columns are. In a watch, only the first one does.
+/// Whether a table has column definitions. In a watch, only the first one has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Columns {
     Shown,
@@ -47,7 +48,7 @@ pub fn of_many(kind: Kind, objects: &[Object], include: Include, metadata: &Valu
     table(metadata, definitions(columns), rows)
 }
 
-/// One object as a table of one row.
+/// One object as a table with one row.
 pub fn of_one(kind: Kind, object: &Value, include: Include, shown: Columns) -> Value {
     let columns = columns::of(kind);
     let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
@@ -88,7 +89,7 @@ fn row(columns: &[Column], object: &Value, include: Include) -> Value {
     let mut row = json!({ "cells": cells });
     match include {
         Include::None => {}
-        Include::Metadata => row["object"] = list::partial(object),
+        Include::Metadata => row["object"] = partial::object(object),
         Include::Object => row["object"] = object.clone(),
     }
     row

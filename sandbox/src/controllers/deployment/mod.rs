@@ -1,7 +1,7 @@
-//! The Deployment controller: one ReplicaSet per template, and Pods moved from the old ones to the new one.
+//! The Deployment controller: keeps one ReplicaSet per template and moves the Pods from the old ones to the new one.
 //!
 //! ```text
-//! deployment, its ReplicaSets, their Pods ──plan──▶ create / scale / delete ReplicaSets, write revision and status
+//! Deployment, its ReplicaSets, their Pods ──plan──▶ create / scale / delete ReplicaSets, write revision and status
 //! ```
 
 mod status;
@@ -10,25 +10,26 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::actions::{Action, Target};
-use super::pod_template::{adopt, controller_reference, template_hash};
-use super::types::Pod;
-use super::workloads::{Bounds, Deployment, ReplicaSet};
-use super::world::World;
+use crate::controllers::actions::{Action, Target};
+use crate::controllers::pod_template::{adopt, controller_reference};
+use crate::controllers::types::Pod;
+use crate::controllers::workloads::{Bounds, Deployment, ReplicaSet};
+use crate::controllers::world::World;
+use crate::generate_name;
 use crate::kind::Kind;
 
-/// Label that keeps the Pods of a Deployment's ReplicaSets apart.
+/// Label that distinguishes the Pods of a Deployment's ReplicaSets.
 const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
-/// Annotation with the number of the revision, on ReplicaSets and on the Deployment.
+/// Annotation of Deployments and ReplicaSets with the number of the revision.
 const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
 
-/// Everything that a decision about one Deployment rests on.
+/// The state that a decision about one Deployment depends on.
 pub struct Observed<'a> {
     pub deployment: &'a Deployment,
     /// The ReplicaSets that the Deployment controls, oldest first.
     pub sets: Vec<Arc<ReplicaSet>>,
-    /// ReplicaSets that the selector matches and nobody controls.
+    /// ReplicaSets that the selector matches and that have no controller.
     pub orphans: Vec<Arc<ReplicaSet>>,
     /// The Pods of all its ReplicaSets.
     pub pods: Vec<Arc<Pod>>,
@@ -40,13 +41,13 @@ impl<'a> Observed<'a> {
         let mut sets = world.replica_sets_of(&metadata.uid);
         sets.sort_by_key(|set| (revision(set), set.metadata.creation_timestamp.clone(), set.metadata.name.clone()));
         let pods = sets.iter().flat_map(|set| world.pods_of(&set.metadata.uid)).collect();
-        let free = world.free_replica_sets(&metadata.namespace);
-        let orphans = free.filter(|set| is_orphan_of(deployment, set)).cloned().collect();
+        let orphans = world.orphan_replica_sets(&metadata.namespace);
+        let orphans = orphans.filter(|set| is_orphan_of(deployment, set)).cloned().collect();
         Self { deployment, sets, orphans, pods }
     }
 }
 
-/// What to do about a Deployment now.
+/// The actions for a Deployment.
 pub fn plan(observed: &Observed<'_>) -> Vec<Action> {
     let deployment = observed.deployment;
     if deployment.metadata.is_terminating() {
@@ -65,7 +66,7 @@ pub fn plan(observed: &Observed<'_>) -> Vec<Action> {
         Some(new) => {
             actions.extend(number_revision(deployment, new, &old));
             if deployment.spec.paused {
-                // A paused Deployment still follows its number of replicas, in the ReplicaSet that it is at.
+                // A paused Deployment is scaled, but not rolled out.
                 let is_settled = old.iter().all(|set| set.replicas() == 0);
                 actions.extend(scale(new, deployment.spec.replicas()).filter(|_| is_settled));
             } else {
@@ -75,12 +76,12 @@ pub fn plan(observed: &Observed<'_>) -> Vec<Action> {
         None if deployment.spec.paused => {}
         None => actions.extend(create(deployment, &old, &observed.pods)),
     }
-    actions.extend(forget_history(deployment, new, &old));
-    actions.extend(status::plan(deployment, new, &old));
+    actions.extend(trim_history(deployment, new, &old));
+    actions.push(status::plan(deployment, new, &old));
     actions
 }
 
-/// Moves Pods from the old ReplicaSets to the new one, as far as the strategy allows at this moment.
+/// Moves Pods from the old ReplicaSets to the new one, as far as the strategy allows.
 fn roll(deployment: &Deployment, new: &ReplicaSet, old: &[&ReplicaSet], pods: &[Arc<Pod>]) -> Vec<Action> {
     let Some(bounds) = deployment.spec.rolling_update() else {
         return recreate(deployment, new, old, pods);
@@ -92,7 +93,7 @@ fn roll(deployment: &Deployment, new: &ReplicaSet, old: &[&ReplicaSet], pods: &[
     }
 }
 
-/// How many replicas the new ReplicaSet may have: all that are wanted, within the surge.
+/// The number of replicas that the new ReplicaSet may have within the surge.
 fn new_replicas(deployment: &Deployment, bounds: Bounds, new: Option<&ReplicaSet>, old: &[&ReplicaSet]) -> i64 {
     let present = new.map_or(0, ReplicaSet::replicas);
     let wanted = deployment.spec.replicas();
@@ -104,7 +105,7 @@ fn new_replicas(deployment: &Deployment, bounds: Bounds, new: Option<&ReplicaSet
     present + room.min(wanted - present)
 }
 
-/// Takes replicas from the old ReplicaSets: the unhealthy ones first, then healthy ones while enough are available.
+/// Scales the old ReplicaSets down: unhealthy Pods first, then healthy ones while enough are available.
 fn shrink_old(deployment: &Deployment, bounds: Bounds, new: &ReplicaSet, old: &[&ReplicaSet]) -> Vec<Action> {
     let min_available = deployment.spec.replicas() - bounds.max_unavailable;
     let new_unavailable = (new.replicas() - new.status.available_replicas).max(0);
@@ -125,7 +126,7 @@ fn shrink_old(deployment: &Deployment, bounds: Bounds, new: &ReplicaSet, old: &[
     actions
 }
 
-/// Lets every old Pod end before the first new one is made.
+/// Waits until all old Pods are gone before the first new one is created.
 fn recreate(deployment: &Deployment, new: &ReplicaSet, old: &[&ReplicaSet], pods: &[Arc<Pod>]) -> Vec<Action> {
     if has_running_pods(old, pods) {
         return old.iter().filter_map(|set| scale(set, 0)).collect();
@@ -138,7 +139,7 @@ fn has_running_pods(sets: &[&ReplicaSet], pods: &[Arc<Pod>]) -> bool {
     total_replicas(sets) > 0 || pods.iter().any(|pod| !pod.is_finished() && is_theirs(pod))
 }
 
-/// The ReplicaSet of the present template, once the strategy lets it come.
+/// Creates the ReplicaSet of the current template, once the strategy allows it.
 fn create(deployment: &Deployment, old: &[&ReplicaSet], pods: &[Arc<Pod>]) -> Vec<Action> {
     let metadata = &deployment.metadata;
     let replicas = match deployment.spec.rolling_update() {
@@ -146,7 +147,7 @@ fn create(deployment: &Deployment, old: &[&ReplicaSet], pods: &[Arc<Pod>]) -> Ve
         None if has_running_pods(old, pods) => return old.iter().filter_map(|set| scale(set, 0)).collect(),
         None => deployment.spec.replicas(),
     };
-    let hash = template_hash(&deployment.spec.template);
+    let hash = generate_name::hash(&deployment.spec.template.to_string());
     let mut template = deployment.spec.template.clone();
     template["metadata"]["labels"][TEMPLATE_HASH_LABEL] = json!(hash);
     let mut match_labels = deployment.spec.selector.match_labels.clone();
@@ -174,7 +175,7 @@ fn create(deployment: &Deployment, old: &[&ReplicaSet], pods: &[Arc<Pod>]) -> Ve
     vec![Action::Ensure(Kind::ReplicaSet, set)]
 }
 
-/// Numbers the new ReplicaSet above all others (a rollback makes an old one new again), and the Deployment like it.
+/// Gives the new ReplicaSet the highest revision, also after a rollback, and copies it to the Deployment.
 fn number_revision(deployment: &Deployment, new: &ReplicaSet, old: &[&ReplicaSet]) -> Vec<Action> {
     let number = revision(new).max(newest_revision(old) + 1);
     let wanted = number.to_string();
@@ -183,12 +184,12 @@ fn number_revision(deployment: &Deployment, new: &ReplicaSet, old: &[&ReplicaSet
         Action::Merge(Target::new(kind, metadata), patch)
     };
     let set = (revision(new) != number).then(|| annotate(Kind::ReplicaSet, &new.metadata));
-    let is_told = deployment.metadata.annotations.get(REVISION_ANNOTATION) == Some(&wanted);
-    set.into_iter().chain((!is_told).then(|| annotate(Kind::Deployment, &deployment.metadata))).collect()
+    let is_current = deployment.metadata.annotations.get(REVISION_ANNOTATION) == Some(&wanted);
+    set.into_iter().chain((!is_current).then(|| annotate(Kind::Deployment, &deployment.metadata))).collect()
 }
 
-/// Drops the oldest emptied ReplicaSets beyond the history limit, once the rollout is over.
-fn forget_history(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[&ReplicaSet]) -> Vec<Action> {
+/// Deletes the oldest empty ReplicaSets beyond the history limit, once the rollout is complete.
+fn trim_history(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[&ReplicaSet]) -> Vec<Action> {
     if !new.is_some_and(|new| status::is_complete(deployment, new, old)) {
         return Vec::new();
     }
@@ -214,7 +215,7 @@ fn newest_revision(sets: &[&ReplicaSet]) -> i64 {
     sets.iter().map(|set| revision(set)).max().unwrap_or(0)
 }
 
-/// Whether `set` has this template, its own hash label aside.
+/// Whether `set` has this template, ignoring the hash label.
 fn is_of_template(set: &ReplicaSet, template: &Value) -> bool {
     let mut own = set.spec.template.clone();
     if let Some(labels) = own["metadata"]["labels"].as_object_mut() {
@@ -223,10 +224,10 @@ fn is_of_template(set: &ReplicaSet, template: &Value) -> bool {
     own == *template
 }
 
-/// Whether `set` is nobody's and the Deployment's selector matches it.
+/// Whether `set` has no controller and the Deployment's selector matches it.
 pub fn is_orphan_of(deployment: &Deployment, set: &ReplicaSet) -> bool {
-    let is_free = set.metadata.controller().is_none() && !set.metadata.is_terminating();
-    is_free && deployment.spec.selector.matches(&set.metadata.labels)
+    let is_orphan = set.metadata.controller().is_none() && !set.metadata.is_terminating();
+    is_orphan && deployment.spec.selector.matches(&set.metadata.labels)
 }
 
 #[cfg(test)]

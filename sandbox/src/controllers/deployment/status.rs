@@ -1,40 +1,37 @@
-//! What a Deployment says of itself; `kubectl rollout status` reads it.
+//! The status of a Deployment, which `kubectl rollout status` reads.
 
 use serde_json::{Value, json};
 
-use crate::controllers::actions::{Action, Target};
+use crate::controllers::actions::{Action, Target, set_nonzero};
 use crate::controllers::workloads::{Deployment, ReplicaSet};
 use crate::kind::Kind;
-use crate::now;
+use crate::time::now;
 
-/// Whether every Pod is of the new ReplicaSet and available.
+/// Whether all Pods belong to the new ReplicaSet and are available.
 pub fn is_complete(deployment: &Deployment, new: &ReplicaSet, old: &[&ReplicaSet]) -> bool {
     let wanted = deployment.spec.replicas();
     let is_gone = old.iter().all(|set| set.status.replicas == 0);
     is_gone && new.status.replicas == wanted && new.status.available_replicas == wanted
 }
 
-pub fn plan(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[&ReplicaSet]) -> Option<Action> {
+/// The action that writes the status.
+pub fn plan(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[&ReplicaSet]) -> Action {
     let sum = |field: &dyn Fn(&ReplicaSet) -> i64| old.iter().copied().chain(new).map(field).sum::<i64>();
     let available = sum(&|set| set.status.available_replicas);
-    let asked_for = sum(&ReplicaSet::replicas);
+    let wanted = sum(&ReplicaSet::replicas);
     let mut status = json!({
         "observedGeneration": deployment.metadata.generation,
         "conditions": [availability(deployment, available), progress(deployment, new, old)],
     });
-    // The API leaves these out where they are zero.
-    for (field, number) in [
+    let counts = [
         ("replicas", sum(&|set| set.status.replicas)),
         ("updatedReplicas", new.map_or(0, |new| new.status.replicas)),
         ("readyReplicas", sum(&|set| set.status.ready_replicas)),
         ("availableReplicas", available),
-        ("unavailableReplicas", (asked_for - available).max(0)),
-    ] {
-        if number > 0 {
-            status[field] = Value::from(number);
-        }
-    }
-    Some(Action::Status(Target::new(Kind::Deployment, &deployment.metadata), status))
+        ("unavailableReplicas", (wanted - available).max(0)),
+    ];
+    set_nonzero(&mut status, counts);
+    Action::Status(Target::new(Kind::Deployment, &deployment.metadata), status)
 }
 
 fn availability(deployment: &Deployment, available: i64) -> Value {
@@ -64,7 +61,7 @@ fn progress(deployment: &Deployment, new: Option<&ReplicaSet>, old: &[&ReplicaSe
     condition(deployment, "Progressing", "True", reason, &message)
 }
 
-/// A condition; its times stay what they were while it says the same.
+/// A condition. Its times are kept while it does not change.
 fn condition(deployment: &Deployment, kind: &str, status: &str, reason: &str, message: &str) -> Value {
     let before = deployment.status.conditions.iter().find(|condition| condition.kind == kind);
     let same = before.filter(|before| before.status == status);

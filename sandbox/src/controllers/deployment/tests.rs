@@ -1,19 +1,20 @@
-use super::super::testing::{deployment_pod, object};
+//! Steps of a rollout, as tables of ReplicaSets and the actions for them.
+
+use crate::controllers::testing::{deployment_pod, edited, object, status_of};
+
 use super::*;
 
 /// A Deployment of four with template `web:2`; `edit` changes its spec.
 fn deployment(edit: Value) -> Deployment {
-    let mut spec = json!({
+    let spec = json!({
         "replicas": 4, "selector": {"matchLabels": {"app": "web"}},
         "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"image": 2}},
     });
-    for (field, value) in edit.as_object().expect("fields of a spec") {
-        spec[field] = value.clone();
-    }
-    object(&json!({"metadata": {"namespace": "default", "name": "web", "uid": "d", "generation": 1}, "spec": spec}))
+    let metadata = json!({"namespace": "default", "name": "web", "uid": "d", "generation": 1});
+    object(&json!({"metadata": metadata, "spec": edited(spec, edit)}))
 }
 
-/// A ReplicaSet of template `web:<image>` as it stands: replicas asked for, and those available.
+/// A ReplicaSet of template `web:<image>` with these numbers of wanted and available replicas.
 fn replica_set(image: i64, replicas: i64, available: i64) -> Arc<ReplicaSet> {
     Arc::new(object(&json!({
         "metadata": {
@@ -33,9 +34,9 @@ fn planned(deployment: &Deployment, sets: Vec<Arc<ReplicaSet>>, pods: Vec<Arc<Po
     plan(&Observed { deployment, sets, orphans: Vec::new(), pods })
 }
 
-/// The steps on ReplicaSets, as a person would say them.
+/// The actions on ReplicaSets in words.
 fn steps_of(edit: Value, sets: Vec<Arc<ReplicaSet>>) -> Vec<String> {
-    let said = planned(&deployment(edit), sets, Vec::new()).into_iter().filter_map(|action| match action {
+    let steps = planned(&deployment(edit), sets, Vec::new()).into_iter().filter_map(|action| match action {
         Action::Ensure(Kind::ReplicaSet, set) => Some(format!("create with {}", set["spec"]["replicas"])),
         Action::Merge(target, patch) if patch["spec"]["replicas"].is_i64() => {
             Some(format!("scale {} to {}", target.id.name, patch["spec"]["replicas"]))
@@ -43,7 +44,7 @@ fn steps_of(edit: Value, sets: Vec<Arc<ReplicaSet>>) -> Vec<String> {
         Action::Delete(target) => Some(format!("delete {}", target.id.name)),
         _ => None,
     });
-    said.collect()
+    steps.collect()
 }
 
 fn bounds(surge: i64, unavailable: i64) -> Value {
@@ -63,7 +64,7 @@ fn a_rolling_update_steps_within_its_bounds() {
 }
 
 #[test]
-fn unhealthy_old_pods_go_first() {
+fn unhealthy_old_pods_are_removed_first() {
     let sets = vec![replica_set(1, 4, 0), replica_set(2, 1, 0)];
     assert_eq!(steps_of(bounds(1, 1), sets), ["scale web-1 to 3"]);
     let sets = vec![replica_set(1, 4, 1), replica_set(2, 1, 1)];
@@ -71,7 +72,7 @@ fn unhealthy_old_pods_go_first() {
 }
 
 #[test]
-fn recreate_lets_every_old_pod_end_before_the_first_new_one() {
+fn recreate_waits_for_all_old_pods_to_end() {
     let recreate = || json!({"strategy": {"type": "Recreate"}});
     assert_eq!(steps_of(recreate(), vec![replica_set(1, 4, 4)]), ["scale web-1 to 0"]);
     assert_eq!(steps_of(recreate(), vec![replica_set(1, 0, 0)]), ["create with 4"]);
@@ -89,7 +90,7 @@ fn a_paused_deployment_is_scaled_but_not_rolled() {
 }
 
 #[test]
-fn going_back_to_an_old_template_numbers_its_replica_set_above_all_others() {
+fn a_rollback_gives_its_replica_set_the_highest_revision() {
     let deployment = deployment(json!({"template": {"metadata": {"labels": {"app": "web"}}, "spec": {"image": 1}}}));
     let actions = planned(&deployment, vec![replica_set(1, 0, 0), replica_set(2, 4, 4)], Vec::new());
     let patch = json!({"metadata": {"annotations": {REVISION_ANNOTATION: "3"}}});
@@ -104,7 +105,7 @@ fn going_back_to_an_old_template_numbers_its_replica_set_above_all_others() {
 }
 
 #[test]
-fn history_beyond_the_limit_goes_oldest_first_once_the_rollout_is_over() {
+fn history_beyond_the_limit_is_deleted_oldest_first_once_the_rollout_is_complete() {
     let sets = |new_available| vec![replica_set(0, 0, 0), replica_set(1, 0, 0), replica_set(2, 4, new_available)];
     assert_eq!(steps_of(json!({"revisionHistoryLimit": 1}), sets(4)), ["delete web-0"]);
     assert!(steps_of(json!({"revisionHistoryLimit": 1}), sets(3)).is_empty());
@@ -112,15 +113,8 @@ fn history_beyond_the_limit_goes_oldest_first_once_the_rollout_is_over() {
 }
 
 #[test]
-fn the_status_tells_a_rollout_under_way_from_one_that_is_over() {
-    let status = |sets| {
-        let actions = planned(&deployment(bounds(1, 1)), sets, Vec::new());
-        let status = actions.into_iter().find_map(|action| match action {
-            Action::Status(_, status) => Some(status),
-            _ => None,
-        });
-        status.expect("a status")
-    };
+fn the_status_distinguishes_a_rollout_in_progress_from_a_complete_one() {
+    let status = |sets| status_of(planned(&deployment(bounds(1, 1)), sets, Vec::new()));
     let numbers = |status: &Value| {
         ["replicas", "updatedReplicas", "availableReplicas", "unavailableReplicas"]
             .map(|field| status[field].as_i64().unwrap_or(0))

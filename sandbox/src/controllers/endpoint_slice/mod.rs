@@ -1,13 +1,13 @@
-//! The EndpointSlice controller: which endpoints a Service has, and the slices that say so.
+//! The EndpointSlice controller: computes the endpoints of a Service and distributes them to slices.
 //!
 //! ```text
-//! Service, its Pods ──desired──▶ endpoints by family and ports ──pack (with the present slices)──▶ slices to write
+//! Service, its Pods ──desired──▶ endpoints by family and ports ──pack (with existing slices)──▶ slices to write
 //! ```
 //!
-//! Slices made by hand are never touched, and a Service without a selector has no others.
+//! Slices without the controller's label are never changed. Services without a selector are ignored.
 
 mod pack;
-mod trigger_time;
+mod trigger_times;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,53 +15,56 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub use self::trigger_time::TriggerTimes;
-use super::actions::{Action, Target};
-use super::pod_template::controller_reference;
-use super::service::family_of;
-use super::types::{IntOrString, Pod};
-use super::workloads::{Service, ServicePort};
-use super::world::SERVICE_NAME_LABEL;
+use crate::controllers::actions::{Action, Target};
+use crate::controllers::pod_template::controller_reference;
+use crate::controllers::service::family_of;
+use crate::controllers::types::{IntOrString, Pod};
+use crate::controllers::workloads::{Service, ServicePort};
+use crate::controllers::world::SERVICE_NAME_LABEL;
 use crate::kind::Kind;
 use crate::store::Object;
+use crate::{deletion, fields};
 
-/// Label by which a controller marks the slices that it manages.
+use pack::PortGroup;
+pub use trigger_times::TriggerTimes;
+
+/// Label of a slice with the controller that manages it.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 
-/// What this controller writes there.
+/// The EndpointSlice controller's value of [`MANAGED_BY_LABEL`].
 pub const MANAGER: &str = "endpointslice-controller.k8s.io";
 
-/// Label on the slices of headless Services.
+/// Label of the slices of headless Services.
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 
-/// Annotation with the time of the change that a slice was written for.
+/// Annotation with the time of the change that caused the write.
 const TRIGGER_TIME_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
-/// Protocol of a port that names none.
+/// The API's default of `protocol`.
 const DEFAULT_PROTOCOL: &str = "TCP";
 
-/// Everything that a decision about one Service's slices rests on.
+/// The state that a decision about the slices of one Service depends on.
 pub struct Observed<'a> {
     pub service: &'a Service,
     /// The Pods that the Service selects.
     pub pods: &'a [Arc<Pod>],
-    /// All slices that name the Service.
+    /// All slices of the Service.
     pub slices: &'a [Object],
-    /// When the earliest change happened that the slices don't show yet.
+    /// The time of the earliest change that is not in the slices yet.
     pub trigger_time: Option<&'a str>,
     pub max_endpoints: usize,
 }
 
-/// What to do about a Service's slices now.
+/// The actions for the slices of a Service.
 pub fn plan(observed: &Observed<'_>) -> Vec<Action> {
     let service = observed.service;
     if service.metadata.is_terminating() || !has_slices(service) {
         return Vec::new();
     }
     let desired = desired(service, observed.pods);
-    let (present, foreign) = own_slices(service, observed.slices);
+    let (present, orphaned) = managed_slices(service, observed.slices);
     let mut actions: Vec<Action> =
-        foreign.iter().map(|slice| Action::Delete(Target::of(Kind::EndpointSlice, slice))).collect();
+        orphaned.iter().map(|slice| Action::Delete(Target::of(Kind::EndpointSlice, slice))).collect();
     for slice in &present {
         if !desired.contains_key(slice["addressType"].as_str().unwrap_or_default()) {
             actions.push(Action::Delete(Target::of(Kind::EndpointSlice, slice)));
@@ -87,19 +90,13 @@ pub fn plan(observed: &Observed<'_>) -> Vec<Action> {
     actions
 }
 
-/// Whether this controller makes slices for the Service.
+/// Whether this controller manages slices of the Service.
 pub fn has_slices(service: &Service) -> bool {
     !service.spec.selector.is_empty() && !service.spec.is_external_name()
 }
 
-/// The endpoints of one port list.
-pub struct PortGroup {
-    pub ports: Vec<Value>,
-    pub endpoints: Vec<Value>,
-}
-
-/// What a Service's slices should hold: by address family, and within it by the ports as the Pods number them.
-pub fn desired(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<&'static str, Vec<PortGroup>> {
+/// The endpoints of a Service by address family, and then by ports, as Pods may have different numbers for a named port.
+fn desired(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<&'static str, Vec<PortGroup>> {
     let mut desired: BTreeMap<&'static str, Vec<PortGroup>> =
         families(service).into_iter().map(|family| (family, Vec::new())).collect();
     for pod in pods.iter().filter(|pod| !pod.is_finished()) {
@@ -133,8 +130,8 @@ fn endpoint(service: &Service, pod: &Pod, address: &str) -> Value {
     if let Some(node) = pod.spec.node_name.as_deref().filter(|node| !node.is_empty()) {
         endpoint["nodeName"] = json!(node);
     }
-    // "The hostname is set only if the Pod's subdomain is the name of the Service": another Service over the same Pods must
-    // not publish their names under its own.
+    // The hostname is set only if the Pod's subdomain is the name of the Service, as another Service with the same Pods must
+    // not publish their names.
     if let Some(hostname) = pod.spec.hostname.as_deref().filter(|hostname| !hostname.is_empty())
         && pod.spec.subdomain.as_deref() == Some(&service.metadata.name)
     {
@@ -143,12 +140,12 @@ fn endpoint(service: &Service, pod: &Pod, address: &str) -> Value {
     endpoint
 }
 
-/// A Service's port as this Pod has it; `None` if the Pod has no port of the name that `targetPort` gives.
+/// A port of the Service with the Pod's number; None if the Pod has no port with the name in `targetPort`.
 fn endpoint_port(port: &ServicePort, pod: &Pod) -> Option<Value> {
     let protocol = port.protocol.as_deref().unwrap_or(DEFAULT_PROTOCOL);
     let number = match &port.target_port {
         None => i64::from(port.port),
-        // Zero is what an absent number decodes to in the real API, and stands for the port itself.
+        // Zero is the Go value of an unset `targetPort`, which means the port itself.
         Some(IntOrString::Int(0)) => i64::from(port.port),
         Some(IntOrString::Int(number)) => *number,
         Some(IntOrString::String(name)) => i64::from(named_port(pod, name, protocol)?),
@@ -173,7 +170,7 @@ fn address_of<'a>(pod: &'a Pod, family: &str) -> Option<&'a str> {
     pod.addresses().find(|address| address.parse::<IpAddr>().is_ok_and(|address| family_of(address) == family))
 }
 
-/// The families that the Service has slices of.
+/// The address families of the Service's slices.
 fn families(service: &Service) -> Vec<&'static str> {
     let named = service.spec.ip_families.iter();
     let mut families: Vec<&'static str> = named.map(|family| if family == "IPv6" { "IPv6" } else { "IPv4" }).collect();
@@ -184,18 +181,18 @@ fn families(service: &Service) -> Vec<&'static str> {
     families
 }
 
-/// The slices that this controller manages: those of this Service, and those that it inherited from one of the same name.
-fn own_slices<'a>(service: &Service, slices: &'a [Object]) -> (Vec<&'a Object>, Vec<&'a Object>) {
-    let managed = slices.iter().filter(|slice| {
-        slice["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER && slice["metadata"]["deletionTimestamp"].is_null()
-    });
+/// The slices that this controller manages: those of this Service, and those of a deleted one with the same name.
+fn managed_slices<'a>(service: &Service, slices: &'a [Object]) -> (Vec<&'a Object>, Vec<&'a Object>) {
+    let managed = slices
+        .iter()
+        .filter(|slice| slice["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER && !deletion::is_terminating(slice));
     managed.partition(|slice| {
-        let owners = slice["metadata"]["ownerReferences"].as_array();
-        owners.into_iter().flatten().any(|owner| owner["uid"] == service.metadata.uid.as_str())
+        let owners = fields::list(&slice["metadata"]["ownerReferences"]);
+        owners.iter().any(|owner| owner["uid"] == service.metadata.uid.as_str())
     })
 }
 
-/// The Service's own labels, and those that find its slices.
+/// The labels of the slices: those of the Service, and the controller's.
 fn labels(service: &Service) -> BTreeMap<String, String> {
     let mut labels = service.metadata.labels.clone();
     labels.remove(HEADLESS_LABEL);
@@ -207,7 +204,7 @@ fn labels(service: &Service) -> BTreeMap<String, String> {
     labels
 }
 
-/// A slice of this content, but for the fields that say which slice it is. An empty list reads back as null from a real API.
+/// A slice with this content, without its identity. A real API server returns null for an empty list.
 fn slice_object(observed: &Observed<'_>, family: &str, labels: &BTreeMap<String, String>, content: PortGroup) -> Value {
     let list = |items: Vec<Value>| if items.is_empty() { Value::Null } else { Value::Array(items) };
     let mut slice = json!({

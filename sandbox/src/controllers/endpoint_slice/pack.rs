@@ -1,15 +1,20 @@
-//! Fitting endpoints into slices with as few writes as possible: what is right stays where it is, what is new goes first into
-//! slices that are written anyway, then into one that has room for all of it, and only then into new slices.
+//! Distribution of endpoints to slices with few writes: unchanged endpoints stay in their slice; new ones go to slices that
+//! are written anyway, then to a slice that has room for all of them, then to new slices.
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::PortGroup;
+use crate::fields::list;
 use crate::store::Object;
 
-/// The writes that bring the slices of one address family up to date.
+/// Endpoints with the same ports.
+pub struct PortGroup {
+    pub ports: Vec<Value>,
+    pub endpoints: Vec<Value>,
+}
+
+/// The writes that update the slices of one address family.
 #[derive(Default)]
 pub struct Changes<'a> {
     pub create: Vec<PortGroup>,
@@ -17,17 +22,17 @@ pub struct Changes<'a> {
     pub delete: Vec<&'a Object>,
 }
 
-/// An endpoint's identity: its Pod's uid and its address.
+/// The identity of an endpoint: the Pod's uid and the address.
 type EndpointKey = (String, String);
 
-/// Decides on the writes. `present` are the slices of the family that the controller owns.
+/// Computes the writes. `present` are the managed slices of the family.
 pub fn pack<'a>(
     present: &[&'a Object],
     desired: Vec<PortGroup>,
     labels: &BTreeMap<String, String>,
     max_endpoints: usize,
 ) -> Changes<'a> {
-    // A slice without room would never hold what is left.
+    // With a limit of zero, no slice would ever have room.
     let max_endpoints = max_endpoints.max(1);
     let mut changes = Changes::default();
     let is_wanted = |slice: &Object| desired.iter().any(|group| group.ports == list(&slice["ports"]));
@@ -38,7 +43,7 @@ pub fn pack<'a>(
         pack_group(&mut changes, &slices, group, labels, max_endpoints);
     }
     keep_placeholder(&mut changes, present, labels);
-    recycle(&mut changes);
+    reuse_deleted(&mut changes);
     changes
 }
 
@@ -50,13 +55,13 @@ fn pack_group<'a>(
     max_endpoints: usize,
 ) {
     let ports = group.ports;
-    let mut wanted: IndexMap<EndpointKey, Value> =
+    let mut wanted: BTreeMap<EndpointKey, Value> =
         group.endpoints.into_iter().map(|endpoint| (key_of(&endpoint), endpoint)).collect();
     let mut changed: Vec<(&Object, Vec<Value>)> = Vec::new();
     let mut unchanged: Vec<(&Object, Vec<Value>)> = Vec::new();
     for slice in slices {
         let before = list(&slice["endpoints"]);
-        let kept: Vec<Value> = before.iter().filter_map(|endpoint| wanted.swap_remove(&key_of(endpoint))).collect();
+        let kept: Vec<Value> = before.iter().filter_map(|endpoint| wanted.remove(&key_of(endpoint))).collect();
         let is_same = kept == before && slice["metadata"]["labels"] == json!(labels);
         match () {
             () if kept.is_empty() && !before.is_empty() => changes.delete.push(slice),
@@ -64,15 +69,13 @@ fn pack_group<'a>(
             () => changed.push((slice, kept)),
         }
     }
-    // `swap_remove` is quick but shuffles; the order of names makes the outcome depend on the Pods alone.
-    wanted.sort_keys();
     let mut left: Vec<Value> = wanted.into_values().rev().collect();
     let fill = |endpoints: &mut Vec<Value>, left: &mut Vec<Value>| {
         let room = max_endpoints.saturating_sub(endpoints.len()).min(left.len());
         endpoints.extend(left.drain(left.len() - room..).rev());
     };
 
-    // The fullest first, so that slices fill up instead of all staying half empty.
+    // The fullest first, so that slices fill up.
     changed.sort_by_key(|(_, endpoints)| std::cmp::Reverse(endpoints.len()));
     for (_, endpoints) in &mut changed {
         fill(endpoints, &mut left);
@@ -95,7 +98,7 @@ fn pack_group<'a>(
     changes.update.extend(changed.map(|(slice, endpoints)| (slice, PortGroup { ports: ports.clone(), endpoints })));
 }
 
-/// A Service without endpoints keeps one empty slice, so that a watcher can tell it from one that nobody looked at yet.
+/// Keeps one empty slice for a Service without endpoints, as the real controller does.
 fn keep_placeholder(changes: &mut Changes<'_>, present: &[&Object], labels: &BTreeMap<String, String>) {
     if changes.delete.len() < present.len() || !changes.create.is_empty() {
         return;
@@ -111,8 +114,8 @@ fn keep_placeholder(changes: &mut Changes<'_>, present: &[&Object], labels: &BTr
     }
 }
 
-/// Writes a new slice over one that would go, where there are both.
-fn recycle(changes: &mut Changes<'_>) {
+/// Updates slices that would be deleted instead of creating new ones.
+fn reuse_deleted(changes: &mut Changes<'_>) {
     let count = changes.create.len().min(changes.delete.len());
     let recycled = changes.delete.drain(..count).zip(changes.create.drain(..count));
     changes.update.extend(recycled);
@@ -121,9 +124,4 @@ fn recycle(changes: &mut Changes<'_>) {
 fn key_of(endpoint: &Value) -> EndpointKey {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     (text(&endpoint["targetRef"]["uid"]), text(&endpoint["addresses"][0]))
-}
-
-/// A list's items; null and absent are empty.
-fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
 }

@@ -1,23 +1,23 @@
-use super::super::testing::{PodBuilder, object, stateful_pod};
-use super::super::types::Id;
+//! Endpoints of Pods, and their distribution to slices.
+
+use crate::controllers::testing::{PodBuilder, edited, object, stateful_pod};
+use crate::controllers::types::Id;
+
 use super::*;
 
 const MAX_ENDPOINTS: usize = 3;
 
 /// The headless Service `db`; `edit` changes its spec.
 fn service(edit: Value) -> Service {
-    let mut spec = json!({"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"name": "pg", "port": 5432}]});
-    for (field, value) in edit.as_object().expect("fields of a spec") {
-        spec[field] = value.clone();
-    }
-    object(&json!({"metadata": {"namespace": "default", "name": "db", "uid": "svc"}, "spec": spec}))
+    let spec = json!({"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"name": "pg", "port": 5432}]});
+    object(&json!({"metadata": {"namespace": "default", "name": "db", "uid": "svc"}, "spec": edited(spec, edit)}))
 }
 
 fn pods(builders: impl IntoIterator<Item = PodBuilder>) -> Vec<Arc<Pod>> {
     builders.into_iter().map(|pod| Arc::new(pod.build())).collect()
 }
 
-/// Ready Pods of these ordinals, each with an address that ends in its ordinal.
+/// Ready Pods with these ordinals, each with an address that ends in the ordinal.
 fn ready(ordinals: impl IntoIterator<Item = i64>) -> Vec<Arc<Pod>> {
     pods(ordinals.into_iter().map(|ordinal| stateful_pod("db", ordinal).ready().ip(&format!("10.0.0.{ordinal}"))))
 }
@@ -26,8 +26,8 @@ fn planned(service: &Service, pods: &[Arc<Pod>], slices: &[Object]) -> Vec<Actio
     plan(&Observed { service, pods, slices, trigger_time: None, max_endpoints: MAX_ENDPOINTS })
 }
 
-/// The slices after the plan was carried out; new ones are called by their position.
-fn carried_out(actions: Vec<Action>, slices: &[Object]) -> BTreeMap<String, Object> {
+/// The slices after the actions were performed; new ones are named by their position.
+fn performed(actions: Vec<Action>, slices: &[Object]) -> BTreeMap<String, Object> {
     let mut slices: BTreeMap<String, Object> =
         slices.iter().map(|slice| (Id::of(slice).name, Arc::clone(slice))).collect();
     for action in actions {
@@ -53,22 +53,17 @@ fn carried_out(actions: Vec<Action>, slices: &[Object]) -> BTreeMap<String, Obje
 }
 
 fn settled(service: &Service, pods: &[Arc<Pod>], slices: &[Object]) -> Vec<Object> {
-    let slices: Vec<Object> = carried_out(planned(service, pods, slices), slices).into_values().collect();
-    assert_eq!(planned(service, pods, &slices), [], "a second look finds nothing to do");
+    let slices: Vec<Object> = performed(planned(service, pods, slices), slices).into_values().collect();
+    assert_eq!(planned(service, pods, &slices), [], "a second plan has no actions");
     slices
 }
 
-/// The last digit of each endpoint's address, slice by slice.
+/// The last part of each endpoint's address, by slice.
 fn layout(slices: &[Object]) -> Vec<Vec<String>> {
-    let ordinals = |slice: &Object| {
-        let endpoints = slice["endpoints"].as_array().cloned().unwrap_or_default();
-        endpoints
-            .iter()
-            .map(|endpoint| {
-                endpoint["addresses"][0].as_str().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned()
-            })
-            .collect()
+    let last_part = |endpoint: &Value| {
+        endpoint["addresses"][0].as_str().unwrap_or_default().rsplit('.').next().unwrap_or_default().to_owned()
     };
+    let ordinals = |slice: &Object| fields::list(&slice["endpoints"]).iter().map(last_part).collect();
     slices.iter().map(ordinals).collect()
 }
 
@@ -94,7 +89,7 @@ fn conditions_follow_the_pod_and_publish_not_ready_addresses() {
 }
 
 #[test]
-fn pods_without_an_address_and_pods_that_ended_are_no_endpoints() {
+fn pods_without_an_address_and_finished_pods_are_not_endpoints() {
     let service = service(json!({}));
     assert!(endpoints_of(&service, stateful_pod("db", 0).ready()).is_empty());
     assert!(endpoints_of(&service, stateful_pod("db", 0).ip("10.0.0.1").phase("Failed")).is_empty());
@@ -103,7 +98,7 @@ fn pods_without_an_address_and_pods_that_ended_are_no_endpoints() {
 }
 
 #[test]
-fn the_hostname_is_there_only_if_the_subdomain_is_the_service() {
+fn the_hostname_is_set_only_if_the_subdomain_is_the_service() {
     let hostname = |service_name: &str| {
         let mut service = service(json!({}));
         service.metadata.name = service_name.to_owned();
@@ -129,7 +124,7 @@ fn each_family_of_the_service_has_slices_with_the_pods_address_of_that_family() 
 }
 
 #[test]
-fn pods_that_number_a_named_port_differently_are_in_different_slices() {
+fn pods_with_different_numbers_for_a_named_port_are_in_different_slices() {
     let named = service(json!({"ports": [{"name": "pg", "port": 1, "targetPort": "sql"}]}));
     let pod =
         |ordinal: i64, number| stateful_pod("db", ordinal).ready().ip(&format!("10.0.0.{ordinal}")).port("sql", number);
@@ -140,7 +135,7 @@ fn pods_that_number_a_named_port_differently_are_in_different_slices() {
 }
 
 #[test]
-fn a_service_without_endpoints_has_one_empty_slice_and_its_first_endpoint_goes_there() {
+fn a_service_without_endpoints_has_one_empty_slice_which_gets_the_first_endpoint() {
     let service = service(json!({}));
     let empty = settled(&service, &[], &[]);
     assert_eq!(layout(&empty), [Vec::<&str>::new()]);
@@ -153,25 +148,25 @@ fn a_service_without_endpoints_has_one_empty_slice_and_its_first_endpoint_goes_t
 }
 
 #[test]
-fn slices_stay_as_they_are_but_for_what_changed() {
+fn only_slices_with_changes_are_written() {
     let service = service(json!({}));
     let slices = settled(&service, &ready(0..5), &[]);
     assert_eq!(layout(&slices), [vec!["0", "1", "2"], vec!["3", "4"]]);
-    // One more fits beside the last two.
+    // One more fits into the second slice.
     assert_eq!(layout(&settled(&service, &ready(0..6), &slices)), [vec!["0", "1", "2"], vec!["3", "4", "5"]]);
-    // Two more don't fit in one slice.
+    // Two more do not fit into one slice.
     assert_eq!(
         layout(&settled(&service, &ready(0..7), &slices)),
         [vec!["0", "1", "2"], vec!["3", "4"], vec!["5", "6"]]
     );
-    // A slice that is written anyway takes the new ones.
+    // A slice that is written anyway gets the new endpoint.
     assert_eq!(layout(&settled(&service, &ready([0, 2, 3, 4, 5]), &slices)), [vec!["0", "2", "5"], vec!["3", "4"]]);
-    // A slice that loses all its endpoints goes.
+    // A slice that loses all its endpoints is deleted.
     assert_eq!(layout(&settled(&service, &ready(0..3), &slices)), [["0", "1", "2"]]);
 }
 
 #[test]
-fn one_pod_that_changes_costs_one_write() {
+fn a_change_of_one_pod_costs_one_write() {
     let service = service(json!({}));
     let slices = settled(&service, &ready(0..5), &[]);
     let mut changed = ready(0..5);
@@ -180,7 +175,7 @@ fn one_pod_that_changes_costs_one_write() {
 }
 
 #[test]
-fn slices_made_by_hand_and_services_without_a_selector_are_not_touched() {
+fn unmanaged_slices_and_services_without_a_selector_are_ignored() {
     let by_hand = Arc::new(json!({
         "metadata": {"namespace": "default", "name": "by-hand", "labels": {SERVICE_NAME_LABEL: "db"}},
         "addressType": "IPv4", "endpoints": [],
@@ -192,7 +187,7 @@ fn slices_made_by_hand_and_services_without_a_selector_are_not_touched() {
 }
 
 #[test]
-fn slices_of_an_earlier_service_of_the_same_name_are_replaced() {
+fn slices_of_a_deleted_service_with_the_same_name_are_replaced() {
     let old = settled(&service(json!({})), &ready(0..1), &[]);
     let mut successor = service(json!({}));
     successor.metadata.uid = "successor".to_owned();

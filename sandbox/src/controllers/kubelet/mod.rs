@@ -1,14 +1,14 @@
-//! The pretend scheduler and kubelet: gives each Pod a node, starts it after a delay, and stops it when it is deleted.
+//! The scheduler and kubelet: each Pod gets a node, becomes Running after a delay, and is removed after its deletion. No
+//! containers run.
 //!
 //! ```text
-//! created ──bind──▶ Pending, has a node ──start──▶ Running, has addresses, Ready or not ──deleted, stop──▶ gone
+//! created ──bind──▶ Pending, has a node ──start──▶ Running, has addresses, Ready or not ──deleted, stop──▶ removed
 //! ```
 //!
-//! A Pod that arrives with an address or conditions in its status was made by hand: its status is left as it is, and only its
-//! deletion is carried out. Nothing runs, so readiness is what annotations say; see [`READY_ANNOTATION`],
-//! [`POD_IP_ANNOTATION`] and [`START_DELAY_ANNOTATION`].
+//! Readiness, addresses and the start delay can be set by annotations. A Pod that has addresses or conditions from another
+//! source is external: its status is not changed, and only its deletion is completed.
 
-mod duration;
+mod annotations;
 mod status;
 
 use std::collections::HashMap;
@@ -18,14 +18,19 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-#[cfg(test)]
-pub use self::status::{PLACED, SCHEDULED};
-use super::actions::{Action, Target};
-use super::addresses::Cursor;
-use super::options::Options;
-use super::types::{DEFAULT_GRACE_PERIOD, Pod};
+use crate::controllers::actions::{Action, Target};
+use crate::controllers::addresses::Cursor;
+use crate::controllers::options::Options;
+use crate::controllers::types::Pod;
+use crate::deletion::DEFAULT_GRACE_SECONDS;
 use crate::kind::Kind;
-use crate::now;
+use crate::time::now;
+
+use annotations::{start_delay, wants_ready};
+
+pub use annotations::{POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATION};
+#[cfg(test)]
+pub use status::{PLACED, SCHEDULED};
 
 /// `"false"` keeps a Pod from being Ready, or turns it not Ready at once; anything else, or no annotation, lets it be Ready.
 pub const READY_ANNOTATION: &str = "sandbox.headless-dns.io/ready";
@@ -36,15 +41,15 @@ pub const POD_IP_ANNOTATION: &str = "sandbox.headless-dns.io/pod-ip";
 /// How long the Pod takes to start instead of the sandbox's own delay: `500ms`, `2s`, `1m`.
 pub const START_DELAY_ANNOTATION: &str = "sandbox.headless-dns.io/start-delay";
 
-/// What the kubelet remembers of a Pod beside what the Pod says of itself.
+/// What the kubelet knows about a Pod beyond the object.
 #[derive(Clone, Copy, Debug)]
-struct Memory {
+struct Tracked {
     seen: Instant,
-    /// When its deletion was first seen.
+    /// When its deletion was first observed.
     deleted: Option<Instant>,
 }
 
-/// What to do about a Pod now.
+/// The next step for a Pod.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Decision {
     Bind,
@@ -66,12 +71,12 @@ pub struct Kubelet {
     nodes: Vec<Node>,
     next_node: usize,
     cursors: Vec<Cursor>,
-    memories: HashMap<String, Memory>,
-    /// Whose each address is, by the Pod's uid.
+    tracked: HashMap<String, Tracked>,
+    /// The uid of the Pod that has each address.
     taken: HashMap<IpAddr, String>,
 }
 
-/// A node that Pods can be on.
+/// A node that Pods are scheduled to.
 struct Node {
     name: String,
     addresses: Vec<IpAddr>,
@@ -88,26 +93,26 @@ impl Kubelet {
             nodes: nodes.collect(),
             next_node: 0,
             cursors: options.pod_cidrs().into_iter().map(Cursor::new).collect(),
-            memories: HashMap::new(),
+            tracked: HashMap::new(),
             taken: HashMap::new(),
         }
     }
 
-    /// Notes a Pod as it now is, whoever changed it. Must be told of every change, in order.
+    /// Tracks the state of a Pod. Must be called for every change, in order.
     pub fn observe(&mut self, pod: &Pod, now: Instant) {
-        let memory =
-            self.memories.entry(pod.metadata.uid.clone()).or_insert_with(|| Memory { seen: now, deleted: None });
+        let tracked =
+            self.tracked.entry(pod.metadata.uid.clone()).or_insert_with(|| Tracked { seen: now, deleted: None });
         if pod.metadata.is_terminating() {
-            memory.deleted.get_or_insert(now);
+            tracked.deleted.get_or_insert(now);
         }
         for address in pod.addresses().filter_map(|address| address.parse().ok()) {
             self.taken.entry(address).or_insert_with(|| pod.metadata.uid.clone());
         }
     }
 
-    /// Forgets a Pod that is gone.
+    /// Removes the state of a Pod that was removed.
     pub fn forget(&mut self, pod: &Pod) {
-        self.memories.remove(&pod.metadata.uid);
+        self.tracked.remove(&pod.metadata.uid);
         for address in pod.addresses().filter_map(|address| address.parse().ok()) {
             if self.taken.get(&address) == Some(&pod.metadata.uid) {
                 self.taken.remove(&address);
@@ -115,29 +120,26 @@ impl Kubelet {
         }
     }
 
-    /// What to do about a Pod now, and when to look at it again.
+    /// The actions for a Pod, and when to reconcile it again.
     pub fn sync(&mut self, pod: &Pod, now: Instant) -> (Vec<Action>, Option<Instant>) {
-        let Some(memory) = self.memories.get(&pod.metadata.uid) else { return (Vec::new(), None) };
+        let Some(tracked) = self.tracked.get(&pod.metadata.uid) else { return (Vec::new(), None) };
         let target = Target::new(Kind::Pod, &pod.metadata);
-        let actions = match decide(pod, memory, self.delays, now) {
+        let actions = match decide(pod, tracked, self.delays, now) {
             Decision::Nothing => Vec::new(),
             Decision::WaitUntil(instant) => return (Vec::new(), Some(instant)),
             Decision::Bind => {
-                let node = self.place(pod);
+                let node = self.bind(pod);
                 vec![Action::Merge(target, node)]
             }
             Decision::Start => match self.addresses_for(pod) {
                 Some(addresses) => vec![Action::Merge(target, json!({"status": status::started(pod, &addresses)}))],
                 None => {
-                    tracing::warn!(
-                        "Pod {} cannot start: every Pod address is taken; delete Pods or give the sandbox a wider range",
-                        pod.metadata.name
-                    );
+                    tracing::warn!("Pod {} cannot start: no Pod address left in the range", pod.metadata.name);
                     Vec::new()
                 }
             },
             Decision::SetReady(ready) => vec![Action::Merge(target, json!({"status": status::readiness(pod, ready)}))],
-            Decision::Stop if is_hand_made(pod) || !pod.is_ready() => vec![Action::Remove(target)],
+            Decision::Stop if is_external(pod) || !pod.is_ready() => vec![Action::Remove(target)],
             Decision::Stop => {
                 let stopped = json!({"status": status::readiness(pod, false)});
                 vec![Action::Merge(target.clone(), stopped), Action::Remove(target)]
@@ -146,8 +148,8 @@ impl Kubelet {
         (actions, None)
     }
 
-    /// Puts a Pod on the node that it names, else on the next one in turn.
-    fn place(&mut self, pod: &Pod) -> serde_json::Value {
+    /// Schedules a Pod to the node in its spec, or else to the next one in turn.
+    fn bind(&mut self, pod: &Pod) -> serde_json::Value {
         let named = pod.spec.node_name.as_deref().filter(|name| !name.is_empty());
         let node = match named {
             Some(name) => self.nodes.iter().find(|node| node.name == name),
@@ -162,17 +164,10 @@ impl Kubelet {
         json!({"spec": {"nodeName": name}, "status": status::bound(host.copied(), &now())})
     }
 
-    /// The addresses to start a Pod with: pinned ones, its node's, or fresh ones.
+    /// The addresses of a Pod that starts: those of the annotation, of its node, or allocated ones.
     fn addresses_for(&mut self, pod: &Pod) -> Option<Vec<IpAddr>> {
-        if let Some(pinned) = pod.metadata.annotations.get(POD_IP_ANNOTATION) {
-            let parsed: Result<Vec<IpAddr>, _> = pinned.split(',').map(|address| address.trim().parse()).collect();
-            match parsed {
-                Ok(addresses) => return Some(addresses),
-                Err(_) => tracing::warn!(
-                    "Pod {}: annotation {POD_IP_ANNOTATION} is `{pinned}`, not IP addresses separated by commas; it gets a fresh address",
-                    pod.metadata.name
-                ),
-            }
+        if let Some(addresses) = annotations::addresses(pod) {
+            return Some(addresses);
         }
         if pod.spec.host_network {
             let node = self.nodes.iter().find(|node| Some(&node.name) == pod.spec.node_name.as_ref());
@@ -185,53 +180,45 @@ impl Kubelet {
     }
 }
 
-fn decide(pod: &Pod, memory: &Memory, delays: Delays, now: Instant) -> Decision {
-    if let Some(deleted) = memory.deleted {
-        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(DEFAULT_GRACE_PERIOD);
+fn decide(pod: &Pod, tracked: &Tracked, delays: Delays, now: Instant) -> Decision {
+    if let Some(deleted) = tracked.deleted {
+        let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS);
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
         let end = deleted + grace.min(delays.stop);
-        // A finalizer holds the Pod; its removal is a change that leads back here.
+        // The removal of the last finalizer queues the Pod again.
         return match () {
             () if now < end => Decision::WaitUntil(end),
             () if pod.metadata.finalizers.is_empty() => Decision::Stop,
-            () if pod.is_ready() && !is_hand_made(pod) => Decision::SetReady(false),
+            () if pod.is_ready() && !is_external(pod) => Decision::SetReady(false),
             () => Decision::Nothing,
         };
     }
-    if is_hand_made(pod) || pod.is_finished() {
+    if is_external(pod) || pod.is_finished() {
         return Decision::Nothing;
     }
     if pod.condition(status::SCHEDULED).is_none() {
         return Decision::Bind;
     }
     if pod.phase() == "Pending" {
-        let start = memory.seen + start_delay(pod).unwrap_or(delays.start);
+        let start = tracked.seen + start_delay(pod).unwrap_or(delays.start);
         return if now < start { Decision::WaitUntil(start) } else { Decision::Start };
     }
     let wanted = wants_ready(pod);
     if pod.is_ready() == wanted { Decision::Nothing } else { Decision::SetReady(wanted) }
 }
 
-/// Whether somebody else wrote the Pod's status. Told from the Pod alone, so that one that comes back with a restored store is
-/// still the kubelet's.
-fn is_hand_made(pod: &Pod) -> bool {
+/// Whether the Pod's status is not the kubelet's. Determined from the object, so that it holds after a restore of the store.
+fn is_external(pod: &Pod) -> bool {
     let is_ours =
         pod.condition(status::SCHEDULED).is_some_and(|placed| placed.reason.as_deref() == Some(status::PLACED));
     let has_status = pod.addresses().next().is_some() || !pod.status.conditions.is_empty();
     has_status && !is_ours
 }
 
-fn wants_ready(pod: &Pod) -> bool {
-    pod.metadata.annotations.get(READY_ANNOTATION).is_none_or(|value| value != "false")
-}
-
-fn start_delay(pod: &Pod) -> Option<Duration> {
-    duration::parse(pod.metadata.annotations.get(START_DELAY_ANNOTATION)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{PodBuilder, stateful_pod};
+    use crate::controllers::testing::{PodBuilder, stateful_pod};
+
     use super::*;
 
     const DELAYS: Delays = Delays { start: Duration::from_secs(2), stop: Duration::from_secs(5) };
@@ -239,12 +226,8 @@ mod tests {
     fn decided(pod: PodBuilder, age: u64, deleted_for: Option<u64>) -> Decision {
         let now = Instant::now() + Duration::from_secs(60);
         let ago = |seconds| now - Duration::from_secs(seconds);
-        let memory = Memory { seen: ago(age), deleted: deleted_for.map(ago) };
-        match decide(&pod.build(), &memory, DELAYS, now) {
-            // Relative to `now`, so that a table can hold it.
-            Decision::WaitUntil(instant) => Decision::WaitUntil(Instant::now() + (instant - now)),
-            decision => decision,
-        }
+        let tracked = Tracked { seen: ago(age), deleted: deleted_for.map(ago) };
+        decide(&pod.build(), &tracked, DELAYS, now)
     }
 
     fn waits(decision: Decision) -> bool {
@@ -269,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_pod_stays_as_it_is_until_the_shorter_of_grace_and_stop_delay_is_over() {
+    fn a_deleted_pod_is_unchanged_until_the_shorter_of_grace_period_and_stop_delay_is_over() {
         let deleted = |grace| stateful_pod("db", 0).ready().terminating().grace(grace);
         assert!(waits(decided(deleted(30), 9, Some(4))));
         assert_eq!(decided(deleted(30), 9, Some(5)), Decision::Stop);
@@ -279,12 +262,12 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_pod_is_left_alone() {
+    fn a_finished_pod_is_not_changed() {
         assert_eq!(decided(stateful_pod("db", 0).scheduled().phase("Failed"), 9, None), Decision::Nothing);
     }
 
     #[test]
-    fn a_hand_made_pod_keeps_its_status_and_only_its_deletion_is_carried_out() {
+    fn an_external_pod_keeps_its_status_and_only_its_deletion_is_completed() {
         let mut kubelet = Kubelet::new(&Options::default());
         let now = Instant::now();
         let pod = stateful_pod("db", 0).ip("192.0.2.7").build();

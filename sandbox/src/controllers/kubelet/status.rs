@@ -1,20 +1,21 @@
-//! What the kubelet and the scheduler write into a Pod's status.
+//! The status that scheduler and kubelet give a Pod.
 
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::wants_ready;
 use crate::controllers::types::Pod;
-use crate::now;
+use crate::time::now;
 
-/// Condition that says a Pod has a node.
+use super::annotations::wants_ready;
+
+/// Condition of a Pod that has a node.
 pub const SCHEDULED: &str = "PodScheduled";
 
-/// Its reason, by which the kubelet knows the Pods whose status it keeps.
+/// Its reason, by which the kubelet recognizes the Pods that it manages.
 pub const PLACED: &str = "PlacedBySandbox";
 
-/// The status of a Pod that has a node and whose containers are yet to start.
+/// The status of a Pod that has a node and no running containers yet.
 pub fn bound(host: Option<IpAddr>, now: &str) -> Value {
     let scheduled = json!([{"type": SCHEDULED, "status": "True", "reason": PLACED, "lastTransitionTime": now}]);
     let mut status = json!({"phase": "Pending", "startTime": now, "conditions": scheduled});
@@ -25,7 +26,7 @@ pub fn bound(host: Option<IpAddr>, now: &str) -> Value {
     status
 }
 
-/// The status of a Pod whose containers have just started.
+/// The status of a Pod that has just started.
 pub fn started(pod: &Pod, addresses: &[IpAddr]) -> Value {
     let mut status = readiness(pod, wants_ready(pod));
     status["phase"] = json!("Running");
@@ -34,7 +35,7 @@ pub fn started(pod: &Pod, addresses: &[IpAddr]) -> Value {
     status
 }
 
-/// Conditions and container statuses of a running Pod. A condition that says what it said keeps its time.
+/// Conditions and container statuses of a running Pod. An unchanged condition keeps its time.
 pub fn readiness(pod: &Pod, ready: bool) -> Value {
     const OWN: [&str; 4] = [SCHEDULED, "Initialized", "ContainersReady", "Ready"];
     let now = now();

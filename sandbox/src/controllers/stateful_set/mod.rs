@@ -1,50 +1,51 @@
-//! The StatefulSet controller: an identity per ordinal, made and unmade in order.
+//! The StatefulSet controller: Pods with an identity per ordinal, created and deleted in order.
 //!
 //! ```text
-//! set, its Pods, its revisions, its claims ──plan──▶ create / delete Pods, keep claims and history, write status
+//! set, its Pods, revisions and claims ──plan──▶ create / delete Pods, maintain claims and revisions, write status
 //! ```
 //!
-//! `OrderedReady` makes at most one step at a time and none while a Pod is missing, terminating or not available;
-//! `Parallel` takes all steps at once, in bursts. A rolling update is one at a time under both.
+//! `OrderedReady` takes one step at a time and waits while a Pod is missing, terminating or not available; `Parallel` takes all
+//! steps at once, in bursts. A rolling update replaces one Pod at a time with both.
 
 mod claims;
+mod replicas;
 mod revisions;
 mod status;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
-use self::claims::Claims;
-use self::revisions::History;
-use super::BURST_REPLICAS;
-use super::actions::{Action, Target};
-use super::pod_template::{REVISION_LABEL, adopt, pod_from_template};
-use super::types::Pod;
-use super::workloads::StatefulSet;
-use super::world::World;
+use crate::controllers::actions::{Action, BURST_REPLICAS, Target};
+use crate::controllers::pod_template::{adopt, pod_from_template};
+use crate::controllers::types::Pod;
+use crate::controllers::workloads::StatefulSet;
+use crate::controllers::world::World;
 use crate::kind::Kind;
 use crate::store::Object;
 
-/// Label that carries the Pod's own name, so that a Service can select one Pod.
+use claims::Claims;
+use replicas::{Replicas, ordinal};
+use revisions::{History, REVISION_LABEL, revision_of};
+
+/// Label with the Pod's name, so that a Service can select one Pod.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 
-/// Label that carries the ordinal.
+/// Label with the ordinal.
 const POD_INDEX_LABEL: &str = "apps.kubernetes.io/pod-index";
 
-/// Everything that a decision about one StatefulSet rests on.
+/// The state that a decision about one StatefulSet depends on.
 pub struct Observed<'a> {
     pub set: &'a StatefulSet,
     /// The Pods that the set controls.
     pub pods: Vec<Arc<Pod>>,
-    /// Pods that the set's selector matches and nobody controls.
+    /// Pods that the selector matches and that have no controller.
     pub orphans: Vec<Arc<Pod>>,
     pub revisions: Vec<Object>,
-    /// The claims of the set's Pods by name, where the set has a say in when they go.
+    /// The claims of the namespace by name, if the retention policy of the set may delete claims.
     pub claims: BTreeMap<String, Object>,
 }
 
@@ -64,7 +65,7 @@ impl<'a> Observed<'a> {
     }
 }
 
-/// What to do about a StatefulSet now.
+/// The actions for a StatefulSet.
 pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
     let set = observed.set;
     if set.metadata.is_terminating() {
@@ -73,50 +74,26 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Vec<Action> {
     let (history, mut actions) = revisions::resolve(set, &observed.revisions, &observed.pods);
     let adopted = observed.orphans.iter();
     actions.extend(adopted.map(|pod| adopt(Kind::StatefulSet, &set.metadata, Kind::Pod, &pod.metadata)));
-    let crew = Crew::muster(set, &observed.pods);
-    actions.extend(Claims::of(set).settle(&crew, &observed.claims));
+    let replicas = Replicas::of(set, &observed.pods);
+    actions.extend(Claims::of(set).update_owners(&replicas, &observed.claims));
     let is_adopting = !observed.orphans.is_empty();
     if !is_adopting {
-        actions.extend(steps(set, &history, &crew, now));
+        actions.extend(steps(set, &history, &replicas, now));
     }
-    actions.extend(status::plan(set, &history, &observed.pods, now));
+    actions.push(status::plan(set, &history, &observed.pods, now));
     actions.extend(next_availability(set, &observed.pods, now).map(Action::WakeAfter));
     actions
 }
 
-/// The Pods of a set by the place they have in it.
-struct Crew<'a> {
-    wanted: Range<i64>,
-    by_ordinal: BTreeMap<i64, &'a Pod>,
-}
-
-impl<'a> Crew<'a> {
-    fn muster(set: &StatefulSet, pods: &'a [Arc<Pod>]) -> Self {
-        let by_ordinal = pods.iter().filter_map(|pod| Some((ordinal(set, &pod.metadata.name)?, &**pod)));
-        Self { wanted: set.spec.ordinals(), by_ordinal: by_ordinal.collect() }
-    }
-
-    /// The wanted ordinals from the given position on, with their Pods. Lazy: a set may ask for more than it ever gets.
-    fn replicas(&self, position: i64) -> impl DoubleEndedIterator<Item = (i64, Option<&'a Pod>)> {
-        let from = self.wanted.start.saturating_add(position);
-        (from..self.wanted.end).map(|ordinal| (ordinal, self.by_ordinal.get(&ordinal).copied()))
-    }
-
-    /// Pods beyond the wanted ordinals, lowest first.
-    fn condemned(&self) -> impl DoubleEndedIterator<Item = &'a Pod> {
-        self.by_ordinal.iter().filter(|(ordinal, _)| !self.wanted.contains(ordinal)).map(|(_, pod)| *pod)
-    }
-}
-
-/// The steps to take now: replicas from the lowest ordinal up, then the condemned from the highest down, then the update.
-fn steps(set: &StatefulSet, history: &History, crew: &Crew<'_>, now: Timestamp) -> Vec<Action> {
+/// The next steps: wanted Pods from the lowest ordinal up, then condemned Pods from the highest down, then the update.
+fn steps(set: &StatefulSet, history: &History, replicas: &Replicas<'_>, now: Timestamp) -> Vec<Action> {
     let is_ordered = !set.spec.is_parallel();
     let is_available = |pod: &Pod| pod.is_available(set.spec.min_ready_seconds, now);
     let mut actions = Vec::new();
 
-    for (ordinal, pod) in crew.replicas(0) {
+    for (ordinal, pod) in replicas.from(0) {
         let blocks = match pod {
-            // A Pod that ended is replaced whatever its exit code: evicted and forcibly stopped Pods look the same.
+            // A finished Pod is replaced, also one that succeeded, as in the real controller.
             Some(pod) if pod.is_finished() => {
                 actions.extend(delete_unless_terminating(pod));
                 true
@@ -132,12 +109,12 @@ fn steps(set: &StatefulSet, history: &History, crew: &Crew<'_>, now: Timestamp) 
         }
     }
 
-    // A condemned Pod that is broken blocks the removal of those below it, unless it is the first that is broken.
-    let first_unhealthy = crew.condemned().find(|pod| !is_healthy(pod)).map(|pod| &pod.metadata.uid);
-    for pod in crew.condemned().rev() {
+    // An unhealthy condemned Pod blocks the deletion of those below it, unless it is the lowest unhealthy one.
+    let first_unhealthy = replicas.condemned().find(|pod| !is_healthy(pod)).map(|pod| &pod.metadata.uid);
+    for pod in replicas.condemned().rev() {
         if is_ordered {
-            let may_go = is_available(pod) || first_unhealthy == Some(&pod.metadata.uid);
-            actions.extend(delete_unless_terminating(pod).filter(|_| may_go));
+            let is_deletable = is_available(pod) || first_unhealthy == Some(&pod.metadata.uid);
+            actions.extend(delete_unless_terminating(pod).filter(|_| is_deletable));
             return actions;
         }
         actions.extend(delete_unless_terminating(pod));
@@ -147,14 +124,14 @@ fn steps(set: &StatefulSet, history: &History, crew: &Crew<'_>, now: Timestamp) 
     }
 
     if actions.is_empty() {
-        actions.extend(update_step(set, history, crew));
+        actions.extend(update_step(set, history, replicas));
     }
     actions
 }
 
-/// The next Pod to replace in a rolling update: the highest ordinal that is out of date, once all above it are healthy.
-fn update_step(set: &StatefulSet, history: &History, crew: &Crew<'_>) -> Option<Action> {
-    for (_, pod) in crew.replicas(set.spec.partition()?).rev() {
+/// The next Pod to replace in a rolling update: the highest outdated ordinal, once all above it are healthy.
+fn update_step(set: &StatefulSet, history: &History, replicas: &Replicas<'_>) -> Option<Action> {
+    for (_, pod) in replicas.from(set.spec.partition()?).rev() {
         let pod = pod?;
         if revision_of(pod) != Some(&history.update.name) && !pod.metadata.is_terminating() {
             return Some(Action::Delete(Target::new(Kind::Pod, &pod.metadata)));
@@ -166,7 +143,7 @@ fn update_step(set: &StatefulSet, history: &History, crew: &Crew<'_>) -> Option<
     None
 }
 
-/// The Pod for an ordinal, and the claims it mounts. Below the partition of a rolling update, it is of the current revision.
+/// Creates the Pod of an ordinal and its claims. Below the partition of a rolling update, it has the current revision.
 fn create(set: &StatefulSet, history: &History, ordinal: i64) -> Vec<Action> {
     let is_below_partition =
         set.spec.partition().is_some_and(|partition| ordinal < set.spec.ordinals().start.saturating_add(partition));
@@ -183,7 +160,7 @@ fn create(set: &StatefulSet, history: &History, ordinal: i64) -> Vec<Action> {
     }
     let claims = Claims::of(set);
     claims.mount(&mut pod, &name);
-    let ensured = claims.make(&name).map(|claim| Action::Ensure(Kind::PersistentVolumeClaim, claim));
+    let ensured = claims.for_pod(&name).map(|claim| Action::Ensure(Kind::PersistentVolumeClaim, claim));
     ensured.chain([Action::Create(Kind::Pod, pod)]).collect()
 }
 
@@ -195,24 +172,13 @@ fn is_healthy(pod: &Pod) -> bool {
     pod.is_running_and_ready() && !pod.metadata.is_terminating()
 }
 
-fn revision_of(pod: &Pod) -> Option<&String> {
-    pod.metadata.labels.get(REVISION_LABEL)
-}
-
-/// The ordinal in a Pod's name, if it is a name that this set gives.
-fn ordinal(set: &StatefulSet, pod_name: &str) -> Option<i64> {
-    let digits = pod_name.strip_prefix(&set.metadata.name)?.strip_prefix('-')?;
-    let ordinal: u32 = digits.parse().ok()?;
-    (ordinal.to_string() == digits).then_some(i64::from(ordinal))
-}
-
-/// Whether `pod` is nobody's, and has a name and labels of this set.
+/// Whether `pod` has no controller, and a name and labels of this set.
 pub fn is_orphan_of(set: &StatefulSet, pod: &Pod) -> bool {
-    let is_free = pod.metadata.controller().is_none() && !pod.metadata.is_terminating();
-    is_free && ordinal(set, &pod.metadata.name).is_some() && set.spec.selector.matches(&pod.metadata.labels)
+    let is_orphan = pod.metadata.controller().is_none() && !pod.metadata.is_terminating();
+    is_orphan && ordinal(set, &pod.metadata.name).is_some() && set.spec.selector.matches(&pod.metadata.labels)
 }
 
-/// When the next Pod that is Ready will have been so for long enough.
+/// Time until the next Ready Pod becomes available.
 fn next_availability(set: &StatefulSet, pods: &[Arc<Pod>], now: Timestamp) -> Option<Duration> {
     let times = pods.iter().filter_map(|pod| pod.time_to_available(set.spec.min_ready_seconds, now));
     times.filter(|time| !time.is_zero()).min()

@@ -1,22 +1,25 @@
-//! The history of a StatefulSet's template: one ControllerRevision per template it has had.
+//! The history of a StatefulSet's template: one ControllerRevision per template.
 //!
-//! `update` is the revision of the present template, `current` the one that Pods below the partition are made from. They are
-//! the same unless an update is under way.
+//! `update` is the revision of the current template, `current` the one of Pods below the partition. They are the same unless
+//! an update is in progress.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::revision_of;
 use crate::controllers::actions::{Action, Target};
-use crate::controllers::pod_template::{controller_reference, template_hash};
+use crate::controllers::pod_template::controller_reference;
 use crate::controllers::types::Pod;
 use crate::controllers::workloads::StatefulSet;
 use crate::kind::Kind;
 use crate::store::Object;
+use crate::{fields, generate_name};
 
-/// Label of a ControllerRevision: the hash of its template.
+/// Label of a Pod with the name of its revision.
+pub const REVISION_LABEL: &str = "controller-revision-hash";
+
+/// Label of a ControllerRevision with the hash of its template.
 const HASH_LABEL: &str = "controller.kubernetes.io/hash";
 
 #[derive(Clone)]
@@ -30,8 +33,8 @@ pub struct History {
     pub update: Revision,
 }
 
-/// Finds the set's revisions, records its present template as the newest one, and drops what the history limit allows no
-/// more. Revisions that a Pod or the status still names are not counted.
+/// Determines the revisions of a set, records the current template as the newest one, and deletes revisions beyond the
+/// history limit. Revisions in use by a Pod or the status do not count.
 pub fn resolve(set: &StatefulSet, revisions: &[Object], pods: &[Arc<Pod>]) -> (History, Vec<Action>) {
     let mut known: Vec<&Object> = revisions.iter().collect();
     known.sort_by_key(|revision| number(revision));
@@ -47,15 +50,14 @@ pub fn resolve(set: &StatefulSet, revisions: &[Object], pods: &[Arc<Pod>]) -> (H
         .chain([&current.name, &update.name])
         .map(String::as_str)
         .collect();
-    let dead =
-        known.iter().filter(|revision| !revision["metadata"]["name"].as_str().is_some_and(|name| live.contains(name)));
+    let dead = known.iter().filter(|revision| !live.contains(fields::metadata(revision, "name")));
     let dead: Vec<_> = dead.collect();
     let surplus = dead.len().saturating_sub(set.spec.history_limit());
     actions.extend(dead[..surplus].iter().map(|dead| Action::Delete(Target::of(Kind::ControllerRevision, dead))));
     (History { current, update }, actions)
 }
 
-/// The revision of the present template: a known one, renumbered if the set went back to it, or a new one.
+/// The revision of the current template: an existing one, which gets the highest number after a rollback, or a new one.
 fn record(set: &StatefulSet, known: &[&Object], newest: i64) -> (Revision, Vec<Action>) {
     let template = &set.spec.template;
     if let Some(same) = known.iter().rev().find(|revision| revision["data"]["spec"]["template"] == stored(template)) {
@@ -63,7 +65,7 @@ fn record(set: &StatefulSet, known: &[&Object], newest: i64) -> (Revision, Vec<A
             .then(|| Action::Merge(Target::of(Kind::ControllerRevision, same), json!({"revision": newest + 1})));
         return (read(same), renumbered.into_iter().collect());
     }
-    let hash = template_hash(template);
+    let hash = generate_name::hash(&template.to_string());
     let name = format!("{}-{hash}", set.metadata.name);
     let mut labels = template["metadata"]["labels"].as_object().cloned().unwrap_or_default();
     labels.insert(HASH_LABEL.to_owned(), json!(hash));
@@ -81,7 +83,7 @@ fn record(set: &StatefulSet, known: &[&Object], newest: i64) -> (Revision, Vec<A
     (revision, vec![Action::Ensure(Kind::ControllerRevision, object)])
 }
 
-/// A template as a revision keeps it: a patch that would put it back in place.
+/// A template as a revision stores it: as a patch that restores it.
 fn stored(template: &Value) -> Value {
     let mut stored = template.clone();
     stored["$patch"] = json!("replace");
@@ -90,10 +92,13 @@ fn stored(template: &Value) -> Value {
 
 fn read(revision: &Value) -> Revision {
     let mut template = revision["data"]["spec"]["template"].clone();
-    if let Some(fields) = template.as_object_mut() {
-        fields.remove("$patch");
-    }
-    Revision { name: revision["metadata"]["name"].as_str().unwrap_or_default().to_owned(), template }
+    fields::remove(&mut template, "$patch");
+    Revision { name: fields::metadata(revision, "name").to_owned(), template }
+}
+
+/// The name of the revision that a Pod was made from.
+pub fn revision_of(pod: &Pod) -> Option<&String> {
+    pod.metadata.labels.get(REVISION_LABEL)
 }
 
 fn number(revision: &Value) -> i64 {

@@ -1,19 +1,19 @@
-//! What a StatefulSet says of itself; `kubectl rollout status` reads it.
+//! The status of a StatefulSet, which `kubectl rollout status` reads.
 
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::revision_of;
-use super::revisions::History;
-use crate::controllers::actions::{Action, Target};
+use crate::controllers::actions::{Action, Target, set_nonzero};
 use crate::controllers::types::Pod;
 use crate::controllers::workloads::StatefulSet;
 use crate::kind::Kind;
 
-/// The status that the Pods amount to. A rolling update that has reached every Pod makes its revision the current one.
-pub fn plan(set: &StatefulSet, history: &History, pods: &[Arc<Pod>], now: Timestamp) -> Option<Action> {
+use super::revisions::{History, revision_of};
+
+/// The action that writes the status. A rolling update that has reached all Pods makes its revision the current one.
+pub fn plan(set: &StatefulSet, history: &History, pods: &[Arc<Pod>], now: Timestamp) -> Action {
     let count = |counts: &dyn Fn(&Pod) -> bool| pods.iter().filter(|pod| counts(pod)).count() as i64;
     let of_revision = |name: &str| {
         count(&|pod| !pod.metadata.is_terminating() && revision_of(pod).is_some_and(|revision| revision == name))
@@ -33,13 +33,8 @@ pub fn plan(set: &StatefulSet, history: &History, pods: &[Arc<Pod>], now: Timest
         "updateRevision": history.update.name,
         "collisionCount": 0,
     });
-    // The API leaves these out where they are zero.
-    for (field, number) in
-        [("readyReplicas", ready), ("currentReplicas", of_revision(current)), ("updatedReplicas", updated)]
-    {
-        if number > 0 {
-            status[field] = Value::from(number);
-        }
-    }
-    Some(Action::Status(Target::new(Kind::StatefulSet, &set.metadata), status))
+    let of_current = of_revision(current);
+    let counts = [("readyReplicas", ready), ("currentReplicas", of_current), ("updatedReplicas", updated)];
+    set_nonzero(&mut status, counts);
+    Action::Status(Target::new(Kind::StatefulSet, &set.metadata), status)
 }

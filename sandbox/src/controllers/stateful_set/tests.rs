@@ -1,26 +1,26 @@
+//! Steps of a StatefulSet, as tables of Pods and the actions for them; revisions, claims and status.
+
 use serde_json::Value;
 
-use super::super::testing::{PodBuilder, object, stateful_pod};
+use crate::controllers::testing::{PodBuilder, edited, object, stateful_pod, status_of};
+
 use super::*;
 
 const OLD: &str = "db-old";
 
-/// A set of three whose Pods and revisions the cases choose; `edit` changes its spec.
+/// A set with three replicas; `edit` changes its spec.
 fn set(edit: Value) -> StatefulSet {
-    let mut spec = json!({
+    let spec = json!({
         "replicas": 3, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}},
         "template": {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "main", "image": "db:2"}]}},
     });
-    for (field, value) in edit.as_object().expect("fields of a spec") {
-        spec[field] = value.clone();
-    }
     object(&json!({
         "metadata": {"namespace": "default", "name": "db", "uid": "set", "generation": 1},
-        "spec": spec, "status": {"currentRevision": OLD},
+        "spec": edited(spec, edit), "status": {"currentRevision": OLD},
     }))
 }
 
-/// The revisions `db-old`, of an earlier template, and that of the present one.
+/// The revision `db-old` of an earlier template, and the one of the current template.
 fn revisions(set: &StatefulSet) -> Vec<Object> {
     let old = json!({
         "metadata": {"namespace": "default", "name": OLD, "uid": "old"}, "revision": 1,
@@ -45,9 +45,9 @@ fn planned(set: &StatefulSet, pods: Vec<PodBuilder>) -> Vec<Action> {
     plan(&observed, "2026-01-01T00:01:00Z".parse().expect("a time"))
 }
 
-/// The steps on Pods, as a person would say them.
+/// The actions on Pods in words.
 fn steps_of(set: Value, pods: Vec<PodBuilder>) -> Vec<String> {
-    let said = planned(&self::set(set), pods).into_iter().filter_map(|action| match action {
+    let steps = planned(&self::set(set), pods).into_iter().filter_map(|action| match action {
         Action::Create(Kind::Pod, pod) => {
             let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
             Some(format!("create {} {image}", pod["metadata"]["name"].as_str().unwrap_or_default()))
@@ -55,15 +55,7 @@ fn steps_of(set: Value, pods: Vec<PodBuilder>) -> Vec<String> {
         Action::Delete(target) if target.kind == Kind::Pod => Some(format!("delete {}", target.id.name)),
         _ => None,
     });
-    said.collect()
-}
-
-fn status_of(set: &StatefulSet, pods: Vec<PodBuilder>) -> Value {
-    let status = planned(set, pods).into_iter().find_map(|action| match action {
-        Action::Status(_, status) => Some(status),
-        _ => None,
-    });
-    status.expect("a status")
+    steps.collect()
 }
 
 fn new_revision() -> String {
@@ -88,7 +80,7 @@ fn parallel() -> Value {
 }
 
 #[test]
-fn ordered_pods_are_made_one_at_a_time_each_after_its_predecessor_is_available() {
+fn ordered_pods_are_created_one_at_a_time_after_their_predecessor_is_available() {
     assert_eq!(steps_of(json!({}), vec![]), ["create db-0 db:2"]);
     assert!(steps_of(json!({}), vec![pod(0)]).is_empty());
     assert!(steps_of(json!({}), vec![pod(0).running()]).is_empty());
@@ -100,20 +92,20 @@ fn ordered_pods_are_made_one_at_a_time_each_after_its_predecessor_is_available()
 }
 
 #[test]
-fn parallel_pods_are_made_all_at_once_and_a_gap_is_filled_under_its_name() {
+fn parallel_pods_are_created_at_once_and_gaps_are_filled() {
     assert_eq!(steps_of(parallel(), vec![]), ["create db-0 db:2", "create db-1 db:2", "create db-2 db:2"]);
     assert_eq!(steps_of(parallel(), vec![pod(0), pod(2)]), ["create db-1 db:2"]);
     assert_eq!(steps_of(json!({}), vec![pod(0).ready(), pod(2).ready()]), ["create db-1 db:2"]);
 }
 
 #[test]
-fn a_set_that_asks_for_more_than_can_be_gets_them_in_bursts() {
-    let endless = json!({"replicas": i32::MAX, "podManagementPolicy": "Parallel"});
-    assert_eq!(steps_of(endless, vec![]).len(), BURST_REPLICAS);
+fn a_huge_set_is_created_in_bursts() {
+    let huge = json!({"replicas": i32::MAX, "podManagementPolicy": "Parallel"});
+    assert_eq!(steps_of(huge, vec![]).len(), BURST_REPLICAS);
 }
 
 #[test]
-fn ordinals_begin_where_the_set_says_and_those_below_are_condemned() {
+fn ordinals_start_at_the_configured_number_and_lower_ones_are_condemned() {
     let shifted = || json!({"ordinals": {"start": 5}, "podManagementPolicy": "Parallel"});
     assert_eq!(steps_of(shifted(), vec![]), ["create db-5 db:2", "create db-6 db:2", "create db-7 db:2"]);
     let pods = (5..8).map(|ordinal| pod(ordinal).ready()).chain([pod(0).ready()]).collect();
@@ -121,26 +113,26 @@ fn ordinals_begin_where_the_set_says_and_those_below_are_condemned() {
 }
 
 #[test]
-fn ordered_pods_go_from_the_highest_ordinal_one_at_a_time_while_all_others_are_healthy() {
+fn ordered_pods_are_deleted_from_the_highest_ordinal_one_at_a_time_while_all_others_are_healthy() {
     let one = || json!({"replicas": 1});
     assert_eq!(steps_of(one(), ready(0..4)), ["delete db-3"]);
-    let going = || ready(0..3).into_iter().chain([pod(3).ready().terminating()]).collect();
-    assert!(steps_of(one(), going()).is_empty());
+    let terminating = || ready(0..3).into_iter().chain([pod(3).ready().terminating()]).collect();
+    assert!(steps_of(one(), terminating()).is_empty());
     let broken_replica = vec![pod(0).running(), pod(1).ready()];
     assert!(steps_of(one(), broken_replica).is_empty());
-    // Of the condemned, the lowest that is broken may go; a broken one above it waits for it.
+    // The lowest unhealthy condemned Pod may be deleted; an unhealthy one above it waits.
     assert_eq!(steps_of(one(), vec![pod(0).ready(), pod(1).ready(), pod(2).running()]), ["delete db-2"]);
     assert!(steps_of(one(), vec![pod(0).ready(), pod(1).running(), pod(2).running()]).is_empty());
 }
 
 #[test]
-fn parallel_pods_go_all_at_once() {
+fn parallel_pods_are_deleted_at_once() {
     let one = json!({"replicas": 1, "podManagementPolicy": "Parallel"});
     assert_eq!(steps_of(one, ready(0..4)), ["delete db-3", "delete db-2", "delete db-1"]);
 }
 
 #[test]
-fn a_pod_that_ended_is_deleted_to_be_made_again() {
+fn a_finished_pod_is_deleted_to_be_created_again() {
     for phase in ["Failed", "Succeeded"] {
         let pods = vec![pod(0).ready(), pod(1).phase(phase), pod(2).ready()];
         assert_eq!(steps_of(json!({}), pods), ["delete db-1"]);
@@ -148,7 +140,7 @@ fn a_pod_that_ended_is_deleted_to_be_made_again() {
 }
 
 #[test]
-fn a_rolling_update_takes_the_highest_outdated_pod_once_all_above_it_are_healthy() {
+fn a_rolling_update_replaces_the_highest_outdated_pod_once_all_above_it_are_healthy() {
     let old = || (0..3).map(|ordinal| old_pod(ordinal).ready());
     assert_eq!(steps_of(json!({}), old().collect()), ["delete db-2"]);
     assert_eq!(steps_of(parallel(), old().collect()), ["delete db-2"]);
@@ -157,7 +149,7 @@ fn a_rolling_update_takes_the_highest_outdated_pod_once_all_above_it_are_healthy
 }
 
 #[test]
-fn a_partition_keeps_the_ordinals_below_it_at_the_current_revision_even_when_they_are_lost() {
+fn ordinals_below_a_partition_keep_the_current_revision_even_when_recreated() {
     let partition = || json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}});
     let old = |range: std::ops::Range<i64>| range.map(|ordinal| old_pod(ordinal).ready());
     assert_eq!(steps_of(partition(), old(0..3).collect()), ["delete db-2"]);
@@ -167,37 +159,37 @@ fn a_partition_keeps_the_ordinals_below_it_at_the_current_revision_even_when_the
 }
 
 #[test]
-fn on_delete_replaces_nothing_and_makes_lost_pods_of_the_new_revision() {
+fn on_delete_replaces_no_pods_and_recreates_them_with_the_new_revision() {
     let on_delete = || json!({"updateStrategy": {"type": "OnDelete"}});
     assert!(steps_of(on_delete(), (0..3).map(|ordinal| old_pod(ordinal).ready()).collect()).is_empty());
     assert_eq!(steps_of(on_delete(), (0..2).map(|ordinal| old_pod(ordinal).ready()).collect()), ["create db-2 db:2"]);
 }
 
 #[test]
-fn a_set_that_is_being_deleted_is_left_alone() {
+fn a_terminating_set_is_not_reconciled() {
     let mut set = set(json!({}));
     set.metadata.deletion_timestamp = Some("2026-01-01T00:00:00Z".to_owned());
     assert!(planned(&set, vec![]).is_empty());
 }
 
 #[test]
-fn the_status_counts_pods_by_revision_and_a_finished_update_becomes_current() {
+fn the_status_counts_pods_by_revision_and_a_complete_update_becomes_current() {
     let (set, new) = (set(json!({})), new_revision());
-    let midway = status_of(&set, vec![old_pod(0).ready(), old_pod(1).ready().terminating(), pod(2).ready()]);
+    let midway = status_of(planned(&set, vec![old_pod(0).ready(), old_pod(1).ready().terminating(), pod(2).ready()]));
     let expected = json!({
         "observedGeneration": 1, "replicas": 3, "readyReplicas": 3, "availableReplicas": 3, "currentReplicas": 1,
         "updatedReplicas": 1, "currentRevision": OLD, "updateRevision": new, "collisionCount": 0,
     });
     assert_eq!(midway, expected);
-    let done = status_of(&set, ready(0..3));
+    let done = status_of(planned(&set, ready(0..3)));
     assert_eq!((&done["currentRevision"], &done["currentReplicas"]), (&json!(new), &json!(3)));
     let partitioned = self::set(json!({"updateStrategy": {"rollingUpdate": {"partition": 2}}}));
-    let parked = status_of(&partitioned, vec![old_pod(0).ready(), old_pod(1).ready(), pod(2).ready()]);
+    let parked = status_of(planned(&partitioned, vec![old_pod(0).ready(), old_pod(1).ready(), pod(2).ready()]));
     assert_eq!((&parked["currentRevision"], &parked["currentReplicas"]), (&json!(OLD), &json!(2)));
 }
 
 #[test]
-fn going_back_to_an_old_template_renumbers_its_revision() {
+fn a_rollback_renumbers_the_old_revision() {
     let mut set = set(json!({}));
     let known = revisions(&set);
     set.spec.template["spec"]["containers"][0]["image"] = json!("db:1");
@@ -208,7 +200,7 @@ fn going_back_to_an_old_template_renumbers_its_revision() {
 }
 
 #[test]
-fn history_beyond_the_limit_goes_unless_something_still_names_it() {
+fn revisions_beyond_the_history_limit_are_deleted_unless_in_use() {
     let mut set = set(json!({"revisionHistoryLimit": 0}));
     let known = revisions(&set);
     let deleted = |set: &StatefulSet, pods: &[Arc<Pod>]| {
@@ -222,7 +214,7 @@ fn history_beyond_the_limit_goes_unless_something_still_names_it() {
 }
 
 #[test]
-fn claims_are_made_with_their_pod_and_mounted_in_place_of_a_volume_of_the_same_name() {
+fn claims_are_created_with_their_pod_and_replace_volumes_of_the_same_name() {
     let mut set = set(
         json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]}),
     );
@@ -244,7 +236,7 @@ fn claims_are_made_with_their_pod_and_mounted_in_place_of_a_volume_of_the_same_n
 }
 
 #[test]
-fn the_retention_policy_decides_who_owns_a_claim() {
+fn the_retention_policy_determines_the_owner_of_a_claim() {
     let owners = |deleted: &str, scaled: &str, ordinal: i64| -> Vec<String> {
         let set = set(json!({
             "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
@@ -253,7 +245,7 @@ fn the_retention_policy_decides_who_owns_a_claim() {
         let pods = [Arc::new(pod(ordinal).ready().build())];
         let name = format!("data-db-{ordinal}");
         let claim = Arc::new(json!({"metadata": {"namespace": "default", "name": name, "uid": "claim"}}));
-        let actions = Claims::of(&set).settle(&Crew::muster(&set, &pods), &BTreeMap::from([(name, claim)]));
+        let actions = Claims::of(&set).update_owners(&Replicas::of(&set, &pods), &BTreeMap::from([(name, claim)]));
         let patches = actions.iter().filter_map(|action| match action {
             Action::Merge(_, patch) => patch["metadata"]["ownerReferences"].as_array().cloned(),
             _ => None,
@@ -272,7 +264,7 @@ fn the_retention_policy_decides_who_owns_a_claim() {
 }
 
 #[test]
-fn only_names_that_the_set_gives_have_an_ordinal() {
+fn only_names_of_the_set_have_an_ordinal() {
     let set = set(json!({}));
     let ordinals = ["db-0", "db-12", "db-012", "db-", "db", "dbx-1", "db-x-1", "db--1"].map(|name| ordinal(&set, name));
     assert_eq!(ordinals, [Some(0), Some(12), None, None, None, None, None, None]);

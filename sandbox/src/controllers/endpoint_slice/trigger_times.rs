@@ -1,4 +1,4 @@
-//! When the change happened that a slice is written for: the time from which programming latency is measured.
+//! The time of the change that causes a slice to be written, from which the programming latency is measured.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::controllers::types::{Id, Pod};
 use crate::controllers::workloads::Service;
 
-/// The times that were last seen: per Service its own, and those of its Pods. RFC 3339 in UTC sorts as text.
+/// The times that were last seen of each Service and its Pods. RFC 3339 in UTC can be compared as text.
 #[derive(Default)]
 pub struct TriggerTimes {
     services: HashMap<Id, Seen>,
@@ -19,8 +19,8 @@ struct Seen {
 }
 
 impl TriggerTimes {
-    /// The earliest time that is newer than what was last seen of the same object: of a Pod the time its readiness last
-    /// changed, of a Service that of its creation. `None` if nothing of this kind happened.
+    /// The earliest time that was not seen before: for a Pod the last change of readiness, for a Service its creation. None if
+    /// there is no such time.
     pub fn compute(&mut self, service: &Service, pods: &[Arc<Pod>]) -> Option<String> {
         let seen = self.services.entry(service.metadata.id()).or_default();
         let mut pod_times = HashMap::with_capacity(pods.len());

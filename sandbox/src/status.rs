@@ -1,5 +1,4 @@
-//! Errors as the API server writes them: every refusal is a `metav1.Status` whose reason, details and wording clients and
-//! people already know.
+//! Errors of the API: each is a `metav1.Status` with the reason, details and wording of a real API server.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -8,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::kind::Kind;
 
-/// A refusal. Boxed, because it is rare and large beside what it is returned instead of.
+/// An error response. Boxed because it is large and rare.
 #[derive(Clone, Debug)]
-pub struct ApiError(Box<Refusal>);
+pub struct ApiError(Box<Inner>);
 
 #[derive(Clone, Debug)]
-struct Refusal {
+struct Inner {
     code: StatusCode,
     reason: &'static str,
     message: String,
@@ -21,22 +20,24 @@ struct Refusal {
     retry_after: Option<u32>,
 }
 
-/// Seconds after which a client may try again what timed out. As in the API server.
+/// `retryAfterSeconds` of a timeout, as in the API server.
 const TIMEOUT_RETRY_AFTER: u32 = 1;
 
 impl ApiError {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>, details: Value) -> Self {
-        Self(Box::new(Refusal { code, reason, message: message.into(), details, retry_after: None }))
+        Self(Box::new(Inner { code, reason, message: message.into(), details, retry_after: None }))
     }
 
-    /// The code alone says what is wrong; used by injected faults.
-    pub fn of_code(code: StatusCode, retry_after: Option<u32>) -> Self {
+    /// An error with this HTTP status, for injected faults.
+    pub(crate) fn of_code(code: StatusCode, retry_after: Option<u32>) -> Self {
         let (reason, message) = match code {
             StatusCode::FORBIDDEN => ("Forbidden", "forbidden by an injected fault"),
             StatusCode::UNAUTHORIZED => ("Unauthorized", "Unauthorized"),
             StatusCode::GONE => return Self::expired("too old resource version (injected fault)"),
             StatusCode::TOO_MANY_REQUESTS => ("TooManyRequests", "Too many requests, please try again later."),
-            StatusCode::SERVICE_UNAVAILABLE => ("ServiceUnavailable", "the server is currently unable to handle it"),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                ("ServiceUnavailable", "the server is currently unable to handle the request")
+            }
             _ => ("InternalError", "Internal error occurred: injected fault"),
         };
         let mut error = Self::new(code, reason, message, json!({}));
@@ -47,32 +48,32 @@ impl ApiError {
         error
     }
 
-    /// 404: there is no object of this name.
-    pub fn not_found(kind: Kind, name: &str) -> Self {
+    /// 404: there is no object with this name.
+    pub(crate) fn not_found(kind: Kind, name: &str) -> Self {
         let message = format!("{} {name:?} not found", resource(kind));
         Self::new(StatusCode::NOT_FOUND, "NotFound", message, details(kind.plural(), kind, name))
     }
 
-    /// The path names nothing that this server has.
-    pub fn no_such_path() -> Self {
+    /// 404: the path is not part of this API.
+    pub(crate) fn no_such_path() -> Self {
         let message = "the server could not find the requested resource";
         Self::new(StatusCode::NOT_FOUND, "NotFound", message, json!({}))
     }
 
-    /// 409: there is an object of this name.
-    pub fn already_exists(kind: Kind, name: &str) -> Self {
+    /// 409: there is already an object with this name.
+    pub(crate) fn already_exists(kind: Kind, name: &str) -> Self {
         let message = format!("{} {name:?} already exists", resource(kind));
         Self::new(StatusCode::CONFLICT, "AlreadyExists", message, details(kind.plural(), kind, name))
     }
 
-    /// 409: the object is not, or no longer, the one that is meant.
-    pub fn conflict(kind: Kind, name: &str, why: &str) -> Self {
+    /// 409: the object is not, or no longer, the one that the request refers to.
+    pub(crate) fn conflict(kind: Kind, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource(kind));
         Self::new(StatusCode::CONFLICT, "Conflict", message, details(kind.plural(), kind, name))
     }
 
-    /// The object is well formed and says something that may not be said. `errors` is not empty.
-    pub fn invalid(kind: Kind, name: &str, errors: &[FieldError]) -> Self {
+    /// 422: the object is well formed but fails validation. `errors` is not empty.
+    pub(crate) fn invalid(kind: Kind, name: &str, errors: &[FieldError]) -> Self {
         let texts: Vec<String> = errors.iter().map(FieldError::to_string).collect();
         let what = match texts.as_slice() {
             [one] => one.clone(),
@@ -85,31 +86,31 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{of} {name:?} is invalid: {what}"), details)
     }
 
-    /// Request options that may not be combined, or may not be used on this server.
-    pub fn invalid_list_options(error: &FieldError) -> Self {
+    /// 422: invalid request options.
+    pub(crate) fn invalid_list_options(error: &FieldError) -> Self {
         let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {error}");
         let details = json!({ "group": "meta.k8s.io", "kind": "ListOptions", "causes": [error.cause()] });
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message, details)
     }
 
     /// 400: the request cannot be understood.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message, json!({}))
     }
 
-    /// 403: this may not be done now.
-    pub fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
+    /// 403: the operation is not allowed in the current state.
+    pub(crate) fn forbidden(kind: Kind, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", resource(kind));
         Self::new(StatusCode::FORBIDDEN, "Forbidden", message, details(kind.plural(), kind, name))
     }
 
-    /// The history that was asked for is compacted.
-    pub fn expired(message: impl Into<String>) -> Self {
+    /// 410: the requested resourceVersion is compacted.
+    pub(crate) fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "Expired", message, json!({}))
     }
 
-    /// The resourceVersion that was asked for is still to come.
-    pub fn too_large_resource_version(wanted: u64, current: u64) -> Self {
+    /// 504: the requested resourceVersion has not been reached yet.
+    pub(crate) fn too_large_resource_version(wanted: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {wanted}, current: {current}");
         let cause = json!({ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" });
         let details = json!({ "causes": [cause], "retryAfterSeconds": TIMEOUT_RETRY_AFTER });
@@ -119,19 +120,19 @@ impl ApiError {
     }
 
     /// 405.
-    pub fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message, json!({}))
     }
 
-    /// 406: nothing that the client takes can be served.
-    pub fn not_acceptable() -> Self {
+    /// 406: no media type in `Accept` can be served.
+    pub(crate) fn not_acceptable() -> Self {
         let message = "only the following media types are accepted: application/json";
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message, json!({}))
     }
 
-    /// 415: the body is in a form that is not read.
-    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
+    /// 415: the media type of the body is not supported.
+    pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {}",
             accepted.join(", ")
@@ -140,7 +141,7 @@ impl ApiError {
     }
 
     /// 413.
-    pub fn too_large_body(limit: usize) -> Self {
+    pub(crate) fn too_large_body(limit: usize) -> Self {
         let message = format!("Request entity too large: limit is {limit}");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message, json!({}))
     }
@@ -150,13 +151,13 @@ impl ApiError {
         self.0.code
     }
 
-    /// What a person reads.
+    /// The message of the Status.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// The `metav1.Status`, as a body or inside a watch's `ERROR` event.
-    pub fn to_status(&self) -> Value {
+    pub(crate) fn to_status(&self) -> Value {
         json!({
             "kind": "Status",
             "apiVersion": "v1",
@@ -188,7 +189,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The answer to a deletion that is complete.
+/// The response to a completed deletion.
 pub fn deleted(kind: Kind, object: &Value) -> Value {
     let metadata = &object["metadata"];
     let mut details = details(kind.plural(), kind, metadata["name"].as_str().unwrap_or_default());
@@ -196,12 +197,12 @@ pub fn deleted(kind: Kind, object: &Value) -> Value {
     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
 }
 
-/// The resource as messages name it: `pods`, `statefulsets.apps`.
-pub fn resource(kind: Kind) -> String {
+/// The resource as error messages name it: `pods`, `statefulsets.apps`.
+fn resource(kind: Kind) -> String {
     if kind.group().is_empty() { kind.plural().to_owned() } else { format!("{}.{}", kind.plural(), kind.group()) }
 }
 
-/// `details` of a Status. What it calls `kind` is the resource in most refusals and the kind in `Invalid` ones.
+/// `details` of a Status. Its `kind` holds the resource, except in `Invalid` errors, where it holds the kind.
 fn details(called: &str, kind: Kind, name: &str) -> Value {
     let mut details = json!({ "name": name, "kind": called });
     if !kind.group().is_empty() {
@@ -210,7 +211,7 @@ fn details(called: &str, kind: Kind, name: &str) -> Value {
     details
 }
 
-/// One thing that is wrong with one field.
+/// A validation error of one field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldError {
     /// `spec.ports[0].port`.
@@ -218,7 +219,6 @@ pub struct FieldError {
     problem: Problem,
 }
 
-/// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq)]
 enum Problem {
     Required(&'static str),
@@ -229,32 +229,32 @@ enum Problem {
 }
 
 impl FieldError {
-    /// A field that must be set.
+    /// A required field is missing.
     pub fn required(path: impl Into<String>, detail: &'static str) -> Self {
         Self { path: path.into(), problem: Problem::Required(detail) }
     }
 
-    /// A field with a value that it cannot have.
+    /// A field has an invalid value.
     pub fn invalid(path: impl Into<String>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self { path: path.into(), problem: Problem::Invalid { value: value.into(), detail: detail.into() } }
     }
 
-    /// A field that may not be set, or not be changed.
+    /// A field must not be set or changed.
     pub fn forbidden(path: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { path: path.into(), problem: Problem::Forbidden(detail.into()) }
     }
 
-    /// A value that is not one of an enumeration.
+    /// A value is not one of an enumeration.
     pub fn not_supported(path: impl Into<String>, value: &Value, supported: &'static [&'static str]) -> Self {
         Self { path: path.into(), problem: Problem::NotSupported { value: value.clone(), supported } }
     }
 
-    /// A value that may be there only once.
+    /// A value must be unique but is repeated.
     pub fn duplicate(path: impl Into<String>, value: impl Into<Value>) -> Self {
         Self { path: path.into(), problem: Problem::Duplicate(value.into()) }
     }
 
-    /// An entry of a Status's `details.causes`.
+    /// The error as an entry of `details.causes`.
     fn cause(&self) -> Value {
         let reason = match self.problem {
             Problem::Required(_) => "FieldValueRequired",

@@ -1,0 +1,13 @@
+//! Timestamps as Kubernetes writes them.
+
+use k8s_openapi::jiff::Timestamp;
+
+/// The current time in the form of [`format`].
+pub fn now() -> String {
+    format(Timestamp::now())
+}
+
+/// RFC 3339 in UTC with whole seconds, the JSON form of `metav1.Time`.
+pub fn format(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
