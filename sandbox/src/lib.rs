@@ -27,7 +27,7 @@ pub mod store;
 mod time;
 mod verb;
 
-pub use manifests::ManifestError;
+pub use manifests::{ManifestError, Origin};
 pub use server::{Options, Sandbox, StartError};
 pub use status::ApiError;
 pub use time::now;

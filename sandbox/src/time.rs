@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-/// The current time in the form of [`format`].
+/// The current time as Kubernetes writes it: RFC 3339 in UTC with whole seconds.
 pub fn now() -> String {
     format(Timestamp::now())
 }

@@ -19,8 +19,9 @@ use crate::kind::Kind;
 use crate::status::{ApiError, FieldError};
 use crate::store::{Object, Store, StoreError};
 
+use super::object_name::ObjectName;
 use super::request::Params;
-use super::write::{ObjectName, store_error};
+use super::write::store_error;
 
 /// `metav1.DeleteOptions`.
 #[derive(Clone, Debug, Default, Deserialize)]

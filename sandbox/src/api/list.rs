@@ -207,5 +207,5 @@ pub fn matching(api: &Api, filter: &Filter) -> (u64, Vec<Object>) {
 
 /// The injected malformed objects that match.
 pub fn malformed(api: &Api, filter: &Filter) -> impl Iterator<Item = Object> {
-    api.faults.malformed(filter.kind()).into_iter().filter(|object| filter.matches(object))
+    api.faults.malformed(filter.kind()).into_iter().filter(move |object| filter.matches(object))
 }

@@ -13,6 +13,7 @@ mod delete;
 mod discovery;
 mod list;
 mod namespaces;
+mod object_name;
 mod openapi;
 mod partial;
 mod patch;
@@ -42,11 +43,12 @@ use crate::status::{self, ApiError};
 use crate::verb::Verb;
 
 pub use namespaces::create_initial_namespaces;
+pub use object_name::ObjectName;
 use patch::Patch;
 use request::{Params, Shape, Subresource, Target};
 pub use state::Api;
+pub use write::Writer;
 use write::Written;
-pub use write::{ObjectName, Writer};
 
 /// The largest body of a request in bytes, as in the API server.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;

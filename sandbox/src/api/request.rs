@@ -8,7 +8,7 @@ use crate::kind::Kind;
 use crate::status::ApiError;
 use crate::verb::Verb;
 
-use super::write::ObjectName;
+use super::object_name::ObjectName;
 
 /// A subresource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,9 @@
 //! report it.
 
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -194,7 +193,7 @@ impl Watch {
         loop {
             if self.broken {
                 // Lets the connection write its buffer first, so that the client gets the incomplete event.
-                yield_once().await;
+                tokio::task::yield_now().await;
                 return Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)));
             }
             self.changes.mark_unchanged();
@@ -344,18 +343,4 @@ fn filtered(filter: &Filter, event: &Event) -> Option<(&'static str, Object)> {
             Some(("DELETED", Arc::new(last)))
         }
     }
-}
-
-/// Pending once, then ready.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

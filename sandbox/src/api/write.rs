@@ -11,16 +11,9 @@ use crate::status::ApiError;
 use crate::store::{Object, Store, StoreError};
 use crate::{deletion, fields, time};
 
+use super::object_name::ObjectName;
 use super::request::Subresource;
 use super::scale;
-
-/// The identity of an object. The namespace is empty for a cluster-scoped kind.
-#[derive(Clone, Copy, Debug)]
-pub struct ObjectName<'a> {
-    pub kind: Kind,
-    pub namespace: &'a str,
-    pub name: &'a str,
-}
 
 /// Writes to a store through admission.
 #[derive(Clone, Copy)]

@@ -96,7 +96,8 @@ fn create(store: &Store, kind: Kind, mut object: Value) -> Result<(), StoreError
     }
     let (namespace, prefix) = (fields::metadata(&object, "namespace"), fields::metadata(&object, "generateName"));
     let is_taken = |name: &str| store.get(kind, namespace, name).is_some();
-    object["metadata"]["name"] = json!(generate_name::generate(prefix, store.revision(), is_taken));
+    let name = generate_name::generate(prefix, store.revision(), is_taken);
+    object["metadata"]["name"] = json!(name);
     store.create(kind, object).map(drop)
 }
 

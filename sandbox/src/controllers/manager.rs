@@ -264,6 +264,7 @@ impl Manager {
         let decoded = match controller {
             Controller::Kubelet => return self.plan_kubelet(key),
             Controller::EndpointSlice => return self.plan_slices(id),
+            Controller::Service => return self.plan_service(id),
             Controller::Namespace => {
                 let namespace = world.get(Kind::Namespace, id).map(|namespace| &**namespace);
                 return housekeeping::sync_namespace(world, &id.name, namespace);
@@ -271,7 +272,6 @@ impl Manager {
             Controller::Claim => world
                 .get(Kind::PersistentVolumeClaim, id)
                 .map(|claim| housekeeping::bind_claim(claim).into_iter().collect()),
-            Controller::Service => world.get(Kind::Service, id).map(|service| self.plan_service(service)),
             Controller::StatefulSet => world
                 .stateful_sets
                 .get(id)
@@ -298,7 +298,8 @@ impl Manager {
         actions
     }
 
-    fn plan_service(&self, service: &Object) -> Vec<Action> {
+    fn plan_service(&mut self, id: &Id) -> Vec<Action> {
+        let Some(service) = self.world.get(Kind::Service, id) else { return Vec::new() };
         let mut allocated = Value::clone(service);
         self.service_addresses.allocate(&mut allocated);
         if allocated == **service {

@@ -6,7 +6,7 @@
 //!   └────────────── actions::perform_all ◀──Vec<Action>── plan(objects), a pure function per controller
 //! ```
 //!
-//! Everything runs in one task ([`manager`]), so the controllers need no locks among themselves. The cost of an event depends on
+//! Everything runs in one task, so the controllers need no locks among themselves. The cost of an event depends on
 //! what it affects, not on the size of the store: a Pod queues the kubelet, its owner and the Services that select it, each
 //! once however many events there were. Controllers are level-triggered: a decision on outdated state is made again when
 //! the events arrive.

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -20,10 +19,6 @@ const NONE: &str = "None";
 
 pub struct ServiceAddresses {
     dual_stack: bool,
-    state: Mutex<State>,
-}
-
-struct State {
     v4: Cursor,
     v6: Cursor,
     next_node_port: u16,
@@ -34,21 +29,21 @@ struct State {
 
 impl ServiceAddresses {
     pub fn new(options: &Options) -> Self {
-        let state = State {
+        Self {
+            dual_stack: options.dual_stack,
             v4: Cursor::new(options.service_cidr),
             v6: Cursor::new(options.service_cidr_v6),
             next_node_port: *NODE_PORTS.start(),
             addresses: HashMap::new(),
             node_ports: HashMap::new(),
-        };
-        Self { dual_stack: options.dual_stack, state: Mutex::new(state) }
+        }
     }
 
     /// Sets missing fields as the type of the Service requires: `ipFamilyPolicy`, `ipFamilies`, `clusterIP`, `clusterIPs` and
     /// node ports. Idempotent.
     ///
     /// If the range is exhausted, the Service stays without an address and a warning is logged.
-    pub fn allocate(&self, service: &mut Value) {
+    pub fn allocate(&mut self, service: &mut Value) {
         let kind = service["spec"]["type"].as_str().unwrap_or("ClusterIP").to_owned();
         if kind == "ExternalName" || !service["spec"].is_object() {
             return;
@@ -65,15 +60,14 @@ impl ServiceAddresses {
     }
 
     /// Tracks the addresses and ports of a Service. Must be called for every change, with the old and the new state.
-    pub fn observe(&self, before: Option<&Service>, after: Option<&Service>) {
-        let mut state = self.lock();
+    pub fn observe(&mut self, before: Option<&Service>, after: Option<&Service>) {
         if let Some(after) = after {
-            addresses(after).for_each(|address| *state.addresses.entry(address).or_default() += 1);
-            node_ports(after).for_each(|port| *state.node_ports.entry(port).or_default() += 1);
+            addresses(after).for_each(|address| *self.addresses.entry(address).or_default() += 1);
+            node_ports(after).for_each(|port| *self.node_ports.entry(port).or_default() += 1);
         }
         if let Some(before) = before {
-            addresses(before).for_each(|address| release(&mut state.addresses, address));
-            node_ports(before).for_each(|port| release(&mut state.node_ports, port));
+            addresses(before).for_each(|address| release(&mut self.addresses, address));
+            node_ports(before).for_each(|port| release(&mut self.node_ports, port));
         }
     }
 
@@ -106,7 +100,7 @@ impl ServiceAddresses {
         families
     }
 
-    fn allocate_cluster_ips(&self, service: &mut Value, families: &[&str]) {
+    fn allocate_cluster_ips(&mut self, service: &mut Value, families: &[&str]) {
         let spec = &mut service["spec"];
         let given: Vec<&str> = strings(&spec["clusterIPs"]).collect();
         let mut addresses: Vec<String> = if given.is_empty() {
@@ -114,8 +108,7 @@ impl ServiceAddresses {
         } else {
             given.into_iter().map(str::to_owned).collect()
         };
-        let mut state = self.lock();
-        let State { v4, v6, addresses: taken, .. } = &mut *state;
+        let Self { v4, v6, addresses: taken, .. } = self;
         for family in families.iter().skip(addresses.len()) {
             let cursor = if *family == "IPv6" { &mut *v6 } else { &mut *v4 };
             let Some(address) = cursor.next_free(|address| taken.contains_key(address)) else {
@@ -131,24 +124,16 @@ impl ServiceAddresses {
         service["spec"]["clusterIPs"] = json!(addresses);
     }
 
-    fn allocate_node_ports(&self, service: &mut Value) {
-        let mut state = self.lock();
+    fn allocate_node_ports(&mut self, service: &mut Value) {
         for port in service["spec"]["ports"].as_array_mut().into_iter().flatten() {
             if port["nodePort"].as_u64().unwrap_or(0) == 0
-                && let Some(free) = state.next_node_port()
+                && let Some(free) = self.next_node_port()
             {
                 port["nodePort"] = json!(free);
             }
         }
     }
 
-    /// A panic while the lock is held cannot leave the maps inconsistent, so a poisoned lock is safe to use.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
     fn next_node_port(&mut self) -> Option<u16> {
         for _ in NODE_PORTS {
             let port = self.next_node_port;
@@ -194,7 +179,7 @@ mod tests {
     use super::*;
 
     fn allocated(dual_stack: bool, spec: Value) -> Value {
-        let addresses = ServiceAddresses::new(&Options { dual_stack, ..Options::default() });
+        let mut addresses = ServiceAddresses::new(&Options { dual_stack, ..Options::default() });
         let mut service = json!({"metadata": {"name": "web"}, "spec": spec});
         addresses.allocate(&mut service);
         let once = service.clone();
@@ -239,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_not_allocated_again() {
-        let addresses = ServiceAddresses::new(&Options::default());
+        let mut addresses = ServiceAddresses::new(&Options::default());
         let taken: Service = object(&json!({"metadata": {"name": "a"}, "spec": {"clusterIPs": ["10.96.0.1"]}}));
         addresses.observe(None, Some(&taken));
         let mut service = json!({"metadata": {"name": "b"}, "spec": {}});
