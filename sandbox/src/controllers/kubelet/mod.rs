@@ -32,15 +32,6 @@ pub use annotations::{POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATIO
 #[cfg(test)]
 pub use status::{PLACED, SCHEDULED};
 
-/// `"false"` keeps a Pod from being Ready, or turns it not Ready at once; anything else, or no annotation, lets it be Ready.
-pub const READY_ANNOTATION: &str = "sandbox.headless-dns.io/ready";
-
-/// The Pod's address instead of a fresh one; with dual stack one of each family, separated by a comma. Read at the start.
-pub const POD_IP_ANNOTATION: &str = "sandbox.headless-dns.io/pod-ip";
-
-/// How long the Pod takes to start instead of the sandbox's own delay: `500ms`, `2s`, `1m`.
-pub const START_DELAY_ANNOTATION: &str = "sandbox.headless-dns.io/start-delay";
-
 /// What the kubelet knows about a Pod beyond the object.
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
