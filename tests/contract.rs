@@ -1,5 +1,6 @@
-//! Holds `docs/behaviour.md` against the tests: every rule in it is cited by a test, every citation names a rule in it, and
-//! every example in it is a case of the tables in `tests/cases`.
+//! Holds the documents against the tests. Every rule of `docs/behaviour.md` is cited by a test, every citation names one of
+//! its rules, and its examples are cases of the tables in `tests/cases`. The reasons that `docs/troubleshooting.md` lists are
+//! texts that tests expect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -156,6 +157,51 @@ fn every_example_is_a_case_of_the_tables() {
         count += 1;
     }
     assert!(count >= 40, "{count} examples found");
+}
+
+#[test]
+fn every_reason_in_the_troubleshooting_table_is_one_that_a_test_expects() {
+    let document = read(&path("docs/troubleshooting.md"));
+    let table =
+        document.split("\n\n").find(|part| part.starts_with("| what is wrong |")).expect("the table of reasons");
+    let tests = ["tests/conformance/reasons.rs", "tests/conformance/extended_errors.rs"].map(|file| read(&path(file)));
+    let reasons: Vec<_> = rows(table).skip(2).flat_map(|cells| quoted(cells[1])).collect();
+    assert!(reasons.len() >= 15, "{reasons:?}");
+    let is_tested = |reason: &&str| tests.iter().any(|test| test.contains(&format!("\"{reason}\"")));
+    let untested: Vec<_> = reasons.iter().filter(|reason| !is_tested(reason)).collect();
+    assert!(untested.is_empty(), "reasons that no test expects: {untested:?}");
+}
+
+/// Whether `place` is there: a file or folder of the repository or of `src`, or `file.rs::name` for something in a file.
+fn exists(place: &str) -> bool {
+    let (file, item) = place.split_once("::").map_or((place, None), |(file, item)| (file, Some(item)));
+    let Some(found) = [path(file), path("src").join(file)].into_iter().find(|path| path.exists()) else { return false };
+    item.is_none_or(|item| {
+        let source = read(&found);
+        let defined =
+            ["fn ", "struct ", "enum ", "trait ", "const ", "static "].map(|keyword| format!("{keyword}{item}"));
+        let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+        defined
+            .iter()
+            .any(|text| source.match_indices(text).any(|(at, _)| is_end(source[at + text.len()..].chars().next())))
+    })
+}
+
+#[test]
+fn every_place_that_a_document_names_exists() {
+    let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md"].map(String::from).into_iter();
+    let folder = files(&path("docs"), "md").into_iter().map(|file| file.display().to_string());
+    let mut places = BTreeSet::new();
+    for document in documents.chain(folder) {
+        let text = read(&path(&document));
+        let is_place = |word: &&str| {
+            !word.contains([' ', '*', '<', '=', '…', '@']) && (word.contains(".rs") || word.ends_with('/'))
+        };
+        places.extend(quoted(&text).into_iter().filter(is_place).map(|place| (place.to_owned(), document.clone())));
+    }
+    assert!(places.len() >= 30, "{places:?}");
+    let missing: Vec<_> = places.iter().filter(|(place, _)| !exists(place)).collect();
+    assert!(missing.is_empty(), "places that do not exist: {missing:?}");
 }
 
 #[test]
