@@ -46,7 +46,7 @@ pub struct Answered {
 
 /// Judges a message.
 pub fn expected(message: &[u8]) -> Expected {
-    // W3: "a packet with QR=1 or shorter than a header is dropped".
+    // W3: a response, or less than a header, is dropped.
     if message.len() < HEADER || message[2] & 0x80 != 0 {
         return Expected::Dropped;
     }
@@ -104,7 +104,7 @@ fn answered(message: &[u8]) -> Option<Answered> {
                 answered.is_doubtful = true;
                 continue;
             }
-            // W1: "two OPTs → FORMERR"; RFC 6891 section 6.1.2: the owner is the root.
+            // W1: a second OPT record is FORMERR; RFC 6891 section 6.1.2: the owner is the root.
             if answered.payload.is_some() || !record.is_root {
                 return None;
             }
@@ -119,7 +119,7 @@ fn answered(message: &[u8]) -> Option<Answered> {
             }
         }
     }
-    // W8: "Octets behind the message → FORMERR".
+    // W8: octets behind the last record are FORMERR.
     (at == message.len()).then_some(answered)
 }
 

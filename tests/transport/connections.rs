@@ -150,6 +150,7 @@ async fn clients_that_say_nothing_or_dribble_octets_are_cut_and_others_are_answe
     assert!(answered >= CLIENTS, "{answered} valid queries were answered");
 }
 
+/// W7.
 #[tokio::test]
 async fn clients_that_do_not_read_their_answers_are_cut_and_few_are_made_for_them() {
     const CLIENTS: usize = 8;
