@@ -1,6 +1,6 @@
 //! Holds the documents against the tests. Every rule of `docs/behaviour.md` is cited by a test, every citation names one of
 //! its rules, and its examples are cases of the tables in `tests/cases`. The reasons that `docs/troubleshooting.md` lists are
-//! texts that tests expect.
+//! texts that tests expect, and its log lines are in the sources. The files and functions that the documents name exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -170,6 +170,19 @@ fn every_reason_in_the_troubleshooting_table_is_one_that_a_test_expects() {
     let is_tested = |reason: &&str| tests.iter().any(|test| test.contains(&format!("\"{reason}\"")));
     let untested: Vec<_> = reasons.iter().filter(|reason| !is_tested(reason)).collect();
     assert!(untested.is_empty(), "reasons that no test expects: {untested:?}");
+}
+
+#[test]
+fn every_log_line_of_the_troubleshooting_table_is_in_the_sources() {
+    let document = read(&path("docs/troubleshooting.md"));
+    let table = document.split("\n\n").find(|part| part.starts_with("| level |")).expect("the table of log lines");
+    let sources: Vec<_> = files(&path("src"), "rs").iter().map(|file| read(file)).collect();
+    let pieces = rows(table).skip(2).flat_map(|cells| quoted(cells[1])).flat_map(|line| line.split('…'));
+    let pieces: Vec<_> = pieces.map(str::trim).filter(|piece| piece.len() > 2).collect();
+    assert!(pieces.len() >= 20, "{pieces:?}");
+    let is_written = |piece: &&&str| sources.iter().any(|source| source.contains(**piece));
+    let unknown: Vec<_> = pieces.iter().filter(|piece| !is_written(piece)).collect();
+    assert!(unknown.is_empty(), "log lines that no source has: {unknown:?}");
 }
 
 /// Whether `place` is there: a file or folder of the repository or of `src`, or `file.rs::name` for something in a file.
