@@ -1,4 +1,4 @@
-//! The state on disk beside the index: loaded before the first watch is heard, saved behind the changes.
+//! The saved state beside the index: loaded before the watches start, saved some time after changes.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,49 +11,57 @@ use tokio::time::{Instant, sleep_until};
 use crate::index::{self, Index, Snapshot};
 use crate::state::{LoadError, State};
 
-/// A pause is so many times as long as the save before it: something changes all the time in a large cluster, and should not
-/// wear out a disk.
+/// The pause after a save is this many times as long as the save: in a large cluster something changes all the time, which
+/// should not wear out a disk.
 const PAUSE_PER_SAVE: u32 = 300;
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Loads and saves what the index knows, if there is a place for it.
-pub(super) struct Saver {
+/// What was loaded.
+pub(super) struct SavedState {
+    /// Empty if there is no saved state that can be used.
+    pub index: Index,
+    /// Until when the saved state was true; None if there is none.
+    pub as_of: Option<Timestamp>,
+}
+
+/// Loads and saves the state of the index, if the configuration has a directory for it.
+pub(super) struct StateSaver {
     state: Option<Arc<State>>,
-    /// The index knows what the file does not say.
+    /// The index has changed since it was last saved.
     pub is_due: bool,
-    /// Before then there is no further save.
+    /// The earliest time of the next save.
     next: Instant,
-    /// When the last one began.
+    /// When the last save began.
     began: Instant,
     saving: Option<JoinHandle<bool>>,
-    /// The last save failed, of which there was a warning.
+    /// The last save failed, and a warning was logged.
     is_failing: bool,
 }
 
-impl Saver {
+impl StateSaver {
     pub fn new(state: Option<State>) -> Self {
         let now = Instant::now();
         Self { state: state.map(Arc::new), is_due: false, next: now, began: now, saving: None, is_failing: false }
     }
 
-    /// An index of what the file says, and until when that was the truth; else an empty one.
-    pub async fn load(&self, options: index::Options) -> (Index, Option<Timestamp>) {
-        let empty = || (Index::new(options), None);
+    /// Loads the saved state. A file that cannot be used is ignored with a warning.
+    pub async fn load(&self, options: index::Options) -> SavedState {
+        let empty = || SavedState { index: Index::new(options), as_of: None };
         let Some(state) = self.state.clone() else { return empty() };
         let path = state.path();
         let loaded = spawn_blocking(move || state.load(Index::new(options))).await;
         match loaded.unwrap_or_else(|panic| Err(LoadError::Unreadable(panic.into()))) {
             Ok(None) => empty(),
-            Ok(Some((index, as_of))) => (index, Some(as_of)),
-            Err(refusal) => {
-                tracing::warn!("the state in {} is not served: {refusal}", path.display());
+            Ok(Some((index, as_of))) => SavedState { index, as_of: Some(as_of) },
+            Err(error) => {
+                tracing::warn!("the saved state in {} is ignored: {error}", path.display());
                 empty()
             }
         }
     }
 
-    /// Returns when a snapshot should be saved.
+    /// Waits until a snapshot should be saved.
     pub async fn due(&mut self) {
         self.saved().await;
         if !self.is_due || self.state.is_none() {
@@ -62,7 +70,7 @@ impl Saver {
         sleep_until(self.next).await;
     }
 
-    /// Begins to save a snapshot that is true up to `as_of`.
+    /// Starts to save a snapshot that is true up to `as_of`.
     pub fn save(&mut self, snapshot: Snapshot, as_of: Timestamp) {
         let Some(state) = self.state.clone() else { return };
         self.is_due = false;
@@ -72,25 +80,25 @@ impl Saver {
             let began = Instant::now();
             let saved = state.save(snapshot, as_of);
             match &saved {
-                Ok(()) if was_failing => tracing::info!("the state is saved again"),
-                Ok(()) => tracing::debug!(took = ?began.elapsed(), "the state is saved"),
+                Ok(()) if was_failing => tracing::info!("saving the state works again"),
+                Ok(()) => tracing::debug!(took = ?began.elapsed(), "state saved"),
                 Err(_) if was_failing => {}
                 Err(error) => {
-                    tracing::warn!("the state cannot be saved in {}: {error}; trying again", state.path().display());
+                    tracing::warn!("cannot save the state in {}: {error}; retrying", state.path().display());
                 }
             }
             saved.is_ok()
         }));
     }
 
-    /// Saves a snapshot at the end.
+    /// Saves a last snapshot and waits until it is written.
     pub async fn save_last(mut self, snapshot: Snapshot, as_of: Timestamp) {
         self.saved().await;
         self.save(snapshot, as_of);
         self.saved().await;
     }
 
-    /// Waits until nothing is being saved. Loses nothing when it is given up half way.
+    /// Waits until no save is running. Cancel safe.
     async fn saved(&mut self) {
         if let Some(saving) = &mut self.saving {
             let is_saved = saving.await.unwrap_or(false);

@@ -1,65 +1,71 @@
-//! When answers begin to be stale, and when they no longer are.
+//! Since when answers are stale: since the earliest last contact among the required watches that have gone stale.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::mirror::REQUIRED;
-use crate::cluster::{ClusterEvent, WatchId};
+use crate::cluster::{ClusterEvent, Resource, WatchId};
 
-/// Since when answers may be out of date, by the silence of the watches that they depend on.
+/// The watches that answers depend on: they must be listed completely before anything is answered. Pods are not among them,
+/// because their EndpointSlices contain them too.
+pub(super) const REQUIRED: [Resource; 2] = [Resource::Services, Resource::EndpointSlices];
+
+/// Tracks the required watches that are stale.
 #[derive(Default)]
 pub(super) struct Staleness {
-    silent: HashMap<WatchId, Timestamp>,
-    /// What was told last.
+    /// Each stale watch with its last contact.
+    stale_watches: HashMap<WatchId, Timestamp>,
+    /// The state that [`Staleness::take_change`] returned last.
     since: Option<Timestamp>,
 }
 
 impl Staleness {
-    /// That of answers which are known from the last run alone. Whatever the watches say from here on, only a list of
-    /// everything ends it, which is when [`Staleness::news`] is to be asked for.
-    pub fn of_last_run(as_of: Timestamp) -> Self {
-        Self { silent: HashMap::new(), since: Some(as_of) }
+    /// Of answers from the saved state of the last run. Only a complete synchronisation ends it: do not call
+    /// [`Staleness::take_change`] before.
+    pub fn of_saved_state(as_of: Timestamp) -> Self {
+        Self { stale_watches: HashMap::new(), since: Some(as_of) }
     }
 
-    /// Until when answers are the truth, as far as is known.
+    /// Until when the answers are known to be true.
     pub fn fresh_until(&self) -> Timestamp {
         self.since.unwrap_or_else(Timestamp::now)
     }
 
-    /// Takes note of what an event says of its watch.
-    pub fn take(&mut self, event: &ClusterEvent) {
+    /// Records that a watch has gone stale or has recovered.
+    pub fn observe(&mut self, event: &ClusterEvent) {
         match event {
             ClusterEvent::WatchStale { watch, since } if REQUIRED.contains(&watch.resource) => {
-                self.silent.insert(watch.clone(), *since);
+                self.stale_watches.insert(watch.clone(), *since);
             }
             ClusterEvent::WatchRecovered(watch) => {
-                self.silent.remove(watch);
+                self.stale_watches.remove(watch);
             }
             _ => {}
         }
     }
 
-    /// Whether there is anything to be told.
+    /// Whether [`Staleness::take_change`] would return anything.
     pub fn has_changed(&self) -> bool {
-        self.since != self.silent.values().min().copied()
+        self.since != self.earliest()
     }
 
-    /// Since when answers are stale now, none while they are not, if that is not what was told last. Begin and end are
-    /// logged.
-    pub fn news(&mut self) -> Option<Option<Timestamp>> {
-        let since = self.silent.values().min().copied();
+    /// If staleness has changed since the last call: since when answers are stale, or None if they are fresh. Logs the
+    /// beginning and the end of an outage.
+    pub fn take_change(&mut self) -> Option<Option<Timestamp>> {
+        let since = self.earliest();
         if since == self.since {
             return None;
         }
         match (self.since, since) {
-            (None, Some(since)) => {
-                tracing::warn!(%since, "nothing is heard of the cluster; the last known answers go on, as stale");
-            }
-            (Some(since), None) => tracing::info!(%since, "the cluster is heard again"),
+            (None, Some(since)) => tracing::warn!(%since, "no contact with the API server; serving stale answers"),
+            (Some(since), None) => tracing::info!(%since, "contact with the API server restored; answers are fresh"),
             _ => {}
         }
         self.since = since;
         Some(since)
+    }
+
+    fn earliest(&self) -> Option<Timestamp> {
+        self.stale_watches.values().min().copied()
     }
 }

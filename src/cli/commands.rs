@@ -24,7 +24,7 @@ pub async fn export(export: Export, config: Config, zone: Name) -> anyhow::Resul
         let stop = stop_signals()?;
         return tokio::select! {
             file = app::read_zone(config, &zone) => file,
-            () = stop.begun() => bail!("stopped before the cluster was read"),
+            () = stop.requested() => bail!("stopped before the cluster was read"),
         };
     }
     // Checked when the arguments were read.
@@ -49,7 +49,7 @@ pub(super) fn stop_signals() -> anyhow::Result<Stop> {
         async move {
             tokio::select! {
                 _ = terminate.recv() => {
-                    stop.drain.cancel();
+                    stop.drain();
                     tokio::select! {
                         _ = terminate.recv() => {}
                         _ = interrupt.recv() => {}
@@ -57,7 +57,7 @@ pub(super) fn stop_signals() -> anyhow::Result<Stop> {
                 }
                 _ = interrupt.recv() => {}
             }
-            stop.now.cancel();
+            stop.now();
         }
     });
     Ok(stop)

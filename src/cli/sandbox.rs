@@ -96,7 +96,7 @@ impl Sandbox {
         let controllers = pods(self.pod_start_delay, self.pod_stop_delay);
         let options = Options { listen: self.listen, controllers: Some(controllers), ..Options::default() };
         let sandbox = Running::start(options, self.kubeconfig_out, &self.manifests).await?;
-        stop.begun().await;
+        stop.requested().await;
         sandbox.api.shutdown().await;
         tracing::info!("stopped");
         Ok(String::new())

@@ -21,7 +21,7 @@ use crate::support::program::{Program, message, run_program};
 /// *Stale Answer* and *Not Ready*, RFC 8914.
 const STALE: u16 = 3;
 const NOT_READY: u16 = 14;
-const SERVING: &str = "serving the last known state until the cluster is heard";
+const SERVING: &str = "serving the saved state until synchronised with the cluster";
 
 /// A cluster whose API server comes and goes, and the folder of a program that serves it.
 struct Cluster {
@@ -183,9 +183,9 @@ async fn a_file_that_is_damaged_is_warned_of_by_name_and_not_served() {
     fs::write(cluster.file(), octets).expect("written");
     let down = cluster.take_down();
     let program = cluster.serve();
-    program.until_logged("a warning", |entry| message(entry).contains("is not served"));
+    program.until_logged("a warning", |entry| message(entry).contains("is ignored"));
     let expected =
-        format!("the state in {} is not served: it is corrupt at or after byte 16", cluster.file().display());
+        format!("the saved state in {} is ignored: it is corrupt at or after byte 16", cluster.file().display());
     assert!(warnings(&program).contains(&expected), "{:?}", warnings(&program));
     assert_eq!(ask(&program, "pg").await, (ResponseCode::ServFail, vec![], vec![NOT_READY]));
     assert_eq!(program.page("/readyz").0, 503);

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use headless_dns::app::{self, mirror};
+use headless_dns::app::{Mirror, MirrorConfig};
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{
     self, Change, ClusterEvent, CredentialSource, Resource, Scope, Selection, Timing, read_json,
@@ -80,13 +80,14 @@ impl MirroredSandbox {
         let path = folder.path().join("kubeconfig");
         sandbox.write_kubeconfig(&path).expect("a file");
         let access = CredentialSource { kubeconfig: Some(path), context: None };
-        let cluster = cluster::connect(&access).await.expect("a kubeconfig");
+        let connection = cluster::connect(&access).await.expect("a kubeconfig");
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
         let selection = Selection::of(vec![Scope::All], timing);
-        let mirrored = app::Mirrored { selection, index: index::Options::default(), state: None };
-        let stop = CancellationToken::new();
-        let mirror = mirror(cluster, mirrored, writer, mpsc::channel(1).1, &readiness, Arc::clone(&metrics), stop);
+        let config = MirrorConfig { selection, index: index::Options::default(), state: None };
+        let inspections = mpsc::channel(1).1;
+        let mirror = Mirror { connection, config, table: writer, inspections, metrics: Arc::clone(&metrics) };
+        let mirror = mirror.run(&readiness, CancellationToken::new());
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {

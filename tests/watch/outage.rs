@@ -139,8 +139,8 @@ async fn while_the_server_is_down_the_last_known_answers_are_served_with_the_tim
     mirrored.converge("after the server is back").await;
     until_fresh(&mirrored).await;
     witness.saw(&[1, 2]).await;
-    assert_eq!(mirrored.logged("the last known answers go on, as stale"), 1, "{:#?}", mirrored.log());
-    assert_eq!(mirrored.logged("the cluster is heard again"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("serving stale answers"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("contact with the API server restored"), 1, "{:#?}", mirrored.log());
     assert_eq!(mirrored.warnings().len(), 2, "unreachable, and stale: {:#?}", mirrored.warnings());
 }
 
@@ -240,7 +240,7 @@ async fn what_a_watch_misses_is_repaired_by_the_next_reconcile_and_counted() {
     mirrored.converge("after a reconcile").await;
     // `new` and `gone`; those and `changed` and `clock`.
     mirrored.until("counted", |mirrored| repairs(mirrored) == [2, 4]).await;
-    assert_eq!(mirrored.logged("a list has put right what the watch had missed"), 2, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("reconcile repaired objects that the watch missed"), 2, "{:#?}", mirrored.log());
     witness.saw(&[1, 2]).await;
 
     let lists =

@@ -8,7 +8,7 @@ use super::identity::ObjectKey;
 use super::labels::Labels;
 use crate::dns::name::{Label, Name};
 use crate::records::ServiceKey;
-use crate::telemetry::metrics::ServiceKind;
+use crate::telemetry::metrics::EndpointSource;
 
 /// The served fields of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +28,11 @@ pub struct Service {
 
 impl Service {
     /// Its label in metrics. None if it has no endpoints.
-    pub fn label(&self) -> Option<ServiceKind> {
+    pub fn label(&self) -> Option<EndpointSource> {
         match self.spec {
-            ServiceSpec::ClusterIp(_) => Some(ServiceKind::ClusterIp),
-            ServiceSpec::Headless if self.selector.is_empty() => Some(ServiceKind::HeadlessWithoutSelector),
-            ServiceSpec::Headless => Some(ServiceKind::HeadlessWithSelector),
+            ServiceSpec::ClusterIp(_) => Some(EndpointSource::ClusterIp),
+            ServiceSpec::Headless if self.selector.is_empty() => Some(EndpointSource::HeadlessWithoutSelector),
+            ServiceSpec::Headless => Some(EndpointSource::HeadlessWithSelector),
             ServiceSpec::ExternalName(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    DropReason, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, ServiceKind, Transport,
+    DropReason, EndpointSource, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, Transport,
     WatchErrorReason, WatchEvent,
 };
 
@@ -156,7 +156,7 @@ impl Collector for Snapshot {
             Some(Unit::Seconds),
             metrics.stale_age().as_secs_f64(),
         )?;
-        let programming = ServiceKind::ALL.iter().map(|kind| (*kind, &metrics.programming[kind.index()]));
+        let programming = EndpointSource::ALL.iter().map(|kind| (*kind, &metrics.programming[kind.index()]));
         out.histograms(
             "dns_programming_duration",
             "Time from a change of a Service or its Pods, by their timestamps, to the publication of the records",

@@ -205,7 +205,7 @@ label! {
 
 label! {
     /// Where the endpoints of a Service come from, as the DNS programming latency SLI of SIG Scalability distinguishes them.
-    ServiceKind "service_kind" {
+    EndpointSource "service_kind" {
         /// The Service has a virtual address.
         ClusterIp = "cluster_ip",
         /// The Service selects Pods.

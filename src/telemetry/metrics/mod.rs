@@ -1,4 +1,4 @@
-//! What the program counts about itself, for Prometheus.
+//! The metrics, for Prometheus.
 //!
 //! ```text
 //! query and watch paths ──▶ Metrics: plain atomics in arrays, indexed by the label enums
@@ -7,26 +7,23 @@
 //!                     collect.rs: names, help, labels ──▶ Exporter::encode ──▶ /metrics
 //! ```
 //!
-//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, so that the number of series
-//! is fixed when the program is compiled and no name from a query can ever become one.
+//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, so the number of series is fixed at
+//! compile time and cannot grow with the names in queries.
 
 mod collect;
 mod labels;
 mod tally;
 
-use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
 pub use collect::{Exporter, Format};
 pub use labels::{
-    DropReason, Family, Label, QueryType, RejectReason, Resource, ServiceKind, Transport, WatchErrorReason, WatchEvent,
+    DropReason, EndpointSource, Family, Label, QueryType, RejectReason, Resource, Transport, WatchErrorReason,
+    WatchEvent,
 };
 pub use tally::Tally;
 
@@ -50,13 +47,13 @@ pub struct Metrics {
     /// Since when answers are stale, in seconds since the Unix epoch; 0 while they are not.
     stale_since: AtomicI64,
     table: TableSize,
-    programming: [Histogram<MILLISECOND>; ServiceKind::COUNT],
+    programming: [Histogram<MILLISECOND>; EndpointSource::COUNT],
     publication: Histogram<MICROSECOND>,
     started: Instant,
     start_time: Duration,
 }
 
-/// How much stands in the record table.
+/// The size of the record table.
 #[derive(Debug, Default)]
 struct TableSize {
     services: AtomicU64,
@@ -65,7 +62,7 @@ struct TableSize {
 }
 
 impl Metrics {
-    /// All zero, and the clock of the process's age starts.
+    /// All zero. The process counts as started now.
     pub fn new() -> Self {
         Self {
             requests: Default::default(),
@@ -88,28 +85,28 @@ impl Metrics {
         }
     }
 
-    /// A packet got no answer at all.
+    /// Counts a packet without a response.
     pub fn dropped(&self, reason: DropReason) {
         increment(&self.dropped[reason.index()]);
     }
 
-    /// A TCP connection was accepted. It counts as open until the returned guard is dropped.
+    /// Counts an accepted TCP connection, as open until the returned guard is dropped.
     pub fn tcp_opened(self: &Arc<Self>) -> OpenConnection {
         increment(&self.tcp_open);
         OpenConnection(self.clone())
     }
 
-    /// A TCP connection was closed unserved.
+    /// Counts a TCP connection that was closed because of a limit.
     pub fn tcp_rejected(&self, reason: RejectReason) {
         increment(&self.tcp_rejected[reason.index()]);
     }
 
-    /// The watch of `resource` delivered something.
+    /// Counts an event of a watch of `resource`.
     pub fn watch_event(&self, resource: Resource, event: WatchEvent) {
         increment(&self.watch_events[resource.index()][event.index()]);
     }
 
-    /// The watch of `resource` failed and will be tried again.
+    /// Counts a failure of a watch of `resource`.
     pub fn watch_error(&self, resource: Resource, reason: WatchErrorReason) {
         increment(&self.watch_errors[resource.index()][reason.index()]);
     }
@@ -121,7 +118,7 @@ impl Metrics {
         WatchAge { metrics: Arc::clone(self), last_contact }
     }
 
-    /// An object of `resource` could not be used and was passed over.
+    /// Counts an object of `resource` that was ignored because it could not be used.
     pub fn malformed(&self, resource: Resource) {
         increment(&self.malformed[resource.index()]);
     }
@@ -131,12 +128,12 @@ impl Metrics {
         self.reconcile_repairs[resource.index()].fetch_add(count as u64, Relaxed);
     }
 
-    /// Nothing has been heard of the cluster since then, so that answers are stale; or they are fresh.
+    /// Sets since when answers are stale; None if they are fresh.
     pub fn stale(&self, since: Option<Timestamp>) {
         self.stale_since.store(since.map_or(0, Timestamp::as_second), Relaxed);
     }
 
-    /// For how long answers have been stale.
+    /// How long answers have been stale.
     fn stale_age(&self) -> Duration {
         match self.stale_since.load(Relaxed) {
             0 => Duration::ZERO,
@@ -146,7 +143,7 @@ impl Metrics {
         }
     }
 
-    /// The table now holds this many Services, ready endpoints, and namespaces with at least one Service.
+    /// Sets the size of the table: Services, ready endpoints, and namespaces with at least one Service.
     pub fn table(&self, services: usize, endpoints: usize, namespaces: usize) {
         self.table.services.store(services as u64, Relaxed);
         self.table.endpoints.store(endpoints as u64, Relaxed);
@@ -155,7 +152,7 @@ impl Metrics {
 
     /// A change of a Service's records has been published: its event came off the wire at `received_at`, and the objects say
     /// that they changed at `changed_at`.
-    pub fn published(&self, kind: Option<ServiceKind>, received_at: Instant, changed_at: Option<SystemTime>) {
+    pub fn published(&self, kind: Option<EndpointSource>, received_at: Instant, changed_at: Option<SystemTime>) {
         self.publication.observe(received_at.elapsed(), 1);
         if let (Some(kind), Some(changed_at)) = (kind, changed_at) {
             // Clocks differ: a change in the future counts as one that was made now.
@@ -195,7 +192,7 @@ impl WatchAge {
     }
 }
 
-/// A TCP connection that counts as open for as long as this lives.
+/// A TCP connection counts as open for as long as this lives.
 #[derive(Debug)]
 pub struct OpenConnection(Arc<Metrics>);
 
@@ -205,15 +202,15 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Upper bounds of the buckets are powers of two of a unit: 1 µs, 2 µs, 4 µs … 1.05 s, and one without a bound. Finding the
-/// bucket is then a matter of counting leading zeros.
+/// The upper bounds of the buckets are powers of two of a unit: 1 µs, 2 µs, 4 µs … 1.05 s, and infinity. Finding the bucket
+/// takes one count of trailing zeros.
 const BOUNDED_BUCKETS: usize = 21;
-/// The unit for what this program does by itself, in nanoseconds.
+/// The unit for durations of this program alone, in nanoseconds.
 const MICROSECOND: u64 = 1_000;
-/// The unit for what others have a part in: up to 17 minutes.
+/// The unit for durations that depend on others, in nanoseconds: up to 17 minutes.
 const MILLISECOND: u64 = 1_000_000;
 
-/// How many observations fell into each bucket, and what they add up to.
+/// The number of observations per bucket, and their sum.
 #[derive(Debug, Default)]
 struct Histogram<const UNIT: u64> {
     buckets: [AtomicU64; BOUNDED_BUCKETS + 1],
@@ -221,7 +218,7 @@ struct Histogram<const UNIT: u64> {
 }
 
 impl<const UNIT: u64> Histogram<UNIT> {
-    /// Counts `times` observations that all took so long.
+    /// Counts `times` observations of the same duration.
     fn observe(&self, elapsed: Duration, times: u64) {
         if times == 0 {
             return;
@@ -240,17 +237,10 @@ impl<const UNIT: u64> Histogram<UNIT> {
     }
 }
 
-/// Counters that a [`Tally`] is added to.
-trait TakeIn {
-    /// Adds `count` and leaves none of it.
-    fn take_in(&self, count: &mut u64);
-}
-
-impl TakeIn for AtomicU64 {
-    fn take_in(&self, count: &mut u64) {
-        if *count > 0 {
-            self.fetch_add(std::mem::take(count), Relaxed);
-        }
+/// Adds `count` to a counter and resets it.
+fn take_in(counter: &AtomicU64, count: &mut u64) {
+    if *count > 0 {
+        counter.fetch_add(std::mem::take(count), Relaxed);
     }
 }
 

@@ -1,11 +1,11 @@
-//! What one worker counts in a batch of messages, before it is added to the process's counters: one pass over shared
-//! memory for a batch instead of several writes to it for each message.
+//! The counts of one worker for a batch of messages. They are added to the counters of the process in one pass, instead of
+//! several writes to shared memory per message.
 
 use std::time::Duration;
 
-use super::{DropReason, Family, Metrics, QueryType, Rcode, TakeIn, Transport};
+use super::{DropReason, Family, Metrics, QueryType, Rcode, Transport, take_in};
 
-/// Counts of one batch, all of one transport. Empty again once it is added.
+/// The counts of one batch, all of one transport. Zero again after it is added.
 #[derive(Clone, Debug)]
 pub struct Tally {
     transport: Transport,
@@ -20,40 +20,40 @@ impl Tally {
         Self { transport, requests: Default::default(), responses: Default::default(), dropped: Default::default() }
     }
 
-    /// Which transport's messages are counted.
+    /// The transport of the messages.
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// A question was understood well enough to be looked at.
+    /// Counts a query that could be parsed.
     pub fn request(&mut self, family: Family, query_type: QueryType) {
         self.requests[family.index()][query_type.index()] += 1;
     }
 
-    /// An answer with `rcode` leaves; how long it took is said for the whole batch.
+    /// Counts a response. Its duration is that of the batch.
     pub fn response(&mut self, rcode: Rcode) {
         self.responses[rcode.index()] += 1;
     }
 
-    /// A packet gets no answer at all.
+    /// Counts a packet without a response.
     pub fn dropped(&mut self, reason: DropReason) {
         self.dropped[reason.index()] += 1;
     }
 }
 
 impl Metrics {
-    /// Adds a batch whose answers left `elapsed` after its messages had come in.
+    /// Adds a batch whose responses were sent `elapsed` after its messages had arrived.
     pub fn add(&self, tally: &mut Tally, elapsed: Duration) {
         let transport = tally.transport.index();
         let requests = self.requests[transport].iter().flatten().zip(tally.requests.iter_mut().flatten());
         let dropped = self.dropped.iter().zip(&mut tally.dropped);
         for (all, mine) in requests.chain(dropped) {
-            all.take_in(mine);
+            take_in(all, mine);
         }
         let mut answered = 0;
         for (all, mine) in self.responses.iter().zip(&mut tally.responses) {
             answered += *mine;
-            all.take_in(mine);
+            take_in(all, mine);
         }
         self.durations[transport].observe(elapsed, answered);
     }

@@ -17,7 +17,7 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     add::<DropReason>(&mut labels);
     add::<RejectReason>(&mut labels);
     add::<Resource>(&mut labels);
-    add::<ServiceKind>(&mut labels);
+    add::<EndpointSource>(&mut labels);
     add::<WatchEvent>(&mut labels);
     add::<WatchErrorReason>(&mut labels);
     labels
