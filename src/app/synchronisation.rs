@@ -15,7 +15,7 @@ pub(super) enum Synchronisation {
     /// The required watches without a complete list. Each holds its readiness latch, unless saved state is served.
     Listing(HashMap<WatchId, Option<Latch>>),
     /// Everything is listed; the records are not published yet. Holds the last latch.
-    Listed(Option<Latch>),
+    Listed { _latch: Option<Latch> },
     Done,
 }
 
@@ -36,7 +36,7 @@ impl Synchronisation {
     }
 
     pub fn is_listed(&self) -> bool {
-        matches!(self, Self::Listed(_))
+        matches!(self, Self::Listed { .. })
     }
 
     /// Drops the latches: the server is ready with its saved state.
@@ -50,8 +50,8 @@ impl Synchronisation {
     pub fn complete(&mut self, watch: &WatchId) -> bool {
         let Self::Listing(watches) = self else { return false };
         match watches.remove(watch) {
-            Some(latch) if watches.is_empty() => {
-                *self = Self::Listed(latch);
+            Some(_latch) if watches.is_empty() => {
+                *self = Self::Listed { _latch };
                 true
             }
             _ => false,
