@@ -15,7 +15,9 @@ pub(super) enum Synchronisation {
     /// The required watches without a complete list. Each holds its readiness latch, unless saved state is served.
     Listing(HashMap<WatchId, Option<Latch>>),
     /// Everything is listed; the records are not published yet. Holds the last latch.
-    Listed { _latch: Option<Latch> },
+    Listed {
+        _latch: Option<Latch>,
+    },
     Done,
 }
 
