@@ -10,7 +10,8 @@
 # The first prints a table and, with --output, writes the raw figures of each round to FILE, with versions, configurations and
 # the command in its head. The second draws the chart of such a file; by default of the one in results/.
 #
-# A workload is TRANSPORT/CLUSTER/QUERIES: the clusters and queries that tools/zone.rs writes; medians.awk gives each a title.
+# A workload is TRANSPORT/CLUSTER/QUERIES[+OPTION]: the clusters and queries that tools/zone.rs writes; medians.awk gives each a
+# title. With +edns, +nsid or +subnet the queries have EDNS, and that option.
 # CPU is user and system time of all threads and processes of a server for each answered query. Latency is that of a run of
 # its own at a rate that every server sustains. --binary measures these builds of headless-dns, side by side, in place of this
 # tree's in profile dist.
@@ -60,16 +61,22 @@ build
 find_servers
 "$tools" zone "$work"
 
+# The options of dnsperf for those of a workload: NSID (RFC 5001), and the client subnet 10.0.0.0/24 (RFC 7871).
+declare -A edns=([edns]="-e" [nsid]="-e -E 3:" [subnet]="-e -E 8:000118000a0000")
+
+# load TRANSPORT QUERIES OPTION...: queries from core 1.
 load() {
-  local transport=$1
-  shift
+  local transport=$1 queries=$2
+  shift 2
+  # shellcheck disable=SC2206 # a list of options
+  if [[ $queries == *+* ]]; then set -- "$@" ${edns[${queries#*+}]}; fi
   if [[ $transport == tcp ]]; then set -- "$@" -m tcp -c 20 -q 200; else set -- "$@" -c 8 -q 100; fi
   taskset -c 1 dnsperf -s 127.0.0.1 -T 1 "$@" 2>&1
 }
 
 # Queries per second at which latency is measured.
 latency_rate() {
-  case $1 in all-1000 | all-5000) echo 2000 ;; *) echo 20000 ;; esac
+  case $1 in all-1000* | all-5000*) echo 2000 ;; *) echo 20000 ;; esac
 }
 
 # The 99th percentile of the latencies in the output of `dnsperf -v`, in microseconds.
@@ -79,16 +86,16 @@ p99() {
 
 # One run of one workload on one server: a line of the raw figures.
 measure() {
-  local name=$1 transport=$2 cluster=$3 queries=$4 file=$work/$3/$4.queries
+  local name=$1 transport=$2 cluster=$3 queries=$4 file=$work/$3/${4%+*}.queries
   local pid=${pid_of[$name/$cluster]} port=${port_of[$name/$cluster]} before after answered qps latency
-  load "$transport" -p "$port" -d "$file" -l "$warm_up_seconds" >/dev/null
+  load "$transport" "$queries" -p "$port" -d "$file" -l "$warm_up_seconds" >/dev/null
   before=$(cpu_ticks "$pid")
-  load "$transport" -p "$port" -d "$file" -l "$seconds" >"$work/run"
+  load "$transport" "$queries" -p "$port" -d "$file" -l "$seconds" >"$work/run"
   after=$(cpu_ticks "$pid")
   answered=$(awk '/Queries completed:/ { print $3 }' "$work/run")
   qps=$(awk '/Queries per second:/ { print $4 }' "$work/run")
   if [[ ${answered:-0} == 0 ]]; then say "$name answered nothing of $transport/$cluster/$queries"; exit 1; fi
-  load "$transport" -p "$port" -d "$file" -l "$latency_seconds" -Q "$(latency_rate "$queries")" -v >"$work/run"
+  load "$transport" "$queries" -p "$port" -d "$file" -l "$latency_seconds" -Q "$(latency_rate "$queries")" -v >"$work/run"
   latency=$(p99 <"$work/run")
   printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$transport/$cluster/$queries" "$name" "$qps" \
     "$(awk -v ticks=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$answered" 'BEGIN { print ticks / hz / n * 1e6 }')" \

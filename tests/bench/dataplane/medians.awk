@@ -14,15 +14,25 @@ BEGIN {
     title["udp/services-10000/ordinal"] = "One Pod's name, 10,000 Services"
     title["tcp/main/mix"] = "Mixed questions over TCP, 200 Services"
     title["tcp/main/ordinal"] = "One Pod's name over TCP, 200 Services"
+    title["udp/main/all-5000"] = "All Pods of a Service with 5,000 endpoints, truncated"
+    title["tcp/main/all-10"] = "All Pods of a Service with 10 endpoints over TCP"
     title["tcp/main/all-1000"] = "All Pods of a Service with 1,000 endpoints over TCP"
+    title["tcp/main/all-5000"] = "All Pods of a Service with 5,000 endpoints over TCP"
+    option["edns"] = ", EDNS"; option["nsid"] = ", NSID"; option["subnet"] = ", client subnet"
 }
 
 !/^#/ && NF {
     cell = $1 FS $2
-    if (!($1 in known)) { known[$1] = 1; workloads[++workload_count] = $1; if (!($1 in title)) title[$1] = $1 }
+    if (!($1 in known)) { known[$1] = 1; workloads[++workload_count] = $1; entitle($1) }
     if (!($2 in known_server)) { known_server[$2] = 1; servers[++server_count] = $2 }
     runs[cell]++
     for (field = QPS; field <= MEMORY; field++) value[cell, field, runs[cell]] = $field
+}
+
+# Titles a workload, by its name without the option and the option.
+function entitle(workload,    parts) {
+    split(workload, parts, "+")
+    title[workload] = ((parts[1] in title) ? title[parts[1]] : parts[1]) option[parts[2]]
 }
 
 function median(workload, server, field,    cell, n, i, j, swap, sorted) {
