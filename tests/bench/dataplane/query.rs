@@ -45,7 +45,7 @@ struct Fixture {
 impl Fixture {
     fn of(workload: &str) -> Self {
         let (cluster, questions) = served::workload(workload, QUERIES);
-        let (_, _, table) = served::mirrored(&cluster);
+        let (_, _, table) = served::mirrored(cluster.objects());
         let authority = served::authority();
         let responder = Responder::new(Arc::clone(&authority), table.clone(), Arc::new(Metrics::new()), WIRE);
         Self { authority, table, responder, queries: questions.iter().map(Asked::packet).collect() }

@@ -63,7 +63,7 @@ fn main() -> io::Result<()> {
     // `cargo bench` adds flags of its own.
     let workload = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let (cluster, questions) = served::workload(workload.as_deref().unwrap_or("mix"), QUERIES);
-    let (mut index, mut writer, table) = served::mirrored(&cluster);
+    let (mut index, mut writer, table) = served::mirrored(cluster.objects());
     let responder = Responder::new(served::authority(), table, Arc::default(), WIRE);
     let server = start_on(first, responder)?;
     let queries: Vec<_> = questions.iter().map(Asked::packet).collect();

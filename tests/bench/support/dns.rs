@@ -9,6 +9,7 @@ pub const HEADER: usize = 12;
 /// TYPE values.
 pub const A: u16 = 1;
 pub const AAAA: u16 = 28;
+pub const SRV: u16 = 33;
 
 /// A query as `dnsperf` sends it: RD, no EDNS, message ID 0.
 pub fn query(name: &str, qtype: u16) -> Vec<u8> {
@@ -16,6 +17,17 @@ pub fn query(name: &str, qtype: u16) -> Vec<u8> {
     query.extend_from_slice(Name::parse(name).expect("a name").as_wire());
     query.extend_from_slice(&qtype.to_be_bytes());
     query.extend_from_slice(&[0, 1]);
+    query
+}
+
+/// The same with EDNS (RFC 6891): a payload of 1232 octets, and these options in wire format.
+pub fn query_with_options(name: &str, qtype: u16, options: &[u8]) -> Vec<u8> {
+    let mut query = query(name, qtype);
+    // ARCOUNT, and the OPT record: the root's name, TYPE 41, the payload, TTL 0, and the options behind their length.
+    query[11] = 1;
+    query.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
+    query.extend_from_slice(&(options.len() as u16).to_be_bytes());
+    query.extend_from_slice(options);
     query
 }
 

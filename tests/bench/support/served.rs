@@ -30,11 +30,11 @@ pub fn workload(name: &str, questions: usize) -> (Cluster, Vec<Asked>) {
     (cluster, questions)
 }
 
-/// The index and the table of a cluster, synchronised.
-pub fn mirrored(cluster: &Cluster) -> (Index, TableWriter, TableReader) {
+/// The index and the table of these objects, synchronised.
+pub fn mirrored(objects: impl Iterator<Item = Value>) -> (Index, TableWriter, TableReader) {
     let (mut writer, reader) = table();
     let mut index = Index::default();
-    cluster.objects().for_each(|object| index.apply(update(&object)));
+    objects.for_each(|object| index.apply(update(&object)));
     writer.publish(index.take_publications());
     writer.set_synchronised();
     (index, writer, reader)
@@ -50,13 +50,14 @@ pub fn update(object: &Value) -> ClusterEvent {
     read_json(resource, Scope::All, object.to_string().as_bytes()).expect("an object").0
 }
 
+/// Answers for the zone, and to NSID.
 pub fn authority() -> Arc<Authority> {
     let options = Options {
         zones: vec![Name::parse(ZONE).expect("a name")],
         reverse_zones: Vec::new(),
         name_server: Vec::new(),
         hostmaster: None,
-        identity: Identity::default(),
+        identity: Identity { id: Some("replica-1".to_owned()), ..Identity::default() },
         namespaces: Vec::new(),
         ttl: 5,
         negative_ttl: 1,

@@ -1,6 +1,6 @@
 //! What the benches serve and ask: clusters of headless Services as objects, and queries about them. The same in every run.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ const SLICE: usize = 100;
 const LEAST_ENDPOINTS: usize = 3;
 /// The first endpoint's address, 10.0.0.1.
 const FIRST_ADDRESS: u32 = 0x0a00_0001;
+/// And fd00::1.
+const FIRST_ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 
 /// Services of a cluster: name and number of endpoints.
 pub struct Cluster(pub Vec<(String, usize)>);
@@ -39,9 +41,7 @@ impl Cluster {
         self.0.iter().flat_map(move |(name, endpoints)| {
             let first_address = address;
             address += *endpoints as u32;
-            let slices = (0..*endpoints)
-                .step_by(SLICE)
-                .map(move |first| slice(name, first..(first + SLICE).min(*endpoints), first_address));
+            let slices = slices(name, *endpoints, Ipv4Addr::from(first_address).into());
             std::iter::once(service(name)).chain(slices)
         })
     }
@@ -84,6 +84,13 @@ impl Cluster {
     }
 }
 
+/// A Service without a selector whose endpoints have an address of either family, and its EndpointSlices.
+pub fn dual_stack(name: &str, endpoints: usize) -> impl Iterator<Item = Value> {
+    let families = [IpAddr::from(Ipv4Addr::from(FIRST_ADDRESS)), IpAddr::from(FIRST_ADDRESS_V6)];
+    let slices = families.into_iter().flat_map(move |address| slices(name, endpoints, address));
+    std::iter::once(service(name)).chain(slices)
+}
+
 fn service(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -93,11 +100,19 @@ fn service(name: &str) -> Value {
     })
 }
 
-/// The slice of some ordinals of a Service; its ordinal 0 has the first address.
-fn slice(service: &str, ordinals: Range<usize>, first_address: u32) -> Value {
-    let first = ordinals.start;
+/// The slices of a Service for one family of addresses; its ordinal 0 has this one.
+fn slices(service: &str, endpoints: usize, address: IpAddr) -> impl Iterator<Item = Value> {
+    (0..endpoints).step_by(SLICE).map(move |first| slice(service, first..(first + SLICE).min(endpoints), address))
+}
+
+fn slice(service: &str, ordinals: Range<usize>, address: IpAddr) -> Value {
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let name = format!("{service}-{}-{}", family.to_lowercase(), ordinals.start);
     let endpoint = |ordinal| {
-        let ip = Ipv4Addr::from(first_address + ordinal as u32);
+        let ip = match address {
+            IpAddr::V4(first) => IpAddr::from(Ipv4Addr::from(u32::from(first) + ordinal as u32)),
+            IpAddr::V6(first) => IpAddr::from(Ipv6Addr::from(u128::from(first) + ordinal as u128)),
+        };
         json!({"addresses": [ip], "hostname": format!("{service}-{ordinal}"), "conditions": {"ready": true}})
     };
     json!({
@@ -105,10 +120,10 @@ fn slice(service: &str, ordinals: Range<usize>, first_address: u32) -> Value {
         "kind": "EndpointSlice",
         "metadata": {
             "namespace": NAMESPACE,
-            "name": format!("{service}-{first}"),
+            "name": name,
             "labels": {"kubernetes.io/service-name": service},
         },
-        "addressType": "IPv4",
+        "addressType": family,
         "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}],
         "endpoints": ordinals.map(endpoint).collect::<Vec<_>>(),
     })

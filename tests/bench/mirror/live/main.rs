@@ -1,14 +1,15 @@
 //! How soon the server answers changes of a cluster, and what following it costs.
 //!
 //! ```text
-//! cargo bench --bench live [-- derive freshness burst scale] [--binary [NAME=]PATH]... [--rounds 300]
+//! cargo bench --bench live [-- derive freshness load burst scale] [--binary [NAME=]PATH]... [--rounds 300]
 //! ```
 //!
 //! | | prints |
 //! |---|---|
 //! | `derive` | CPU time of one change inside the process, by the size of its Service |
 //! | `freshness` | time from the write of a Pod's new address to the first answer with it, with and without the watch of Pods |
-//! | `burst` | the same while 5,000 Pods of one StatefulSet become ready within 2 s, and the CPU time of the server |
+//! | `load` | the same for a Service, beside connections that ask for the largest answers without a pause |
+//! | `burst` | `freshness` while 5,000 Pods of one StatefulSet become ready within 2 s, and the CPU time of the server |
 //! | `scale` | memory and CPU time of a server that starts with 1,000, 5,000 and 10,000 Services of 15 Pods each |
 //!
 //! All but `derive` start `headless-dns serve` as a process of its own: this build with the sandbox feature, or each
@@ -22,6 +23,7 @@ mod asker;
 mod burst;
 mod derive;
 mod freshness;
+mod load;
 mod objects;
 mod scale;
 mod server;
@@ -67,7 +69,7 @@ impl Arguments {
                 "--rounds" => {
                     parsed.rounds = words.next().and_then(|rounds| rounds.parse().ok()).expect("--rounds NUMBER")
                 }
-                "derive" | "freshness" | "burst" | "scale" => parsed.benches.push(word),
+                "derive" | "freshness" | "load" | "burst" | "scale" => parsed.benches.push(word),
                 _ => panic!("what is {word}? See the head of tests/bench/mirror/live/main.rs"),
             }
         }
@@ -90,6 +92,9 @@ fn main() {
     }
     if arguments.has("freshness") {
         freshness::run(&cluster, &arguments.builds, arguments.rounds);
+    }
+    if arguments.has("load") {
+        load::run(&cluster, &arguments.builds, arguments.rounds);
     }
     if arguments.has("burst") {
         burst::run(&cluster, &arguments.builds);
