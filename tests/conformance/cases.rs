@@ -121,8 +121,8 @@ async fn run(path: &std::path::Path, seen: &mut BTreeMap<String, usize>) {
     }
 }
 
-/// The rules that are about names and records; those about the wire are held by `tests/wire.rs`, those about the order of
-/// events by `tests/histories.rs`.
+/// The rules that are about names and records; those about the wire are held by `tests/transport`, those about the order of
+/// events by `histories.rs`.
 const RULES: [&str; 36] = [
     "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "S14", "S15", "S16", "S17",
     "S18", "S19", "D1", "D2", "D3", "D4", "D5", "K1", "K2", "K3", "K4", "K5", "R1", "R2", "R3", "R4", "R5", "R6", "R7",
