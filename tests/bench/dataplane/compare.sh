@@ -11,7 +11,7 @@
 # the command in its head. The second draws the chart of such a file; by default of the one in results/.
 #
 # A workload is TRANSPORT/CLUSTER/QUERIES[+OPTION]: the clusters and queries that tools/zone.rs writes; medians.awk gives each a
-# title. With +edns, +nsid or +subnet the queries have EDNS, and that option.
+# title. With +edns, +subnet or +cookie the queries have EDNS, and that option.
 # CPU is user and system time of all threads and processes of a server for each answered query. Latency is that of a run of
 # its own at a rate that every server sustains. --binary measures these builds of headless-dns, side by side, in place of this
 # tree's in profile dist.
@@ -61,8 +61,9 @@ build
 find_servers
 "$tools" zone "$work"
 
-# The options of dnsperf for those of a workload: NSID (RFC 5001), and the client subnet 10.0.0.0/24 (RFC 7871).
-declare -A edns=([edns]="-e" [nsid]="-e -E 3:" [subnet]="-e -E 8:000118000a0000")
+# The options of dnsperf for those of a workload: the client subnet 10.0.0.0/24 (RFC 7871), and a client's cookie (RFC 7873).
+# dnsperf can neither send NSID, which is empty, nor receive the 64 KiB of tcp/main/all-5000.
+declare -A edns=([edns]="-e" [subnet]="-e -E 8:000118000a0000" [cookie]="-e -E 10:0102030405060708")
 
 # load TRANSPORT QUERIES OPTION...: queries from core 1.
 load() {
@@ -71,7 +72,7 @@ load() {
   # shellcheck disable=SC2206 # a list of options
   if [[ $queries == *+* ]]; then set -- "$@" ${edns[${queries#*+}]}; fi
   if [[ $transport == tcp ]]; then set -- "$@" -m tcp -c 20 -q 200; else set -- "$@" -c 8 -q 100; fi
-  taskset -c 1 dnsperf -s 127.0.0.1 -T 1 "$@" 2>&1
+  taskset -c 1 dnsperf -s 127.0.0.1 -T 1 "$@" 2>&1 || { say "dnsperf $* failed"; exit 1; }
 }
 
 # Queries per second at which latency is measured.

@@ -17,8 +17,7 @@ BEGIN {
     title["udp/main/all-5000"] = "All Pods of a Service with 5,000 endpoints, truncated"
     title["tcp/main/all-10"] = "All Pods of a Service with 10 endpoints over TCP"
     title["tcp/main/all-1000"] = "All Pods of a Service with 1,000 endpoints over TCP"
-    title["tcp/main/all-5000"] = "All Pods of a Service with 5,000 endpoints over TCP"
-    option["edns"] = ", EDNS"; option["nsid"] = ", NSID"; option["subnet"] = ", client subnet"
+    option["edns"] = ", EDNS"; option["subnet"] = ", client subnet"; option["cookie"] = ", cookie"
 }
 
 !/^#/ && NF {
