@@ -1,54 +1,29 @@
-//! Runs other programs for the tests: `kubectl`, `dig`, `nslookup`, `unbound`, `dnsmasq`.
-//!
-//! A test calls [`missing`] first and returns if a program is not installed. That is reported on stderr, past the test runner.
-//! `tests/install-peers.sh` installs everything. With `HEADLESS_DNS_REQUIRE_PEERS=1` a missing program is a failure.
+//! Runs programs: to their end, or beside the test while their output is read line by line.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Turns a skipped test into one that fails.
-const REQUIRE: &str = "HEADLESS_DNS_REQUIRE_PEERS";
+use super::search_path;
 
-/// Nothing that another process does takes so long, on a busy machine either, unless something is broken.
+/// Longer than anything that another process does takes, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Leaves the machine to what is waited for.
+/// Pause between two questions, for the process that is waited for.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(10);
 
-/// `PATH`, and where Debian keeps servers, which is in the path of root only.
-fn search_path() -> String {
-    env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
-}
-
-/// Whether one of the programs is not installed, so that the test has to be skipped. Each missing program is reported once.
-pub fn missing(programs: &[&str]) -> bool {
-    let path = search_path();
-    let is_installed = |program: &&&str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let Some(program) = programs.iter().find(|program| !is_installed(program)) else { return false };
-    let advice = "install it with tests/install-peers.sh";
-    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{program} is not installed: {advice}");
-    static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert((*program).to_owned()) {
-        // The test runner captures `println!` and `eprintln!` of tests that pass, but not this.
-        let _ = writeln!(io::stderr(), "SKIPPED every test that needs {program}, which is not installed; {advice}");
-    }
-    true
-}
-
-/// A program to run, with nothing of our environment but where programs are.
+/// A command with an empty environment but for `PATH`.
 pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", search_path()).stdin(Stdio::null());
     command
 }
 
-/// A program to run that is ended, with code 124, when it takes longer than [`PATIENCE`].
+/// The same, killed with exit code 124 when it takes longer than [`PATIENCE`].
 pub fn bounded(program: &str) -> Command {
     let mut command = command("timeout");
     command.args(["--foreground", &PATIENCE.as_secs().to_string(), program]);
@@ -70,7 +45,7 @@ pub fn run(command: &mut Command) -> Ran {
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// What a program prints that has to succeed.
+/// Runs to the end, which must be a success, and returns what was printed.
 pub fn output_of(command: &mut Command) -> String {
     let Ran { code, stdout, stderr } = run(command);
     assert_eq!(code, Some(0), "{command:?}: {stdout}{stderr}");
@@ -95,7 +70,7 @@ pub fn dig_status(server: SocketAddr, question: &str) -> String {
     status.unwrap_or_else(|| panic!("no status: {printed}")).0.to_owned()
 }
 
-/// Asks until it is so, which is the event that a test waits for: nothing tells when a cache or a watch has moved on.
+/// Asks until there is an answer, where nothing announces the event that a test waits for.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -114,14 +89,14 @@ pub struct Line {
     pub text: String,
 }
 
-/// A program that runs beside the test and ends with it; what it prints is kept line by line.
+/// A program that runs beside the test and is killed with it. Its output is kept line by line.
 pub struct Running {
     child: Child,
-    heard: Arc<Heard>,
+    output: Arc<Output>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct Output {
     lines: Mutex<Lines>,
     more: Condvar,
 }
@@ -137,15 +112,15 @@ impl Running {
     pub fn start(command: &mut Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let heard = Arc::<Heard>::default();
-        listen(child.stdout.take(), &heard);
-        listen(child.stderr.take(), &heard);
-        Self { child, heard }
+        let output = Arc::<Output>::default();
+        listen(child.stdout.take(), &output);
+        listen(child.stderr.take(), &output);
+        Self { child, output }
     }
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<Line> {
-        self.heard.lock().lines.clone()
+        self.output.lock().lines.clone()
     }
 
     /// Waits for lines in which `find` finds something.
@@ -159,16 +134,16 @@ impl Running {
     /// Waits for lines in which `find` finds something; if they don't come, gives all that did.
     pub fn wait<T>(&self, find: impl Fn(&[Line]) -> Option<T>) -> Result<T, Vec<String>> {
         let deadline = Instant::now() + PATIENCE;
-        let mut heard = self.heard.lock();
+        let mut output = self.output.lock();
         loop {
-            if let Some(found) = find(&heard.lines) {
+            if let Some(found) = find(&output.lines) {
                 return Ok(found);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || heard.ended == 2 {
-                return Err(heard.lines.iter().map(|line| line.text.clone()).collect());
+            if left.is_zero() || output.ended == 2 {
+                return Err(output.lines.iter().map(|line| line.text.clone()).collect());
             }
-            heard = self.heard.more.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+            output = self.output.more.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -185,7 +160,7 @@ impl Running {
     /// Waits for the end, and gives the exit code and what was printed.
     pub fn end(mut self) -> (Option<i32>, String) {
         let said = self.wait(|_| None::<()>).expect_err("nothing is looked for").join("\n");
-        let ended = self.heard.lock().ended == 2;
+        let ended = self.output.lock().ended == 2;
         assert!(ended, "it does not end; so far it said:\n{said}");
         (self.child.wait().expect("an exit code").code(), said)
     }
@@ -199,22 +174,22 @@ impl Drop for Running {
     }
 }
 
-impl Heard {
+impl Output {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps what a stream says, until its end.
-fn listen(stream: Option<impl Read + Send + 'static>, heard: &Arc<Heard>) {
-    let heard = Arc::clone(heard);
+/// Collects the lines of a stream until its end.
+fn listen(stream: Option<impl Read + Send + 'static>, output: &Arc<Output>) {
+    let output = Arc::clone(output);
     let lines = stream.map(BufReader::new).into_iter().flat_map(BufReader::lines);
     thread::spawn(move || {
         for text in lines.map_while(Result::ok) {
-            heard.lock().lines.push(Line { at: Instant::now(), text });
-            heard.more.notify_all();
+            output.lock().lines.push(Line { at: Instant::now(), text });
+            output.more.notify_all();
         }
-        heard.lock().ended += 1;
-        heard.more.notify_all();
+        output.lock().ended += 1;
+        output.more.notify_all();
     });
 }

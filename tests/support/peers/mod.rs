@@ -1,0 +1,38 @@
+//! Runs other programs for the tests: `kubectl`, `dig`, `nslookup`, `unbound`, `dnsmasq`.
+//!
+//! A test calls [`missing`] first and returns if a program is not installed. That is reported on stderr, past the test runner.
+//! `tests/install-peers.sh` installs everything. With `HEADLESS_DNS_REQUIRE_PEERS=1` a missing program is a failure.
+
+#[cfg(feature = "sandbox")]
+mod running;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(feature = "sandbox")]
+pub use running::*;
+
+/// Turns a skipped test into one that fails.
+const REQUIRE: &str = "HEADLESS_DNS_REQUIRE_PEERS";
+
+/// `PATH`, and where Debian keeps servers, which is in the path of root only.
+fn search_path() -> String {
+    env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
+}
+
+/// Whether one of the programs is not installed, so that the test has to be skipped. Each missing program is reported once.
+pub fn missing(programs: &[&str]) -> bool {
+    let path = search_path();
+    let is_installed = |program: &&&str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let Some(program) = programs.iter().find(|program| !is_installed(program)) else { return false };
+    let advice = "install it with tests/install-peers.sh";
+    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{program} is not installed: {advice}");
+    static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert((*program).to_owned()) {
+        // The test runner captures `println!` and `eprintln!` of tests that pass, but not this.
+        let _ = writeln!(io::stderr(), "SKIPPED every test that needs {program}, which is not installed; {advice}");
+    }
+    true
+}
