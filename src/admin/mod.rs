@@ -70,7 +70,7 @@ impl Admin {
         self.address
     }
 
-    /// Serves until `shutdown`, then finishes the current responses within [`GRACE`].
+    /// Serves until `shutdown`, then finishes the current responses within `GRACE`.
     pub async fn run(self, shutdown: CancellationToken) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();

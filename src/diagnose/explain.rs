@@ -12,7 +12,7 @@ use crate::dns::wire::{Class, Question, Rcode, RrType};
 use crate::records::ServiceKey;
 use crate::table::TableReader;
 
-/// A request to the task that owns the index: describe a Service with [`super::describe`], the endpoint called `host` first.
+/// A request to the task that owns the index: describe a Service with [`super::describe()`], the endpoint called `host` first.
 pub struct Inspection {
     pub service: ServiceKey,
     pub host: Option<String>,

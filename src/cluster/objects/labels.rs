@@ -4,7 +4,7 @@ use std::{fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
-/// Keys with their values, sorted by key, each key once. They are stored in one piece, each text followed by [`END`]: there
+/// Keys with their values, sorted by key, each key once. They are stored in one piece, each text followed by `END`: there
 /// is one set per Service and per workload, and few have more than a handful.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Labels(Box<[u8]>);
