@@ -44,7 +44,7 @@ Examples:
     headless-dns serve
     dig @127.0.0.1 -p 5300 db-0.db.default.svc.cluster.local +short      one Pod of a StatefulSet
     dig @127.0.0.1 -p 5300 db.default.svc.cluster.local +short           all ready Pods
-    dig @127.0.0.1 -p 5300 _pg._tcp.db.default.svc.cluster.local SRV     ports and names of ready Pods
+    dig @127.0.0.1 -p 5300 _pg._tcp.db.default.svc.cluster.local SRV     their ports and names
     dig @127.0.0.1 -p 5300 -x 10.1.0.10 +short                           the name of an address
   Check a configuration and print the effective values:
     headless-dns check-config --config headless-dns.toml --print

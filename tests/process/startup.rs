@@ -143,7 +143,7 @@ fn a_manifest_that_is_not_valid_ends_it_with_its_file_line_object_and_field() {
         ("  prots: []\n", "document 1 (line 1): Service default/a: ", "unknown field \"spec.prots\""),
         ("  ports: [{port: 70000}]\n", "document 1 (line 1): Service default/a: ", "spec.ports[0].port"),
         ("---\nkind: Service\n", "document 2 (line 7): ", "apiVersion and kind"),
-        ("---\napiVersion: v1\nkind: Tree\n", "document 2 (line 7): ", "the sandbox has no Tree of v1"),
+        ("---\napiVersion: v1\nkind: Tree\n", "document 2 (line 7): ", "the sandbox has no kind Tree of v1"),
         ("---\na: [b\n", "document 2 (line 7): ", "did not find expected ',' or ']'"),
     ];
     for (mistake, place, problem) in cases {
