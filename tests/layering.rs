@@ -277,6 +277,25 @@ fn the_tables_name_every_room() {
     assert_eq!(crates.keys().map(String::as_str).collect::<Vec<_>>(), GRANTED);
 }
 
+/// What no code needs any more goes from the tables.
+#[test]
+fn the_tables_grant_nothing_that_is_not_used() {
+    let (rooms, crates, sources) = (table(ROOMS), table(CRATES), sources(PROGRAM));
+    let mut unused = Vec::new();
+    for (room, row) in &rooms {
+        let paths: Vec<_> =
+            sources.iter().filter(|source| source.room() == room).flat_map(|source| &source.paths).collect();
+        let imports = |other: &str| paths.iter().any(|path| room_of(path) == Some(other));
+        unused
+            .extend(row.iter().filter(|other| !imports(other)).map(|other| format!("{room} does not import {other}")));
+        let libraries = crates.iter().filter(|(_, granted)| granted.contains(room)).map(|(library, _)| library);
+        let uses = |library: &str| paths.iter().any(|path| path[0] == library);
+        unused
+            .extend(libraries.filter(|library| !uses(library)).map(|library| format!("{room} does not use {library}")));
+    }
+    assert!(unused.is_empty(), "{}", unused.join("\n"));
+}
+
 #[test]
 fn rooms_import_each_other_in_one_direction() {
     let rooms = table(ROOMS);
@@ -288,6 +307,28 @@ fn rooms_import_each_other_in_one_direction() {
         left.remove(&leaf);
     }
     assert!(left.is_empty(), "these rooms import each other: {:?}", left.keys());
+}
+
+/// A module and the ones that it declares count as one: a parent names its children, and they say `super`.
+#[test]
+fn no_two_files_import_each_other() {
+    for sources in PACKAGES.map(sources) {
+        let file_of = |path: &FullPath| {
+            let inside = |source: &&Source| path[0] == "crate" && path[1..].starts_with(&source.module);
+            sources.iter().filter(inside).max_by_key(|source| source.module.len()).map(|source| &source.module)
+        };
+        let mut arrows: BTreeSet<(&[String], &[String])> = BTreeSet::new();
+        for source in &sources {
+            for target in source.paths.iter().filter_map(file_of) {
+                let is_family = target.starts_with(&source.module) || source.module.starts_with(target);
+                if !is_family {
+                    arrows.insert((&source.module, target));
+                }
+            }
+        }
+        let circles: Vec<_> = arrows.iter().filter(|(a, b)| a < b && arrows.contains(&(b, a))).collect();
+        assert!(circles.is_empty(), "{circles:?}");
+    }
 }
 
 #[test]
