@@ -103,11 +103,10 @@ async fn a_throttled_watch_is_retried() {
     refused(429, "throttled", "asks for fewer requests").await;
 }
 
-#[tokio::test]
-async fn retry_after_in_a_status_is_honoured() {
+/// A server that refuses to resume a watch once, and asks for three seconds.
+async fn paused(fault: impl FnOnce(Scope, u32) -> Fault) {
     let mirrored = with_something_to_change().await;
-    let verb = on(Kind::EndpointSlice).verb(Verb::Watch);
-    mirrored.inject(Fault::Answer { on: verb, code: 429, retry_after: Some(3), times: Some(1) });
+    mirrored.inject(fault(on(Kind::EndpointSlice).verb(Verb::Watch), 3));
     mirrored.inject(cut(Kind::EndpointSlice, Cut::Clean));
     mirrored.until("refused", |mirrored| mirrored.errors("endpointslices", "throttled") == 1).await;
     let began = Instant::now();
@@ -115,6 +114,17 @@ async fn retry_after_in_a_status_is_honoured() {
     mirrored.converge("after the pause").await;
     // The backoff alone would end in less than two seconds.
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn retry_after_in_a_status_is_honoured() {
+    paused(|on, seconds| Fault::Answer { on, code: 429, retry_after: Some(seconds), times: Some(1) }).await;
+}
+
+/// The answer of an overloaded kube-apiserver.
+#[tokio::test]
+async fn retry_after_in_the_header_of_a_plain_text_429_is_honoured() {
+    paused(|on, retry_after| Fault::TooManyRequests { on, retry_after, times: Some(1) }).await;
 }
 
 #[tokio::test]
