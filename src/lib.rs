@@ -14,8 +14,8 @@
 //!                                server/     UDP, TCP, TLS, HTTPS, QUIC: octets in, octets out
 //! ```
 //!
-//! A query never waits for the watch, and the watch never waits for a query. Nothing from `authority` up knows Kubernetes;
-//! nothing from `index` down knows DNS messages. Who may import whom, which `tests/layering.rs` holds the code to; what
+//! A query never waits for the watch, and the watch never waits for a query. `authority` and `server` know
+//! nothing of Kubernetes; `cluster` and `index` know nothing of DNS messages. Who may import whom, which `tests/layering.rs` holds the code to; what
 //! is not named is denied:
 //!
 //! | room | may import |

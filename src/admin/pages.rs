@@ -98,12 +98,12 @@ async fn show_records(
     let Query(parameters) = parameters.map_err(bad_parameters)?;
     let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(bad_request(format!("limit: found {limit}, allowed is a whole number from 1 to {MAX_PAGE}")));
+        return Err(bad_request(format!("limit: found {limit}; expected a whole number from 1 to {MAX_PAGE}")));
     }
     let after = parameters.r#continue.map(|token| {
         let parts = token.split_once('/').map(|(namespace, service)| (namespace.to_owned(), service.to_owned()));
         parts.ok_or_else(|| {
-            bad_request(format!("continue: found {token:?}, allowed is the value of \"continue\" on the previous page"))
+            bad_request(format!("continue: found {token:?}; expected the value of \"continue\" on the previous page"))
         })
     });
     let query =

@@ -173,9 +173,9 @@ async fn parameters_that_are_not_allowed_are_refused_with_those_that_are() {
     let admin = Running::start().await;
     for (target, message) in [
         ("/records?name=a", "unknown field `name`, expected one of `namespace`, `service`, `limit`, `continue`"),
-        ("/records?limit=0", "limit: found 0, allowed is a whole number from 1 to 5000"),
+        ("/records?limit=0", "limit: found 0; expected a whole number from 1 to 5000"),
         ("/records?limit=many", "invalid digit"),
-        ("/records?continue=a", r#"continue: found "a", allowed is the value of "continue" on the previous page"#),
+        ("/records?continue=a", r#"continue: found "a"; expected the value of "continue" on the previous page"#),
         ("/zone?zone=a", "unknown field `zone`, expected `name`"),
         ("/zone", "missing field `name`"),
     ] {

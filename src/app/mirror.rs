@@ -71,7 +71,7 @@ impl Mirror {
                 _ = stop.run_until_cancelled(follow) => publisher.await,
             };
             if let Err(error) = ended {
-                tracing::error!(%error, "the index failed");
+                tracing::error!(%error, "publishing to the record table failed");
             }
         }
     }

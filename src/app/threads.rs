@@ -16,7 +16,7 @@ impl Threads {
     /// `count` threads, which are called `name`.
     ///
     /// # Errors
-    /// The threads cannot be had.
+    /// The threads cannot be created.
     pub fn new(name: &str, count: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().thread_name(name).worker_threads(count).enable_all().build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })

@@ -163,7 +163,7 @@ impl Export {
         });
         let effective = self.options.load_with(environment, asked.clone())?;
         if effective.config.admin.is_none() && !self.from_cluster {
-            return Err(no_admin(&effective, "found off, allowed is ADDRESS:PORT, or use --from-cluster"));
+            return Err(no_admin(&effective, "found off; expected ADDRESS:PORT, or use --from-cluster"));
         }
         let zones = match asked {
             Some(("reverse_zones", _)) => &effective.config.reverse_zones,
@@ -203,7 +203,7 @@ impl Explain {
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
         let effective = self.options.load(environment)?;
         if effective.config.admin.is_none() {
-            return Err(no_admin(&effective, "found off, allowed is ADDRESS:PORT of a running server"));
+            return Err(no_admin(&effective, "found off; expected ADDRESS:PORT of a running server"));
         }
         Ok(effective)
     }

@@ -160,6 +160,6 @@ impl Running {
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() => Ok(address),
-        _ => Err("allowed is a loopback address with a port, such as 127.0.0.1:6443".to_owned()),
+        _ => Err("expected a loopback address with a port, such as 127.0.0.1:6443".to_owned()),
     }
 }

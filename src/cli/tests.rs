@@ -56,7 +56,7 @@ fn a_flag_that_is_no_list_is_given_once() {
 fn a_bad_value_names_the_flag() {
     let error = serve("headless-dns serve --negative-ttl -1 --zone -").options.load(no_variables()).expect_err("bad");
     let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
-    assert_eq!(problems[0], "--negative-ttl: found -1, allowed is a whole number from 0 to 3600");
+    assert_eq!(problems[0], "--negative-ttl: found -1; expected a whole number from 0 to 3600");
     assert!(problems[1].starts_with("--zone: "), "{}", problems[1]);
 }
 

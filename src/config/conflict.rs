@@ -9,13 +9,13 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
     check_addresses(config, settings, problems);
     check_certificate(config, settings, problems);
     if config.share_address && !config.quic_listen.is_empty() {
-        let message = "found true, allowed is false when quic_listen is on, because a QUIC connection belongs to one \
+        let message = "found true; expected false when quic_listen is on, because a QUIC connection belongs to one \
                        process";
         problems.push(problem(settings, "share_address", "quic_listen", message.to_owned()));
     }
     if config.tcp_max_connections_per_client > config.tcp_max_connections {
         let message = format!(
-            "found {}, allowed is no more than tcp_max_connections ({})",
+            "found {}; expected no more than tcp_max_connections ({})",
             config.tcp_max_connections_per_client, config.tcp_max_connections
         );
         problems.push(problem(settings, "tcp_max_connections_per_client", "tcp_max_connections", message));
@@ -38,7 +38,7 @@ fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Prob
                 let mut pairs = addresses.iter().flat_map(|address| taken.iter().map(move |taken| (address, taken)));
                 let Some((address, taken)) = pairs.find(|(address, taken)| overlap(taken, address)) else { continue };
                 let message = format!(
-                    "found {address}, which {other} uses ({taken}), allowed is an address or port that no other option uses"
+                    "found {address}, which {other} uses ({taken}); expected an address or port that no other option uses"
                 );
                 problems.push(problem(settings, key, other, message));
             }

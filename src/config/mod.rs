@@ -86,7 +86,7 @@ options! {
         /// Answer to `version.bind` and `version.server` (class CH, type TXT).
         /// Empty refuses the query: a version number mostly helps attackers.
         chaos_version: Option<String> = "", "--chaos-version TEXT", parse::chaos_text;
-        /// Answer to `id.server` and `hostname.bind` (class CH, type TXT).
+        /// Answer to `id.server` and `hostname.bind` (class CH, type TXT), and the NSID option (RFC 5001).
         /// Empty refuses the query. Behind a load balancer, the Pod's name shows which replica answered.
         chaos_id: Option<String> = "", "--chaos-id TEXT", parse::chaos_text;
     }

@@ -289,7 +289,7 @@ fn separate(names: Vec<Name>) -> Parsed<Vec<Name>> {
 fn distinct<T: Clone + PartialEq + fmt::Display>(elements: Vec<T>) -> Parsed<Vec<T>> {
     let twice =
         elements.iter().enumerate().filter(|(index, element)| elements.iter().take(*index).any(|e| e == *element));
-    none_or(twice.map(|(_, element)| format!("found {element} twice, allowed is each once")).collect(), &elements)
+    none_or(twice.map(|(_, element)| format!("found {element} twice; list each once")).collect(), &elements)
 }
 
 /// Parses every element of a list. An error of `parse` is what is allowed.
@@ -300,7 +300,7 @@ fn each<T>(value: &Value, parse: impl Fn(&str) -> Result<T, String>) -> Parsed<V
     for element in elements {
         match parse(element) {
             Ok(element) => parsed.push(element),
-            Err(allowed) => problems.push(format!("found {}, allowed is {allowed}", quoted(element))),
+            Err(allowed) => problems.push(format!("found {}; expected {allowed}", quoted(element))),
         }
     }
     if problems.is_empty() { Ok(parsed) } else { Err(problems) }
@@ -311,5 +311,5 @@ fn none_or<T: Clone>(problems: Vec<String>, value: &T) -> Parsed<T> {
 }
 
 fn found(value: &Value, allowed: impl fmt::Display) -> Vec<String> {
-    vec![format!("found {value}, allowed is {allowed}")]
+    vec![format!("found {value}; expected {allowed}")]
 }

@@ -113,11 +113,11 @@ impl Value {
             Kind::List => Ok(Value::List(text.split(',').map(|element| element.trim().to_owned()).collect())),
             Kind::Integer => match text.trim().parse() {
                 Ok(number) => Ok(Value::Integer(number)),
-                Err(_) => Err(format!("found {}, allowed is a whole number", quoted(text))),
+                Err(_) => Err(format!("found {}; expected a whole number", quoted(text))),
             },
             Kind::Boolean => match text.trim().parse() {
                 Ok(boolean) => Ok(Value::Boolean(boolean)),
-                Err(_) => Err(format!("found {}, allowed is true or false", quoted(text))),
+                Err(_) => Err(format!("found {}; expected true or false", quoted(text))),
             },
         }
     }
@@ -130,7 +130,7 @@ impl Value {
             Kind::Boolean => (value.as_bool().map(Value::Boolean), "true or false without quotes"),
             Kind::List => (strings(value).map(Value::List), "a list of strings in brackets"),
         };
-        read.ok_or_else(|| format!("found {}, allowed is {allowed}", describe(value)))
+        read.ok_or_else(|| format!("found {}; expected {allowed}", describe(value)))
     }
 }
 
@@ -285,7 +285,7 @@ pub fn variables(
         match (OPTIONS.iter().find(|option| option.variable() == name), text.into_string()) {
             (Some(option), Ok(text)) => found.push((option, text)),
             (Some(option), Err(text)) => {
-                let message = format!("found {text:?}, allowed is UTF-8 text");
+                let message = format!("found {text:?}; expected UTF-8 text");
                 problems.push(Problem::new(origin, option.key.to_owned(), message));
             }
             (None, _) if is_service_link(name) => {}

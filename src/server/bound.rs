@@ -1,4 +1,4 @@
-//! Sockets: bound first, so that the start fails if an address cannot be had, and answered on later.
+//! Sockets: bound first, so that startup fails if an address is not available, and answered on later.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};

@@ -51,7 +51,7 @@ pub enum CertificateError {
     Pem { file: PathBuf, wanted: &'static str, source: pem::Error },
     #[error("{} cannot be used: {source}", file.display())]
     Unusable { file: PathBuf, source: rustls::Error },
-    #[error("the key in {} is not the one of the certificate in {}", key.display(), certificate.display())]
+    #[error("the private key in {} does not match the certificate in {}", key.display(), certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
 }
 
@@ -228,7 +228,7 @@ mod tests {
             (&*key, &*key, "tls.crt is not a PEM file with a certificate: "),
             (&*certificate, "", "tls.key is not a PEM file with a private key: "),
             (&*certificate, &*certificate, "tls.key is not a PEM file with a private key: "),
-            (&*certificate, &*other_key, "the key in tls.key is not the one of the certificate in tls.crt"),
+            (&*certificate, &*other_key, "the private key in tls.key does not match the certificate in tls.crt"),
             ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &*key, "tls.crt cannot be used: "),
             (
                 &*certificate,

@@ -37,7 +37,7 @@ pub struct Worker {
 }
 
 /// Messages that came in together: the table is pinned and the clock read once for all of them. Their counts are added to the
-/// metrics when it is dropped, which is done after the responses have left.
+/// metrics when it is dropped: over UDP after the responses have been sent, over a stream before they are written.
 pub struct Batch<'r> {
     responder: &'r Responder,
     worker: &'r mut Worker,

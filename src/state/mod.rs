@@ -40,7 +40,7 @@ pub struct State {
 
 /// The folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep state in {}: {problem}; name a folder that can be written with --state, or none", folder.display())]
+#[error("cannot keep state in {}: {problem}; set --state to a writable directory, or leave it unset", folder.display())]
 pub struct FolderError {
     folder: PathBuf,
     problem: io::Error,

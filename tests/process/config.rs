@@ -77,12 +77,12 @@ fn every_problem_of_a_broken_file_is_told_at_once() {
         complaint("zones = ['a..b']\nttl = 4000\nlisten = ['localhost:53']\nlog_format = 'xml'\nnegative_ttl = 'x'\n"),
         "\
 error: the configuration is not valid
-  FILE:1: zones: found \"a..b\", allowed is a domain name of at most 253 characters: \
+  FILE:1: zones: found \"a..b\"; expected a domain name of at most 253 characters: \
    labels of 1 to 63 letters, digits, - (not at an end) or _
-  FILE:2: ttl: found 4000, allowed is a whole number from 0 to 3600
-  FILE:3: listen: found \"localhost:53\", allowed is ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"
-  FILE:4: log_format: found \"xml\", allowed is \"text\" or \"json\"
-  FILE:5: negative_ttl: found the string \"x\", allowed is a whole number without quotes
+  FILE:2: ttl: found 4000; expected a whole number from 0 to 3600
+  FILE:3: listen: found \"localhost:53\"; expected ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"
+  FILE:4: log_format: found \"xml\"; expected \"text\" or \"json\"
+  FILE:5: negative_ttl: found the string \"x\"; expected a whole number without quotes
 "
     );
 }
@@ -123,8 +123,8 @@ fn a_bad_variable_and_a_bad_flag_are_named() {
         stderr(&output),
         "\
 error: the configuration is not valid
-  HEADLESS_DNS_EDNS_UDP_SIZE: found \"many\", allowed is a whole number
-  --ttl: found -1, allowed is a whole number from 0 to 3600
+  HEADLESS_DNS_EDNS_UDP_SIZE: found \"many\"; expected a whole number
+  --ttl: found -1; expected a whole number from 0 to 3600
 "
     );
 }

@@ -126,7 +126,7 @@ fn a_configuration_that_is_not_valid_ends_it_with_every_mistake_and_its_line() {
     let said = refused(&["--config", &file], 2);
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines[0], "error: the configuration is not valid");
-    assert_eq!(lines[1], format!("  {file}:1: ttl: found 9999, allowed is a whole number from 0 to 3600"));
+    assert_eq!(lines[1], format!("  {file}:1: ttl: found 9999; expected a whole number from 0 to 3600"));
     assert!(lines[2].starts_with(&format!("  {file}:3: found the unknown option nope, allowed are ")), "{said}");
     assert_eq!(lines.len(), 3);
 
@@ -232,8 +232,8 @@ async fn a_resource_that_is_forbidden_is_named_once_with_what_to_grant_and_serve
         assert_eq!(
             message(&warning),
             format!(
-                "may not watch {denied} in all namespaces: grant the verbs list and watch on {denied} to this account \
-                 with a ClusterRole; retrying"
+                "forbidden: this account cannot watch {denied} in all namespaces; grant it list and watch on {denied} with \
+                 a ClusterRole; retrying"
             )
         );
         let pending = (503, format!("pending: {resource} of all namespaces\n"));

@@ -288,7 +288,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("written");
     let error = State::open(&file.join("state"), URL, &selection()).expect_err("it is no folder").to_string();
-    let advice = "name a folder that can be written with --state, or none";
+    let advice = "set --state to a writable directory, or leave it unset";
     let expected = format!("cannot keep state in {}/state: Not a directory (os error 20); {advice}", file.display());
     assert_eq!(error, expected);
 }

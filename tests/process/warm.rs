@@ -252,8 +252,8 @@ fn a_folder_that_cannot_be_written_ends_it_and_is_named() {
     let ports = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let ran = run_program(&[&ports[..], &["--kubeconfig", &file, "--state", &state]].concat());
     let expected = format!(
-        "error: cannot keep state in {state}: Not a directory (os error 20); name a folder that can be written with \
-         --state, or none\n"
+        "error: cannot keep state in {state}: Not a directory (os error 20); set --state to a writable \
+         directory, or leave it unset\n"
     );
     assert_eq!((ran.code, ran.stderr), (Some(1), expected));
 }

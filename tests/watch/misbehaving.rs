@@ -139,7 +139,7 @@ async fn an_unavailable_server_is_reported_and_retried() {
 
 #[tokio::test]
 async fn a_missing_permission_is_named() {
-    refused(403, "forbidden", "grant the verbs list and watch on endpointslices.discovery.k8s.io").await;
+    refused(403, "forbidden", "grant it list and watch on endpointslices.discovery.k8s.io").await;
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn without_permission_to_list_pods_the_slices_are_the_source() {
     .await;
     mirrored.readiness.wait_ready().await;
     answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
-    mirrored.until("reported", |mirrored| mirrored.logged("grant the verbs list and watch on pods") == 1).await;
+    mirrored.until("reported", |mirrored| mirrored.logged("grant it list and watch on pods") == 1).await;
     mirrored.sandbox.faults().clear();
     answers(&mirrored, "pg-0.pg", &[]).await;
 }

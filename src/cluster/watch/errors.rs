@@ -68,7 +68,8 @@ pub(super) fn is_streaming_list_refused(config: &Config, error: &Error) -> bool 
 }
 
 /// Whether the server cannot resume from the resourceVersion of the watch: it was compacted (410), or this server has not
-/// reached it (504 *Too large resource version*, after a restore from a backup). The watcher would request the same one for
+/// reached it (504 *Too large resource version*, after a restore from a backup), or it rejects it in another way (400, 422, and 500
+/// as an event). The watcher would request the same one for
 /// ever.
 pub(super) fn is_position_lost(error: &Error) -> bool {
     match error {

@@ -156,7 +156,7 @@ impl<'a> Reporter<'a> {
                     Scope::Namespace(namespace) => format!("a Role in namespace {namespace}"),
                 };
                 format!(
-                    "may not {verb} {resource} in {scope}: grant the verbs list and watch on {resource} to this account with {role}; retrying"
+                    "forbidden: this account cannot {verb} {resource} in {scope}; grant it list and watch on {resource} with {role}; retrying"
                 )
             }
             WatchErrorReason::Unauthorized => format!(

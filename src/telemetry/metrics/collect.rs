@@ -101,7 +101,11 @@ impl Collector for Snapshot {
         let responses = Rcode::ALL.iter().map(|rcode| (Labels([pair(*rcode)]), &metrics.responses[rcode.index()]));
         out.counters("responses", "DNS responses sent, by response code", responses)?;
         let durations = Transport::ALL.iter().map(|transport| (*transport, &metrics.durations[transport.index()]));
-        out.histograms("request_duration", "Time from receiving a query to sending the response", durations)?;
+        out.histograms(
+            "request_duration",
+            "Time to answer a query; over UDP including the sending of its batch",
+            durations,
+        )?;
         let dropped = DropReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.dropped[reason.index()]));
         out.counters("dropped_packets", "Packets dropped without a response, by reason", dropped)?;
 
@@ -136,11 +140,7 @@ impl Collector for Snapshot {
         )?;
         let malformed =
             Resource::ALL.iter().map(|resource| (Labels([pair(*resource)]), &metrics.malformed[resource.index()]));
-        out.counters(
-            "malformed_objects",
-            "Kubernetes objects that were ignored because they could not be used",
-            malformed,
-        )?;
+        out.counters("malformed_objects", "Kubernetes objects that could not be used, or only in part", malformed)?;
 
         let repairs = Resource::ALL
             .iter()
