@@ -96,8 +96,9 @@ fn a_port_in_use_ends_it_and_is_named_with_its_protocol() {
         assert_eq!(code, Some(1), "{stderr}");
         stderr
     };
+    // An address that no other test uses: the program binds TCP first, and there the port has to be free.
     let (udp, tcp) =
-        (UdpSocket::bind("127.0.0.1:0").expect("a port"), TcpListener::bind("127.0.0.1:0").expect("a port"));
+        (UdpSocket::bind("127.0.33.1:0").expect("a port"), TcpListener::bind("127.0.33.2:0").expect("a port"));
     let taken = [("UDP", udp.local_addr().expect("an address")), ("TCP", tcp.local_addr().expect("an address"))];
     for (protocol, address) in taken {
         let (port, address) = (address.port(), address.to_string());
