@@ -1,8 +1,9 @@
 //! EDNS(0) (RFC 6891): the OPT record of a query and the one that answers it.
 //!
-//! No option changes which records a response has: answer records leave space for an OPT record without options, and additional
-//! records for one with them, whether the client asked for any or not. NSID (RFC 5001), TCP keepalive (RFC 7828), extended errors (RFC 8914) and padding (RFC 7830) fill
-//! what is left, in this order; client subnet (RFC 7871) and cookies (RFC 7873) are ignored.
+//! No option changes which records a response has: answer records leave space for an OPT record without options, and
+//! additional records for one with them, whether the client asked for any or not. NSID (RFC 5001), TCP keepalive (RFC 7828),
+//! extended errors (RFC 8914) and padding (RFC 7830) fill what is left, in this order; client subnet (RFC 7871) and cookies
+//! (RFC 7873) are ignored.
 
 use super::codes::{
     DO, HEADER, MAX_MESSAGE, MIN_UDP, OPT_FIXED, OPTION_HEAD, OptionCode, Rcode, RrType, TYPE_AND_CLASS,
