@@ -19,6 +19,7 @@ use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::table;
+use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -113,7 +114,8 @@ async fn allocations_of(path: &Path) -> usize {
     client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     client.connect(bound.addresses()[0]).expect("a server");
     let stop = CancellationToken::new();
-    let server = tokio::spawn(bound.run(responder, LIMITS, metrics, stop.clone()));
+    let reporting = Reporting { metrics, ..Reporting::default() };
+    let server = tokio::spawn(bound.run(responder, LIMITS, reporting, stop.clone()));
 
     let queries = queries(&case);
     let allocations = tokio::task::spawn_blocking(move || {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::publisher::{Setup, UPDATES, run_publisher};
+use super::publisher::{STALLED, Setup, UPDATES, run_publisher};
 use super::synchronisation::Synchronisation;
 use crate::cluster::{self, Connection, Scope, Selection, Timing};
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::diagnose::Inspection;
 use crate::index;
 use crate::state::State;
 use crate::table::TableWriter;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Reporting;
 use crate::telemetry::readiness::Readiness;
 
 /// Which part of the cluster is mirrored, and how.
@@ -50,18 +50,20 @@ pub struct Mirror {
     pub table: TableWriter,
     /// Questions about the index.
     pub inspections: mpsc::Receiver<Inspection>,
-    pub metrics: Arc<Metrics>,
+    pub reporting: Reporting,
 }
 
 impl Mirror {
     /// Keeps the table up to date until `stop`. From this call on, readiness is blocked until every required watch has been
     /// listed or the saved state is served.
     pub fn run(self, readiness: &Readiness, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-        let Self { connection, config: MirrorConfig { selection, index, state }, table, inspections, metrics } = self;
+        let Self { connection, config: MirrorConfig { selection, index, state }, table, inspections, reporting } = self;
+        let Reporting { metrics, heartbeats } = reporting;
         let synchronisation = Synchronisation::start(&selection.scopes, readiness);
         let (updates, incoming) = mpsc::channel(UPDATES);
         async move {
-            let setup = Setup { index, state, table, metrics: Arc::clone(&metrics), synchronisation };
+            let heartbeat = heartbeats.register("the index", STALLED);
+            let setup = Setup { index, state, table, metrics: Arc::clone(&metrics), heartbeat, synchronisation };
             // A task of its own: the index and the watches that feed it run in parallel. Neither ends before the other.
             let mut publisher = AbortOnDropHandle::new(tokio::spawn(run_publisher(setup, incoming, inspections)));
             let follow = cluster::follow_all(&connection, &selection, updates, &metrics);

@@ -44,6 +44,8 @@ use crate::dns::wire::WireOptions;
 use crate::server::{self, Responder, StreamLimits};
 use crate::state::State;
 use crate::table::{TableReader, table};
+use crate::telemetry::Reporting;
+use crate::telemetry::heartbeat::Heartbeats;
 use crate::telemetry::metrics::{Exporter, Metrics};
 use crate::telemetry::readiness::Readiness;
 
@@ -60,7 +62,7 @@ pub struct App {
     responder: Responder,
     admin: Option<Admin>,
     table: TableReader,
-    metrics: Arc<Metrics>,
+    reporting: Reporting,
     readiness: Readiness,
 }
 
@@ -78,6 +80,7 @@ impl App {
         }
         let listening = Listening::new(&config)?;
         let (metrics, readiness) = (Arc::new(Metrics::new()), Readiness::new());
+        let reporting = Reporting { metrics: Arc::clone(&metrics), heartbeats: Heartbeats::default() };
         let (writer, table) = table();
         let authority = Arc::new(Authority::new(served(&config))?);
         let responder =
@@ -95,8 +98,8 @@ impl App {
             })?),
             None => None,
         };
-        let mirror = Mirror { connection, config: mirrored, table: writer, inspections, metrics: Arc::clone(&metrics) };
-        Ok(Self { config, mirror, listening, responder, admin, table, metrics, readiness })
+        let mirror = Mirror { connection, config: mirrored, table: writer, inspections, reporting: reporting.clone() };
+        Ok(Self { config, mirror, listening, responder, admin, table, reporting, readiness })
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -108,14 +111,14 @@ impl App {
     /// # Errors
     /// A task ended by itself, a shared address cannot be bound, or threads cannot be started.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, mirror, listening, responder, admin, table, metrics, readiness } = self;
+        let Self { config, mirror, listening, responder, admin, table, reporting, readiness } = self;
         let mirror = Stoppable::spawn(|stop| mirror.run(&readiness, stop));
         let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, table);
         let (limits, drain_timeout) = (stream_limits(&config), config.drain_timeout);
         let streams = Threads::new("streams", available_parallelism().map_or(1, NonZero::get))?;
         let transports = Stoppable::spawn_on(&streams, |stop| async move {
             let Some(sockets) = stop.run_until_cancelled(sockets).await else { return Ok(()) };
-            sockets?.run(Arc::new(responder), limits, metrics, stop).await.context("answering failed")
+            sockets?.run(Arc::new(responder), limits, reporting, stop).await.context("answering failed")
         });
         let admin_threads = Threads::new("admin", ADMIN_THREADS)?;
         let admin = Stoppable::spawn_on(&admin_threads, |stop| async {
@@ -138,7 +141,7 @@ pub async fn read_zone(config: Config, zone: &Name) -> anyhow::Result<String> {
     let records = Records::new(Arc::new(Authority::new(served(&config))?), reader.clone());
     let (_, inspections) = mpsc::channel(INSPECTIONS);
     let config = MirrorConfig::new(&config);
-    let mirror = Mirror { connection, config, table: writer, inspections, metrics: Arc::default() };
+    let mirror = Mirror { connection, config, table: writer, inspections, reporting: Reporting::default() };
     tokio::select! {
         () = mirror.run(&readiness, CancellationToken::new()) => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {

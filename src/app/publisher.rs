@@ -23,6 +23,7 @@ use crate::diagnose::{self, Inspection};
 use crate::index::{self, Index, PendingChange, Repairs};
 use crate::state::State;
 use crate::table::{TableSize, TableWriter};
+use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::Metrics;
 
 /// Updates on their way to the index. When so many wait, the watches wait too, so that memory stays bounded.
@@ -33,12 +34,18 @@ const EXPIRE_TOMBSTONES: Duration = Duration::from_secs(60);
 /// Shortest time between two updates of the reasons for absent names: records come first, and a burst costs one update.
 const PUBLISH_REASONS: Duration = Duration::from_millis(100);
 
+/// How often the loop comes round when there is nothing to do.
+const BEAT: Duration = Duration::from_secs(5);
+/// A loop that has not come round for so long is stalled. Deriving every record of a large cluster takes a few seconds.
+pub(super) const STALLED: Duration = Duration::from_secs(60);
+
 /// What the publisher starts with.
 pub(super) struct Setup {
     pub index: index::Options,
     pub state: Option<State>,
     pub table: TableWriter,
     pub metrics: Arc<Metrics>,
+    pub heartbeat: Heartbeat,
     pub synchronisation: Synchronisation,
 }
 
@@ -46,6 +53,7 @@ struct Publisher {
     index: Index,
     table: TableWriter,
     metrics: Arc<Metrics>,
+    heartbeat: Heartbeat,
     saver: StateSaver,
     staleness: Staleness,
     synchronisation: Synchronisation,
@@ -63,10 +71,12 @@ pub(super) async fn run_publisher(
 ) {
     let mut publisher = Publisher::start(setup).await;
     let mut received = Vec::with_capacity(UPDATES);
+    let mut beats = interval(BEAT);
     let mut tombstones = interval(EXPIRE_TOMBSTONES);
     let mut reasons = interval(PUBLISH_REASONS);
     reasons.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        publisher.heartbeat.beat(Instant::now());
         tokio::select! {
             biased;
             () = publisher.throttle.ready(), if publisher.is_due() => publisher.publish(),
@@ -82,6 +92,7 @@ pub(super) async fn run_publisher(
                 }
                 publisher.apply(received.drain(..));
             }
+            _ = beats.tick() => {}
             _ = tombstones.tick() => publisher.index.expire_tombstones(),
             Some(Inspection { service, host, reply }) = inspections.recv() => {
                 // The client may have gone.
@@ -97,11 +108,12 @@ pub(super) async fn run_publisher(
 
 impl Publisher {
     /// Starts with the saved state of the last run, if there is one, and serves it as stale.
-    async fn start(Setup { index, state, table, metrics, synchronisation }: Setup) -> Self {
+    async fn start(setup: Setup) -> Self {
+        let Setup { index, state, table, metrics, heartbeat, synchronisation } = setup;
         let saver = StateSaver::new(state);
         let SavedState { index, as_of } = saver.load(index).await;
         let (staleness, throttle) = (Staleness::default(), PublishThrottle::new());
-        let mut publisher = Self { index, table, metrics, saver, staleness, synchronisation, throttle };
+        let mut publisher = Self { index, table, metrics, heartbeat, saver, staleness, synchronisation, throttle };
         if let Some(as_of) = as_of {
             publisher.publish_records();
             publisher.set_stale(Some(as_of));

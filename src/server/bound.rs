@@ -13,8 +13,10 @@ use super::bind_error::BindError;
 use super::encrypted::{self, Encrypted, EncryptedSockets};
 use super::limits::{Connections, StreamLimits};
 use super::responder::Responder;
+use super::udp::UdpWorker;
 use super::{backlog, stream, udp};
-use crate::telemetry::metrics::{Metrics, Transport};
+use crate::telemetry::Reporting;
+use crate::telemetry::metrics::Transport;
 
 /// Bound sockets that nothing is answered on yet.
 #[derive(Debug)]
@@ -113,9 +115,10 @@ impl Bound {
         self,
         responder: Arc<Responder>,
         limits: StreamLimits,
-        metrics: Arc<Metrics>,
+        reporting: Reporting,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
+        let Reporting { metrics, heartbeats } = reporting;
         let (mut parts, tasks) = (JoinSet::new(), TaskTracker::new());
         let closing = CancellationToken::new();
         // However this ends, connections do not outlive it for long.
@@ -125,7 +128,9 @@ impl Bound {
         for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
             backlog::check_buffers(&udp, address);
             for (i, socket) in udp.into_iter().enumerate() {
-                let ended = udp::spawn(socket, Arc::clone(&responder), shutdown.clone(), format!("udp-{i}"))?;
+                let heartbeat = heartbeats.register(format!("UDP worker {i} on {address}"), udp::STALLED);
+                let (responder, shutdown) = (Arc::clone(&responder), shutdown.clone());
+                let ended = udp::spawn(UdpWorker { socket, responder, heartbeat, shutdown }, format!("udp-{i}"))?;
                 // A worker that panics sends nothing.
                 parts.spawn(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a UDP worker failed"))) });
             }

@@ -89,6 +89,11 @@ impl Batch<'_> {
         true
     }
 
+    /// When the batch began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
     fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> Rcode {
         self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
         // The places of any run of responses are spread evenly, and so are those of every second one: a client that asks for

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
@@ -17,10 +17,13 @@ use tokio_util::sync::CancellationToken;
 use super::backlog::{self, Backlog};
 use super::responder::{Responder, Worker};
 use super::sys::{self, DatagramBatch};
+use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::{DropReason, Transport};
 
 /// How often an idle worker checks whether to stop.
 const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
+/// A worker that has not passed its loop for so long is stalled: with nothing to do, it passes it every [`RECEIVE_TIMEOUT`].
+pub(super) const STALLED: Duration = Duration::from_secs(10);
 /// How long a stopping worker waits for datagrams that the kernel has assigned to its socket and not queued there yet.
 const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
 /// A port without a peer, for [`stop_receiving`]: discard (RFC 863).
@@ -56,22 +59,26 @@ fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Answers on one socket until `shutdown`, and then what has arrived. The returned channel gives the outcome.
-pub(super) fn spawn(
-    socket: UdpSocket,
-    responder: Arc<Responder>,
-    shutdown: CancellationToken,
-    name: String,
-) -> io::Result<oneshot::Receiver<io::Result<()>>> {
+/// What a worker answers on and with.
+pub(super) struct UdpWorker {
+    pub socket: UdpSocket,
+    pub responder: Arc<Responder>,
+    pub heartbeat: Heartbeat,
+    pub shutdown: CancellationToken,
+}
+
+/// Answers on one socket until shutdown, and then what has arrived, on a thread called `name`. The returned channel gives the
+/// outcome.
+pub(super) fn spawn(worker: UdpWorker, name: String) -> io::Result<oneshot::Receiver<io::Result<()>>> {
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name(name).spawn(move || {
         // The receiver may be gone.
-        let _ = done.send(work(&socket, &responder, &shutdown));
+        let _ = done.send(work(&worker));
     })?;
     Ok(ended)
 }
 
-fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken) -> io::Result<()> {
+fn work(UdpWorker { socket, responder, heartbeat, shutdown }: &UdpWorker) -> io::Result<()> {
     let is_wildcard = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
     let mut batch = DatagramBatch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
     let mut worker = responder.worker(Transport::Udp);
@@ -84,12 +91,16 @@ fn work(socket: &UdpSocket, responder: &Responder, shutdown: &CancellationToken)
         }
         match batch.receive(socket.as_fd()) {
             Ok(count) => {
-                handle(&mut batch, count, socket, responder, &mut worker);
+                let began = handle(&mut batch, count, socket, responder, &mut worker);
+                heartbeat.beat(began);
                 backlog.received(count, socket);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_stopping => return Ok(()),
             // The last datagrams may have filled a batch exactly.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => backlog.received(0, socket),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                heartbeat.beat(Instant::now());
+                backlog.received(0, socket);
+            }
             Err(error) if is_transient(&error) => {}
             Err(error) => return Err(error),
         }
@@ -111,8 +122,14 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// Answers the first `count` datagrams of the batch.
-fn handle(batch: &mut DatagramBatch, count: usize, socket: &UdpSocket, responder: &Responder, worker: &mut Worker) {
+/// Answers the first `count` datagrams of the batch. Returns when it began to.
+fn handle(
+    batch: &mut DatagramBatch,
+    count: usize,
+    socket: &UdpSocket,
+    responder: &Responder,
+    worker: &mut Worker,
+) -> Instant {
     let mut answering = responder.batch(worker);
     for i in 0..count {
         let (datagram, client, answer) = batch.slot(i);
@@ -121,6 +138,7 @@ fn handle(batch: &mut DatagramBatch, count: usize, socket: &UdpSocket, responder
     for _ in 0..batch.send(socket.as_fd(), count) {
         answering.dropped(DropReason::SendFailed);
     }
+    answering.began()
 }
 
 /// Stops new datagrams from arriving, so that those that have arrived can all be answered. A connected socket receives from
@@ -142,6 +160,11 @@ fn stop_receiving(socket: &UdpSocket) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::{Authority, Identity, Options};
+    use crate::dns::name::Name;
+    use crate::dns::wire::{HEADER, WireOptions};
+    use crate::table::table;
+    use crate::telemetry::heartbeat::Heartbeats;
 
     /// Clients of each kind: so many that none of two sockets goes without.
     const CLIENTS: usize = 64;
@@ -190,6 +213,47 @@ mod tests {
                 assert!(!of_leaver.is_empty() && of_leaver.iter().all(|what| *what == EARLY), "{case}");
                 assert_eq!(of_leaver.len() + of_other.len(), 2 * CLIENTS, "{case}");
             }
+        }
+    }
+
+    /// Answers from an empty table.
+    fn responder() -> Arc<Responder> {
+        let options = Options {
+            zones: vec![Name::parse("cluster.local").unwrap()],
+            reverse_zones: Vec::new(),
+            name_server: Vec::new(),
+            hostmaster: None,
+            identity: Identity::default(),
+            namespaces: Vec::new(),
+            ttl: 5,
+            negative_ttl: 1,
+        };
+        let (authority, wire) =
+            (Authority::new(options).unwrap(), WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 });
+        Arc::new(Responder::new(Arc::new(authority), table().1, Arc::default(), wire))
+    }
+
+    #[test]
+    fn a_worker_that_waits_for_ever_is_stalled_until_it_passes_its_loop_again() {
+        let heartbeats = Heartbeats::default();
+        let socket = bind_one("127.0.0.1:0".parse().unwrap()).unwrap();
+        // A receive that does not time out stands for whatever can hold a worker up.
+        socket.set_read_timeout(None).unwrap();
+        let (server, client) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        client.set_read_timeout(Some(STALLED)).unwrap();
+        let heartbeat = heartbeats.register("worker", STALLED);
+        let (responder, shutdown) = (responder(), CancellationToken::new());
+        let _ended = spawn(UdpWorker { socket, responder, heartbeat, shutdown }, "w".to_owned()).unwrap();
+        // Whether it is stalled at a time by which a worker must have passed its loop.
+        let is_stalled = |by: Instant| !heartbeats.stalled(by + STALLED).is_empty();
+        assert!(is_stalled(Instant::now() + RECEIVE_TIMEOUT), "nothing arrives, and nothing wakes it");
+        let asked = Instant::now();
+        client.send_to(&[0; HEADER], server).unwrap();
+        client.recv(&mut [0; 512]).unwrap();
+        // It beats once it has sent its answers.
+        while is_stalled(asked) {
+            assert!(asked.elapsed() < STALLED, "it has passed its loop");
+            thread::yield_now();
         }
     }
 }

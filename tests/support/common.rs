@@ -10,6 +10,7 @@ use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
 use headless_dns::table::{TableWriter, table};
+use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::metrics::{Metrics, Transport};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
@@ -67,7 +68,8 @@ impl Server {
         let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
-        let running = tokio::spawn(bound.run(Arc::new(responder), limits, Arc::clone(&metrics), stop.clone()));
+        let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
+        let running = tokio::spawn(bound.run(Arc::new(responder), limits, reporting, stop.clone()));
         let mut index = Index::default();
         // No Pods, as far as anybody knows.
         for change in [Change::RelistStarted, Change::RelistDone] {

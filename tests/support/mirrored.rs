@@ -15,6 +15,7 @@ use headless_dns::dns::wire::WireOptions;
 use headless_dns::index;
 use headless_dns::server::Responder;
 use headless_dns::table::{TableReader, table};
+use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
 use headless_dns::telemetry::readiness::Readiness;
 use hickory_proto::op::Message;
@@ -86,7 +87,8 @@ impl MirroredSandbox {
         let selection = Selection::of(vec![Scope::All], timing);
         let config = MirrorConfig { selection, index: index::Options::default(), state: None };
         let inspections = mpsc::channel(1).1;
-        let mirror = Mirror { connection, config, table: writer, inspections, metrics: Arc::clone(&metrics) };
+        let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
+        let mirror = Mirror { connection, config, table: writer, inspections, reporting };
         let mirror = mirror.run(&readiness, CancellationToken::new());
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };

@@ -27,7 +27,7 @@ use headless_dns::cluster::ClusterEvent;
 use headless_dns::index::Index;
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::TableWriter;
-use headless_dns::telemetry::metrics::Metrics;
+use headless_dns::telemetry::Reporting;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use support::dns;
 use support::figures::{Sorted, median};
@@ -115,7 +115,7 @@ fn start_on(core: usize, responder: Responder) -> io::Result<SocketAddr> {
         runtime.block_on(async {
             let bound = server::bind(&[([127, 0, 0, 1], 0).into()], 1).map_err(io::Error::other)?;
             done.send(bound.addresses()[0]).map_err(io::Error::other)?;
-            bound.run(Arc::new(responder), LIMITS, Arc::new(Metrics::new()), CancellationToken::new()).await
+            bound.run(Arc::new(responder), LIMITS, Reporting::default(), CancellationToken::new()).await
         })
     });
     started.recv().map_err(io::Error::other)
