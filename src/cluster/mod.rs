@@ -25,7 +25,7 @@ pub use connection::{Connection, CredentialError, CredentialSource, connect};
 pub use decoding::read_json;
 pub use objects::{
     ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, POD_INDEX, POD_NAME, Pod,
-    Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid,
+    PodRef, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid, Version,
 };
 pub use update::{Change, ClusterEvent, EventTimes, WatchId, WatchUpdate};
 pub use watch::{PodSelection, Selection, Timing, follow_all};

@@ -59,9 +59,10 @@ fn properties(index: &Index, service: &Service) -> String {
 }
 
 fn endpoint_lines(index: &Index, service: &Service, host: Option<&str>) -> Vec<String> {
-    let pods: Vec<_> = index.selected_pods(service).map(pod_line).collect();
+    let sources = index.endpoint_sources(service);
+    let pods: Vec<_> = sources.pods().map(pod_line).collect();
     let slices = index.slices_of(&service.key).count();
-    let endpoints: Vec<_> = index.unshadowed_endpoints(service).map(endpoint_line).collect();
+    let endpoints: Vec<_> = sources.from_slices().iter().map(|(_, endpoint)| endpoint_line(endpoint)).collect();
     let mut lines = Vec::new();
     if !pods.is_empty() {
         lines.push(format!("endpoints from watched Pods: {}", pods.len()));
@@ -97,7 +98,7 @@ fn pod_line(pod: &Pod) -> EndpointLine {
     EndpointLine { text: format!("{host}  {address}  {state}, subdomain {subdomain}{owner}"), host }
 }
 
-fn endpoint_line(endpoint: Endpoint) -> EndpointLine {
+fn endpoint_line(endpoint: &Endpoint<'_>) -> EndpointLine {
     let host = endpoint.hostname.as_ref().map_or_else(|| "(no hostname)".to_owned(), ToString::to_string);
     let state = if endpoint.ready { "ready" } else { "not ready" };
     EndpointLine { text: format!("{host}  {}  {state}", endpoint.address), host }

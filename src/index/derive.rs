@@ -20,9 +20,8 @@ pub(super) struct EndpointView<'a> {
 }
 
 impl<'a> EndpointView<'a> {
-    pub fn from_slice(endpoint: Endpoint, ports: &'a [SlicePort]) -> Self {
-        let Endpoint { address, hostname, ready, .. } = endpoint;
-        Self { hostname, address, is_ready: ready, ports }
+    pub fn from_slice(endpoint: &Endpoint<'_>, ports: &'a [SlicePort]) -> Self {
+        Self { hostname: endpoint.hostname.clone(), address: endpoint.address, is_ready: endpoint.ready, ports }
     }
 
     /// The endpoints of a Pod, one for each address family, as Kubernetes' EndpointSlice controller makes them.

@@ -18,6 +18,7 @@ mod publish;
 mod reasons;
 mod selectors;
 mod snapshot;
+mod sources;
 mod store;
 mod tombstones;
 mod view;
@@ -32,6 +33,7 @@ use dirty::DirtyServices;
 pub use dirty::PendingChange;
 use pods::{PodEffect, PodIndex, may_use_pods};
 pub use snapshot::Snapshot;
+pub use sources::EndpointSources;
 pub use store::Objects;
 use store::{ObjectDiff, ObjectStore};
 pub use tombstones::Tombstone;
@@ -132,7 +134,9 @@ impl Index {
                     && old.ports == new.ports
                     && service.and_then(|service| service_by_key.get(service)).is_some_and(|service| {
                         let unshadowed = |slice| pods.unshadowed_endpoints(service, slice);
-                        unshadowed(old).eq(unshadowed(new))
+                        // Which slice is newer matters where the slices are the source of Pods.
+                        let is_as_new = old.version == new.version || pods.authoritative_for(service);
+                        is_as_new && unshadowed(old).eq(unshadowed(new))
                     })
             });
             if let Some(old) = old {
@@ -149,9 +153,14 @@ impl Index {
     }
 
     fn apply_pod(&mut self, scope: &Scope, change: Change<Pod>, times: Option<EventTimes>) {
-        let Self { pods, dirty, dirty_reasons, .. } = self;
+        let Self { pods, dirty, dirty_reasons, awaiting_pods, .. } = self;
         let is_first_list = pods.apply(scope, change, |effect| match effect {
             PodEffect::Endpoints { service, old, new } => {
+                // A newer version alone matters where a slice may name another Pod of the same name.
+                let is_only_newer = old.zip(new).is_some_and(|(old, new)| old.is_same_but_for_version(new));
+                if is_only_newer && !awaiting_pods.contains(service) {
+                    return;
+                }
                 dirty.mark(
                     service,
                     if is_timed_change(old, new) { times } else { times.map(EventTimes::without_changed_at) },

@@ -2,7 +2,8 @@
 //!
 //! Kubernetes' EndpointSlice controller copies the state of Pods into slices, with a delay. Where a Pod is mirrored here, the
 //! Pod itself is the source of its endpoint, and the copy in a slice is *shadowed*: it is ignored. A deleted Pod shadows its
-//! copy too, until no slice lists it any more (see [`super::tombstones`]). Each endpoint has one source at any time.
+//! copy too, until no slice lists it any more (see [`super::tombstones`]). What becomes of Pods that share a name is decided in
+//! [`super::sources`]. Each endpoint has one source at any time.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -110,7 +111,11 @@ impl PodIndex {
     }
 
     /// The endpoints of a slice of a Service that no mirrored or deleted Pod shadows.
-    pub fn unshadowed_endpoints(&self, service: &Service, slice: &Slice) -> impl Iterator<Item = Endpoint> {
+    pub fn unshadowed_endpoints<'a>(
+        &'a self,
+        service: &Service,
+        slice: &'a Slice,
+    ) -> impl Iterator<Item = Endpoint<'a>> + use<'a> {
         let is_authoritative = self.authoritative_for(service);
         slice.endpoints.filter_by_pod(move |pod| pod.is_none_or(|pod| !is_authoritative || !self.shadows(pod)))
     }

@@ -16,7 +16,7 @@ use crate::records::{ServiceKey, ServiceRecords};
 /// The records of a Service, and whether some of them are to be replaced soon.
 struct Derived {
     records: ServiceRecords,
-    /// Pods are authoritative for the Service, and some endpoints are of Pods that only a slice has shown yet.
+    /// Pods are authoritative for the Service, and a slice names some that are not mirrored.
     is_awaiting_pods: bool,
 }
 
@@ -67,21 +67,17 @@ impl Index {
     }
 
     fn derive_records(&self, service: &Service) -> Derived {
-        let (mut endpoints, mut is_awaiting_pods) = (Vec::new(), false);
-        for slice in self.slices_of(&service.key) {
-            for endpoint in self.pods.unshadowed_endpoints(service, slice) {
-                is_awaiting_pods |= endpoint.pod.is_some();
-                endpoints.push(EndpointView::from_slice(endpoint, &slice.ports));
-            }
-        }
-        is_awaiting_pods &= self.pods_authoritative_for(service);
-        let pods_by_template = self.pods_by_template(service);
+        let sources = self.endpoint_sources(service);
+        let from_slices = sources.from_slices().iter();
+        let mut endpoints: Vec<_> =
+            from_slices.map(|(slice, endpoint)| EndpointView::from_slice(endpoint, &slice.ports)).collect();
+        let pods_by_template = sources.pods_by_template();
         let groups: Vec<_> =
             pods_by_template.map(|(template, pods)| (resolve_ports(service, template), pods)).collect();
         for (ports, pods) in &groups {
             pods.clone().for_each(|pod| endpoints.extend(EndpointView::from_pod(service, pod, ports)));
         }
         let records = derive(service, &endpoints, self.names_not_ready_endpoints(service));
-        Derived { records, is_awaiting_pods }
+        Derived { records, is_awaiting_pods: sources.is_awaiting_pods }
     }
 }

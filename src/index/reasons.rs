@@ -31,16 +31,18 @@ impl Index {
         let may_be_not_ready =
             |has_hostname: bool| service.publish_not_ready || (has_hostname && self.names_not_ready_endpoints(service));
         let mut survey = Survey::default();
-        for pod in self.selected_pods(service) {
+        let sources = self.endpoint_sources(service);
+        for pod in sources.pods() {
             let problem = problem_of(service, pod).filter(|problem| {
                 let is_about_readiness = matches!(problem, Problem::NotReady(_) | Problem::Terminating);
                 !(is_about_readiness && may_be_not_ready(pod.has_hostname()))
             });
             survey.add(pod.hostname(), problem.map(|problem| HostReason::of_pod(&pod.name, problem)));
         }
-        for Endpoint { hostname, ready, .. } in self.unshadowed_endpoints(service) {
+        for (_, Endpoint { hostname, ready, .. }) in sources.from_slices() {
             let is_absent = !ready && !may_be_not_ready(hostname.is_some());
-            survey.add(hostname, is_absent.then_some(HostReason { pod: None, problem: Problem::NotReady(None) }));
+            survey
+                .add(hostname.clone(), is_absent.then_some(HostReason { pod: None, problem: Problem::NotReady(None) }));
         }
         let endpoints = survey.endpoints;
         if self.pods_authoritative_for(service) {

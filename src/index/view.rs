@@ -1,7 +1,7 @@
 //! Queries about the objects and their joins, for the rest of this module and for `crate::diagnose`.
 
 use super::Index;
-use crate::cluster::{Endpoint, OwnLabels, Pod, Service, ServiceSpec, Slice, Template};
+use crate::cluster::{Pod, Service, ServiceSpec, Slice};
 use crate::records::ServiceKey;
 
 impl Index {
@@ -31,29 +31,6 @@ impl Index {
     /// Whether the mirrored Pods are the source of a Service's endpoints.
     pub fn pods_authoritative_for(&self, service: &Service) -> bool {
         self.pods.authoritative_for(service)
-    }
-
-    /// The endpoints of a Service that only its slices show: no mirrored or deleted Pod shadows them.
-    pub fn unshadowed_endpoints<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = Endpoint> {
-        self.slices_of(&service.key).flat_map(|slice| self.pods.unshadowed_endpoints(service, slice))
-    }
-
-    /// The Pods that are authoritative for a Service.
-    pub fn selected_pods<'a>(&'a self, service: &'a Service) -> impl Iterator<Item = &'a Pod> {
-        self.pods_by_template(service).flat_map(|(_, pods)| pods)
-    }
-
-    /// The Pods that are authoritative for a Service, by template.
-    pub(super) fn pods_by_template<'a>(
-        &'a self,
-        service: &'a Service,
-    ) -> impl Iterator<Item = (&'a Template, impl Iterator<Item = &'a Pod> + Clone)> {
-        let is_authoritative = self.pods_authoritative_for(service);
-        // The Pods of one template differ in these labels alone.
-        let selects_own_labels = service.selector.iter().any(|(key, _)| OwnLabels::is_key(key));
-        let is_selected = move |pod: &&Pod| !selects_own_labels || pod.is_selected_by(&service.selector);
-        let candidates = self.pods.candidates(&service.key).filter(move |_| is_authoritative);
-        candidates.map(move |(template, pods)| (template, pods.filter(is_selected)))
     }
 
     /// The Pods that have a Service as their subdomain, whether it selects them or not.

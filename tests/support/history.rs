@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use headless_dns::cluster::{
-    Change, ClusterEvent, Endpoint, Families, Hostname, ObjectKey, OwnLabels, Pod, Port, Protocol, Scope, Service,
-    ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid,
+    Change, ClusterEvent, Endpoint, Families, Hostname, ObjectKey, OwnLabels, Pod, PodRef, Port, Protocol, Scope,
+    Service, ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid, Version,
 };
 use headless_dns::dns::name::{Label, Name};
 use headless_dns::records::ServiceKey;
@@ -217,10 +217,15 @@ fn slice(slot: Slot, service: Option<usize>, endpoints: &[EndpointState], ports:
         address: address(endpoint.address),
         hostname: endpoint.ordinal.map(|ordinal| label(&format!("pg-{ordinal}"))),
         ready: endpoint.is_ready,
-        pod: endpoint.pod.and_then(|number| uid(number + UIDS * (slot.namespace * NAMES.len()) as u8)),
+        // A name that no Pod has.
+        pod: endpoint.pod.and_then(|number| uid(number + UIDS * (slot.namespace * NAMES.len()) as u8)).map(|uid| {
+            let name = format!("{uid:?}").into();
+            PodRef { uid, name }
+        }),
     };
     Slice {
         object: key(slot),
+        version: Version::default(),
         service: service.map(|service| service_key(Slot { name: service, ..slot })),
         endpoints: endpoints.iter().map(endpoint).collect(),
         ports: (0..ports)
@@ -240,6 +245,7 @@ fn pod_object(slot: Slot, state: &PodState) -> Pod {
         name,
         // No two names share a UUID.
         uid: uid(state.uid + UIDS * (slot.namespace * NAMES.len() + slot.name) as u8),
+        version: Version::default(),
         template: Arc::new(Template {
             namespace,
             labels: [("app".to_owned(), workload(state.workload))].into_iter().collect(),

@@ -124,7 +124,7 @@ impl Model {
             let mut expected = BTreeSet::new();
             for slice in self.slices.objects.values().filter(|slice| slice.service.as_ref() == Some(&service.key)) {
                 for endpoint in slice.endpoints.iter() {
-                    let is_it = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod;
+                    let is_it = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod.as_ref().map(|pod| pod.uid);
                     let is_shadowed = self.pods.objects.values().chain(&self.deleted).any(is_it);
                     if (endpoint.ready || service.publish_not_ready) && !(uses_pods && is_shadowed) {
                         expected.insert(endpoint.address);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use headless_dns::cluster::Timing;
 use kube_sandbox::Sandbox;
-use kube_sandbox::faults::{Cut, Fault};
+use kube_sandbox::faults::{Cut, Fault, Missed};
 use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
 
@@ -151,6 +151,32 @@ async fn while_the_watch_of_pods_is_stale_the_slices_are_the_source() {
     put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
     mirrored.sandbox.faults().remove(forbidden);
     answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;
+}
+
+/// T6.
+#[tokio::test]
+async fn a_replaced_pod_is_not_answered_beside_its_successor_while_the_watch_of_pods_is_late() {
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
+    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
+    let late = mirrored.inject(Fault::Stall { on: on(Kind::Pod), missed: Missed::Deliver });
+    mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-0", None).expect("it is there");
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
+    put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
+    let is_new = |mirrored: &MirroredSandbox| {
+        let answered = mirrored.addresses("pg-0.pg").expect("always one of them");
+        assert_eq!(answered.len(), 1, "{answered:?}");
+        answered == [address(0, 2)]
+    };
+    mirrored.until("the new address alone", is_new).await;
+    mirrored.sandbox.faults().remove(late);
+    mirrored.converge("after the watch of Pods has caught up").await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
 }
 
 #[tokio::test]

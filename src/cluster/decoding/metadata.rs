@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::tolerant::Field;
-use crate::cluster::objects::Labels;
+use crate::cluster::objects::{Labels, Version};
 use crate::dns::name::Label;
 
 /// Metadata of any watched kind, with the annotations that are read of at least one of them.
@@ -52,6 +52,10 @@ pub struct RawOwner {
 /// Reads a time, RFC 3339. None if it is absent or malformed: times are used for measurements only.
 pub(super) fn parse_time(text: &Field<String>) -> Option<SystemTime> {
     text.value()?.parse::<Timestamp>().ok().map(SystemTime::from)
+}
+
+pub(super) fn read_version(metadata: &RawMetadata) -> Version {
+    metadata.resource_version.value().map_or_else(Version::default, |text| Version::parse(text))
 }
 
 /// # Errors

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use super::incoming::{Kind, Raw};
-use super::metadata::{RawMetadata, name_label, parse_time};
+use super::metadata::{RawMetadata, name_label, parse_time, read_version};
 use super::port::RawPort;
 use super::tolerant::Field;
-use crate::cluster::objects::{Endpoint, Endpoints, ObjectKey, Scope, Slice, Uid};
+use crate::cluster::objects::{Endpoint, Endpoints, ObjectKey, PodRef, Scope, Slice, Uid};
 use crate::cluster::update::{Change, ClusterEvent};
 use crate::dns::name::Label;
 use crate::records::ServiceKey;
@@ -41,6 +41,7 @@ struct RawEndpoint {
 #[serde(default)]
 struct RawTarget {
     kind: Field<String>,
+    name: Field<String>,
     uid: Field<String>,
 }
 
@@ -70,6 +71,7 @@ impl Kind for Slice {
 
     fn read(object: ObjectKey, raw: RawSlice, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
+        let version = read_version(&metadata);
         let mut labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
         let mut label = |key: &str| labels.remove(key).unwrap_or_default().optional(&format!("metadata.labels[{key}]"));
         let service = match label(SERVICE_NAME)?.filter(|name| !name.is_empty()) {
@@ -86,7 +88,7 @@ impl Kind for Slice {
             "FQDN" => {
                 // Deprecated, and without meaning in the DNS specification.
                 warn("addressType FQDN is not served".to_owned());
-                return Ok(Self { object, service, endpoints: Endpoints::default(), ports: Vec::new() });
+                return Ok(Self { object, version, service, endpoints: Endpoints::default(), ports: Vec::new() });
             }
             other => return Err(format!("addressType {other:?} is not IPv4, IPv6 or FQDN")),
         };
@@ -105,11 +107,11 @@ impl Kind for Slice {
             }
         }
         ports.shrink_to_fit();
-        Ok(Self { object, service, endpoints: endpoints.into_iter().collect(), ports })
+        Ok(Self { object, version, service, endpoints: endpoints.into_iter().collect(), ports })
     }
 }
 
-fn read_endpoint(raw: RawEndpoint, is_v4: bool) -> Result<Endpoint, String> {
+fn read_endpoint(raw: RawEndpoint, is_v4: bool) -> Result<Endpoint<'static>, String> {
     let first = raw.addresses.required("addresses")?.into_iter().next().unwrap_or_default();
     let text = first.required("addresses[0]")?;
     let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is not an IP address"))?;
@@ -126,5 +128,7 @@ fn read_endpoint(raw: RawEndpoint, is_v4: bool) -> Result<Endpoint, String> {
     let target = raw.target_ref.optional("targetRef")?.unwrap_or_default();
     let is_pod = target.kind.optional("targetRef.kind")?.as_deref() == Some("Pod");
     let uid = target.uid.optional("targetRef.uid")?.filter(|_| is_pod);
-    Ok(Endpoint { address, hostname, ready, pod: uid.as_deref().and_then(Uid::parse) })
+    let name = target.name.optional("targetRef.name")?.unwrap_or_default();
+    let pod = uid.as_deref().and_then(Uid::parse).map(|uid| PodRef { uid, name: name.into() });
+    Ok(Endpoint { address, hostname, ready, pod })
 }

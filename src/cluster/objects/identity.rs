@@ -47,6 +47,18 @@ impl Uid {
     }
 }
 
+/// The resourceVersion of an object: which of two objects was written later. The API promises that of objects of one kind
+/// alone. API servers keep all kinds in one store and give them its revision, so in practice it holds of Pods and EndpointSlices
+/// too. Zero, the oldest, if it is not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version(pub u64);
+
+impl Version {
+    pub fn parse(text: &str) -> Self {
+        Self(text.parse().unwrap_or_default())
+    }
+}
+
 /// The part of the cluster that a watch covers: one namespace, or all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scope {

@@ -8,8 +8,8 @@ mod pod;
 mod service;
 mod slice;
 
-pub use endpoints::{Endpoint, Endpoints};
-pub use identity::{ObjectKey, Scope, Uid};
+pub use endpoints::{Endpoint, Endpoints, PodRef};
+pub use identity::{ObjectKey, Scope, Uid, Version};
 pub use labels::Labels;
 pub(super) use pod::ordinal;
 pub use pod::{ContainerPort, Hostname, OwnLabels, POD_INDEX, POD_NAME, Pod, Template};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::identity::Uid;
+use super::identity::{Uid, Version};
 use super::labels::Labels;
 use super::service::Protocol;
 use crate::dns::name::Label;
@@ -26,6 +26,7 @@ pub struct Pod {
     #[serde(skip)]
     pub template: Arc<Template>,
     pub uid: Option<Uid>,
+    pub version: Version,
     /// The first address of each family, as in an EndpointSlice.
     pub v4: Option<Ipv4Addr>,
     pub v6: Option<Box<Ipv6Addr>>,
@@ -125,6 +126,11 @@ impl Pod {
             Hostname::Own => Label::parse(&self.name).ok(),
             Hostname::Other(label) => Some(label.clone()),
         }
+    }
+
+    /// Whether another state of the Pod has the same served fields, so that only its version may differ.
+    pub fn is_same_but_for_version(&self, other: &Self) -> bool {
+        *self == Self { version: self.version, ..other.clone() }
     }
 
     /// Whether it has been assigned an address yet.

@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::endpoints::Endpoints;
-use super::identity::ObjectKey;
+use super::identity::{ObjectKey, Version};
 use crate::records::ServiceKey;
 
 /// The served fields of an EndpointSlice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     pub object: ObjectKey,
+    pub version: Version,
     /// The Service named in its label, if there is one.
     pub service: Option<ServiceKey>,
     pub endpoints: Endpoints,

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::cluster::{
-    Change, ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, Port, Protocol,
-    Scope, ServiceSpec, SlicePort, TargetPort, Template, Uid, WatchId,
+    Change, ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, Pod, PodRef, Port,
+    Protocol, Scope, ServiceSpec, SlicePort, TargetPort, Template, Uid, Version, WatchId,
 };
 use crate::dns::name::{Label, Name, Relative};
 use crate::records::{AddressesRef, ServiceRecords};
 use crate::table::{TableReader, TableWriter, table};
 
+mod names;
 mod pods;
 mod times;
 
@@ -82,7 +83,13 @@ impl Service {
 
 /// A slice `namespace/name`, a base for the methods below.
 fn slice(text: &str) -> Slice {
-    Slice { object: object(text), service: None, endpoints: Endpoints::default(), ports: Vec::new() }
+    Slice {
+        object: object(text),
+        version: Version::default(),
+        service: None,
+        endpoints: Endpoints::default(),
+        ports: Vec::new(),
+    }
 }
 
 impl Slice {
@@ -98,7 +105,12 @@ impl Slice {
 
     /// The last endpoint is this Pod.
     fn is(self, pod: &Pod) -> Self {
-        self.last(|last| last.pod = pod.uid)
+        let name = pod.name.to_string();
+        self.last(|last| last.pod = pod.uid.map(|uid| PodRef { uid, name: name.into() }))
+    }
+
+    fn version(self, version: u64) -> Self {
+        Self { version: Version(version), ..self }
     }
 
     /// The last endpoint is not ready.
@@ -107,10 +119,10 @@ impl Slice {
     }
 
     /// Changes the last endpoint.
-    fn last(self, change: impl FnOnce(&mut Endpoint)) -> Self {
+    fn last(self, change: impl FnOnce(&mut Endpoint<'_>)) -> Self {
         let mut endpoints: Vec<_> = self.endpoints.iter().collect();
         change(endpoints.last_mut().unwrap());
-        Self { endpoints: endpoints.into(), ..self }
+        Self { endpoints: endpoints.into_iter().collect(), ..self }
     }
 
     fn port(mut self, name: &str, port: u16) -> Self {
@@ -125,6 +137,7 @@ fn pod(text: &str, uid: u64, address: &str) -> Pod {
     let object = object(text);
     Pod {
         uid: Uid::parse(&format!("00000000-0000-4000-8000-{uid:012x}")),
+        version: Version::default(),
         template: Arc::new(template(&object.namespace, "pg", "pg")),
         name: object.name,
         v4: address.parse().ok(),
@@ -150,6 +163,10 @@ fn template(namespace: &Arc<str>, app: &str, subdomain: &str) -> Template {
 }
 
 impl Pod {
+    fn version(self, version: u64) -> Self {
+        Self { version: Version(version), ..self }
+    }
+
     fn not_ready(self) -> Self {
         Self { is_ready: false, ..self }
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::incoming::{Kind, Raw};
-use super::metadata::{RawMetadata, RawOwner, parse_time, read_labels};
+use super::metadata::{RawMetadata, RawOwner, parse_time, read_labels, read_version};
 use super::port::RawProtocol;
 use super::tolerant::Field;
 use crate::cluster::objects::{
@@ -108,6 +108,7 @@ impl Kind for Pod {
 
     fn read(object: ObjectKey, raw: RawPod, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
+        let version = read_version(&metadata);
         let spec = raw.spec.required("spec")?;
         let status = raw.status.optional("status")?.unwrap_or_default();
 
@@ -141,6 +142,7 @@ impl Kind for Pod {
             name: object.name,
             template: Arc::new(template),
             uid: metadata.uid.optional("metadata.uid")?.as_deref().and_then(Uid::parse),
+            version,
             v4,
             v6: v6.map(Box::new),
             ready_changed,
