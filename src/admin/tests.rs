@@ -28,6 +28,7 @@ fn authority() -> Authority {
         hostmaster: None,
         identity: Identity::default(),
         namespaces: Vec::new(),
+        headless_only: false,
         ttl: 5,
         negative_ttl: 1,
     };

@@ -37,7 +37,7 @@ impl MirrorConfig {
         let timing = Timing { stale_after, reconcile_every };
         Self {
             selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
-            index: index::Options { not_ready_ordinals, headless_only },
+            index: index::Options { not_ready_ordinals, headless_only, pods },
             state: None,
         }
     }

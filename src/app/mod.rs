@@ -170,6 +170,7 @@ fn served(config: &Config) -> Options {
         name_server,
         hostmaster: config.hostmaster.clone(),
         namespaces: config.namespaces.clone(),
+        headless_only: config.headless_only,
         identity: Identity { version: config.chaos_version.clone(), id: config.chaos_id.clone() },
         ttl: config.ttl,
         negative_ttl: config.negative_ttl,

@@ -96,7 +96,7 @@ pub(super) async fn run_publisher(
             _ = tombstones.tick() => publisher.index.expire_tombstones(),
             Some(Inspection { service, host, reply }) = inspections.recv() => {
                 // The client may have gone.
-                let _ = reply.send(diagnose::describe(&publisher.index, &service, host.as_deref()));
+                let _ = reply.send(diagnose::inspect(&publisher.index, &service, host.as_deref()));
             }
         }
     }

@@ -39,14 +39,22 @@ pub enum EdeText<'t> {
     NotWatched(&'t [u8]),
     /// A namespace without Services.
     NoServices(&'t [u8]),
+    /// The same of headless Services, where others are not known.
+    NoHeadlessServices(&'t [u8]),
     /// `service.namespace` where there is no such Service.
     NoService(&'t [u8]),
+    /// The same of a headless Service, where others are not known.
+    NoHeadlessService(&'t [u8]),
+    /// `service.namespace` of an alias that the name is below.
+    BelowAlias(&'t [u8]),
     /// `service.namespace` of a Service without anything to answer with.
     NothingReady(&'t [u8]),
     /// `host.service.namespace` where the Service has no such endpoint.
     NoHost(&'t [u8]),
     /// `_port._protocol.service.namespace`, or without the port, where the Service has none such.
     NoPort(&'t [u8]),
+    /// The same where no ready endpoint has such a port; the Service may.
+    NoEndpointPort(&'t [u8]),
 }
 
 impl EdeText<'_> {
@@ -66,6 +74,19 @@ impl fmt::Display for EdeText<'_> {
             Self::Reason(reason) => write!(f, "{reason}"),
             Self::NotWatched(namespace) => write!(f, "namespace {} is not watched by this server", Relative(namespace)),
             Self::NoServices(namespace) => write!(f, "no Service in namespace {}", Relative(namespace)),
+            Self::NoHeadlessServices(namespace) => write!(
+                f,
+                "no headless Service in namespace {}; others may exist, and are not served",
+                Relative(namespace)
+            ),
+            Self::NoHeadlessService(key) => write!(
+                f,
+                "there is no headless Service {}; one with a cluster IP may exist, and is not served",
+                Service(key)
+            ),
+            Self::BelowAlias(key) => {
+                write!(f, "Service {} is an alias (ExternalName): no name is below it", Service(key))
+            }
             Self::NoService(key) => {
                 let (service, namespace) = split(key, 1);
                 write!(f, "there is no Service {} in namespace {}", Relative(service), Relative(namespace))
@@ -78,6 +99,10 @@ impl fmt::Display for EdeText<'_> {
             Self::NoPort(name) => {
                 let (port, key) = split(name, 2);
                 write!(f, "Service {} has no port {}", Service(key), Relative(port))
+            }
+            Self::NoEndpointPort(name) => {
+                let (port, key) = split(name, 2);
+                write!(f, "Service {} has no ready endpoint with a port {}", Service(key), Relative(port))
             }
         }
     }
@@ -127,6 +152,19 @@ mod tests {
             (EdeText::NoHost(b"\x04pg-7\x02pg\x02db"), "Service db/pg has no ready endpoint pg-7"),
             (EdeText::NoPort(b"\x02_x\x04_tcp\x02pg\x02db"), "Service db/pg has no port _x._tcp"),
             (EdeText::NoPort(b"\x04_udp\x02pg\x02db"), "Service db/pg has no port _udp"),
+            (
+                EdeText::NoEndpointPort(b"\x02_x\x04_tcp\x02pg\x02db"),
+                "Service db/pg has no ready endpoint with a port _x._tcp",
+            ),
+            (EdeText::BelowAlias(b"\x02pg\x02db"), "Service db/pg is an alias (ExternalName): no name is below it"),
+            (
+                EdeText::NoHeadlessServices(b"\x02db"),
+                "no headless Service in namespace db; others may exist, and are not served",
+            ),
+            (
+                EdeText::NoHeadlessService(b"\x02pg\x02db"),
+                "there is no headless Service db/pg; one with a cluster IP may exist, and is not served",
+            ),
         ] {
             assert_eq!(text.written().as_str(), written);
         }

@@ -6,8 +6,13 @@ use super::{Answer, Authority, Ede, EdeText};
 use crate::dns::name::Labels;
 use crate::dns::reverse::ReverseName;
 use crate::dns::wire::{Class, EdeCode, Question, Rcode};
+use crate::records::ServiceKind;
 use crate::records::reasons::AbsenceReason;
 use crate::table::Table;
+
+/// Of an address that no PTR record is for. Endpoints of other Services have none (rule D3).
+const NO_ADDRESS: &str =
+    "no cluster IP and no ready endpoint of a headless Service that is served here has this address";
 
 /// What a name is about, as labels in wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,7 @@ impl Authority {
     fn reason<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<EdeText<'t>> {
         let Some((_, relative)) = self.zone_of(name) else {
             let is_address = matches!(ReverseName::parse(name), Some(ReverseName::Address(_)));
-            return is_address.then_some(EdeText::Text("no Service and no ready endpoint has this address"));
+            return is_address.then_some(EdeText::Text(NO_ADDRESS));
         };
         let name = relative.strip_suffix(SVC).unwrap_or(relative);
         let (service, host, missing) = match OwnerName::parse(relative) {
@@ -57,7 +62,10 @@ impl Authority {
             OwnerName::Service(service) => (service, None, EdeText::NothingReady(service)),
             OwnerName::Host { service, host } => (service, Some(host), EdeText::NoHost(name)),
             OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {
-                (service, None, EdeText::NoPort(name))
+                let is_of_endpoints =
+                    table.service(service).is_some_and(|records| matches!(records.kind, ServiceKind::Headless));
+                let text = if is_of_endpoints { EdeText::NoEndpointPort(name) } else { EdeText::NoPort(name) };
+                (service, None, text)
             }
             _ => return Some(EdeText::Text("no name in this zone has such a form")),
         };
@@ -73,13 +81,25 @@ impl Authority {
         let Some(records) = table.service(service) else {
             let namespace = Labels(service).nth(1)?;
             let is_empty = !table.has_namespace(namespace);
-            return Some(if is_empty { self.no_services(namespace) } else { EdeText::NoService(service) });
+            return Some(match self.headless_only {
+                _ if is_empty => self.no_services(namespace),
+                true => EdeText::NoHeadlessService(service),
+                false => EdeText::NoService(service),
+            });
         };
-        Some(if records.exists() { missing } else { EdeText::NothingReady(service) })
+        Some(match records.kind {
+            ServiceKind::ExternalName(_) => EdeText::BelowAlias(service),
+            _ if records.exists() => missing,
+            _ => EdeText::NothingReady(service),
+        })
     }
 
     fn no_services<'t>(&self, namespace: &'t [u8]) -> EdeText<'t> {
         let is_watched = self.namespaces.is_empty() || self.namespaces.iter().any(|it| it.as_wire() == namespace);
-        if is_watched { EdeText::NoServices(namespace) } else { EdeText::NotWatched(namespace) }
+        match self.headless_only {
+            _ if !is_watched => EdeText::NotWatched(namespace),
+            true => EdeText::NoHeadlessServices(namespace),
+            false => EdeText::NoServices(namespace),
+        }
     }
 }

@@ -46,6 +46,8 @@ pub struct Authority {
     identity: Identity,
     /// The watched namespaces; all of them if empty.
     namespaces: Vec<Label>,
+    /// Only headless Services are watched.
+    headless_only: bool,
     ttl: u32,
     negative_ttl: u32,
 }

@@ -82,6 +82,8 @@ pub struct Options {
     pub identity: Identity,
     /// The watched namespaces; all of them if empty.
     pub namespaces: Vec<Label>,
+    /// Only headless Services are watched.
+    pub headless_only: bool,
     /// Of records, seconds.
     pub ttl: u32,
     /// Of denials, seconds.
@@ -111,6 +113,7 @@ impl Authority {
             name_server: options.name_server.into_iter().collect(),
             identity: options.identity,
             namespaces: options.namespaces,
+            headless_only: options.headless_only,
             ttl: options.ttl,
             negative_ttl: options.negative_ttl,
         })

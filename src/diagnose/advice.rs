@@ -1,6 +1,6 @@
 //! What to do about a name that is absent.
 
-use crate::records::reasons::{AbsenceReason, Problem, ServiceReason};
+use crate::records::reasons::{AbsenceReason, KnownServices, Problem, ServiceReason};
 
 /// How to fix what the reason is about, for a person.
 pub(super) fn advice(reason: &AbsenceReason<'_>) -> &'static str {
@@ -12,8 +12,12 @@ pub(super) fn advice(reason: &AbsenceReason<'_>) -> &'static str {
                 None => SERVICE_ADVICE,
             },
             ServiceReason::SelectsNothing { .. } => SELECTOR_ADVICE,
-            ServiceReason::Missing { .. } => {
+            ServiceReason::Missing { kinds: KnownServices::All, .. } => {
                 "create that Service: headless (clusterIP: None), with a selector that matches those Pods"
+            }
+            ServiceReason::Missing { kinds: KnownServices::Headless, .. } | ServiceReason::NotHeadless => {
+                "look whether that Service has a cluster IP (kubectl get service): then delete it and create it anew as headless \
+                 (clusterIP: None), because a cluster IP cannot be changed; or serve all Services (headless_only = false)"
             }
             ServiceReason::NoEndpoints => "add a selector to the Service, or create an EndpointSlice for it",
             ServiceReason::NoClusterIp => SERVICE_ADVICE,
@@ -32,6 +36,9 @@ fn problem_advice(problem: &Problem) -> &'static str {
              need publishNotReadyAddresses on the Service, or the annotation headless-dns/not-ready-ordinals"
         }
         Problem::NoAddress => "find out why the Pod does not start (kubectl describe pod)",
+        Problem::OtherFamily(_) => {
+            "compare the Service's ipFamilies with the addresses of the Pod (kubectl get pod -o wide)"
+        }
         Problem::Terminating => "wait for its replacement, which gets the same name",
         Problem::Finished => "find out why it terminated (kubectl logs); its controller has to create another Pod",
         Problem::Subdomain(_) => {

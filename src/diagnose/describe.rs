@@ -2,38 +2,32 @@
 
 use std::fmt::Write;
 
-use crate::cluster::{Endpoint, Pod, Service, ServiceSpec};
-use crate::index::Index;
-use crate::records::ServiceKey;
+use super::inspect::{Excerpt, Inspected};
+use crate::cluster::{Endpoint, Pod, PodSelection, Service, ServiceSpec};
 
-/// Endpoints that are listed. The one that was asked about is always among them.
-const MAX_LISTED: usize = 12;
-
-/// Describes a Service and its endpoints, the one called `host` first.
-pub fn describe(index: &Index, key: &ServiceKey, host: Option<&str>) -> Vec<String> {
+/// Describes a Service and its endpoints, the one that was asked about first.
+pub(super) fn describe(inspected: &Inspected) -> Vec<String> {
+    let Inspected { key, options, others, .. } = inspected;
     let mut lines = Vec::new();
-    let service = index.service(key);
-    match service {
+    match &inspected.service {
         Some(service) => {
-            lines.push(format!("Service {key} {}", properties(index, service)));
-            lines.extend(endpoint_lines(index, service, host));
+            lines.push(format!("Service {key} {}", properties(inspected, service)));
+            lines.extend(endpoint_lines(inspected, service));
+        }
+        None if options.headless_only => {
+            lines.push(format!("no headless Service {key} found (others are not watched)"));
         }
         None => lines.push(format!("Service {key} not found")),
     }
-    let is_listed = |pod: &Pod| {
-        service.is_some_and(|service| {
-            index.is_served(service) && index.pods_authoritative_for(service) && pod.is_selected_by(&service.selector)
-        })
-    };
-    let others: Vec<_> = index.pods_with_subdomain(key).filter(|pod| !is_listed(pod)).map(pod_line).collect();
-    if !others.is_empty() {
-        lines.push(format!("other Pods with this Service as their subdomain: {}", others.len()));
-        lines.extend(shorten(others, host));
+    if others.total > 0 {
+        let as_of = if inspected.pods_are_trusted { "" } else { " (as last seen: their watch is not up to date)" };
+        lines.push(format!("other Pods with this Service as their subdomain: {}{as_of}", others.total));
+        lines.extend(listed(others, pod_line));
     }
     lines
 }
 
-fn properties(index: &Index, service: &Service) -> String {
+fn properties(inspected: &Inspected, service: &Service) -> String {
     let mut text = match &service.spec {
         ServiceSpec::Headless => "is headless".to_owned(),
         ServiceSpec::ClusterIp(addresses) => {
@@ -42,7 +36,7 @@ fn properties(index: &Index, service: &Service) -> String {
         }
         ServiceSpec::ExternalName(target) => format!("is an alias of {target} (ExternalName)"),
     };
-    if !index.is_served(service) {
+    if !inspected.is_served {
         text += ", is not served (this server serves headless Services only)";
     }
     if service.selector.is_empty() {
@@ -52,34 +46,38 @@ fn properties(index: &Index, service: &Service) -> String {
     }
     if service.publish_not_ready {
         text += ", publishes endpoints that are not ready";
-    } else if index.names_not_ready_endpoints(service) {
+    } else if inspected.names_not_ready {
         text += ", names endpoints before they are ready";
     }
     text
 }
 
-fn endpoint_lines(index: &Index, service: &Service, host: Option<&str>) -> Vec<String> {
-    let sources = index.endpoint_sources(service);
-    let pods: Vec<_> = sources.pods().map(pod_line).collect();
-    let slices = index.slices_of(&service.key).count();
-    let endpoints: Vec<_> = sources.from_slices().iter().map(|(_, endpoint)| endpoint_line(endpoint)).collect();
+fn endpoint_lines(inspected: &Inspected, service: &Service) -> Vec<String> {
+    let Inspected { pods, endpoints, slices, .. } = inspected;
     let mut lines = Vec::new();
-    if !pods.is_empty() {
-        lines.push(format!("endpoints from watched Pods: {}", pods.len()));
-        lines.extend(shorten(pods, host));
+    if pods.total > 0 {
+        lines.push(format!("endpoints from watched Pods: {}", pods.total));
+        lines.extend(listed(pods, pod_line));
     }
-    lines.push(format!("endpoints from EndpointSlices alone: {} (slices: {slices})", endpoints.len()));
-    lines.extend(shorten(endpoints, host));
+    lines.push(format!("endpoints from EndpointSlices alone: {} (slices: {slices})", endpoints.total));
+    lines.extend(listed(endpoints, endpoint_line));
+    if service.spec == ServiceSpec::Headless && !service.selector.is_empty() {
+        lines.extend(pods_left_out(inspected).map(str::to_owned));
+    }
     lines
 }
 
-/// A line about one endpoint.
-struct EndpointLine {
-    host: String,
-    text: String,
+/// Which Pods a Service may select that are not known here.
+fn pods_left_out(inspected: &Inspected) -> Option<&'static str> {
+    match inspected.options.pods {
+        PodSelection::Off => Some("Pods are not watched (pods = off)"),
+        _ if !inspected.pods_are_trusted => Some("the watch of Pods is not up to date, and EndpointSlices count"),
+        PodSelection::StatefulSets => Some("of Pods, only those of StatefulSets are watched"),
+        PodSelection::All => None,
+    }
 }
 
-fn pod_line(pod: &Pod) -> EndpointLine {
+fn pod_line(pod: &Pod) -> String {
     let mut addresses: Vec<_> = pod.v4.iter().map(ToString::to_string).collect();
     addresses.extend(pod.v6.iter().map(ToString::to_string));
     let address = if addresses.is_empty() { "no IP".to_owned() } else { addresses.join(" ") };
@@ -95,24 +93,21 @@ fn pod_line(pod: &Pod) -> EndpointLine {
     };
     let subdomain = pod.template.subdomain.as_deref().unwrap_or("none");
     let host = pod.hostname().as_ref().map_or_else(|| pod.name.to_string(), ToString::to_string);
-    EndpointLine { text: format!("{host}  {address}  {state}, subdomain {subdomain}{owner}"), host }
+    format!("{host}  {address}  {state}, subdomain {subdomain}{owner}")
 }
 
-fn endpoint_line(endpoint: &Endpoint<'_>) -> EndpointLine {
+fn endpoint_line(endpoint: &Endpoint<'_>) -> String {
     let host = endpoint.hostname.as_ref().map_or_else(|| "(no hostname)".to_owned(), ToString::to_string);
     let state = if endpoint.ready { "ready" } else { "not ready" };
-    EndpointLine { text: format!("{host}  {}  {state}", endpoint.address), host }
+    format!("{host}  {}  {state}", endpoint.address)
 }
 
-/// The first lines in the order of their hosts, that of `host` before all, and how many are left out.
-fn shorten(mut lines: Vec<EndpointLine>, host: Option<&str>) -> Vec<String> {
-    lines.sort_by(|one, other| {
-        (Some(one.host.as_str()) != host, &one.host).cmp(&(Some(other.host.as_str()) != host, &other.host))
-    });
-    let left_out = lines.len().saturating_sub(MAX_LISTED);
-    let mut listed: Vec<_> = lines.into_iter().take(MAX_LISTED).map(|line| format!("  {}", line.text)).collect();
+/// A line for each item that is kept, and how many are left out.
+fn listed<T>(excerpt: &Excerpt<T>, line: impl Fn(&T) -> String) -> Vec<String> {
+    let mut lines: Vec<_> = excerpt.first.iter().map(|item| format!("  {}", line(item))).collect();
+    let left_out = excerpt.total.saturating_sub(excerpt.first.len());
     if left_out > 0 {
-        listed.push(format!("  and {left_out} more"));
+        lines.push(format!("  and {left_out} more"));
     }
-    listed
+    lines
 }

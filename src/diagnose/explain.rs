@@ -6,21 +6,13 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::advice::advice;
+use super::describe::describe;
+use super::inspect::Inspection;
 use crate::authority::{Authority, EdeText, RecordText};
 use crate::dns::name::{Name, Relative};
 use crate::dns::wire::{Class, Question, Rcode, RrType};
 use crate::records::ServiceKey;
 use crate::table::TableReader;
-
-/// A request to the task that owns the index: describe a Service with [`super::describe()`], the endpoint called `host` first.
-pub struct Inspection {
-    pub service: ServiceKey,
-    pub host: Option<String>,
-    pub reply: oneshot::Sender<Vec<String>>,
-}
-
-/// The capacity of the channel for inspections.
-pub const INSPECTIONS: usize = 16;
 
 /// A name explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +56,11 @@ impl Explainer {
 
     /// The description of a Service; empty if the index is gone.
     async fn inspect(&self, service: ServiceKey, host: Option<String>) -> Vec<String> {
-        let (reply, lines) = oneshot::channel();
+        let (reply, inspected) = oneshot::channel();
         if self.index.send(Inspection { service, host, reply }).await.is_err() {
             return Vec::new();
         }
-        lines.await.unwrap_or_default()
+        inspected.await.as_ref().map(describe).unwrap_or_default()
     }
 
     /// Explains how a name is answered.

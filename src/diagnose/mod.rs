@@ -6,20 +6,22 @@
 //! - `index::reasons`: finds the reasons of a Service from its objects. They are joins, so they are found where the joins are.
 //! - `table`: publishes them beside the records, so that a query finds them without asking the index.
 //! - `authority::explain`: picks the reason that fits a denied name, and adds it to the answer as EDE.
-//! - `describe`: the objects behind a Service, as text. Here, because it needs the index.
+//! - `inspect`: the objects behind a Service, as the index has them: the only part that runs where the index is owned. `describe`
+//!   makes text of it.
 //! - `explain`: `headless-dns explain`: the answer, its reason, the fix (`advice`) and the description. Here, because it needs
 //!   both the authority and the index.
 //!
 //! ```text
 //! index ──reasons──▶ table ──▶ authority ──EDE──▶ client
 //!   │                              │
-//!   └─▶ describe ──▶ explain ◀─────┘
+//!   └─▶ inspect ──▶ describe ──▶ explain ◀──┘
 //!                       └─▶ admin page /explain ◀── headless-dns explain NAME
 //! ```
 
 mod advice;
 mod describe;
 mod explain;
+mod inspect;
 
-pub use describe::describe;
-pub use explain::{Explainer, Explanation, INSPECTIONS, Inspection};
+pub use explain::{Explainer, Explanation};
+pub use inspect::{INSPECTIONS, Inspected, Inspection, inspect};

@@ -39,7 +39,8 @@ use store::{ObjectDiff, ObjectStore};
 pub use tombstones::Tombstone;
 
 use crate::cluster::{
-    Change, ClusterEvent, EventTimes, ObjectKey, Pod, Resource, Scope, Service, Slice, WatchId, WatchUpdate,
+    Change, ClusterEvent, EventTimes, ObjectKey, Pod, PodSelection, Resource, Scope, Service, Slice, WatchId,
+    WatchUpdate,
 };
 use crate::records::ServiceKey;
 
@@ -50,6 +51,8 @@ pub struct Options {
     pub not_ready_ordinals: bool,
     /// Only headless Services are served.
     pub headless_only: bool,
+    /// Which Pods are watched.
+    pub pods: PodSelection,
 }
 
 /// The cluster's objects and the joins between them.
@@ -239,11 +242,13 @@ impl Index {
         self.services.take_changed() | self.slices.take_changed() | self.pods.store.take_changed()
     }
 
-    /// Marks the Services of a scope that may have Pods as their source.
+    /// Marks the Services of a scope that may have Pods as their source, and those that its Pods have as their subdomain.
     fn mark_services_of_pods(&mut self, scope: &Scope) {
         let is_affected = |service: &&Arc<Service>| may_use_pods(service) && scope.covers(&service.object.namespace);
         let affected = self.services.objects().iter().filter(is_affected);
         affected.for_each(|service| self.dirty.mark(&service.key, None));
+        // Services that do not exist may have reasons.
+        self.dirty_reasons.extend(self.pods.selectors.subdomains(scope));
     }
 
     /// The objects as they are now.

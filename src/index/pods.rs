@@ -107,7 +107,12 @@ impl PodIndex {
 
     /// Whether the mirrored Pods are the source of a Service's endpoints.
     pub fn authoritative_for(&self, service: &Service) -> bool {
-        may_use_pods(service) && self.trusted_scopes().any(|scope| scope.covers(&service.object.namespace))
+        may_use_pods(service) && self.are_trusted(&service.object.namespace)
+    }
+
+    /// Whether the Pods of a namespace are listed and kept up to date.
+    pub fn are_trusted(&self, namespace: &str) -> bool {
+        self.trusted_scopes().any(|scope| scope.covers(namespace))
     }
 
     /// The endpoints of a slice of a Service that no mirrored or deleted Pod shadows.

@@ -1,4 +1,7 @@
 //! Determines why names of a Service are absent. Pure.
+//!
+//! A reason claims nothing of objects that are not watched (rule T8): which ones are depends on the options, and Pods count only
+//! while they are trusted.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,22 +9,26 @@ use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::Index;
-use crate::cluster::{Endpoint, Pod, Service, ServiceSpec};
+use crate::cluster::{Endpoint, Pod, PodSelection, Service, ServiceSpec};
 use crate::dns::name::Label;
 use crate::records::ServiceKey;
-use crate::records::reasons::{HostReason, Problem, Reasons, ServiceReason, Workload};
+use crate::records::reasons::{
+    Family, HostReason, KnownPods, KnownServices, Problem, Reasons, ServiceReason, WantedBy,
+};
 
 impl Index {
     /// Why names of a Service are absent; none if no reason is known.
     pub(super) fn reasons(&self, key: &ServiceKey) -> Option<Reasons> {
-        let pods_with_subdomain: Vec<&Pod> = self.pods_with_subdomain(key).collect();
-        let reasons = match self.served_service(key) {
-            Some(service) => self.reasons_of_service(service, &pods_with_subdomain),
-            None => {
-                let service =
-                    pods_with_subdomain.first().map(|pod| ServiceReason::Missing { wanted_by: workload(pod) });
-                Reasons { key: key.clone(), service, hosts: BTreeMap::new() }
-            }
+        let pods_with_subdomain: Vec<&Pod> =
+            self.pods_with_subdomain(key).filter(|pod| self.pods.are_trusted(pod.namespace())).collect();
+        let without_hosts = |service| Reasons { key: key.clone(), service, hosts: BTreeMap::new() };
+        let reasons = match self.service(key) {
+            Some(service) if self.is_served(service) => self.reasons_of_service(service, &pods_with_subdomain),
+            Some(_) => without_hosts(Some(ServiceReason::NotHeadless)),
+            None => without_hosts(pods_with_subdomain.first().map(|pod| {
+                let kinds = if self.options.headless_only { KnownServices::Headless } else { KnownServices::All };
+                ServiceReason::Missing { wanted_by: wanted_by(pod), kinds }
+            })),
         };
         (!reasons.is_empty()).then_some(reasons)
     }
@@ -57,10 +64,23 @@ impl Index {
             ServiceSpec::Headless if endpoints > 0 => Some(ServiceReason::NoneReady { endpoints }),
             ServiceSpec::Headless if service.selector.is_empty() => Some(ServiceReason::NoEndpoints),
             ServiceSpec::Headless => {
-                Some(ServiceReason::SelectsNothing { selector: service.selector.to_string().into() })
+                let selector = service.selector.to_string().into();
+                Some(ServiceReason::SelectsNothing { selector, pods: self.known_pods(service) })
             }
         };
         Reasons { key: service.key.clone(), service: reason, hosts: survey.absent_hosts() }
+    }
+}
+
+impl Index {
+    /// Of which Pods it is known whether a Service selects them.
+    fn known_pods(&self, service: &Service) -> KnownPods {
+        match self.options.pods {
+            _ if !self.pods_authoritative_for(service) => KnownPods::None,
+            PodSelection::Off => KnownPods::None,
+            PodSelection::StatefulSets => KnownPods::OfStatefulSets,
+            PodSelection::All => KnownPods::All,
+        }
     }
 }
 
@@ -105,6 +125,10 @@ fn problem_of(service: &Service, pod: &Pod) -> Option<Problem> {
         Some(Problem::Subdomain(subdomain.map(Into::into)))
     } else if !pod.has_address() {
         Some(Problem::NoAddress)
+    } else if service.families.v4 && !service.families.v6 && pod.v4.is_none() {
+        Some(Problem::OtherFamily(Family::V4))
+    } else if service.families.v6 && !service.families.v4 && pod.v6.is_none() {
+        Some(Problem::OtherFamily(Family::V6))
     } else if pod.is_terminating {
         Some(Problem::Terminating)
     } else if !pod.is_ready {
@@ -115,9 +139,10 @@ fn problem_of(service: &Service, pod: &Pod) -> Option<Problem> {
     }
 }
 
-fn workload(pod: &Pod) -> Workload {
-    match &pod.template.owner {
-        Some((kind, name)) => Workload::Controller { kind: kind.as_str().into(), name: name.as_str().into() },
-        None => Workload::Pod(pod.name.as_str().into()),
+fn wanted_by(pod: &Pod) -> WantedBy {
+    let owner = pod.template.owner.as_ref();
+    WantedBy {
+        pod: pod.name.as_str().into(),
+        controller: owner.map(|(kind, name)| (kind.as_str().into(), name.as_str().into())),
     }
 }

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 
 use super::by_service::{ByService, HasServiceKey, InlineVec};
 use super::store::{ObjectId, Objects};
-use crate::cluster::{Labels, OwnLabels, Pod, Service, Template};
+use crate::cluster::{Labels, OwnLabels, Pod, Scope, Service, Template};
 use crate::dns::name::Label;
 use crate::records::ServiceKey;
 
@@ -135,6 +135,11 @@ impl SelectorIndex {
         let templates = self.templates_by_label.get(&self.hash_subdomain(service)).into_iter().flatten();
         let matching = templates.filter(|template| subdomain(template).as_ref() == Some(service));
         matching.filter_map(|template| self.templates.get(template)).flat_map(|group| group.pods.iter().copied())
+    }
+
+    /// The Services that Pods of a scope have as their subdomain.
+    pub fn subdomains(&self, scope: &Scope) -> impl Iterator<Item = ServiceKey> {
+        self.templates.keys().filter(|template| scope.covers(&template.namespace)).filter_map(|it| subdomain(it))
     }
 
     #[cfg(test)]

@@ -1,17 +1,23 @@
 //! Queries about the objects and their joins, for the rest of this module and for `crate::diagnose`.
 
-use super::Index;
+use std::sync::Arc;
+
+use super::{Index, Options};
 use crate::cluster::{Pod, Service, ServiceSpec, Slice};
 use crate::records::ServiceKey;
 
 impl Index {
-    pub fn service(&self, key: &ServiceKey) -> Option<&Service> {
-        self.service_by_key.get(key).map(|service| &**service)
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.service_by_key.get(key)
     }
 
     /// The Service, if it is one that this server serves.
     pub(super) fn served_service(&self, key: &ServiceKey) -> Option<&Service> {
-        self.service(key).filter(|service| self.is_served(service))
+        self.service(key).map(|service| &**service).filter(|service| self.is_served(service))
     }
 
     /// Whether a Service is one of those that this server serves.
@@ -26,6 +32,12 @@ impl Index {
 
     pub fn slices_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {
         self.slices_by_service.get(key).into_iter().flatten().map(|slice| &**slice)
+    }
+
+    /// Whether the Pods in the namespace of a Service are listed and kept up to date.
+    pub fn pods_are_trusted(&self, key: &ServiceKey) -> bool {
+        let namespace = key.namespace().get(1..).and_then(|label| str::from_utf8(label).ok());
+        namespace.is_some_and(|namespace| self.pods.are_trusted(namespace))
     }
 
     /// Whether the mirrored Pods are the source of a Service's endpoints.

@@ -29,11 +29,13 @@ impl Reasons {
 /// Why a Service has no names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceReason {
-    /// It does not exist, though Pods have it as their subdomain.
-    Missing { wanted_by: Workload },
-    /// No Pod matches its selector.
-    SelectsNothing { selector: Box<str> },
-    /// It has no selector and no EndpointSlice.
+    /// It does not exist, though a Pod has it as its subdomain.
+    Missing { wanted_by: WantedBy, kinds: KnownServices },
+    /// It is not headless, and only headless Services are served.
+    NotHeadless,
+    /// No Pod that is watched matches its selector, and its EndpointSlices have nothing else.
+    SelectsNothing { selector: Box<str>, pods: KnownPods },
+    /// It has no selector, and nothing in an EndpointSlice.
     NoEndpoints,
     /// It has endpoints, and none of them is ready.
     NoneReady { endpoints: usize },
@@ -41,15 +43,28 @@ pub enum ServiceReason {
     NoClusterIp,
 }
 
-/// What Pods belong to.
+/// The Services that are watched: a reason claims nothing of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KnownServices {
+    #[default]
+    All,
+    Headless,
+}
+
+/// The Pods that are watched, and whose watch is up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownPods {
+    All,
+    OfStatefulSets,
+    None,
+}
+
+/// A Pod that has a Service as its subdomain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Workload {
-    Controller {
-        kind: Box<str>,
-        name: Box<str>,
-    },
-    /// A Pod without a controller.
-    Pod(Box<str>),
+pub struct WantedBy {
+    pub pod: Box<str>,
+    /// Kind and name of its controller.
+    pub controller: Option<(Box<str>, Box<str>)>,
 }
 
 /// Why one endpoint has no name.
@@ -75,10 +90,19 @@ pub enum Problem {
     /// It has succeeded or failed, and will not restart.
     Finished,
     NoAddress,
+    /// It has none of the only family that the Service has.
+    OtherFamily(Family),
     /// The Pod has another Service as its subdomain, or none.
     Subdomain(Option<Box<str>>),
     /// The Pod has the Service as its subdomain, but does not match its selector.
     NotSelected,
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
 }
 
 /// The reason for which one name is absent. Its `Display` form is for users.
@@ -100,17 +124,38 @@ impl fmt::Display for AbsenceReason<'_> {
 fn write_service(f: &mut fmt::Formatter<'_>, reasons: &Reasons, reason: &ServiceReason) -> fmt::Result {
     let key = &reasons.key;
     match reason {
-        ServiceReason::Missing { wanted_by: Workload::Controller { kind, name } } => {
-            let field = if &**kind == "StatefulSet" { "serviceName" } else { "subdomain" };
-            write!(f, "Service {key} does not exist, but {kind} {name} sets it as its {field}")
+        ServiceReason::Missing { wanted_by: WantedBy { pod, controller }, kinds } => {
+            match kinds {
+                KnownServices::All => write!(f, "Service {key} does not exist, but Pod {pod}")?,
+                KnownServices::Headless => {
+                    write!(f, "no headless Service {key} exists (one with a cluster IP may), but Pod {pod}")?;
+                }
+            }
+            if let Some((kind, name)) = controller {
+                write!(f, " of {kind} {name}")?;
+            }
+            f.write_str(" has it as its subdomain")?;
+            let is_of_stateful_set = controller.as_ref().is_some_and(|(kind, _)| &**kind == "StatefulSet");
+            f.write_str(if is_of_stateful_set { " (serviceName)" } else { "" })
         }
-        ServiceReason::Missing { wanted_by: Workload::Pod(name) } => {
-            write!(f, "Service {key} does not exist, but Pod {name} sets it as its subdomain")
+        ServiceReason::NotHeadless => {
+            write!(f, "Service {key} is not headless, and this server serves headless Services only")
         }
-        ServiceReason::SelectsNothing { selector } => {
+        ServiceReason::SelectsNothing { selector, pods: KnownPods::All } => {
             write!(f, "Service {key} selects no Pods: none matches its selector {selector}")
         }
-        ServiceReason::NoEndpoints => write!(f, "Service {key} has no selector and no EndpointSlice"),
+        ServiceReason::SelectsNothing { selector, pods: KnownPods::OfStatefulSets } => {
+            write!(
+                f,
+                "Service {key} has no endpoint: no EndpointSlice lists one, and no Pod of a StatefulSet matches {selector}"
+            )
+        }
+        ServiceReason::SelectsNothing { selector, pods: KnownPods::None } => {
+            write!(f, "Service {key} has no endpoint: no EndpointSlice lists one (its selector is {selector})")
+        }
+        ServiceReason::NoEndpoints => {
+            write!(f, "Service {key} has no selector, and no EndpointSlice has an address for it")
+        }
         ServiceReason::NoClusterIp => write!(f, "Service {key} has no cluster IP yet"),
         ServiceReason::NoneReady { endpoints } => {
             write!(f, "Service {key} has no ready endpoint (0 of {endpoints})")?;
@@ -137,10 +182,15 @@ fn write_host(f: &mut fmt::Formatter<'_>, key: &ServiceKey, host: &Label, reason
         Problem::Terminating => f.write_str("is terminating"),
         Problem::Finished => f.write_str("has terminated and will not restart"),
         Problem::NoAddress => f.write_str("has no IP address yet"),
-        Problem::Subdomain(Some(other)) => {
-            write!(f, "has subdomain {other} (the serviceName of its StatefulSet), not {service}")
+        Problem::OtherFamily(family) => {
+            let family = match family {
+                Family::V4 => "IPv4",
+                Family::V6 => "IPv6",
+            };
+            write!(f, "has no {family} address, and Service {service} has no other family")
         }
-        Problem::Subdomain(None) => f.write_str("has no subdomain: its StatefulSet sets no serviceName"),
+        Problem::Subdomain(Some(other)) => write!(f, "has subdomain {other}, not {service}"),
+        Problem::Subdomain(None) => f.write_str("has no subdomain"),
         Problem::NotSelected => {
             write!(f, "has subdomain {service}, but does not match the selector of that Service")
         }
@@ -162,22 +212,39 @@ mod tests {
             service: None,
             hosts: [(label("pg-1"), pod(Problem::NotReady(Some(since))))].into_iter().collect(),
         };
+        let missing = |kind: Option<&str>, kinds| {
+            let controller = kind.map(|kind| (kind.into(), "x".into()));
+            ServiceReason::Missing { wanted_by: WantedBy { pod: "pg-0".into(), controller }, kinds }
+        };
+        let selects_nothing = |pods| ServiceReason::SelectsNothing { selector: "app=pg".into(), pods };
         for (reason, text) in [
             (
-                ServiceReason::Missing {
-                    wanted_by: Workload::Controller { kind: "StatefulSet".into(), name: "postgres".into() },
-                },
-                "Service db/pg does not exist, but StatefulSet postgres sets it as its serviceName",
+                missing(Some("StatefulSet"), KnownServices::All),
+                "Service db/pg does not exist, but Pod pg-0 of StatefulSet x has it as its subdomain (serviceName)",
             ),
             (
-                ServiceReason::Missing { wanted_by: Workload::Pod("pg-0".into()) },
-                "Service db/pg does not exist, but Pod pg-0 sets it as its subdomain",
+                missing(Some("Job"), KnownServices::All),
+                "Service db/pg does not exist, but Pod pg-0 of Job x has it as its subdomain",
+            ),
+            (missing(None, KnownServices::All), "Service db/pg does not exist, but Pod pg-0 has it as its subdomain"),
+            (
+                missing(None, KnownServices::Headless),
+                "no headless Service db/pg exists (one with a cluster IP may), but Pod pg-0 has it as its subdomain",
             ),
             (
-                ServiceReason::SelectsNothing { selector: "app=pg".into() },
-                "Service db/pg selects no Pods: none matches its selector app=pg",
+                ServiceReason::NotHeadless,
+                "Service db/pg is not headless, and this server serves headless Services only",
             ),
-            (ServiceReason::NoEndpoints, "Service db/pg has no selector and no EndpointSlice"),
+            (selects_nothing(KnownPods::All), "Service db/pg selects no Pods: none matches its selector app=pg"),
+            (
+                selects_nothing(KnownPods::OfStatefulSets),
+                "Service db/pg has no endpoint: no EndpointSlice lists one, and no Pod of a StatefulSet matches app=pg",
+            ),
+            (
+                selects_nothing(KnownPods::None),
+                "Service db/pg has no endpoint: no EndpointSlice lists one (its selector is app=pg)",
+            ),
+            (ServiceReason::NoEndpoints, "Service db/pg has no selector, and no EndpointSlice has an address for it"),
             (ServiceReason::NoClusterIp, "Service db/pg has no cluster IP yet"),
             (
                 ServiceReason::NoneReady { endpoints: 3 },
@@ -191,11 +258,10 @@ mod tests {
             (Problem::Terminating, "Pod db/pg-1 is terminating"),
             (Problem::Finished, "Pod db/pg-1 has terminated and will not restart"),
             (Problem::NoAddress, "Pod db/pg-1 has no IP address yet"),
-            (
-                Problem::Subdomain(Some("other".into())),
-                "Pod db/pg-1 has subdomain other (the serviceName of its StatefulSet), not pg",
-            ),
-            (Problem::Subdomain(None), "Pod db/pg-1 has no subdomain: its StatefulSet sets no serviceName"),
+            (Problem::OtherFamily(Family::V6), "Pod db/pg-1 has no IPv6 address, and Service pg has no other family"),
+            (Problem::OtherFamily(Family::V4), "Pod db/pg-1 has no IPv4 address, and Service pg has no other family"),
+            (Problem::Subdomain(Some("other".into())), "Pod db/pg-1 has subdomain other, not pg"),
+            (Problem::Subdomain(None), "Pod db/pg-1 has no subdomain"),
             (Problem::NotSelected, "Pod db/pg-1 has subdomain pg, but does not match the selector of that Service"),
         ] {
             assert_eq!(

@@ -225,6 +225,7 @@ mod tests {
             hostmaster: None,
             identity: Identity::default(),
             namespaces: Vec::new(),
+            headless_only: false,
             ttl: 5,
             negative_ttl: 1,
         };

@@ -73,13 +73,19 @@ async fn a_name_that_does_not_exist_is_denied_with_the_reason() {
         ("redis.cache.svc.cluster.local.", "no Service in namespace cache"),
         ("web.svc.cluster.local.", "namespace web is not watched by this server"),
         ("a.b.web.svc.cluster.local.", "namespace web is not watched by this server"),
-        ("idle.db.svc.cluster.local.", "Service db/idle has no selector and no EndpointSlice"),
-        ("idle-0.idle.db.svc.cluster.local.", "Service db/idle has no selector and no EndpointSlice"),
+        ("idle.db.svc.cluster.local.", "Service db/idle has no selector, and no EndpointSlice has an address for it"),
+        (
+            "idle-0.idle.db.svc.cluster.local.",
+            "Service db/idle has no selector, and no EndpointSlice has an address for it",
+        ),
         ("pg-7.pg.db.svc.cluster.local.", "Service db/pg has no ready endpoint pg-7"),
-        ("_x._tcp.pg.db.svc.cluster.local.", "Service db/pg has no port _x._tcp"),
-        ("_udp.pg.db.svc.cluster.local.", "Service db/pg has no port _udp"),
+        ("_x._tcp.pg.db.svc.cluster.local.", "Service db/pg has no ready endpoint with a port _x._tcp"),
+        ("_udp.pg.db.svc.cluster.local.", "Service db/pg has no ready endpoint with a port _udp"),
         ("pg.db.pod.cluster.local.", "no name in this zone has such a form"),
-        ("9.9.9.10.in-addr.arpa.", "no Service and no ready endpoint has this address"),
+        (
+            "9.9.9.10.in-addr.arpa.",
+            "no cluster IP and no ready endpoint of a headless Service that is served here has this address",
+        ),
     ] {
         for answer in answers(&server, &query(name, RecordType::A)).await {
             assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain, "{name}");

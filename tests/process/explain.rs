@@ -21,7 +21,7 @@ fn a_name_is_explained_from_the_service_to_the_answer() {
     let program = Program::serve(&["--sandbox", MANIFEST]);
     program.until_synchronised();
 
-    let mistake = "Service default/zk-headless does not exist, but StatefulSet zk-lost sets it as its serviceName";
+    let mistake = "Service default/zk-headless does not exist, but Pod zk-lost-0 of StatefulSet zk-lost has it as its subdomain (serviceName)";
     let ran = until_explained(&program, "zk-lost-0.zk-headless.default.svc.cluster.local", mistake);
     assert_eq!(ran.code, Some(1), "it does not resolve");
     assert!(ran.stdout.starts_with("zk-lost-0.zk-headless.default.svc.cluster.local. does not resolve: NXDOMAIN\n"));

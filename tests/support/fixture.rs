@@ -17,6 +17,7 @@ pub fn options() -> Options {
         hostmaster: None,
         identity: Identity::default(),
         namespaces: Vec::new(),
+        headless_only: false,
         ttl: 5,
         negative_ttl: 1,
     }

@@ -59,6 +59,7 @@ pub fn authority() -> Arc<Authority> {
         hostmaster: None,
         identity: Identity { id: Some("replica-1".to_owned()), ..Identity::default() },
         namespaces: Vec::new(),
+        headless_only: false,
         ttl: 5,
         negative_ttl: 1,
     };
