@@ -8,6 +8,7 @@ want() { # PROGRAM PACKAGE
     PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || packages="$packages $2"
 }
 want kubectl kubernetes-client
+want ip iproute2
 want dig bind9-dnsutils
 want nslookup bind9-dnsutils
 want kdig knot-dnsutils

@@ -91,6 +91,10 @@ pub(super) async fn serve<C: Future<Output = ()> + Send + 'static>(
             accepted = listener.accept() => accepted,
             () = &mut stopped => return Ok(()),
         };
+        // The next one may be there already.
+        if accepted.as_ref().is_err_and(is_of_the_connection) {
+            continue;
+        }
         // Logged once, not twenty times a second for as long as it lasts.
         if let Err(error) = &accepted
             && !is_failing
@@ -112,6 +116,20 @@ pub(super) async fn serve<C: Future<Output = ()> + Send + 'static>(
             drop(permit);
         });
     }
+}
+
+/// Whether a connection could not be accepted because of what happened to it. Linux reports errors of the network that are pending
+/// on the new socket so (accept(2)). Any other error says that the process or the system lacks something.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+    )
 }
 
 /// Waits for shutdown, then lets no new client connect and waits for those that have started to: closing a listening socket

@@ -127,10 +127,12 @@ impl Bound {
         let context = ConnectionContext { connections, tasks: tasks.clone(), shutdown: shutdown.clone(), closing };
         for ((udp, tcp), address) in self.sockets.into_iter().zip(self.addresses) {
             backlog::check_buffers(&udp, address);
+            let workers = udp.len();
             for (i, socket) in udp.into_iter().enumerate() {
                 let heartbeat = heartbeats.register(format!("UDP worker {i} on {address}"), udp::STALLED);
                 let (responder, shutdown) = (Arc::clone(&responder), shutdown.clone());
-                let ended = udp::spawn(UdpWorker { socket, responder, heartbeat, shutdown }, format!("udp-{i}"))?;
+                let ended =
+                    udp::spawn(UdpWorker { socket, workers, responder, heartbeat, shutdown }, format!("udp-{i}"))?;
                 // A worker that panics sends nothing.
                 parts.spawn(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a UDP worker failed"))) });
             }

@@ -117,7 +117,7 @@ impl Https {
                 let encoded = encoded.ok_or(StatusCode::BAD_REQUEST)?;
                 BASE64URL_NOPAD.decode(encoded.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)
             }
-            Method::POST if request.headers().get(CONTENT_TYPE).is_none_or(|of| of != DNS_MESSAGE) => {
+            Method::POST if !request.headers().get(CONTENT_TYPE).is_some_and(is_dns_message) => {
                 Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
             }
             Method::POST => {
@@ -132,6 +132,13 @@ impl Https {
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),
         }
     }
+}
+
+/// Whether a Content-Type is that of a DNS message. RFC 9110 section 8.3.1: "The type and subtype tokens are case-insensitive",
+/// and parameters may follow, of which this type has none that matter.
+fn is_dns_message(content_type: &HeaderValue) -> bool {
+    let essence = content_type.as_bytes().split(|octet| *octet == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(DNS_MESSAGE.as_bytes())
 }
 
 /// The response to a request without a usable query.

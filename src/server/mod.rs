@@ -19,6 +19,7 @@ mod encrypted;
 mod hickory;
 mod https;
 mod limits;
+mod overflow;
 mod quic;
 mod responder;
 mod response;
@@ -26,6 +27,7 @@ mod stream;
 mod sys;
 mod tls;
 mod udp;
+mod udp_socket;
 
 pub use bind_error::BindError;
 pub use bound::{Bound, bind, bind_shared};

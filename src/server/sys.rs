@@ -9,6 +9,7 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -101,8 +102,8 @@ impl DatagramBatch {
         (&self.datagrams[i][..length], address(&self.peers[i]), &mut self.answers[i])
     }
 
-    /// Sends the non-empty answers of the first `count` slots, clears them, and returns the number that could not be sent.
-    pub fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> usize {
+    /// Makes datagrams of the non-empty answers of the first `count` slots, and returns their number.
+    pub fn fill(&mut self, count: usize) -> usize {
         let mut filled = 0;
         for i in 0..count {
             if self.answers[i].is_empty() {
@@ -119,24 +120,27 @@ impl DatagramBatch {
             self.headers[filled].msg_hdr = header;
             filled += 1;
         }
-        let mut sent = 0;
-        let mut failed = 0;
-        while sent + failed < filled {
-            let rest = &mut self.headers[sent + failed..filled];
-            // SAFETY: each header of `rest` points at an address, an iovec and a control buffer of this batch, and the
-            // iovec at the octets of an answer; none of them is touched until the call returns.
-            let result =
-                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0) };
-            match usize::try_from(result) {
-                // A call may send fewer than all; the rest is sent by the next.
-                Ok(more @ 1..) => sent += more,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                // The first of the rest cannot be sent. It is skipped, as it must not hold up the others.
-                _ => failed += 1,
-            }
-        }
+        filled
+    }
+
+    /// Sends `datagrams` of those that [`DatagramBatch::fill`] has made, without waiting, and returns how many were sent: at least
+    /// one, and perhaps not all.
+    ///
+    /// # Errors
+    /// Why the first could not be sent: `WouldBlock` if the socket has no room for it.
+    pub fn send(&mut self, socket: BorrowedFd<'_>, datagrams: Range<usize>) -> io::Result<usize> {
+        let headers = &mut self.headers[datagrams];
+        // SAFETY: each header points at an address, an iovec and a control buffer of this batch, and the iovec at the octets of
+        // an answer; none of them is touched until the call returns.
+        let sent = unsafe {
+            libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), headers.len() as libc::c_uint, libc::MSG_DONTWAIT)
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Clears the answers of the first `count` slots.
+    pub fn clear(&mut self, count: usize) {
         self.answers[..count].iter_mut().for_each(Vec::clear);
-        failed
     }
 }
 

@@ -10,24 +10,23 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::{self, Backlog};
+use super::backlog::Backlog;
+use super::overflow::Overflow;
 use super::responder::{Responder, Worker};
 use super::sys::{self, DatagramBatch};
+use super::udp_socket;
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::{DropReason, Transport};
 
-/// How often an idle worker checks whether to stop.
-const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
 /// A worker that has not passed its loop for so long is stalled: with nothing to do, it passes it every [`RECEIVE_TIMEOUT`].
 pub(super) const STALLED: Duration = Duration::from_secs(10);
 /// How long a stopping worker waits for datagrams that the kernel has assigned to its socket and not queued there yet.
 const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
-/// A port without a peer, for [`stop_receiving`]: discard (RFC 863).
-const DISCARD_PORT: u16 = 9;
+/// Pause after a receive that failed for want of memory, or for a reason unknown.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Binds a socket for each of `workers` to one address, which has a port. If it `is_shared`, other processes that bind it in the
 /// same way get a part of the datagrams; if not, the TCP port of the same number keeps them out.
@@ -35,7 +34,7 @@ const DISCARD_PORT: u16 = 9;
 /// # Errors
 /// Those of the system calls; `AddrInUse` if a program that does not share it has the address.
 pub(super) fn bind(address: SocketAddr, workers: usize, is_shared: bool) -> io::Result<Vec<UdpSocket>> {
-    let sockets = (0..workers).map(|_| bind_one(address)).collect::<io::Result<Vec<_>>>()?;
+    let sockets = (0..workers).map(|_| udp_socket::bind(address)).collect::<io::Result<Vec<_>>>()?;
     // Among the sockets of several processes, their number and owners are unknown.
     if let (false, [first, _, ..], Ok(count)) = (is_shared, &*sockets, u32::try_from(workers)) {
         sys::spread_evenly(first.as_fd(), count)?;
@@ -43,25 +42,11 @@ pub(super) fn bind(address: SocketAddr, workers: usize, is_shared: bool) -> io::
     Ok(sockets)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        // `[::]` and `0.0.0.0` are two addresses; both may be configured.
-        socket.set_only_v6(true)?;
-    }
-    if address.ip().is_unspecified() {
-        sys::ask_for_local_address(socket.as_fd(), address.is_ipv6())?;
-    }
-    backlog::make_room(&socket);
-    socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
-
 /// What a worker answers on and with.
 pub(super) struct UdpWorker {
     pub socket: UdpSocket,
+    /// Workers on the same address, this one among them.
+    pub workers: usize,
     pub responder: Arc<Responder>,
     pub heartbeat: Heartbeat,
     pub shutdown: CancellationToken,
@@ -78,21 +63,26 @@ pub(super) fn spawn(worker: UdpWorker, name: String) -> io::Result<oneshot::Rece
     Ok(ended)
 }
 
-fn work(UdpWorker { socket, responder, heartbeat, shutdown }: &UdpWorker) -> io::Result<()> {
-    let is_wildcard = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
+fn work(UdpWorker { socket, workers, responder, heartbeat, shutdown }: &UdpWorker) -> io::Result<()> {
+    let address = socket.local_addr()?;
+    let is_wildcard = address.ip().is_unspecified();
+    let mut sender = Sender { socket, overflow: Overflow::new(address, *workers) };
     let mut batch = DatagramBatch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
     let mut worker = responder.worker(Transport::Udp);
     let mut backlog = Backlog::default();
-    let mut is_stopping = false;
+    let (mut is_stopping, mut is_failing) = (false, false);
     loop {
         if shutdown.is_cancelled() && !is_stopping {
             is_stopping = true;
             stop_receiving(socket);
         }
-        match batch.receive(socket.as_fd()) {
+        let received = batch.receive(socket.as_fd());
+        is_failing &= received.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
+        match received {
             Ok(count) => {
-                let began = handle(&mut batch, count, socket, responder, &mut worker);
+                let began = handle(&mut batch, count, &mut sender, responder, &mut worker);
                 heartbeat.beat(began);
+                sender.overflow.release(began);
                 backlog.received(count, socket);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_stopping => return Ok(()),
@@ -101,15 +91,24 @@ fn work(UdpWorker { socket, responder, heartbeat, shutdown }: &UdpWorker) -> io:
                 heartbeat.beat(Instant::now());
                 backlog.received(0, socket);
             }
-            Err(error) if is_transient(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) if is_of_a_message(&error) => {}
+            Err(error) if is_of_the_descriptor(&error) => return Err(error),
+            Err(error) => {
+                // Logged once, not a hundred times a second for as long as it lasts.
+                if !is_failing {
+                    tracing::warn!(%error, %address, "cannot receive UDP queries; retrying");
+                }
+                is_failing = true;
+                heartbeat.beat(Instant::now());
+                thread::park_timeout(RETRY);
+            }
         }
     }
 }
 
 /// Whether an error says nothing about the socket: a time-out, a signal, or an earlier response that could not be delivered
 /// (ICMP).
-fn is_transient(error: &io::Error) -> bool {
+fn is_of_a_message(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock
@@ -122,11 +121,17 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
+/// Whether an error says that nothing can ever be received: the descriptor is closed, or not a socket. Any other, such as a lack
+/// of memory, may pass.
+fn is_of_the_descriptor(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK))
+}
+
 /// Answers the first `count` datagrams of the batch. Returns when it began to.
 fn handle(
     batch: &mut DatagramBatch,
     count: usize,
-    socket: &UdpSocket,
+    sender: &mut Sender<'_>,
     responder: &Responder,
     worker: &mut Worker,
 ) -> Instant {
@@ -135,34 +140,75 @@ fn handle(
         let (datagram, client, answer) = batch.slot(i);
         answering.respond(datagram, client, answer);
     }
-    for _ in 0..batch.send(socket.as_fd(), count) {
-        answering.dropped(DropReason::SendFailed);
+    let unsent = sender.send(batch, count, answering.began());
+    for (reason, count) in [(DropReason::SendFailed, unsent.failed), (DropReason::SendBufferFull, unsent.no_room)] {
+        (0..count).for_each(|_| answering.dropped(reason));
     }
     answering.began()
 }
 
-/// Stops new datagrams from arriving, so that those that have arrived can all be answered. A connected socket receives from
-/// its peer alone, and this one's peer does not exist; the kernel gives new datagrams to the sockets on the same address that
-/// are not connected, of this process or another. A BPF program that chooses sockets may ignore that (kernels differ), so it
-/// is removed first.
+/// Where a worker sends from.
+struct Sender<'s> {
+    socket: &'s UdpSocket,
+    overflow: Overflow,
+}
+
+/// Datagrams that were not sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Unsent {
+    /// The network or the system refused them.
+    failed: usize,
+    /// No socket had room for them.
+    no_room: usize,
+}
+
+impl Sender<'_> {
+    /// Sends the answers of the first `count` slots of a batch that began `now`, and clears them. Never waits: what finds no room
+    /// at the worker's own socket leaves from another, or not at all.
+    fn send(&mut self, batch: &mut DatagramBatch, count: usize, now: Instant) -> Unsent {
+        let datagrams = batch.fill(count);
+        let (mut done, mut full, mut unsent) = (0, 0, Unsent::default());
+        let mut socket = self.socket;
+        while done < datagrams {
+            match batch.send(socket.as_fd(), done..datagrams) {
+                // A call may send fewer than all; the rest is sent by the next.
+                Ok(sent @ 1..) => done += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let Some(other) = self.overflow.next(full, now) else {
+                        unsent.no_room = datagrams - done;
+                        break;
+                    };
+                    (socket, full) = (other, full + 1);
+                }
+                // The first of the rest cannot be sent. It is skipped, as it must not hold up the others.
+                Ok(_) | Err(_) => (done, unsent.failed) = (done + 1, unsent.failed + 1),
+            }
+        }
+        batch.clear(count);
+        unsent
+    }
+}
+
+/// Stops new datagrams from arriving, so that those that have arrived can all be answered. A BPF program that chooses sockets may
+/// choose one that is connected (kernels differ), so it is removed first.
 fn stop_receiving(socket: &UdpSocket) {
     // There is none for a single worker, on a shared address, and once the first worker has removed it.
     let _ = sys::spread_by_client(socket.as_fd());
-    // If this fails, late queries are answered here for as long as they arrive without a pause. There is always a route to
-    // one's own address, and a wildcard stands for loopback.
-    let _ = socket.local_addr().and_then(|mut nobody| {
-        nobody.set_port(DISCARD_PORT);
-        socket.connect(nobody)
-    });
+    // If this fails, late queries are answered here for as long as they arrive without a pause.
+    let _ = udp_socket::stop_receiving(socket);
     let _ = socket.set_read_timeout(Some(LAST_DATAGRAMS));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
+
     use super::*;
     use crate::authority::{Authority, Identity, Options};
     use crate::dns::name::Name;
     use crate::dns::wire::{HEADER, WireOptions};
+    use crate::server::udp_socket::RECEIVE_TIMEOUT;
     use crate::table::table;
     use crate::telemetry::heartbeat::Heartbeats;
 
@@ -173,8 +219,8 @@ mod tests {
 
     /// Two workers' sockets at one address, of which the kernel or a program of ours chooses.
     fn pair(address: &str, is_spread: bool) -> [UdpSocket; 2] {
-        let first = bind_one(address.parse().unwrap()).unwrap();
-        let second = bind_one(first.local_addr().unwrap()).unwrap();
+        let first = udp_socket::bind(address.parse().unwrap()).unwrap();
+        let second = udp_socket::bind(first.local_addr().unwrap()).unwrap();
         if is_spread {
             sys::spread_evenly(first.as_fd(), 2).unwrap();
         }
@@ -235,16 +281,29 @@ mod tests {
     }
 
     #[test]
+    fn a_lack_of_memory_ends_no_worker_and_a_closed_descriptor_does() {
+        for errno in
+            [libc::ENOMEM, libc::ENOBUFS, libc::EPERM, libc::EMSGSIZE, libc::EPROTO, libc::ENOPROTOOPT, libc::EIO]
+        {
+            assert!(!is_of_the_descriptor(&io::Error::from_raw_os_error(errno)), "{errno}");
+        }
+        let file = UdpSocket::from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let mut batch = DatagramBatch::new(512, false);
+        let error = batch.receive(file.as_fd()).unwrap_err();
+        assert!(is_of_the_descriptor(&error), "{error}");
+    }
+
+    #[test]
     fn a_worker_that_waits_for_ever_is_stalled_until_it_passes_its_loop_again() {
         let heartbeats = Heartbeats::default();
-        let socket = bind_one("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = udp_socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         // A receive that does not time out stands for whatever can hold a worker up.
         socket.set_read_timeout(None).unwrap();
         let (server, client) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         client.set_read_timeout(Some(STALLED)).unwrap();
         let heartbeat = heartbeats.register("worker", STALLED);
         let (responder, shutdown) = (responder(), CancellationToken::new());
-        let _ended = spawn(UdpWorker { socket, responder, heartbeat, shutdown }, "w".to_owned()).unwrap();
+        let _ended = spawn(UdpWorker { socket, workers: 1, responder, heartbeat, shutdown }, "w".to_owned()).unwrap();
         // Whether it is stalled at a time by which a worker must have passed its loop.
         let is_stalled = |by: Instant| !heartbeats.stalled(by + STALLED).is_empty();
         assert!(is_stalled(Instant::now() + RECEIVE_TIMEOUT), "nothing arrives, and nothing wakes it");

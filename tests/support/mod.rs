@@ -12,6 +12,7 @@ pub mod malformed;
 #[cfg(feature = "sandbox")]
 pub mod memory;
 pub mod mirrored;
+pub mod network;
 pub mod oracle;
 pub mod peers;
 #[cfg(feature = "sandbox")]

@@ -4,5 +4,6 @@ mod connections;
 mod encrypted;
 #[cfg(feature = "sandbox")]
 mod load;
+mod neighbours;
 mod options;
 mod wire;

@@ -178,6 +178,8 @@ label! {
         Response = "response",
         /// The response could not be sent.
         SendFailed = "send_failed",
+        /// There was no room for the response in the kernel, because others before it had not left.
+        SendBufferFull = "send_buffer_full",
     }
 }
 

@@ -287,6 +287,25 @@ async fn an_http_request_that_is_no_query_is_told_what_is_wrong() {
     }
 }
 
+/// RFC 9110 section 8.3.1.
+#[tokio::test]
+async fn a_media_type_is_the_same_in_any_case_and_with_parameters() {
+    let (secret, server) = started(LIMITS);
+    let mut https = connect_https(at(&server, Transport::Https), &secret).await;
+    for (media_type, status) in [
+        ("Application/DNS-Message", StatusCode::OK),
+        ("application/dns-message; charset=utf-8", StatusCode::OK),
+        ("application/dns-message ;x=\"y;z\"", StatusCode::OK),
+        ("application/dns-messages", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("application/json; a=application/dns-message", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ] {
+        let mut request = post(question().to_vec().unwrap());
+        request.headers_mut().insert("content-type", http::HeaderValue::from_static(media_type));
+        assert_eq!(send(&mut https, request).await.0, status, "{media_type}");
+    }
+}
+
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_to_new_connections_and_open_ones_go_on() {
     let (mut secret, server) = started(LIMITS);

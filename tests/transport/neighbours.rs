@@ -1,0 +1,200 @@
+//! Answers to neighbours that do not exist wait in the kernel for seconds, and fill the buffers that they wait in. Forged queries
+//! ask for them; the clients that are there are answered all the same.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use headless_dns::server;
+use headless_dns::telemetry::metrics::{Exporter, Format, Metrics};
+use hickory_proto::rr::RecordType;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::oneshot;
+
+use crate::support::answering::big;
+use crate::support::common::{LIMITS, Server, options, query};
+use crate::support::large::BARE;
+use crate::support::network::{Namespace, Network};
+use crate::transport::connections::metric;
+
+/// Unused addresses of the server's own subnet that queries claim to come from.
+const FORGED: usize = 150;
+const PORT: u16 = 53;
+/// An answer after so long is none: resolvers ask elsewhere.
+const IN_TIME: Duration = Duration::from_millis(100);
+/// Pause of the valid client between two queries.
+const BETWEEN_QUERIES: Duration = Duration::from_millis(5);
+/// How long each flood lasts: longer than the kernel looks for a neighbour.
+const FLOOD: Duration = Duration::from_secs(4);
+/// All has to be well again so long after it.
+const RECOVERY: Duration = Duration::from_secs(1);
+/// How long is asked then.
+const AFTER: Duration = Duration::from_secs(1);
+
+/// The share of queries that a valid client had answered in time, in percent.
+struct Answered {
+    during: f64,
+    after: f64,
+}
+
+/// What is seen is 98 % or more during and 100 % after.
+const WELL: Answered = Answered { during: 90.0, after: 95.0 };
+
+/// A server with two workers in a namespace, until what it returns is dropped. Its answers fill a datagram.
+fn serve(namespace: Namespace, address: SocketAddr) -> (Arc<Metrics>, oneshot::Sender<()>) {
+    let ((started, metrics), (stop, stopped)) = (mpsc::channel(), oneshot::channel());
+    thread::spawn(move || {
+        // Its sockets and threads are where this thread is.
+        namespace.enter();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let bound = server::bind(&[address], 2).expect("a free port");
+            let mut server = Server::bound(bound, options(), LIMITS);
+            server.apply(&big(100));
+            server.writer.set_synchronised();
+            started.send(Arc::clone(&server.metrics)).expect("it is waited for");
+            let _ = stopped.await;
+        });
+    });
+    (metrics.recv().expect("it has started"), stop)
+}
+
+fn datagram() -> Vec<u8> {
+    query(BARE, RecordType::A).to_vec().expect("a query")
+}
+
+/// The sum of RFC 1071 over the pseudo header and the datagram.
+fn checksum(source: IpAddr, destination: IpAddr, udp: &[u8]) -> [u8; 2] {
+    let octets = |address| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let length = u16::try_from(udp.len()).expect("short").to_be_bytes();
+    let all = [&octets(source), &octets(destination), &[0, 17][..], &length, udp, &[0; 1][..udp.len() % 2]].concat();
+    let mut sum: u32 = all.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    (!(sum as u16)).to_be_bytes()
+}
+
+/// The packet of a query that claims to come from an address.
+fn forged(source: IpAddr, server: SocketAddr) -> Vec<u8> {
+    let query = datagram();
+    let length = (8 + query.len()) as u16;
+    let mut udp = [&[0x80, 0, 0, 53, 0, 0, 0, 0][..], &query].concat();
+    udp[4..6].copy_from_slice(&length.to_be_bytes());
+    let sum = checksum(source, server.ip(), &udp);
+    udp[6..8].copy_from_slice(&sum);
+    match (source, server.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(server)) => {
+            // The kernel fills in the length and the checksum.
+            let head = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+            [&head[..], &source.octets(), &server.octets(), &udp].concat()
+        }
+        (IpAddr::V6(source), IpAddr::V6(server)) => {
+            let [high, low] = length.to_be_bytes();
+            [&[0x60, 0, 0, 0, high, low, 17, 64][..], &source.octets(), &server.octets(), &udp].concat()
+        }
+        _ => panic!("two families"),
+    }
+}
+
+/// Sends `rate` forged queries a second for as long as a flood lasts.
+fn flood(clients: &Namespace, server: SocketAddr, rate: u32) {
+    clients.enter();
+    let socket = Socket::new(Domain::for_address(server), Type::RAW, Some(Protocol::from(255))).expect("a raw socket");
+    let source = |i: usize| match server.ip() {
+        IpAddr::V4(_) => IpAddr::from([10, 77, 1, i as u8]),
+        IpAddr::V6(_) => format!("fd77::1:{i:x}").parse().expect("an address"),
+    };
+    let packets: Vec<_> = (0..FORGED).map(|i| forged(source(i), server)).collect();
+    let to = SocketAddr::new(server.ip(), 0).into();
+    let began = Instant::now();
+    for (i, packet) in (0..rate * FLOOD.as_secs() as u32).zip(packets.iter().cycle()) {
+        socket.send_to(packet, &to).expect("sent");
+        let due = Duration::from_secs(1) * i / rate;
+        thread::park_timeout(due.saturating_sub(began.elapsed()));
+    }
+}
+
+/// Asks from an address that is in use, at an even pace until it is over. Returns the share of queries that were answered in time.
+fn ask(clients: &Namespace, server: SocketAddr, is_over: impl Fn() -> bool) -> f64 {
+    clients.enter();
+    let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).expect("a free port");
+    socket.connect(server).expect("a route");
+    let (mut query, mut answer) = (datagram(), [0; 2048]);
+    let (mut sent, mut answered, mut due) = (Vec::new(), 0, Instant::now());
+    loop {
+        let now = Instant::now();
+        if is_over() {
+            if sent.last().is_none_or(|last: &Instant| last.elapsed() > IN_TIME) {
+                return 100.0 * f64::from(answered) / sent.len() as f64;
+            }
+        } else if now >= due {
+            query[..2].copy_from_slice(&(sent.len() as u16).to_be_bytes());
+            sent.push(now);
+            due += BETWEEN_QUERIES;
+            socket.send(&query).expect("sent");
+        }
+        let pause = due.saturating_duration_since(now).clamp(Duration::from_millis(1), BETWEEN_QUERIES);
+        socket.set_read_timeout(Some(pause)).expect("a time-out");
+        if socket.recv(&mut answer).is_ok() {
+            let number = u16::from_be_bytes([answer[0], answer[1]]);
+            answered += u32::from(sent[usize::from(number)].elapsed() <= IN_TIME);
+        }
+    }
+}
+
+fn flooded(clients: &Namespace, server: SocketAddr, rate: u32) -> Answered {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(clients, server, || is_over.load(Ordering::Relaxed)));
+        scope.spawn(|| flood(clients, server, rate)).join().expect("a flood");
+        is_over.store(true, Ordering::Relaxed);
+        let during = asking.join().expect("a client");
+        thread::park_timeout(RECOVERY);
+        let end = Instant::now() + AFTER;
+        let after = scope.spawn(move || ask(clients, server, || Instant::now() > end)).join().expect("a client");
+        Answered { during, after }
+    })
+}
+
+/// Floods of each rate, and the least shares of valid queries that have to be answered meanwhile and a second later: lower than
+/// what is seen, for a machine that is busy with other things.
+fn withstands(server: &str, floods: &[(u32, Answered)]) {
+    let Some(Network { server: namespace, clients }) = Network::new() else { return };
+    let address = SocketAddr::new(server.parse().expect("an address"), PORT);
+    let (metrics, _running) = serve(namespace, address);
+    let page = || Exporter::new(Arc::clone(&metrics)).encode(Format::Prometheus).expect("text");
+    let mut seen = Vec::new();
+    for (rate, least) in floods {
+        let Answered { during, after } = flooded(&clients, address, *rate);
+        let dropped = metric(&page(), "dropped_packets_total{reason=\"send_buffer_full\"}");
+        println!(
+            "{rate} forged queries a second: {during:.1} % answered during, {after:.1} % after, {dropped} dropped"
+        );
+        seen.push((rate, least, during, after, dropped));
+    }
+    for &(rate, least, during, after, _) in &seen {
+        assert!(during >= least.during, "{rate} a second: {during} % answered during");
+        assert!(after >= least.after, "{rate} a second: {after} % answered after");
+    }
+    // Far more than all buffers hold.
+    assert!(seen.iter().all(|(rate, .., dropped)| **rate < 5000 || *dropped > 0), "what is not sent is counted");
+}
+
+/// W7.
+#[test]
+fn answers_for_neighbours_that_do_not_exist_keep_no_client_waiting() {
+    withstands("10.77.0.1", &[(300, WELL), (1000, WELL), (5000, Answered { during: 25.0, after: 0.0 })]);
+}
+
+/// W7.
+#[test]
+fn answers_for_ipv6_neighbours_that_do_not_exist_keep_no_client_waiting() {
+    withstands("fd77::1", &[(1000, WELL)]);
+}
