@@ -18,7 +18,7 @@ mod deletion;
 pub mod faults;
 mod fields;
 mod generate_name;
-
+mod in_process;
 pub mod kind;
 mod manifests;
 mod server;
@@ -27,6 +27,7 @@ pub mod store;
 mod time;
 mod verb;
 
+pub use in_process::InProcess;
 pub use manifests::{ManifestError, Origin};
 pub use server::{Options, Sandbox, StartError};
 pub use status::ApiError;

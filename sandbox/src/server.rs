@@ -26,6 +26,7 @@ use tower::ServiceExt;
 use crate::api::{Api, DropConnection, create_initial_namespaces, router};
 use crate::controllers;
 use crate::faults::Faults;
+use crate::in_process::InProcess;
 use crate::manifests::{self, ManifestError};
 use crate::status::ApiError;
 use crate::store::Store;
@@ -123,6 +124,11 @@ impl Sandbox {
     /// The handle for fault injection and request counts.
     pub fn faults(&self) -> &Faults {
         &self.api.faults
+    }
+
+    /// The API without sockets.
+    pub fn in_process(&self) -> InProcess {
+        InProcess { router: router(Arc::clone(&self.api)), faults: self.api.faults.clone() }
     }
 
     /// A kubeconfig for the API, as YAML.

@@ -53,7 +53,7 @@ pub enum StoreError {
     Conflict,
 }
 
-/// The requested resourceVersion is compacted, or has not been reached yet.
+/// The requested resourceVersion is compacted, or, where the past is asked for, has not been reached yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
@@ -66,7 +66,7 @@ struct Inner {
     log: VecDeque<Event>,
     /// Events up to and including this resourceVersion are no longer in the log.
     compacted: u64,
-    /// Number of restores. Part of every `uid`: after a restore resourceVersions repeat, but uids must not.
+    /// Number of restores and replacements. Part of every `uid`: resourceVersions repeat afterwards, but uids must not.
     restores: u64,
 }
 
@@ -242,13 +242,13 @@ impl Store {
         Ok(last)
     }
 
-    /// The events after `revision`, oldest first, at most `limit` of them.
+    /// The events after `revision`, oldest first, at most `limit` of them: none yet if it has not been reached.
     ///
     /// # Errors
-    /// [`Gone`] if some of them were compacted, or if `revision` has not been reached yet, as after a restore.
+    /// [`Gone`] if some of them were compacted.
     pub fn events_after(&self, revision: u64, limit: usize) -> Result<Vec<Event>, Gone> {
         let inner = self.lock();
-        if revision < inner.compacted || revision > inner.revision {
+        if revision < inner.compacted {
             return Err(Gone);
         }
         let start = inner.log.partition_point(|event| event.revision <= revision);
@@ -263,6 +263,11 @@ impl Store {
     /// The resourceVersion of the latest write.
     pub fn revision(&self) -> u64 {
         self.lock().revision
+    }
+
+    /// How often the store has been restored or replaced: resourceVersions of before mean nothing any more.
+    pub fn restores(&self) -> u64 {
+        self.lock().restores
     }
 
     /// Compacts the whole event log: a watch from an older resourceVersion gets 410 from now on.
@@ -289,6 +294,33 @@ impl Store {
         inner.restores += 1;
         drop(inner);
         self.latest.send_replace(snapshot.revision);
+    }
+
+    /// Puts another cluster's store in the place of this one: objects of the same content with other uids, and `revision` as
+    /// its resourceVersion. Its event log is empty and reaches back to the beginning, so that a watch may start anywhere.
+    pub fn replace(&self, revision: u64) {
+        let mut inner = self.lock();
+        inner.restores += 1;
+        let restores = inner.restores;
+        for (number, object) in inner.objects.values_mut().enumerate() {
+            // Created one after the other, at the beginning.
+            let created = number as u64 + 2;
+            let mut other = Value::clone(object);
+            other["metadata"]["uid"] = json!(uid(restores, created));
+            other["metadata"]["resourceVersion"] = json!(created.to_string());
+            *object = Arc::new(other);
+        }
+        inner.revision = revision.max(inner.objects.len() as u64 + 1);
+        inner.log.clear();
+        inner.compacted = 1;
+        let revision = inner.revision;
+        drop(inner);
+        self.latest.send_replace(revision);
+    }
+
+    /// A store without objects and at its first resourceVersion, for [`restore`](Self::restore).
+    pub fn emptied() -> Snapshot {
+        Snapshot { revision: 1, objects: BTreeMap::new() }
     }
 
     fn append(

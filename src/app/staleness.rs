@@ -1,4 +1,4 @@
-//! Since when answers are stale: since the earliest last contact among the required watches that have gone stale.
+//! Since when answers are stale: since the earliest last word among the required watches that have gone stale.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub(super) const REQUIRED: [Resource; 2] = [Resource::Services, Resource::Endpoi
 /// Tracks the required watches that are stale.
 #[derive(Default)]
 pub(super) struct Staleness {
-    /// Each stale watch with its last contact.
+    /// Each stale watch with its last word.
     stale_watches: HashMap<WatchId, Timestamp>,
     /// The state that [`Staleness::take_change`] returned last.
     since: Option<Timestamp>,
@@ -67,5 +67,34 @@ impl Staleness {
 
     fn earliest(&self) -> Option<Timestamp> {
         self.stale_watches.values().min().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Scope;
+
+    /// T2, T4.
+    #[test]
+    fn answers_are_stale_since_the_earliest_last_word_until_there_is_word_on_each_required_watch() {
+        let mut staleness = Staleness::default();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let watch = |resource| WatchId::new(resource, Scope::All);
+        let stale = |resource, since| ClusterEvent::WatchStale { watch: watch(resource), since: at(since) };
+        for (event, expected) in [
+            (stale(Resource::Pods, 100), None),
+            (stale(Resource::Services, 300), Some(Some(at(300)))),
+            (stale(Resource::EndpointSlices, 200), Some(Some(at(200)))),
+            (stale(Resource::Services, 300), None),
+            (ClusterEvent::WatchProven(watch(Resource::Services)), None),
+            (ClusterEvent::WatchRecovered(watch(Resource::EndpointSlices)), Some(Some(at(300)))),
+            (ClusterEvent::WatchRecovered(watch(Resource::Pods)), None),
+            (ClusterEvent::WatchRecovered(watch(Resource::Services)), Some(None)),
+        ] {
+            staleness.observe(&event);
+            assert_eq!(staleness.has_changed(), expected.is_some(), "{event:?}");
+            assert_eq!(staleness.take_change(), expected, "{event:?}");
+        }
     }
 }

@@ -32,14 +32,17 @@ pub enum ClusterEvent {
         /// Objects of the list that may differ nevertheless, because they changed too recently for the watch to report.
         newer: usize,
     },
-    /// Nothing has arrived on the watch since then, which is longer than `stale_after`. Repeated each time that another
+    /// There has been no word from the cluster on the watch since then, which is longer than `stale_after`. Repeated each time that another
     /// `stale_after` has passed.
     WatchStale {
         watch: WatchId,
         since: Timestamp,
     },
-    /// The API server answers on a watch that was stale.
+    /// There is word from the cluster on a watch that was stale.
     WatchRecovered(WatchId),
+    /// The watch has shown that it follows the server: it was listed anew, or has told an event or a bookmark since it was
+    /// resumed. Comes after the events that show it.
+    WatchProven(WatchId),
 }
 
 impl ClusterEvent {

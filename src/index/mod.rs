@@ -101,6 +101,7 @@ impl Index {
             ClusterEvent::Reconciled { watch, newer } => self.record_repairs(watch, newer),
             ClusterEvent::WatchStale { watch, .. } => self.watch_is_stale(watch),
             ClusterEvent::WatchRecovered(watch) => self.watch_recovered(&watch),
+            ClusterEvent::WatchProven(watch) => self.watch_is_proven(&watch),
         }
     }
 
@@ -209,10 +210,14 @@ impl Index {
     }
 
     fn watch_recovered(&mut self, watch: &WatchId) {
+        self.stale_watches.remove(watch);
+    }
+
+    /// What the watch had missed has been applied, so its Pods count again.
+    fn watch_is_proven(&mut self, watch: &WatchId) {
         if watch.resource == Resource::Pods {
             self.set_pods_untrusted(&watch.scope, false);
         }
-        self.stale_watches.remove(watch);
     }
 
     fn set_pods_untrusted(&mut self, scope: &Scope, is_untrusted: bool) {

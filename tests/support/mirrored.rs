@@ -9,7 +9,7 @@ use std::time::Duration;
 use headless_dns::app::{Mirror, MirrorConfig};
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{
-    self, Change, ClusterEvent, CredentialSource, Resource, Scope, Selection, Timing, read_json,
+    self, Change, ClusterEvent, Connection, CredentialSource, Resource, Scope, Selection, Timing, read_json,
 };
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index;
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tower::service_fn;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
@@ -36,12 +37,21 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use crate::support::common::{extended_errors, options, query};
 use crate::support::rebuild::{Model, compare};
 
-/// Longer than any backoff that these tests provoke.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than what these tests wait for. On a paused clock it is over after about two seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Polling interval for states that cannot be awaited.
 pub const LOOK: Duration = Duration::from_millis(10);
 /// The defaults, but without reconcile.
 pub const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
+
+/// How the mirror reaches the API.
+#[derive(Clone, Copy, Debug)]
+pub enum Link {
+    /// As a function: on a paused clock nothing takes longer than its work, and hours pass at once.
+    InProcess,
+    /// TCP, on a clock that runs.
+    Sockets,
+}
 
 /// A cluster that can misbehave, and its mirror. All tasks run on the thread of the test, whose log is kept.
 pub struct MirroredSandbox {
@@ -70,6 +80,16 @@ impl MirroredSandbox {
 
     /// The same, with other times.
     pub async fn timed(timing: Timing, options: kube_sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Self {
+        Self::over(Link::InProcess, Selection::of(vec![Scope::All], timing), options, prepare).await
+    }
+
+    /// The same, with another part of the cluster, and over another link.
+    pub async fn over(
+        link: Link,
+        selection: Selection,
+        options: kube_sandbox::Options,
+        prepare: impl FnOnce(&Sandbox),
+    ) -> Self {
         let log = Log::default();
         let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
         let sandbox =
@@ -77,14 +97,12 @@ impl MirroredSandbox {
         put(&sandbox, "steady", &[1]);
         prepare(&sandbox);
 
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("kubeconfig");
-        sandbox.write_kubeconfig(&path).expect("a file");
-        let access = CredentialSource { kubeconfig: Some(path), context: None };
-        let connection = cluster::connect(&access).await.expect("a kubeconfig");
+        let connection = match link {
+            Link::InProcess => in_process(&sandbox),
+            Link::Sockets => over_sockets(&sandbox).await,
+        };
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
-        let selection = Selection::of(vec![Scope::All], timing);
         let config = MirrorConfig { selection, index: index::Options::default(), state: None };
         let inspections = mpsc::channel(1).1;
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
@@ -219,6 +237,23 @@ impl MirroredSandbox {
     pub fn log(&self) -> Vec<String> {
         self.log.0.lock().expect("the log").clone()
     }
+}
+
+fn in_process(sandbox: &Sandbox) -> Connection {
+    let api = sandbox.in_process();
+    let service = service_fn(move |request: http::Request<kube::client::Body>| {
+        let api = api.clone();
+        async move { api.send(request).await }
+    });
+    Connection { client: kube::Client::new(service, "default"), url: "http://sandbox/".to_owned() }
+}
+
+async fn over_sockets(sandbox: &Sandbox) -> Connection {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kubeconfig");
+    sandbox.write_kubeconfig(&path).expect("a file");
+    let access = CredentialSource { kubeconfig: Some(path), context: None };
+    cluster::connect(&access).await.expect("a kubeconfig")
 }
 
 /// The A records of `NAME.db.svc.cluster.local`. None if there are none.

@@ -85,7 +85,10 @@ impl Model {
                 }
             }
             // Without objects.
-            ClusterEvent::Reconciled { .. } | ClusterEvent::WatchStale { .. } | ClusterEvent::WatchRecovered(..) => {}
+            ClusterEvent::Reconciled { .. }
+            | ClusterEvent::WatchStale { .. }
+            | ClusterEvent::WatchRecovered(..)
+            | ClusterEvent::WatchProven(..) => {}
         }
     }
 

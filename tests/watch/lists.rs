@@ -25,7 +25,7 @@ fn without_streaming() -> kube_sandbox::Options {
     kube_sandbox::Options { streaming_lists: false, ..kube_sandbox::Options::default() }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
     let mirrored = MirroredSandbox::start_with(without_streaming(), many).await;
     mirrored.converge("after the pages").await;
@@ -41,7 +41,7 @@ async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_list_whose_continue_token_expires_is_restarted() {
     let mirrored = MirroredSandbox::start_with(without_streaming(), |sandbox| {
         many(sandbox);
@@ -62,7 +62,7 @@ async fn a_list_whose_continue_token_expires_is_restarted() {
 }
 
 /// Part of a list that never completes is no recovery: otherwise each attempt would log one, and reset the backoff.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_list_whose_second_page_keeps_failing_is_one_problem() {
     let mirrored = MirroredSandbox::start_with(without_streaming(), |sandbox| {
         many(sandbox);
@@ -85,7 +85,7 @@ async fn a_list_whose_second_page_keeps_failing_is_one_problem() {
     mirrored.converge("after a whole list").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_problem() {
     let mirrored = MirroredSandbox::start_with(without_streaming(), |_| {}).await;
     mirrored.converge("at the start").await;
@@ -99,7 +99,7 @@ async fn a_server_that_lists_in_pages_and_refuses_every_watch_is_one_problem() {
     mirrored.until("over", |mirrored| mirrored.logged("the watch works again") == 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_to_resume_a_watch_does_not_disable_streaming_lists() {
     for code in [400, 422] {
         let mirrored = with_something_to_change().await;

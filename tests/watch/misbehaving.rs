@@ -3,11 +3,12 @@
 
 use std::cell::Cell;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::mirrored::{MirroredSandbox, on};
 
@@ -31,7 +32,7 @@ pub async fn with_something_to_change() -> MirroredSandbox {
     mirrored
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_ends_is_resumed_without_a_list_or_a_warning() {
     let mirrored = with_something_to_change().await;
     let relists = mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
@@ -46,7 +47,7 @@ async fn a_watch_that_ends_is_resumed_without_a_list_or_a_warning() {
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_breaks_in_the_middle_of_an_event_loses_nothing() {
     let mirrored = with_something_to_change().await;
     mirrored.inject(cut(Kind::EndpointSlice, Cut::Abrupt));
@@ -56,7 +57,7 @@ async fn a_connection_that_breaks_in_the_middle_of_an_event_loses_nothing() {
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_expired_position_is_followed_by_a_list_that_also_finds_deletions() {
     let mirrored = with_something_to_change().await;
     for kind in [Kind::Service, Kind::EndpointSlice] {
@@ -71,7 +72,7 @@ async fn an_expired_position_is_followed_by_a_list_that_also_finds_deletions() {
     assert!(mirrored.warnings().is_empty(), "a compaction is normal: {:?}", mirrored.warnings());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_position_that_was_compacted_while_disconnected_is_followed_by_a_list() {
     let mirrored = with_something_to_change().await;
     let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Deliver });
@@ -98,7 +99,7 @@ async fn refused(code: u16, reason: &str, message: &str) {
     assert_eq!(log.iter().filter(|line| line.contains("the watch works again")).count(), 1, "{log:#?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_throttled_watch_is_retried() {
     refused(429, "throttled", "asks for fewer requests").await;
 }
@@ -116,43 +117,43 @@ async fn paused(fault: impl FnOnce(Scope, u32) -> Fault) {
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn retry_after_in_a_status_is_honoured() {
     paused(|on, seconds| Fault::Answer { on, code: 429, retry_after: Some(seconds), times: Some(1) }).await;
 }
 
 /// The answer of an overloaded kube-apiserver.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn retry_after_in_the_header_of_a_plain_text_429_is_honoured() {
     paused(|on, retry_after| Fault::TooManyRequests { on, retry_after, times: Some(1) }).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_internal_error_is_retried() {
     refused(500, "server", "reports an internal error").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_unavailable_server_is_reported_and_retried() {
     refused(503, "server", "reports an internal error").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_missing_permission_is_named() {
     refused(403, "forbidden", "grant it list and watch on endpointslices.discovery.k8s.io").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn refused_credentials_are_reported() {
     refused(401, "unauthorized", "does not accept the credentials").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_is_answered_with_410_is_followed_by_a_list() {
     refused(410, "gone", "relisting").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn connections_that_are_closed_without_an_answer_are_made_again() {
     let mirrored = with_something_to_change().await;
     mirrored.inject(Fault::Drop { on: on(Kind::Service), times: Some(2) });
@@ -163,7 +164,7 @@ async fn connections_that_are_closed_without_an_answer_are_made_again() {
     assert_eq!(mirrored.warnings().len(), 1, "{:?}", mirrored.warnings());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stalled_watch_resumes_where_it_stopped() {
     let mirrored = with_something_to_change().await;
     let stall = mirrored.inject(Fault::Stall { on: Scope::all(), missed: Missed::Deliver });
@@ -175,7 +176,7 @@ async fn a_stalled_watch_resumes_where_it_stopped() {
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn delayed_events_are_not_lost() {
     let mirrored = with_something_to_change().await;
     mirrored.inject(Fault::Delay { on: on(Kind::EndpointSlice).verb(Verb::Watch), milliseconds: 300 });
@@ -190,7 +191,7 @@ fn malformed(kind: &str, api_version: &str, rest: Value) -> Fault {
     Fault::Malformed { object }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_malformed_object_causes_one_warning_and_does_not_affect_others() {
     let mirrored = with_something_to_change().await;
     let wrong = json!({ "metadata": { "namespace": "db", "name": "wrong" }, "spec": "none", "endpoints": { "a": 1 } });
@@ -216,7 +217,7 @@ async fn a_malformed_object_causes_one_warning_and_does_not_affect_others() {
 }
 
 /// An object that becomes malformed is served in its last readable state, until it is deleted or readable again.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_that_becomes_malformed_keeps_its_last_readable_state() {
     let mirrored = with_something_to_change().await;
     let wrong = json!({ "metadata": { "namespace": "db", "name": "changed" }, "addressType": 7, "endpoints": [] });
@@ -230,7 +231,7 @@ async fn an_object_that_becomes_malformed_keeps_its_last_readable_state() {
 }
 
 /// An object without metadata has no resourceVersion to resume from, so everything is relisted.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_without_metadata_causes_a_relist_and_the_others_are_served() {
     let mirrored = with_something_to_change().await;
     let number = mirrored.inject(malformed("EndpointSlice", "discovery.k8s.io/v1", json!({ "metadata": [] })));
@@ -241,7 +242,7 @@ async fn an_object_without_metadata_causes_a_relist_and_the_others_are_served() 
     mirrored.converge("without it").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_is_down_at_startup_is_retried_and_nothing_is_answered_before() {
     let mirrored = MirroredSandbox::start_with(kube_sandbox::Options::default(), |sandbox| {
         sandbox.faults().inject(Fault::Down { milliseconds: None }).expect("a fault");
@@ -254,7 +255,7 @@ async fn a_server_that_is_down_at_startup_is_retried_and_nothing_is_answered_bef
     mirrored.converge("once the server is there").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_ends_every_watch_at_once_is_asked_less_and_less_often() {
     let mirrored = with_something_to_change().await;
     mirrored.sandbox.faults().forget_requests();
@@ -269,7 +270,7 @@ async fn a_server_that_ends_every_watch_at_once_is_asked_less_and_less_often() {
     mirrored.converge("once watches stay open").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_outage_ends_when_the_watches_are_back_and_the_next_one_is_reported_too() {
     let mirrored = with_something_to_change().await;
     for outages in 1..=2 {
@@ -285,7 +286,7 @@ async fn an_outage_ends_when_the_watches_are_back_and_the_next_one_is_reported_t
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bookmarks_reset_the_age_of_a_watch() {
     let options =
         kube_sandbox::Options { bookmark_interval: Duration::from_millis(200), ..kube_sandbox::Options::default() };
@@ -301,7 +302,7 @@ async fn bookmarks_reset_the_age_of_a_watch() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_warning_per_object_while_its_problems_are_the_same() {
     let mirrored = with_something_to_change().await;
     let slice = |generation: u8| {

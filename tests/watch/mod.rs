@@ -4,3 +4,5 @@ mod lists;
 mod misbehaving;
 mod outage;
 mod pods;
+mod restored;
+mod trust;

@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use headless_dns::cluster::Timing;
 use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{Cut, Fault, Missed};
 use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use crate::support::mirrored::{MirroredSandbox, TIMING, on};
 
@@ -66,11 +66,7 @@ fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
 }
 
 async fn start(prepare: impl FnOnce(&Sandbox)) -> MirroredSandbox {
-    start_timed(TIMING, prepare).await
-}
-
-async fn start_timed(timing: Timing, prepare: impl FnOnce(&Sandbox)) -> MirroredSandbox {
-    MirroredSandbox::timed(timing, kube_sandbox::Options::default(), |sandbox| {
+    MirroredSandbox::start_with(kube_sandbox::Options::default(), |sandbox| {
         put(sandbox, Kind::Service, service());
         prepare(sandbox);
     })
@@ -82,7 +78,7 @@ async fn answers(mirrored: &MirroredSandbox, name: &str, addresses: &[Ipv4Addr])
     mirrored.until(&format!("{name} = {addresses:?}"), |mirrored| mirrored.addresses(name) == expected).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_is_answered_without_any_slice() {
     let mirrored = start(|_| {}).await;
     put(&mirrored.sandbox, Kind::Pod, pod(0, 1, false));
@@ -95,7 +91,7 @@ async fn a_pod_is_answered_without_any_slice() {
     answers(&mirrored, "pg", &[address(0, 1)]).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_has_the_old_one() {
     let mirrored = start(|sandbox| {
         put(sandbox, Kind::Pod, pod(0, 1, true));
@@ -115,7 +111,7 @@ async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_permission_to_list_pods_the_slices_are_the_source() {
     let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
     let mirrored = start(|sandbox| {
@@ -131,10 +127,10 @@ async fn without_permission_to_list_pods_the_slices_are_the_source() {
     answers(&mirrored, "pg-0.pg", &[]).await;
 }
 
-#[tokio::test]
-async fn while_the_watch_of_pods_is_stale_the_slices_are_the_source() {
-    let timing = Timing { stale_after: Duration::from_secs(2), ..TIMING };
-    let mirrored = start_timed(timing, |sandbox| {
+/// A mirror whose watch of Pods is forbidden until that fault is removed, and the Pod `pg-0` replaced meanwhile.
+async fn forbidden_pods() -> (MirroredSandbox, u64) {
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(1, 1, false));
         put(sandbox, Kind::Pod, pod(0, 1, true));
         put(sandbox, Kind::EndpointSlice, slice(sandbox));
     })
@@ -144,17 +140,32 @@ async fn while_the_watch_of_pods_is_stale_the_slices_are_the_source() {
     let forbidden = mirrored.inject(forbidden);
     mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how: Cut::Clean });
     mirrored.until("refused", |mirrored| mirrored.errors("pods", "forbidden") >= 1).await;
+    let store = mirrored.sandbox.store();
+    store.delete(Kind::Pod, "db", "pg-0", None).expect("it is there");
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
     put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
+    (mirrored, forbidden)
+}
+
+/// T4.
+#[tokio::test(start_paused = true)]
+async fn with_only_pods_forbidden_the_dead_address_is_gone_after_twice_the_bound() {
+    let (mirrored, forbidden) = forbidden_pods().await;
+    let began = Instant::now();
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
-    assert_eq!(mirrored.extended_errors_of("pg-0.pg"), [], "the answer is not stale");
+    assert!(began.elapsed() <= TIMING.stale_after * 2, "{:?}", began.elapsed());
+    for _ in 0..4 {
+        sleep(TIMING.stale_after).await;
+        assert_eq!(mirrored.addresses("pg-0.pg"), Some(vec![address(0, 2)]));
+        assert_eq!(mirrored.extended_errors_of("pg-0.pg"), [], "the answer is not stale");
+    }
     put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
     mirrored.sandbox.faults().remove(forbidden);
     answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;
 }
 
 /// T6.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_replaced_pod_is_not_answered_beside_its_successor_while_the_watch_of_pods_is_late() {
     let mirrored = start(|sandbox| {
         put(sandbox, Kind::Pod, pod(0, 1, true));
@@ -179,7 +190,55 @@ async fn a_replaced_pod_is_not_answered_beside_its_successor_while_the_watch_of_
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
 }
 
-#[tokio::test]
+/// T7.
+#[tokio::test(start_paused = true)]
+async fn pods_that_could_not_be_trusted_count_again_when_their_watch_has_told_an_event_and_not_before() {
+    let (mirrored, forbidden) = forbidden_pods().await;
+    sleep(TIMING.stale_after * 3).await;
+    // The watch is accepted, and what was missed is still on its way.
+    let late = mirrored.inject(Fault::Stall { on: on(Kind::Pod), missed: Missed::Deliver });
+    mirrored.sandbox.faults().remove(forbidden);
+    mirrored.until("resumed", |mirrored| mirrored.logged("the watch works again") == 1).await;
+    for _ in 0..20 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(mirrored.addresses("pg-0.pg"), Some(vec![address(0, 2)]), "slices alone");
+    }
+    mirrored.sandbox.faults().remove(late);
+    // Which slices do not know.
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
+    answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;
+}
+
+/// T7. Each end of the watch is followed by a 2xx response, which shows nothing of what was missed. A bookmark does.
+#[tokio::test(start_paused = true)]
+async fn pods_whose_watch_goes_on_and_tells_nothing_are_not_trusted_before_a_bookmark() {
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    mirrored.converge("at the start").await;
+    let silent = mirrored.inject(Fault::WithholdBookmarks { on: on(Kind::Pod) });
+    let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
+    let forbidden = mirrored.inject(forbidden);
+    mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how: Cut::Clean });
+    sleep(TIMING.stale_after * 3).await;
+    mirrored.sandbox.faults().remove(forbidden);
+    mirrored.until("resumed", |mirrored| mirrored.logged("the watch works again") == 1).await;
+    // Of which the Pod, which counts where it is trusted, knows nothing.
+    let mut moved = slice(&mirrored.sandbox);
+    moved["endpoints"][0]["addresses"] = json!([address(0, 9)]);
+    put(&mirrored.sandbox, Kind::EndpointSlice, moved);
+    answers(&mirrored, "pg-0.pg", &[address(0, 9)]).await;
+    for _ in 0..30 {
+        sleep(TIMING.stale_after / 10).await;
+        assert_eq!(mirrored.addresses("pg-0.pg"), Some(vec![address(0, 9)]), "over several ends of the watch");
+    }
+    mirrored.sandbox.faults().remove(silent);
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_of_pods_that_is_cut_misses_nothing() {
     let mirrored = start(|sandbox| put(sandbox, Kind::Pod, pod(0, 1, true))).await;
     answers(&mirrored, "pg", &[address(0, 1)]).await;
@@ -196,7 +255,7 @@ async fn a_watch_of_pods_that_is_cut_misses_nothing() {
 }
 
 /// However many Pods of a Service change at once, it is derived and published a few times, not once for each.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_burst_of_pods_is_published_together() {
     const PODS: u8 = 200;
     let mirrored = start(|_| {}).await;

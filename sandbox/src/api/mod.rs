@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -55,6 +55,9 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
 /// Body of kube-apiserver's `tooManyRequests` filter, as Go's `http.Error` writes it.
 const TOO_MANY_REQUESTS: &str = "Too many requests, please try again later.\n";
+
+/// What a proxy says in the place of the API server.
+const PAGE: &str = "<html>\n<body>Please log in.</body>\n</html>\n";
 
 /// A response extension that makes the server close the connection instead of responding.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +105,8 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    match api.faults.judge(&site) {
+    let closes_connection = api.faults.closes_connections(&site);
+    let response = match api.faults.judge(&site) {
         Verdict::Serve => serve(api, &target, verb, &params, request).await,
         Verdict::Refuse { code, retry_after } => Err(ApiError::of_code(code, retry_after)),
         Verdict::TooManyRequests { retry_after } => Ok(too_many_requests(retry_after)),
@@ -111,7 +115,13 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
             response.extensions_mut().insert(DropConnection);
             Ok(response)
         }
+        Verdict::Page => Ok(Html(PAGE).into_response()),
+    };
+    let mut response = response.unwrap_or_else(ApiError::into_response);
+    if closes_connection {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    Ok(response)
 }
 
 fn too_many_requests(retry_after: u32) -> Response {

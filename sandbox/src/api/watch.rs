@@ -50,8 +50,8 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Responds to a watch request.
 ///
 /// # Errors
-/// 400 for invalid selectors, 422 for options that cannot be combined. A compacted resourceVersion gives an `ERROR` event, as
-/// in the API server. So does one that has not been reached yet; a real API server accepts it and sends nothing until it is.
+/// 400 for invalid selectors, 422 for options that cannot be combined. As in the API server, a compacted resourceVersion gives an
+/// `ERROR` event, and one that has not been reached yet gives nothing, bookmarks included, until it is.
 pub fn watch(api: &Arc<Api>, target: &Target, shape: Shape, params: &Params) -> Result<Response, ApiError> {
     let filter = Filter::new(target, params)?;
     let start = Start::choose(api, params)?;
@@ -178,13 +178,7 @@ impl Watch {
                     self.push_bookmark(true);
                 }
             }
-            Start::After(revision) => {
-                self.cursor = revision;
-                let current = self.api.store.revision();
-                if revision > current {
-                    self.fail(&ApiError::too_large_resource_version(revision, current));
-                }
-            }
+            Start::After(revision) => self.cursor = revision,
         }
     }
 
@@ -202,6 +196,10 @@ impl Watch {
             self.read_log();
             if self.api.faults.ends_watches(&self.site()) {
                 return None;
+            }
+            if let Some(code) = self.api.faults.error_events(&self.site()).filter(|_| !self.ended) {
+                self.outbox.clear();
+                self.fail(&ApiError::of_code(code, None));
             }
             if let Some(cut) = self.apply_faults() {
                 match cut {
@@ -298,6 +296,10 @@ impl Watch {
 
     fn push_bookmark(&mut self, initial_events_end: bool) {
         self.next_bookmark = Instant::now() + self.api.bookmark_interval;
+        let is_ahead = self.cursor > self.api.store.revision();
+        if !initial_events_end && (is_ahead || self.api.faults.withholds_bookmarks(&self.site())) {
+            return;
+        }
         let kind = self.filter.kind();
         let mut metadata = json!({ "resourceVersion": self.cursor.to_string(), "creationTimestamp": null });
         if initial_events_end {

@@ -66,6 +66,8 @@ struct Manager {
     trigger_times: TriggerTimes,
     /// The resourceVersion up to which events have been observed.
     revision: u64,
+    /// How often the store had been restored by then.
+    restores: u64,
 }
 
 impl Manager {
@@ -73,11 +75,15 @@ impl Manager {
         let service_addresses = ServiceAddresses::new(&options);
         let kubelet = Kubelet::new(&options);
         let (world, queue, trigger_times) = Default::default();
-        Self { store, options, service_addresses, world, queue, kubelet, trigger_times, revision: 0 }
+        Self { store, options, service_addresses, world, queue, kubelet, trigger_times, revision: 0, restores: 0 }
     }
 
-    /// Observes all new events, or lists everything if some of them were compacted.
+    /// Observes all new events, or lists everything if some of them were compacted or the store was restored.
     fn catch_up(&mut self) {
+        let restores = self.store.restores();
+        if std::mem::replace(&mut self.restores, restores) != restores {
+            self.relist();
+        }
         loop {
             match self.store.events_after(self.revision, EVENT_BATCH) {
                 Ok(events) => {

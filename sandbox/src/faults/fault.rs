@@ -70,6 +70,29 @@ pub enum Fault {
         #[serde(flatten)]
         on: Scope,
     },
+    /// New watches are accepted with 200 and get nothing but an `ERROR` event with this status; open ones too.
+    ErrorEvents {
+        #[serde(flatten)]
+        on: Scope,
+        code: u16,
+    },
+    /// Requests get 200 and an HTML page, as from a proxy that wants a login.
+    Page {
+        #[serde(flatten)]
+        on: Scope,
+        #[serde(default)]
+        times: Option<u32>,
+    },
+    /// Watches get no bookmarks, but for the one that ends the initial events.
+    WithholdBookmarks {
+        #[serde(flatten)]
+        on: Scope,
+    },
+    /// Connections are closed after each response.
+    CloseConnections {
+        #[serde(flatten)]
+        on: Scope,
+    },
     /// This object is included unvalidated in lists and watches of the kind given by its `apiVersion` and `kind`; open watches
     /// get it as `ADDED`. It is never stored.
     Malformed { object: Value },
@@ -79,6 +102,14 @@ pub enum Fault {
     Snapshot,
     /// Objects and resourceVersion are reset to the last `snapshot`; open watches end.
     Restore,
+    /// All objects are gone and resourceVersions start over, as with a new etcd; open watches end.
+    Empty,
+    /// Another cluster answers in the place of this one: the same objects with other uids, at this resourceVersion or at a lower
+    /// one than before; open watches end.
+    Replace {
+        #[serde(default)]
+        revision: Option<u64>,
+    },
     /// Open connections are closed and new ones refused, for this time or until the fault is removed.
     Down {
         #[serde(default)]
@@ -94,7 +125,7 @@ impl Fault {
     /// Rejects a fault that could never apply.
     pub(super) fn check(&self) -> Result<(), FaultError> {
         match self {
-            Self::Answer { on, code, .. } => {
+            Self::Answer { on, code, .. } | Self::ErrorEvents { on, code } => {
                 let is_error =
                     StatusCode::from_u16(*code).is_ok_and(|code| code.is_client_error() || code.is_server_error());
                 if is_error { on.check() } else { Err(FaultError::NotAnError(*code)) }
@@ -104,12 +135,21 @@ impl Fault {
             | Self::Delay { on, .. }
             | Self::Stall { on, .. }
             | Self::CutWatches { on, .. }
-            | Self::EndWatches { on } => on.check(),
+            | Self::EndWatches { on }
+            | Self::Page { on, .. }
+            | Self::WithholdBookmarks { on }
+            | Self::CloseConnections { on } => on.check(),
             Self::Malformed { object } if Kind::of_object(object).is_none() => {
                 let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
                 Err(FaultError::UnknownKind { api_version: text("apiVersion"), kind: text("kind") })
             }
-            Self::Malformed { .. } | Self::Compact | Self::Snapshot | Self::Restore | Self::Down { .. } => Ok(()),
+            Self::Malformed { .. }
+            | Self::Compact
+            | Self::Snapshot
+            | Self::Restore
+            | Self::Empty
+            | Self::Replace { .. }
+            | Self::Down { .. } => Ok(()),
         }
     }
 }

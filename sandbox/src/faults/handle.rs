@@ -25,6 +25,8 @@ pub enum Verdict {
     TooManyRequests {
         retry_after: u32,
     },
+    /// Respond with 200 and an HTML page.
+    Page,
     /// Close the connection.
     Drop,
 }
@@ -116,9 +118,12 @@ impl Faults {
         match fault {
             Fault::Compact => store.compact(),
             Fault::Snapshot => state.snapshot = Some(store.snapshot()),
-            Fault::Restore => {
-                let snapshot = state.snapshot.clone().ok_or(FaultError::NoSnapshot)?;
-                store.restore(&snapshot);
+            Fault::Restore | Fault::Empty | Fault::Replace { .. } => {
+                match fault {
+                    Fault::Restore => store.restore(&state.snapshot.clone().ok_or(FaultError::NoSnapshot)?),
+                    Fault::Replace { revision } => store.replace(revision.unwrap_or_default()),
+                    _ => store.restore(&Store::emptied()),
+                }
                 state.cuts.push((number, Scope::all(), Cut::Clean));
             }
             Fault::CutWatches { on, how } => state.cuts.push((number, on, how)),
@@ -184,6 +189,10 @@ impl Faults {
                     verdict = Verdict::TooManyRequests { retry_after: *retry_after };
                     times
                 }
+                Fault::Page { on, times } if on.covers(site) => {
+                    verdict = Verdict::Page;
+                    times
+                }
                 Fault::Drop { on, times } if on.covers(site) => {
                     verdict = Verdict::Drop;
                     times
@@ -218,6 +227,22 @@ impl Faults {
 
     pub(crate) fn ends_watches(&self, site: &Site<'_>) -> bool {
         self.lock().active.values().any(|fault| matches!(fault, Fault::EndWatches { on } if on.covers(site)))
+    }
+
+    /// The HTTP status of the `ERROR` events that a watch gets.
+    pub(crate) fn error_events(&self, site: &Site<'_>) -> Option<StatusCode> {
+        self.lock().active.values().find_map(|fault| match fault {
+            Fault::ErrorEvents { on, code } if on.covers(site) => StatusCode::from_u16(*code).ok(),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn withholds_bookmarks(&self, site: &Site<'_>) -> bool {
+        self.lock().active.values().any(|fault| matches!(fault, Fault::WithholdBookmarks { on } if on.covers(site)))
+    }
+
+    pub(crate) fn closes_connections(&self, site: &Site<'_>) -> bool {
+        self.lock().active.values().any(|fault| matches!(fault, Fault::CloseConnections { on } if on.covers(site)))
     }
 
     /// The number and duration of the fault that makes the API unreachable, if one is active.

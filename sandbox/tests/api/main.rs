@@ -4,6 +4,7 @@ mod faults;
 mod http_client;
 mod manifests;
 mod reads;
+mod servers;
 mod writes;
 
 use http_client::{Http, soon};

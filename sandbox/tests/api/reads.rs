@@ -94,17 +94,15 @@ async fn a_watch_with_a_selector_reports_objects_that_start_or_stop_to_match() {
 }
 
 #[tokio::test]
-async fn a_watch_from_a_compacted_or_future_version_gets_an_error_event_and_ends() {
+async fn a_watch_from_a_compacted_version_gets_an_error_event_and_ends() {
     let (sandbox, http) = sandbox().await;
     http.post(CONFIG_MAPS, &config_map("a")).await;
     sandbox.store().compact();
-    for (version, code, reason) in [("1", 410, "Expired"), ("100000", 504, "Timeout")] {
-        let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion={version}")).await;
-        let event = watch.next().await.expect("an event");
-        assert_eq!(event["type"], "ERROR");
-        assert_eq!((&event["object"]["code"], &event["object"]["reason"]), (&json!(code), &json!(reason)));
-        assert_eq!(watch.next().await, Err(End::Clean));
-    }
+    let mut watch = http.watch(&format!("{CONFIG_MAPS}?watch=true&resourceVersion=1")).await;
+    let event = watch.next().await.expect("an event");
+    assert_eq!(event["type"], "ERROR");
+    assert_eq!((&event["object"]["code"], &event["object"]["reason"]), (&json!(410), &json!("Expired")));
+    assert_eq!(watch.next().await, Err(End::Clean));
     sandbox.shutdown().await;
 }
 

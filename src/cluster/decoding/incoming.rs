@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::metadata::RawMetadata;
 use super::tolerant::Field;
-use crate::cluster::objects::{ObjectKey, Pod, Scope, Service, Slice};
+use crate::cluster::objects::{ObjectKey, Pod, Scope, Service, Slice, Uid};
 use crate::cluster::update::{Change, ClusterEvent};
 use crate::telemetry::metrics::Resource;
 
@@ -61,6 +61,11 @@ impl<K: Kind> Incoming<K> {
     pub fn key(&self) -> ObjectKey {
         let ObjectMeta { namespace, name, .. } = &self.meta;
         ObjectKey::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
+    }
+
+    /// None if it is absent or not a UUID.
+    pub fn uid(&self) -> Option<Uid> {
+        self.raw.value()?.metadata().value()?.uid.value().and_then(|uid| Uid::parse(uid))
     }
 
     /// Reads the object, which has this key. Also returns the parts that cannot be served.

@@ -67,10 +67,9 @@ pub(super) fn is_streaming_list_refused(config: &Config, error: &Error) -> bool 
             if matches!(status.code, 400 | 404 | 405 | 406 | 415 | 422))
 }
 
-/// Whether the server cannot resume from the resourceVersion of the watch: it was compacted (410), or this server has not
-/// reached it (504 *Too large resource version*, after a restore from a backup), or it rejects it in another way (400, 422, and 500
-/// as an event). The watcher would request the same one for
-/// ever.
+/// Whether the server cannot resume from the resourceVersion of the watch: it was compacted (410), or it is rejected in another
+/// way (400, 422, 504, and 500 as an event). The watcher would request the same one for ever. A server that has not reached it,
+/// after a restore from a backup, does not say so ([`super::doubt`]).
 pub(super) fn is_position_lost(error: &Error) -> bool {
     match error {
         Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 410 | 422 | 504),

@@ -6,58 +6,140 @@
 //!       ▲                                                                        │
 //!       └── EndedAtOnce if it ends ◀── ObservedBody ◀──frames──┬── observe ◀──response
 //!           without an event            │                      │     │
-//!                                       └───── contact ────────┴─────┴── contact, opened, Retry-After ──▶ Liveness
+//!                                       └── told, broken ──────┴─────┴── opened ──▶ TrustRecord
 //! ```
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Request, Response};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper_util::client::legacy::connect::HttpInfo;
 use kube::Client;
 use kube::client::Body as KubeBody;
 use tokio::time::Instant;
 use tower::{BoxError, service_fn};
 
-use super::liveness::{Liveness, STEADY};
+use super::lines::Lines;
+use super::trust::{Happening, Opening, STEADY, TrustRecord};
+
+/// Connections that are remembered. When there are more, all are forgotten: the next watch on each asks once more whether the
+/// server is the same.
+const MAX_CONNECTIONS: usize = 1024;
 
 /// The watch was accepted and ended before the first event.
 #[derive(Debug, thiserror::Error)]
 #[error("the watch ended at once, without an event")]
 pub(super) struct EndedAtOnce;
 
-/// A client that sends through `client` and records what it learns in `liveness`.
-pub(super) fn intercepted(client: &Client, liveness: &Arc<Liveness>) -> Client {
-    let namespace = client.default_namespace().to_owned();
-    let (client, liveness) = (client.clone(), Arc::clone(liveness));
-    let service = service_fn(move |request: Request<KubeBody>| {
-        let (client, liveness) = (client.clone(), Arc::clone(&liveness));
-        async move {
-            let request = consistent(request);
-            let is_watch = has_parameter(&request, "watch=true");
-            liveness.set_retry_after(None);
-            let response = client.send(request).await?;
-            Ok::<_, kube::Error>(observe(response, is_watch, liveness))
+/// What the watches of one server know of it from the responses.
+#[derive(Default)]
+pub(super) struct Connections(Mutex<HashSet<SocketAddr>>);
+
+impl Connections {
+    /// Whether a response is the first over its connection. A server that was replaced is reached over a new one, even where the
+    /// watch of before ended properly.
+    fn is_new(&self, response: &Response<KubeBody>) -> bool {
+        let Some(info) = response.extensions().get::<HttpInfo>() else { return false };
+        self.insert(info.local_addr())
+    }
+
+    fn insert(&self, local: SocketAddr) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_CONNECTIONS {
+            known.clear();
         }
-    });
-    Client::new(service, namespace)
+        known.insert(local)
+    }
 }
 
-fn observe(response: Response<KubeBody>, is_watch: bool, liveness: Arc<Liveness>) -> Response<ObservedBody> {
-    let is_success = response.status().is_success();
-    if is_success {
-        liveness.contact();
-    } else {
-        liveness.set_retry_after(retry_after(response.headers()));
+/// The requests and responses of one watch.
+pub(super) struct Interception {
+    pub trust: Arc<TrustRecord>,
+    pub connections: Arc<Connections>,
+    /// The header `Retry-After` of the last response.
+    retry_after: Mutex<Option<Duration>>,
+}
+
+impl Interception {
+    pub fn new(trust: Arc<TrustRecord>, connections: Arc<Connections>) -> Arc<Self> {
+        Arc::new(Self { trust, connections, retry_after: Mutex::default() })
     }
-    let opened = (is_success && is_watch).then(Instant::now);
-    if let Some(at) = opened {
-        liveness.opened(at);
+
+    /// A client that sends through `client`.
+    pub fn client(self: &Arc<Self>, client: &Client) -> Client {
+        let namespace = client.default_namespace().to_owned();
+        let (client, this) = (client.clone(), Arc::clone(self));
+        let service = service_fn(move |request: Request<KubeBody>| {
+            let (client, this) = (client.clone(), Arc::clone(&this));
+            async move {
+                let request = consistent(request);
+                let watch = WatchRequest::read(&request);
+                this.set_retry_after(None);
+                let response = client.send(request).await?;
+                Ok::<_, kube::Error>(this.observe(response, watch))
+            }
+        });
+        Client::new(service, namespace)
     }
-    response.map(|body| ObservedBody { body, opened, liveness })
+
+    fn observe(&self, response: Response<KubeBody>, watch: Option<WatchRequest>) -> Response<ObservedBody> {
+        let is_new_connection = self.connections.is_new(&response);
+        let is_accepted = response.status().is_success();
+        if !is_accepted {
+            self.set_retry_after(retry_after(response.headers()));
+        }
+        let watch = watch.filter(|_| is_accepted).map(|WatchRequest { position, ends_at }| {
+            let since = Instant::now();
+            if is_new_connection {
+                self.trust.broken();
+            }
+            if is_json(response.headers()) {
+                self.trust.opened(Opening { since, position });
+            }
+            OpenWatch { since, ends_at, lines: Lines::default(), is_silent: true, trust: Arc::clone(&self.trust) }
+        });
+        response.map(|body| ObservedBody { body, watch })
+    }
+
+    fn set_retry_after(&self, header: Option<Duration>) {
+        *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner) = header;
+    }
+
+    /// How long the last response asked to wait before the next request. Applies once.
+    pub fn take_retry_after(&self) -> Option<Duration> {
+        self.retry_after.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What a request for a watch asks for.
+struct WatchRequest {
+    /// The resourceVersion to resume from.
+    position: Option<u64>,
+    /// When the server is to end it. Reckoned from before the request was sent: the server reckons from later on.
+    ends_at: Instant,
+}
+
+impl WatchRequest {
+    /// None for any other request.
+    fn read<B>(request: &Request<B>) -> Option<Self> {
+        let number = |name| parameter(request, name).and_then(|value| value.parse().ok());
+        (parameter(request, "watch") == Some("true")).then(|| Self {
+            position: number("resourceVersion"),
+            ends_at: Instant::now() + Duration::from_secs(number("timeoutSeconds").unwrap_or_default()),
+        })
+    }
+}
+
+/// Whether the API server may have sent it. A proxy that wants a login answers with a page, and 200.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim() == "application/json"
 }
 
 /// The value of the header `Retry-After` (RFC 9110 section 10.2.3) in seconds, the form that kube-apiserver sends. The other
@@ -66,19 +148,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Whether a request has this parameter.
-fn has_parameter<B>(request: &Request<B>, wanted: &str) -> bool {
-    request.uri().query().is_some_and(|query| query.split('&').any(|parameter| parameter == wanted))
+/// The value of a parameter of a request.
+fn parameter<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+    let mut pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(key, value)| (key == name).then_some(value))
 }
 
 /// Requests the newest state in a streaming list, for which kube's watcher would accept any. Of several API servers, one may
 /// lag behind the one that answered last, and its list from version 0 would take the answers back in time. Without a version,
 /// says the reference of the Kubernetes API on `sendInitialEvents`, "this is interpreted as 'consistent read'".
 fn consistent<B>(mut request: Request<B>) -> Request<B> {
-    const ANY_VERSION: &str = "resourceVersion=0";
-    if has_parameter(&request, "sendInitialEvents=true") && has_parameter(&request, ANY_VERSION) {
+    let is_list = parameter(&request, "sendInitialEvents") == Some("true");
+    if is_list && parameter(&request, "resourceVersion") == Some("0") {
         let parameters = request.uri().query().unwrap_or_default().split('&');
-        let parameters: Vec<_> = parameters.filter(|parameter| *parameter != ANY_VERSION).collect();
+        let parameters: Vec<_> = parameters.filter(|parameter| *parameter != "resourceVersion=0").collect();
         let newest = format!("{}?{}", request.uri().path(), parameters.join("&"));
         if let Ok(newest) = newest.parse() {
             *request.uri_mut() = newest;
@@ -87,12 +170,40 @@ fn consistent<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// The body of a response, each frame of which counts as a contact.
+/// The body of a response.
 struct ObservedBody {
     body: KubeBody,
-    /// When the watch was accepted, until its first event. None for anything but a watch.
-    opened: Option<Instant>,
-    liveness: Arc<Liveness>,
+    /// Unless it is that of another request, or has ended.
+    watch: Option<OpenWatch>,
+}
+
+/// A watch that was accepted. It has failed if it ends before its time.
+struct OpenWatch {
+    since: Instant,
+    ends_at: Instant,
+    lines: Lines,
+    /// Not a whole line has come.
+    is_silent: bool,
+    trust: Arc<TrustRecord>,
+}
+
+impl OpenWatch {
+    fn on_frame(&mut self, data: &[u8]) {
+        self.is_silent &= !data.contains(&b'\n');
+        if self.lines.tell(data) {
+            self.trust.record(Happening::Told);
+        }
+    }
+
+    /// The body has ended.
+    fn on_end(self) -> Option<EndedAtOnce> {
+        if Instant::now() < self.ends_at {
+            self.trust.broken();
+        } else {
+            self.trust.closed();
+        }
+        (self.is_silent && self.since.elapsed() < STEADY).then_some(EndedAtOnce)
+    }
 }
 
 impl Body for ObservedBody {
@@ -101,14 +212,18 @@ impl Body for ObservedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame {
-            self.liveness.contact();
-            // Each event is a line.
-            if frame.data_ref().is_some_and(|data| data.contains(&b'\n')) {
-                self.opened = None;
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some((watch, data)) = self.watch.as_mut().zip(frame.data_ref()) {
+                    watch.on_frame(data);
+                }
             }
-        } else if self.opened.take().is_some_and(|opened| opened.elapsed() < STEADY) {
-            return Poll::Ready(Some(Err(EndedAtOnce.into())));
+            Some(Err(_)) => {}
+            None => {
+                if let Some(ended_at_once) = self.watch.take().and_then(OpenWatch::on_end) {
+                    return Poll::Ready(Some(Err(ended_at_once.into())));
+                }
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
     }
@@ -120,7 +235,10 @@ impl Body for ObservedBody {
 
 impl Drop for ObservedBody {
     fn drop(&mut self) {
-        self.liveness.closed();
+        // It failed, or the watcher gave it up, because nothing came for longer than it was to last.
+        if let Some(watch) = &self.watch {
+            watch.trust.broken();
+        }
     }
 }
 

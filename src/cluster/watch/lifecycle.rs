@@ -1,17 +1,7 @@
-//! The life of one watch.
+//! The life of one watch: lists, events, errors, and the state of trust that follows from them (drawn in [`super::trust`]).
 //!
-//! ```text
-//!              streaming list complete
-//! start ─▶ Listing ───────────────────────▶ Watching
-//!           │ ▲ ▲                            │ │  ▲
-//!           │ │ └───── reconcile due ────────┘ │  │ an event, or open for a second
-//!           │ │                          error ▼  │
-//!           │ └── error: position lost ──── Recovering
-//!           └──────────────────────────────────▲
-//!              list in pages complete
-//! ```
-//!
-//! After every error there is a pause. Other than as drawn, an error leaves the phase as it is; kube's watcher tries again.
+//! After every error there is a pause. An error that shows that the watch cannot be resumed is followed by a list; after any other,
+//! kube's watcher tries again.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,14 +13,16 @@ use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
+use super::doubt::{Doubts, Lost, Witnesses};
 use super::errors::{is_field_selector_refused, is_position_lost, is_streaming_list_refused};
-use super::intercept::intercepted;
-use super::liveness::{Liveness, Staleness, sleep_until_some};
+use super::intercept::{Connections, Interception};
 use super::reconcile::Reconcile;
 use super::report::{Outage, Reporter};
 use super::retry::RetryPolicy;
 use super::selection::{Selection, Timing};
 use super::sink::{EventSink, SinkClosed};
+use super::staleness::{Staleness, sleep_until_some};
+use super::trust::{Happening, Trust, TrustRecord};
 use crate::cluster::connection::Connection;
 use crate::cluster::decoding::{Incoming, Kind};
 use crate::cluster::objects::Scope;
@@ -44,18 +36,8 @@ pub(super) struct WatchContext<'a> {
     pub scope: &'a Scope,
     pub sink: &'a EventSink<'a>,
     pub outage: &'a Outage,
+    pub connections: &'a Arc<Connections>,
     pub metrics: &'a Arc<Metrics>,
-}
-
-/// The states in the drawing above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The list is not complete. Its next page may fail for ever, so part of a list does not show that the watch works.
-    Listing,
-    /// The watch works.
-    Watching,
-    /// The list is complete, but the watch has failed since, or has yet to show that it can be resumed from that list.
-    Recovering,
 }
 
 /// What follows a step of a watch.
@@ -69,10 +51,13 @@ enum Next {
 pub(super) struct Watch<'a, K: Kind> {
     id: WatchId,
     api: Api<Incoming<K>>,
+    /// Past the interception.
+    direct_api: Api<Incoming<K>>,
     config: watcher::Config,
     timing: Timing,
-    phase: Phase,
-    liveness: Arc<Liveness>,
+    trust: Arc<TrustRecord>,
+    interception: Arc<Interception>,
+    witnesses: Arc<Witnesses>,
     retry: RetryPolicy,
     reconcile: Reconcile,
     /// When the next reconcile is due, if ever.
@@ -87,27 +72,30 @@ impl<'a, K: Kind> Watch<'a, K> {
     pub async fn follow(context: &WatchContext<'a>) {
         let Some(config) = context.selection.config(K::RESOURCE) else { return };
         let watch = Self::new(context, config);
-        let (id, liveness, stale_after) = (watch.id.clone(), Arc::clone(&watch.liveness), watch.timing.stale_after);
+        let (id, trust, stale_after) = (watch.id.clone(), Arc::clone(&watch.trust), watch.timing.stale_after);
         tokio::select! {
             SinkClosed = watch.run() => {}
-            SinkClosed = report_staleness(&id, &liveness, stale_after, context.sink) => {}
+            SinkClosed = report_staleness(&id, &trust, stale_after, context.sink) => {}
         }
     }
 
     fn new(context: &WatchContext<'a>, config: watcher::Config) -> Self {
         let id = WatchId::new(K::RESOURCE, context.scope.clone());
-        let liveness = Liveness::new(context.metrics.register_watch(K::RESOURCE));
-        let client = intercepted(&context.connection.client, &liveness);
-        let api = match context.scope {
+        let trust = TrustRecord::new(context.metrics.register_watch(K::RESOURCE));
+        let interception = Interception::new(Arc::clone(&trust), Arc::clone(context.connections));
+        let client = &context.connection.client;
+        let api = |client| match context.scope {
             Scope::All => Api::all(client),
             Scope::Namespace(namespace) => Api::namespaced(client, namespace),
         };
         Self {
-            api,
+            api: api(interception.client(client)),
+            direct_api: api(client.clone()),
             config,
             timing: context.selection.timing,
-            phase: Phase::Listing,
-            liveness,
+            trust,
+            interception,
+            witnesses: Arc::default(),
             retry: RetryPolicy::new(),
             reconcile: Reconcile::new(),
             reconcile_at: None,
@@ -127,18 +115,26 @@ impl<'a, K: Kind> Watch<'a, K> {
 
     /// One list and the watch that follows it, until it is time for another list.
     async fn list_and_watch(&mut self) -> Result<(), SinkClosed> {
-        self.phase = Phase::Listing;
+        self.trust.record(Happening::ListStarted);
+        let (api, config) = (self.direct_api.clone(), self.config.clone());
+        let (trust, witnesses) = (Arc::clone(&self.trust), Arc::clone(&self.witnesses));
+        let doubts = Doubts { api: &api, config: &config, trust: &trust, witnesses: &witnesses };
+        let mut lost = pin!(doubts.lost());
         let mut events = pin!(watcher(self.api.clone(), self.config.clone()));
         loop {
             let next = tokio::select! {
+                // Whether the watch is proven comes last, after the events that prove it.
+                biased;
+                lost = &mut lost => self.on_lost(&lost).await,
+                () = sleep_until_some(self.reconcile_at), if trust.trust().is_current() => self.on_reconcile_due(),
+                // The watcher does not report that an idle watch was resumed.
+                () = trust.steady(), if self.has_recovered() => self.on_recovery(),
                 event = events.next() => match event {
                     Some(Ok(event)) => self.on_event(event).await?,
                     Some(Err(error)) => self.on_error(&error).await,
                     None => Next::Relist,
                 },
-                // The watcher does not report that an idle watch was resumed.
-                () = self.liveness.steady(), if self.phase == Phase::Recovering => self.on_recovery(),
-                () = sleep_until_some(self.reconcile_at), if self.phase == Phase::Watching => self.on_reconcile_due(),
+                () = trust.became_proven() => self.on_proven().await?,
             };
             if next == Next::Relist {
                 return Ok(());
@@ -148,21 +144,21 @@ impl<'a, K: Kind> Watch<'a, K> {
 
     async fn on_event(&mut self, event: Event<Incoming<K>>) -> Result<Next, SinkClosed> {
         let reconciled = self.reconcile.observe(&event);
+        self.witnesses.observe(&event);
         match &event {
-            Event::Init | Event::InitApply(_) => self.phase = Phase::Listing,
-            Event::InitDone => {
-                self.reconcile_at = self.timing.next_reconcile();
-                match self.config.initial_list_strategy {
-                    InitialListStrategy::StreamingList => _ = self.on_recovery(),
-                    InitialListStrategy::ListWatch => self.phase = Phase::Recovering,
-                }
-            }
+            Event::Init => self.trust.record(Happening::ListStarted),
+            Event::InitApply(_) => {}
+            Event::InitDone => self.reconcile_at = self.timing.next_reconcile(),
             Event::Apply(_) | Event::Delete(_) => _ = self.on_recovery(),
         }
+        let is_listed = matches!(event, Event::InitDone);
         let times = self.times(&event);
         let change = self.decode(event);
         self.sink.send(WatchUpdate { event: K::event(self.id.scope.clone(), change), times }).await?;
-        if K::RESOURCE == Resource::EndpointSlices && self.phase != Phase::Listing {
+        if is_listed {
+            self.on_listed();
+        }
+        if K::RESOURCE == Resource::EndpointSlices && self.trust.trust() != Trust::Listing {
             // The controller writes many slices at a time, each as long as a hundred Pods. Let the Pods come in between.
             yield_now().await;
         }
@@ -172,25 +168,48 @@ impl<'a, K: Kind> Watch<'a, K> {
         Ok(Next::Continue)
     }
 
+    fn on_listed(&mut self) {
+        self.trust.record(Happening::ListCompleted);
+        // A list in pages has yet to show that a watch can be resumed from it.
+        if self.config.initial_list_strategy == InitialListStrategy::StreamingList {
+            self.on_recovery();
+        }
+    }
+
     async fn on_error(&mut self, error: &watcher::Error) -> Next {
-        if self.phase == Phase::Listing && self.drop_refused_parameter(error) {
+        if self.trust.trust() == Trust::Listing && self.drop_refused_parameter(error) {
             return Next::Relist;
         }
-        self.liveness.closed();
+        self.trust.broken();
         self.reporter.error(error);
         self.reconcile.cancel();
-        if self.phase == Phase::Watching {
-            self.phase = Phase::Recovering;
-        }
-        sleep(self.retry.pause_after(error, self.liveness.take_retry_after())).await;
+        sleep(self.retry.pause_after(error, self.interception.take_retry_after())).await;
         if is_position_lost(error) { Next::Relist } else { Next::Continue }
     }
 
+    async fn on_lost(&mut self, lost: &Lost) -> Next {
+        self.reporter.lost(lost);
+        self.reconcile.cancel();
+        sleep(self.retry.pause_before_relist()).await;
+        Next::Relist
+    }
+
+    /// Whether a watch that is steady has recovered. Part of a list does not show it.
+    fn has_recovered(&self) -> bool {
+        self.retry.has_failed() && self.trust.trust() != Trust::Listing
+    }
+
     fn on_recovery(&mut self) -> Next {
-        self.phase = Phase::Watching;
         self.retry.reset();
         self.reporter.recovered();
         Next::Continue
+    }
+
+    async fn on_proven(&mut self) -> Result<Next, SinkClosed> {
+        if self.trust.trust() == Trust::Proven {
+            self.sink.send(ClusterEvent::WatchProven(self.id.clone())).await?;
+        }
+        Ok(Next::Continue)
     }
 
     fn on_reconcile_due(&mut self) -> Next {
@@ -220,7 +239,7 @@ impl<'a, K: Kind> Watch<'a, K> {
             Event::Delete(_) => None,
             Event::Init | Event::InitApply(_) | Event::InitDone => return None,
         };
-        Some(EventTimes { received_at: self.liveness.last_contact(), changed_at })
+        Some(EventTimes { received_at: self.trust.clock.last_word(), changed_at })
     }
 
     /// Counts the event, and reports what is malformed about its object.
@@ -257,11 +276,11 @@ impl<'a, K: Kind> Watch<'a, K> {
 /// Reports each transition of the staleness of a watch.
 async fn report_staleness(
     watch: &WatchId,
-    liveness: &Liveness,
+    trust: &TrustRecord,
     stale_after: Duration,
     sink: &EventSink<'_>,
 ) -> SinkClosed {
-    let mut monitor = liveness.monitor(stale_after);
+    let mut monitor = trust.clock.monitor(stale_after);
     loop {
         let event = match monitor.next().await {
             Staleness::Stale { since } => ClusterEvent::WatchStale { watch: watch.clone(), since },

@@ -2,29 +2,34 @@
 //!
 //! ```text
 //! follow_all ─▶ Watch::run for each resource and scope (lifecycle)
-//!                 ├── kube's watcher ─▶ Intercept ─▶ API server     requests amended, responses observed
-//!                 │                        └──▶ Liveness            last contact, stale or not, Retry-After
+//!                 ├── kube's watcher ─▶ Interception ─▶ API server  requests amended, responses observed
+//!                 │                        └──▶ TrustRecord         how far the watch is trusted, when it last had word
+//!                 ├── Doubts          whether a watch is resumed on the server that it was on
 //!                 ├── RetryPolicy     how long to pause after an error
 //!                 ├── Reconcile       what a periodic list shows that the watch has missed
 //!                 ├── Reporter        metrics, and one log line per problem
 //!                 └── EventSink ─▶ WatchUpdate, to the index
 //! ```
 
+mod doubt;
 mod errors;
 mod intercept;
 mod lifecycle;
-mod liveness;
+mod lines;
 mod reconcile;
 mod report;
 mod retry;
 mod selection;
 mod sink;
+mod staleness;
+mod trust;
 
 use std::sync::Arc;
 
 use futures::future;
 use tokio::sync::mpsc;
 
+use self::intercept::Connections;
 use self::lifecycle::{Watch, WatchContext};
 use self::report::Outage;
 pub use self::selection::{PodSelection, Selection, Timing};
@@ -42,10 +47,18 @@ pub async fn follow_all(
     updates: mpsc::Sender<WatchUpdate>,
     metrics: &Arc<Metrics>,
 ) {
-    let outage = Outage::default();
+    let (outage, connections) = (Outage::default(), Arc::<Connections>::default());
     let scopes = selection.scopes.iter().map(|scope| async {
         let sink = EventSink::new(&updates);
-        let context = WatchContext { connection, selection, scope, sink: &sink, outage: &outage, metrics };
+        let context = WatchContext {
+            connection,
+            selection,
+            scope,
+            sink: &sink,
+            outage: &outage,
+            connections: &connections,
+            metrics,
+        };
         let pods = async {
             // Pods are the most numerous objects, and are not needed before the first answer.
             sink.first_lists_completed().await;

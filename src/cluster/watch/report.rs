@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::watcher::Error;
 
+use super::doubt::Lost;
 use super::errors::{is_outage, reason, root_cause};
 use crate::cluster::objects::{ObjectKey, Scope};
 use crate::cluster::update::WatchId;
@@ -101,6 +102,17 @@ impl<'a> Reporter<'a> {
             tracing::info!(%resource, %scope, error, "{advice}");
         } else {
             tracing::warn!(%resource, %scope, error, "{advice}");
+        }
+    }
+
+    /// The watch cannot go on where it stopped, because the server is not the one of before.
+    pub fn lost(&mut self, lost: &Lost) {
+        self.metrics.watch_error(self.watch.resource, WatchErrorReason::Gone);
+        let WatchId { resource, scope } = &self.watch;
+        if matches!(lost, Lost::WentBack { .. }) {
+            tracing::warn!(%resource, %scope, reason = %lost, "the API server was restored from a backup, or replaced; relisting");
+        } else {
+            tracing::info!(%resource, %scope, reason = %lost, "the API server may not be the one of before; relisting");
         }
     }
 

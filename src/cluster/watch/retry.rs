@@ -62,6 +62,21 @@ impl RetryPolicy {
         self.next_pause(backoff).max(requested)
     }
 
+    /// The pause after a refusal of something that is asked for beside the watch.
+    pub fn pause_after_refusal(&mut self) -> Duration {
+        self.next_pause(REFUSED)
+    }
+
+    /// The pause before a list that nothing but a change of the server calls for.
+    pub fn pause_before_relist(&mut self) -> Duration {
+        self.next_pause(UNREACHABLE)
+    }
+
+    /// Whether the last attempt failed.
+    pub fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     fn next_pause(&mut self, backoff: Backoff) -> Duration {
         if self.backoff != backoff {
             *self = Self { backoff, failures: 0 };

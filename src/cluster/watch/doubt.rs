@@ -1,0 +1,276 @@
+//! Whether the server that a watch is resumed on is the one that it was on before. One that was restored from a backup, or
+//! another cluster's, accepts a watch from a version that it has not reached, and is silent until it gets there: only lists with
+//! such a version are refused. So a watch that failed asks one cheap question as soon as it is accepted again: a list, limited to
+//! one object, of what the watch selects. Without a resourceVersion it is a consistent read, answered at once and, where one of
+//! several API servers lags behind, not by what that one has heard of.
+//!
+//! - A list whose resourceVersion is lower than that of the watch: the server went back.
+//! - The list asks for one object that the watch knows, a witness, by name. If it is not there under its UID, it was deleted
+//!   meanwhile, or the server is another one: the next witness is asked for. A server without any of them is another one.
+//!
+//! If the question is refused, the server cannot be told from another: everything is listed. If it fails otherwise, it is asked
+//! again, less and less often, and the watch goes on meanwhile.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::api::{Api, ListParams, ObjectList};
+use kube::runtime::watcher::{Config, Event};
+use kube::{Error, ResourceExt};
+use tokio::time::{sleep, timeout};
+
+use super::retry::RetryPolicy;
+use super::trust::{Opening, TrustRecord};
+use crate::cluster::decoding::{Incoming, Kind};
+use crate::cluster::objects::{ObjectKey, Uid};
+
+/// How long the question may take. kube-apiserver waits up to three seconds for its cache to catch up
+/// (`blockTimeout` in `storage/cacher/watch_cache.go`).
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So many objects are remembered as witnesses. If all are deleted in one outage, the watch lists anew.
+const WITNESSES: usize = 3;
+
+/// Why a watch cannot be resumed on a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Lost {
+    #[error("the API server is at resourceVersion {server}, before {ours}, which it had reached")]
+    WentBack { server: u64, ours: u64 },
+    #[error("the API server does not have {0} as it was")]
+    WithoutWitness(ObjectKey),
+    #[error("the API server has objects that it did not have at that resourceVersion")]
+    UnknownObject,
+    #[error("the API server does not say at which resourceVersion it is: {0}")]
+    Refused(u16),
+}
+
+/// An object that a watch knows the server to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    key: ObjectKey,
+    uid: Uid,
+    version: u64,
+}
+
+/// The witnesses of a watch: of what it listed, what has not changed for the longest time, and is likely to stay.
+#[derive(Debug, Default)]
+pub(super) struct Witnesses(Mutex<Vec<Known>>);
+
+impl Witnesses {
+    /// Follows the events of the watch.
+    pub fn observe<K: Kind>(&self, event: &Event<Incoming<K>>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Init => known.clear(),
+            Event::InitApply(object) => {
+                if known.len() < WITNESSES || known.iter().any(|known| version(object) < known.version) {
+                    known.extend(read(object));
+                    known.sort_by_key(|known| known.version);
+                    known.truncate(WITNESSES);
+                }
+            }
+            Event::Apply(object) => {
+                let before = known.len();
+                known.retain(|known| !is_it(known, object));
+                if before < WITNESSES || known.len() < before {
+                    known.extend(read(object));
+                }
+            }
+            Event::Delete(object) => known.retain(|known| !is_it(known, object)),
+            Event::InitDone => {}
+        }
+    }
+
+    fn get(&self) -> Vec<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn read<K: Kind>(object: &Incoming<K>) -> Option<Known> {
+    Some(Known { key: object.key(), uid: object.uid()?, version: version(object) })
+}
+
+fn is_it<K: Kind>(known: &Known, object: &Incoming<K>) -> bool {
+    known.key.name == object.name_any() && object.namespace().is_none_or(|namespace| *namespace == *known.key.namespace)
+}
+
+fn version<K: Kind>(object: &Incoming<K>) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// What a question is about.
+pub(super) struct Doubts<'a, K: Kind> {
+    /// With a client that nothing intercepts: what it hears says nothing about the watch.
+    pub api: &'a Api<Incoming<K>>,
+    pub config: &'a Config,
+    pub trust: &'a TrustRecord,
+    pub witnesses: &'a Witnesses,
+}
+
+impl<K: Kind> Doubts<'_, K> {
+    /// Asks whenever the watch is in doubt, and takes the doubt away, until the watch cannot go on.
+    pub async fn lost(&self) -> Lost {
+        let mut retry = RetryPolicy::new();
+        loop {
+            let opening = self.trust.doubted().await;
+            match self.ask(opening).await {
+                Ok(None) => {
+                    retry.reset();
+                    self.trust.confirm(opening).await;
+                }
+                Ok(Some(lost)) => return lost,
+                Err(problem) => {
+                    tracing::debug!(%problem, "cannot ask whether the API server is the one of before; asking again");
+                    sleep(retry.pause_after_refusal()).await;
+                }
+            }
+        }
+    }
+
+    /// Why the watch cannot go on from here, if it cannot.
+    async fn ask(&self, opening: Opening) -> Result<Option<Lost>, String> {
+        let Some(position) = opening.position else { return Ok(None) };
+        let witnesses = self.witnesses.get();
+        if witnesses.is_empty() {
+            return self.ask_for(None, position).await;
+        }
+        let mut lost = None;
+        for witness in &witnesses {
+            lost = self.ask_for(Some(witness), position).await?;
+            if !matches!(lost, Some(Lost::WithoutWitness(_))) {
+                break;
+            }
+        }
+        Ok(lost)
+    }
+
+    async fn ask_for(&self, witness: Option<&Known>, position: u64) -> Result<Option<Lost>, String> {
+        match timeout(PATIENCE, self.api.list(&question(self.config, witness))).await {
+            Ok(Ok(list)) => Ok(judge(position, witness, &list)),
+            // It is not going to be answered: asking is forbidden, or this server does not know how.
+            Ok(Err(Error::Api(status))) if matches!(status.code, 400..=499) && !is_temporary(status.code) => {
+                Ok(Some(Lost::Refused(status.code)))
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(elapsed) => Err(elapsed.to_string()),
+        }
+    }
+}
+
+/// Whether a refusal says nothing about the next request: bad credentials, which concern the watch too, time-outs, and too
+/// many requests.
+fn is_temporary(code: u16) -> bool {
+    matches!(code, 401 | 408 | 429)
+}
+
+/// A list of one object of what `config` selects: of the witness, if there is one. The API server reads one key for it.
+fn question(config: &Config, witness: Option<&Known>) -> ListParams {
+    let name = witness.map(|Known { key: ObjectKey { namespace, name }, .. }| {
+        format!("metadata.namespace={namespace},metadata.name={name}")
+    });
+    let fields: Vec<_> = config.field_selector.iter().cloned().chain(name).collect();
+    ListParams {
+        label_selector: config.label_selector.clone(),
+        field_selector: (!fields.is_empty()).then(|| fields.join(",")),
+        limit: Some(1),
+        ..ListParams::default()
+    }
+}
+
+fn judge<K: Kind>(ours: u64, witness: Option<&Known>, list: &ObjectList<Incoming<K>>) -> Option<Lost> {
+    let server = list.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+    if let Some(server) = server.filter(|server| *server < ours) {
+        return Some(Lost::WentBack { server, ours });
+    }
+    match witness {
+        Some(Known { key, uid, .. }) => {
+            let is_there = list.items.iter().any(|object| object.uid() == Some(*uid));
+            (!is_there).then(|| Lost::WithoutWitness(key.clone()))
+        }
+        // The watch knows of no object, as far as it remembers.
+        None => list.items.iter().any(|object| version(object) <= ours).then_some(Lost::UnknownObject),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::objects::{POD_NAME, Service};
+
+    const UID: &str = "00000000-0000-4000-8000-000000000007";
+    const OTHER: &str = "00000000-0000-4000-8000-000000000008";
+
+    fn object(name: &str, uid: &str, version: u64) -> Incoming<Service> {
+        let metadata = json!({ "namespace": "db", "name": name, "uid": uid, "resourceVersion": version.to_string() });
+        serde_json::from_value(json!({ "metadata": metadata })).expect("an object")
+    }
+
+    fn list(version: u64, items: &[Incoming<Service>]) -> ObjectList<Incoming<Service>> {
+        let types = kube::core::TypeMeta { api_version: "v1".into(), kind: "ServiceList".into() };
+        let mut list = ObjectList { types, metadata: Default::default(), items: items.to_vec() };
+        list.metadata.resource_version = Some(version.to_string());
+        list
+    }
+
+    /// T5.
+    #[test]
+    fn a_server_is_known_by_its_version_and_by_an_object() {
+        let pg = read(&object("pg", UID, 5)).expect("a UUID");
+        let (same, changed, other) = (object("pg", UID, 5), object("pg", UID, 25), object("pg", OTHER, 25));
+        let gone = Some(Lost::WithoutWitness(pg.key.clone()));
+        for (server, witness, items, expected) in [
+            (20, Some(&pg), vec![same.clone()], None),
+            (30, Some(&pg), vec![changed], None),
+            (19, Some(&pg), vec![same.clone()], Some(Lost::WentBack { server: 19, ours: 20 })),
+            (30, Some(&pg), vec![other.clone()], gone.clone()),
+            (30, Some(&pg), vec![], gone),
+            (20, None, vec![], None),
+            (30, None, vec![other], None),
+            (30, None, vec![same], Some(Lost::UnknownObject)),
+            (19, None, vec![], Some(Lost::WentBack { server: 19, ours: 20 })),
+        ] {
+            assert_eq!(judge(20, witness, &list(server, &items)), expected, "{server} {items:?}");
+        }
+    }
+
+    /// T5.
+    #[test]
+    fn the_question_asks_for_one_object_of_what_the_watch_selects() {
+        let pg = read(&object("pg", UID, 5)).expect("a UUID");
+        let (labelled, headless) =
+            (Config::default().labels(POD_NAME), Config::default().fields("spec.clusterIP=None"));
+        for (config, witness, fields) in [
+            (&labelled, None, None),
+            (&labelled, Some(&pg), Some("metadata.namespace=db,metadata.name=pg")),
+            (&headless, None, Some("spec.clusterIP=None")),
+            (&headless, Some(&pg), Some("spec.clusterIP=None,metadata.namespace=db,metadata.name=pg")),
+        ] {
+            let question = question(config, witness);
+            assert_eq!((question.field_selector.as_deref(), question.limit), (fields, Some(1)));
+            assert_eq!((question.label_selector, question.resource_version), (config.label_selector.clone(), None));
+        }
+    }
+
+    #[test]
+    fn the_witnesses_are_those_that_changed_the_longest_ago_and_still_exist() {
+        let witnesses = Witnesses::default();
+        let names = || witnesses.get().iter().map(|known| known.key.name.to_string()).collect::<Vec<_>>();
+        let objects = [("e", 50), ("c", 30), ("a", 10), ("d", 40), ("b", 20)];
+        for _ in 0..2 {
+            witnesses.observe(&Event::<Incoming<Service>>::Init);
+            objects
+                .iter()
+                .for_each(|(name, version)| witnesses.observe(&Event::InitApply(object(name, UID, *version))));
+            assert_eq!(names(), ["a", "b", "c"]);
+        }
+        witnesses.observe(&Event::Apply(object("f", UID, 60)));
+        witnesses.observe(&Event::Apply(object("a", OTHER, 70)));
+        assert_eq!(names(), ["b", "c", "a"]);
+        assert_eq!(witnesses.get()[2].uid, Uid::parse(OTHER).expect("a UUID"), "under its new UID");
+        witnesses.observe(&Event::Delete(object("b", UID, 80)));
+        assert_eq!(names(), ["c", "a"]);
+        witnesses.observe(&Event::Apply(object("g", UID, 90)));
+        assert_eq!(names(), ["c", "a", "g"]);
+    }
+}
