@@ -19,6 +19,7 @@ mod encrypted;
 mod hickory;
 mod https;
 mod limits;
+mod neighbours;
 mod overflow;
 mod quic;
 mod responder;

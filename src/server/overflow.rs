@@ -5,6 +5,9 @@
 //! buffer that the system grants without privileges; then nothing leaves that socket, for whomever. Queries with forged sources
 //! do that easily.
 //!
+//! While they are open, answers to neighbours that are being looked for are dropped (`neighbours.rs`), so that hardly any of the room
+//! is used. Where that is not possible, it is all there is.
+//!
 //! The sockets are bound to the worker's address, so that clients see no difference. They receive nothing, and exist only while
 //! they are of use: the more sockets share an address, the longer the kernel looks for the one that a datagram is for.
 
@@ -53,6 +56,11 @@ impl Overflow {
         }
         self.last_used = now;
         self.sockets.get(self.current)
+    }
+
+    /// Whether any socket is open: the worker's own is full, or was a while ago.
+    pub fn is_open(&self) -> bool {
+        !self.sockets.is_empty()
     }
 
     /// Closes the sockets if they have not been used for a while.

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::Backlog;
+use super::neighbours::Neighbours;
 use super::overflow::Overflow;
 use super::responder::{Responder, Worker};
 use super::sys::{self, DatagramBatch};
@@ -66,7 +67,7 @@ pub(super) fn spawn(worker: UdpWorker, name: String) -> io::Result<oneshot::Rece
 fn work(UdpWorker { socket, workers, responder, heartbeat, shutdown }: &UdpWorker) -> io::Result<()> {
     let address = socket.local_addr()?;
     let is_wildcard = address.ip().is_unspecified();
-    let mut sender = Sender { socket, overflow: Overflow::new(address, *workers) };
+    let mut sender = Sender { socket, overflow: Overflow::new(address, *workers), neighbours: Neighbours::new() };
     let mut batch = DatagramBatch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
     let mut worker = responder.worker(Transport::Udp);
     let mut backlog = Backlog::default();
@@ -151,6 +152,7 @@ fn handle(
 struct Sender<'s> {
     socket: &'s UdpSocket,
     overflow: Overflow,
+    neighbours: Neighbours,
 }
 
 /// Datagrams that were not sent.
@@ -158,7 +160,7 @@ struct Sender<'s> {
 struct Unsent {
     /// The network or the system refused them.
     failed: usize,
-    /// No socket had room for them.
+    /// No socket had room for them, or would have had it for seconds to come.
     no_room: usize,
 }
 
@@ -166,8 +168,12 @@ impl Sender<'_> {
     /// Sends the answers of the first `count` slots of a batch that began `now`, and clears them. Never waits: what finds no room
     /// at the worker's own socket leaves from another, or not at all.
     fn send(&mut self, batch: &mut DatagramBatch, count: usize, now: Instant) -> Unsent {
+        let mut unsent = Unsent::default();
+        if self.overflow.is_open() {
+            unsent.no_room = self.drop_waiting(batch, count, now);
+        }
         let datagrams = batch.fill(count);
-        let (mut done, mut full, mut unsent) = (0, 0, Unsent::default());
+        let (mut done, mut full) = (0, 0);
         let mut socket = self.socket;
         while done < datagrams {
             match batch.send(socket.as_fd(), done..datagrams) {
@@ -176,7 +182,7 @@ impl Sender<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let Some(other) = self.overflow.next(full, now) else {
-                        unsent.no_room = datagrams - done;
+                        unsent.no_room += datagrams - done;
                         break;
                     };
                     (socket, full) = (other, full + 1);
@@ -187,6 +193,20 @@ impl Sender<'_> {
         }
         batch.clear(count);
         unsent
+    }
+
+    /// Drops the answers that would only wait behind others, and returns their number.
+    fn drop_waiting(&mut self, batch: &mut DatagramBatch, count: usize, now: Instant) -> usize {
+        self.neighbours.update(now);
+        let mut dropped = 0;
+        for i in 0..count {
+            let (_, client, answer) = batch.slot(i);
+            if !answer.is_empty() && self.neighbours.is_sought(client) {
+                answer.clear();
+                dropped += 1;
+            }
+        }
+        dropped
     }
 }
 

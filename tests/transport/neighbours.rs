@@ -40,8 +40,10 @@ struct Answered {
     after: f64,
 }
 
-/// What is seen is 98 % or more during and 100 % after.
-const WELL: Answered = Answered { during: 90.0, after: 95.0 };
+/// Floods of one rate until one is withstood: other programs on the machine may take the time that clients have.
+const TRIES: usize = 3;
+/// Lower than what is seen, which is 98 % or more during and 100 % after, for a machine that is busy with other things.
+const LEAST: Answered = Answered { during: 90.0, after: 95.0 };
 
 /// A server with two workers in a namespace, until what it returns is dropped. Its answers fill a datagram.
 fn serve(namespace: Namespace, address: SocketAddr) -> (Arc<Metrics>, oneshot::Sender<()>) {
@@ -163,38 +165,33 @@ fn flooded(clients: &Namespace, server: SocketAddr, rate: u32) -> Answered {
     })
 }
 
-/// Floods of each rate, and the least shares of valid queries that have to be answered meanwhile and a second later: lower than
-/// what is seen, for a machine that is busy with other things.
-fn withstands(server: &str, floods: &[(u32, Answered)]) {
+/// Whether valid queries are answered during floods of these rates, and a second later.
+fn withstands(server: &str, rates: &[u32]) {
     let Some(Network { server: namespace, clients }) = Network::new() else { return };
     let address = SocketAddr::new(server.parse().expect("an address"), PORT);
     let (metrics, _running) = serve(namespace, address);
-    let page = || Exporter::new(Arc::clone(&metrics)).encode(Format::Prometheus).expect("text");
-    let mut seen = Vec::new();
-    for (rate, least) in floods {
-        let Answered { during, after } = flooded(&clients, address, *rate);
-        let dropped = metric(&page(), "dropped_packets_total{reason=\"send_buffer_full\"}");
-        println!(
-            "{rate} forged queries a second: {during:.1} % answered during, {after:.1} % after, {dropped} dropped"
-        );
-        seen.push((rate, least, during, after, dropped));
+    let is_withstood = |rate| {
+        let Answered { during, after } = flooded(&clients, address, rate);
+        println!("{rate} forged queries a second: {during:.1} % answered during, {after:.1} % after");
+        during >= LEAST.during && after >= LEAST.after
+    };
+    for rate in rates {
+        assert!((0..TRIES).any(|_| is_withstood(*rate)), "{rate} a second are not withstood");
     }
-    for &(rate, least, during, after, _) in &seen {
-        assert!(during >= least.during, "{rate} a second: {during} % answered during");
-        assert!(after >= least.after, "{rate} a second: {after} % answered after");
-    }
-    // Far more than all buffers hold.
-    assert!(seen.iter().all(|(rate, .., dropped)| **rate < 5000 || *dropped > 0), "what is not sent is counted");
+    let page = Exporter::new(metrics).encode(Format::Prometheus).expect("text");
+    let dropped = metric(&page, "dropped_packets_total{reason=\"send_buffer_full\"}");
+    println!("{dropped} answers dropped");
+    assert!(dropped > 0, "what is not sent is counted");
 }
 
 /// W7.
 #[test]
 fn answers_for_neighbours_that_do_not_exist_keep_no_client_waiting() {
-    withstands("10.77.0.1", &[(300, WELL), (1000, WELL), (5000, Answered { during: 25.0, after: 0.0 })]);
+    withstands("10.77.0.1", &[300, 1000, 5000]);
 }
 
 /// W7.
 #[test]
 fn answers_for_ipv6_neighbours_that_do_not_exist_keep_no_client_waiting() {
-    withstands("fd77::1", &[(1000, WELL)]);
+    withstands("fd77::1", &[1000]);
 }

@@ -178,7 +178,7 @@ label! {
         Response = "response",
         /// The response could not be sent.
         SendFailed = "send_failed",
-        /// There was no room for the response in the kernel, because others before it had not left.
+        /// There was no room for the response in the kernel, or it would only have waited behind others.
         SendBufferFull = "send_buffer_full",
     }
 }
