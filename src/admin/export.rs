@@ -1,24 +1,32 @@
-//! The served records as zone files and as the views of the admin pages.
+//! The served records as zone files, and as the pages that `records_page.rs` writes.
 //!
 //! Names are enumerated from the table. The records at each name come from [`Authority::records_at`], so an export cannot
-//! differ from the answers.
+//! differ from the answers. A file is made part by part, as its reader takes it: the memory that it takes is that of one part, or of
+//! the records of one name if those are more.
 
 use std::fmt::Write;
+use std::mem;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::views::{NameView, RecordView, RecordsQuery, ServiceView};
+use super::views::{NameView, RecordView, RecordsQuery};
+use super::walk::{Below, ServiceWalk};
 use crate::authority::{AbsoluteName, Authority, RecordText};
-use crate::dns::name::{self, Name, Relative, strip_suffix};
+use crate::dns::name::{self, Name, strip_suffix};
 use crate::dns::reverse;
-use crate::records::{ServiceKey, ServiceKind, ServiceRecords};
+use crate::records::ServiceKey;
 use crate::table::{Table, TableReader};
 
+/// Octets after which a part of a page is complete.
+pub(super) const PART: usize = 64 * 1024;
+/// Addresses that are looked for at a time: each time costs a pass over the table.
+const ADDRESSES_AHEAD: usize = 4096;
+
 /// The records that a server serves.
+#[derive(Clone)]
 pub struct Records {
-    authority: Arc<Authority>,
-    table: TableReader,
+    pub(super) authority: Arc<Authority>,
+    pub(super) table: TableReader,
 }
 
 impl Records {
@@ -32,81 +40,118 @@ impl Records {
         zones.map(|zone| zone.apex().clone()).collect()
     }
 
-    /// Since when answers are stale, if they are. Returns at once; the other methods may take seconds in a large cluster.
-    pub fn stale_since(&self) -> Option<Timestamp> {
-        self.table.pin().stale_since()
-    }
-
-    /// The first `limit` Services that match `query`, ordered by namespace and name.
-    pub fn services(&self, query: &RecordsQuery, limit: usize) -> Vec<ServiceView> {
-        let table = self.table.pin();
-        let matches =
-            |key: &ServiceKey| query.matches(&Relative(key.namespace()).to_string(), &Relative(key.name()).to_string());
-        let services = table.services().into_iter().filter(|(key, _)| matches(key)).take(limit);
-        services.map(|(key, service)| self.service_view(&table, key, service)).collect()
-    }
-
     /// The zone as a zone file (RFC 1035 section 5), or None if it is not served.
     pub fn zone_file(&self, zone: &Name) -> Option<String> {
-        let mut zones = self.authority.zones().iter().chain(self.authority.reverse_zones());
-        let apex = zones.find(|served| served.apex() == zone)?.apex().as_wire();
-        let table = self.table.pin();
-        let mut file = String::new();
-        for name in self.names_in(&table, apex) {
-            for RecordText { rr_type, ttl, data } in self.authority.records_at(&table, &name) {
-                // Writing to a string cannot fail.
-                let _ = writeln!(file, "{}\t{ttl}\tIN\t{rr_type}\t{data}", AbsoluteName(&name));
-            }
-        }
-        Some(file)
+        Some(self.zone_parts(zone)?.collect())
     }
 
-    fn service_view(&self, table: &Table<'_>, key: &ServiceKey, service: &ServiceRecords) -> ServiceView {
-        let mut names = Vec::new();
-        for zone in self.authority.zones() {
-            for name in names_of(key, service, zone.apex().as_wire()) {
-                names.extend(self.name_view(table, &name));
-            }
+    /// The same in parts.
+    pub(super) fn zone_parts(&self, zone: &Name) -> Option<ZoneParts> {
+        let is_forward = self.authority.zones().iter().any(|served| served.apex() == zone);
+        if !is_forward && !self.authority.reverse_zones().iter().any(|served| served.apex() == zone) {
+            return None;
         }
-        let addresses = service.reverse_names().flat_map(|(_, addresses)| addresses.iter());
-        names.extend(addresses.filter_map(|address| self.name_view(table, &reverse::name_of(address))));
-        let kind = match service.kind {
-            ServiceKind::Headless => "Headless",
-            ServiceKind::ClusterIp => "ClusterIP",
-            ServiceKind::ExternalName(_) => "ExternalName",
+        let rest = if is_forward {
+            Rest::Services(ServiceWalk::new(RecordsQuery::default()))
+        } else {
+            Rest::Addresses { after: None }
         };
-        ServiceView {
-            namespace: Relative(key.namespace()).to_string(),
-            service: Relative(key.name()).to_string(),
-            kind,
-            names,
-        }
+        Some(ZoneParts { records: self.clone(), apex: zone.clone(), has_begun: false, rest })
     }
 
     /// The records of a name, or None if it owns none.
-    fn name_view(&self, table: &Table<'_>, name: &[u8]) -> Option<NameView> {
+    pub(super) fn name_view(&self, table: &Table<'_>, name: &[u8]) -> Option<NameView> {
         let records: Vec<_> = self.authority.records_at(table, name).into_iter().map(RecordView::from).collect();
         (!records.is_empty()).then(|| NameView { name: AbsoluteName(name).to_string(), records })
     }
 
-    /// Every name in a zone that may own records, its apex first.
-    fn names_in(&self, table: &Table<'_>, apex: &[u8]) -> Vec<Vec<u8>> {
-        let mut names = vec![apex.to_vec()];
-        if self.authority.zones().iter().any(|zone| zone.apex().as_wire() == apex) {
-            names.push([b"\x0bdns-version", apex].concat());
-            names.push([b"\x02ns\x03dns", apex].concat());
-            names.extend(table.services().into_iter().flat_map(|(key, service)| names_of(key, service, apex)));
-        } else {
-            let owners = table.reverse_addresses().into_iter().map(reverse::name_of);
-            names.extend(owners.filter(|name| strip_suffix(name, apex).is_some()));
+    fn write_name(&self, table: &Table<'_>, name: &[u8], file: &mut String) {
+        for RecordText { rr_type, ttl, data } in self.authority.records_at(table, name) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(file, "{}\t{ttl}\tIN\t{rr_type}\t{data}", AbsoluteName(name));
         }
-        names
     }
 }
 
-/// The names of a Service below a zone: the bare name, its hosts, its ports.
-fn names_of(key: &ServiceKey, service: &ServiceRecords, apex: &[u8]) -> Vec<Vec<u8>> {
-    let below = |label: &[u8]| [label, key.as_wire(), b"\x03svc", apex].concat();
-    let labels = service.hosts.labels().chain(service.srv.owners());
-    std::iter::once(below(b"")).chain(labels.map(below)).filter(|name| name.len() <= name::MAX_NAME).collect()
+/// The full name of one below a Service, or None if it is longer than a name may be.
+pub(super) fn full_name((_, label): Below<'_>, key: &ServiceKey, apex: &[u8]) -> Option<Vec<u8>> {
+    let name = [label, key.as_wire(), b"\x03svc", apex].concat();
+    (name.len() <= name::MAX_NAME).then_some(name)
+}
+
+/// A zone file in parts, none of them empty.
+pub(super) struct ZoneParts {
+    records: Records,
+    apex: Name,
+    /// Whether the names that every zone has are written.
+    has_begun: bool,
+    rest: Rest,
+}
+
+/// Where the other names of a zone come from.
+enum Rest {
+    /// Of a forward zone.
+    Services(ServiceWalk),
+    /// Of a reverse zone: the addresses behind this one.
+    Addresses { after: Option<IpAddr> },
+}
+
+impl Iterator for ZoneParts {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let Self { records, apex, has_begun, rest } = self;
+        let (table, apex) = (records.table.pin(), apex.as_wire());
+        let mut file = String::new();
+        if !mem::replace(has_begun, true) {
+            records.write_name(&table, apex, &mut file);
+            if matches!(rest, Rest::Services(_)) {
+                records.write_name(&table, &[b"\x0bdns-version", apex].concat(), &mut file);
+                records.write_name(&table, &[b"\x02ns\x03dns", apex].concat(), &mut file);
+            }
+        }
+        match rest {
+            Rest::Services(walk) => write_services(records, &table, apex, walk, &mut file),
+            Rest::Addresses { after } => write_addresses(records, &table, apex, after, &mut file),
+        }
+        (!file.is_empty()).then_some(file)
+    }
+}
+
+/// Writes names of Services until the part is complete.
+fn write_services(records: &Records, table: &Table<'_>, apex: &[u8], walk: &mut ServiceWalk, file: &mut String) {
+    while file.len() < PART
+        && let Some((key, service)) = walk.service(table)
+    {
+        let written = walk.names(service).find(|below| {
+            if let Some(name) = full_name(*below, &key, apex) {
+                records.write_name(table, &name, file);
+            }
+            file.len() >= PART
+        });
+        match written {
+            Some(below) => walk.stop_at(below),
+            None => walk.pass(),
+        }
+    }
+}
+
+/// Writes names of addresses until the part is complete.
+fn write_addresses(records: &Records, table: &Table<'_>, apex: &[u8], after: &mut Option<IpAddr>, file: &mut String) {
+    while file.len() < PART {
+        let addresses = table.first_reverse_addresses(ADDRESSES_AHEAD, *after);
+        if addresses.is_empty() {
+            return;
+        }
+        for address in addresses {
+            if file.len() >= PART {
+                return;
+            }
+            *after = Some(address);
+            let name = reverse::name_of(address);
+            if strip_suffix(&name, apex).is_some() {
+                records.write_name(table, &name, file);
+            }
+        }
+    }
 }

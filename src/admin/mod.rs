@@ -1,68 +1,90 @@
-//! The admin pages, over plain HTTP: liveness, readiness, metrics, the records, and why a name is answered as it is.
+//! The pages, over plain HTTP: liveness, readiness and metrics on one listener, the records and why a name is answered as it is
+//! on another.
 //!
 //! ```text
-//! accept (at most MAX_CONNECTIONS) ──▶ hyper, with time-outs ──▶ pages.rs ──▶ Readiness, Exporter, Records, Explainer
+//! probes listener ─▶ probes.rs: Health, Readiness, Exporter             nothing that grows with the cluster
+//! admin listener ──▶ pages.rs: Records, Explainer, and those of probes  made part by part (body.rs), two readers at a time
 //! client.rs: what `headless-dns export` and `explain` fetch from here
 //! ```
 //!
-//! A slow or silent client occupies one connection, for `CONNECTION_LIFETIME` at most.
+//! A client occupies one connection (connection.rs) for `CONNECTION_LIFETIME` at most, and gives way to others before that if
+//! there are too many (places.rs).
 
+mod body;
 mod client;
+mod connection;
 mod export;
 mod pages;
+mod places;
+mod probes;
+mod records_page;
+mod refusal;
 mod views;
+mod walk;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use client::{FetchError, fetch_explanation, fetch_zone};
 pub use export::Records;
 pub use pages::Sources;
+use places::{PlaceLimits, Places};
+pub use probes::ProbeSources;
 
 pub use crate::diagnose::Explanation;
 
-/// Connections served at once; more wait in the kernel's queue. Probes and scrapers need a handful.
-const MAX_CONNECTIONS: usize = 64;
-/// How long a client may take to send a request's head, and how long a connection may be idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection takes no further requests after this, so that no client can hold its place for ever.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(60);
-/// How long the current response may take when its connection is being closed.
-const GRACE: Duration = Duration::from_secs(5);
-/// Maximum size of a request's head in bytes. hyper requires at least 8 KiB.
-const MAX_HEAD: usize = 16 * 1024;
-/// Maximum number of header fields of a request.
-const MAX_HEADERS: usize = 64;
+/// Connections of a listener. Probes and scrapers need a handful, each with one client address.
+const PLACES: PlaceLimits = PlaceLimits { all: 64, of_client: 16 };
+/// Size of a connection's send and receive buffers in the kernel, in octets, which the kernel doubles.
+const BUFFER: u32 = 32 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How long to wait after a failed accept, for example when the process is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The admin pages, bound to their address but not serving yet.
+/// A set of pages, bound to an address but not serving yet.
 #[derive(Debug)]
-pub struct Admin {
+pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
     router: axum::Router,
 }
 
-impl Admin {
-    /// Binds `address`. Port 0 is any free port; [`Admin::address`] returns it.
+impl Listener {
+    /// Binds an address for liveness, readiness and metrics. Port 0 is any free port; [`Listener::address`] returns it.
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn bind(address: SocketAddr, sources: Sources) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    pub fn probes(address: SocketAddr, sources: Arc<ProbeSources>) -> io::Result<Self> {
+        Self::bind(address, probes::router(sources))
+    }
+
+    /// The same for all pages.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub fn admin(address: SocketAddr, sources: Sources) -> io::Result<Self> {
+        Self::bind(address, pages::router(sources))
+    }
+
+    fn bind(address: SocketAddr, router: axum::Router) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart does not have to wait until the connections of the previous process have left TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        // Accepted connections inherit these.
+        socket.set_send_buffer_size(BUFFER)?;
+        socket.set_recv_buffer_size(BUFFER)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, router: pages::router(sources) })
+        Ok(Self { listener, address, router })
     }
 
     /// The bound address.
@@ -70,65 +92,26 @@ impl Admin {
         self.address
     }
 
-    /// Serves until `shutdown`, then finishes the current responses within `GRACE`.
+    /// Serves until `shutdown`, then finishes the current responses within a few seconds.
     pub async fn run(self, shutdown: CancellationToken) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(PLACES);
         let connections = TaskTracker::new();
-        while let Some((place, stream)) = shutdown.run_until_cancelled(self.accept(&places)).await {
-            let (router, shutdown) = (self.router.clone(), shutdown.clone());
-            connections.spawn(async move {
-                serve(stream, router, shutdown).await;
-                drop(place);
-            });
-        }
-        connections.close();
-        connections.wait().await;
-    }
-
-    async fn accept(&self, places: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream) {
-        // The semaphore is never closed, so this is never None.
-        let place = places.clone().acquire_owned().await.ok();
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => return (place, stream),
+        while let Some(accepted) = shutdown.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, client)) => {
+                    let place = places.take(client.ip());
+                    let (router, shutdown) = (self.router.clone(), shutdown.clone());
+                    connections.spawn(async move { connection::serve(stream, &place, router, shutdown).await });
+                }
                 Err(error) => {
                     tracing::debug!(%error, "an admin connection could not be accepted");
                     sleep(ACCEPT_RETRY).await;
                 }
             }
         }
+        connections.close();
+        connections.wait().await;
     }
-}
-
-/// Serves one connection until the client closes it, its lifetime is over, or `shutdown`.
-async fn serve(stream: TcpStream, router: axum::Router, shutdown: CancellationToken) {
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        result = &mut connection => result,
-        () = shutdown.cancelled() => finish(connection).await,
-        () = sleep(CONNECTION_LIFETIME) => finish(connection).await,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an admin connection ended early");
-    }
-}
-
-/// Lets a connection finish its current request.
-async fn finish<S>(
-    mut connection: std::pin::Pin<&mut hyper::server::conn::http1::Connection<TokioIo<TcpStream>, S>>,
-) -> hyper::Result<()>
-where
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = axum::body::Body>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    connection.as_mut().graceful_shutdown();
-    timeout(GRACE, connection).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

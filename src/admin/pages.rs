@@ -1,29 +1,25 @@
-//! The handlers of the pages.
+//! The pages about records. They may be long: each is made as its client takes it, and few clients read at a time.
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Deserialize;
 
+use super::body::{Readers, of_parts};
 use super::export::Records;
-use super::views::{DEFAULT_PAGE, MAX_PAGE, RecordsPage, RecordsQuery};
+use super::probes::{self, ProbeSources, with_index};
+use super::records_page::RecordsPage;
+use super::refusal::{Refusal, bad_request};
+use super::views::{DEFAULT_PAGE, MAX_PAGE, RecordsQuery};
 use crate::diagnose::{Explainer, Explanation};
 use crate::dns::name::Name;
-use crate::telemetry::metrics::{Exporter, Format};
-use crate::telemetry::readiness::Readiness;
 
 const INDEX: &str = "\
-headless-dns
-
-/livez     200 while the process is running
-/readyz    200 once all required watches have synchronised, and also while answers are stale;
-           503 with what is pending otherwise
-/metrics   metrics for Prometheus
 /records   the records as JSON; parameters: namespace=NAME service=NAME limit=NUMBER continue=TOKEN
 /zone      a zone as a zone file; parameter: name=ZONE
 /explain   why a name is answered as it is; parameter: name=NAME; 404 if it has no records
@@ -31,54 +27,36 @@ headless-dns
 
 /// Where the pages get their content.
 pub struct Sources {
-    pub readiness: Readiness,
-    pub exporter: Exporter,
+    /// The pages of the probes are here too, so that one address is enough for whoever needs no other.
+    pub probes: Arc<ProbeSources>,
     pub records: Records,
     pub explainer: Explainer,
 }
 
-/// The shared form of [`Sources`].
-type Shared = State<Arc<Sources>>;
+/// What the handlers share.
+struct Pages {
+    sources: Sources,
+    /// The clients that read records, whose pages grow with the cluster.
+    readers: Readers,
+    /// The clients that read an explanation, which has every endpoint of a Service.
+    explained: Readers,
+}
 
-/// An error response.
-type Refusal = (StatusCode, String);
+type Shared = State<Arc<Pages>>;
 
 /// The media type of zone files, RFC 4027.
 const ZONE_FILE: &str = "text/dns; charset=utf-8";
+const JSON: &str = "application/json";
 
 /// All pages.
-pub fn router(sources: Sources) -> Router {
-    Router::new()
-        .route("/", get(INDEX))
-        .route("/livez", get("ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn router(sources: Sources) -> Router {
+    let probes = probes::routes(Arc::clone(&sources.probes));
+    let pages = Router::new()
         .route("/records", get(show_records))
         .route("/zone", get(zone))
         .route("/explain", get(explain))
-        .fallback(async || (StatusCode::NOT_FOUND, format!("Page not found. The pages are:\n\n{INDEX}")))
-        .with_state(Arc::new(sources))
-}
-
-async fn ready(State(sources): Shared) -> (StatusCode, String) {
-    let pending = sources.readiness.pending();
-    if pending.is_empty() {
-        // Stale answers are better than none, so the server stays ready.
-        let stale = sources.records.stale_since();
-        let stale =
-            stale.map(|since| format!("stale: no contact with the API server since {since}\n")).unwrap_or_default();
-        return (StatusCode::OK, format!("ok\n{stale}"));
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, pending.iter().map(|what| format!("pending: {what}\n")).collect())
-}
-
-async fn metrics(State(sources): Shared, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let format = Format::accepted_by(accept);
-    match sources.exporter.encode(format) {
-        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
-        Err(error) => internal(error).into_response(),
-    }
+        .with_state(Arc::new(Pages { sources, readers: Readers::new(), explained: Readers::new() }));
+    with_index(probes.merge(pages), [probes::INDEX, INDEX].concat())
 }
 
 /// The parameters of `/records`.
@@ -92,9 +70,9 @@ struct RecordsParameters {
 }
 
 async fn show_records(
-    State(sources): Shared,
+    State(pages): Shared,
     parameters: Result<Query<RecordsParameters>, QueryRejection>,
-) -> Result<Json<RecordsPage>, Refusal> {
+) -> Result<Response, Refusal> {
     let Query(parameters) = parameters.map_err(bad_parameters)?;
     let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -108,14 +86,9 @@ async fn show_records(
     });
     let query =
         RecordsQuery { namespace: parameters.namespace, service: parameters.service, after: after.transpose()? };
-    // One more than fits on the page shows whether there is another page.
-    let services = move || sources.records.services(&query, limit + 1);
-    let mut services = tokio::task::spawn_blocking(services).await.map_err(internal)?;
-    let more = services.len() > limit;
-    services.truncate(limit);
-    let last = services.last().filter(|_| more);
-    let next = last.map(|last| format!("{}/{}", last.namespace, last.service));
-    Ok(Json(RecordsPage { services, next }))
+    let place = pages.readers.take().ok_or(Refusal::Busy)?;
+    let page = RecordsPage::new(pages.sources.records.clone(), query, limit);
+    Ok(([(header::CONTENT_TYPE, JSON)], of_parts(page, place)).into_response())
 }
 
 /// The parameter of `/zone` and `/explain`.
@@ -126,49 +99,39 @@ struct NameParameter {
 }
 
 async fn zone(
-    State(sources): Shared,
+    State(pages): Shared,
     parameters: Result<Query<NameParameter>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
-    let pending = sources.readiness.pending();
+    let pending = pages.sources.probes.readiness.pending();
     if !pending.is_empty() {
         // An incomplete zone file would look like a complete one.
-        return Err((
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("not synchronised yet; pending: {}\n", pending.join(", ")),
-        ));
+        let text = format!("not synchronised yet; pending: {}\n", pending.join(", "));
+        return Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE, text));
     }
-    let wanted = Name::parse(&name).ok();
-    let shared = Arc::clone(&sources);
-    let file = move || wanted.and_then(|wanted| shared.records.zone_file(&wanted));
-    match tokio::task::spawn_blocking(file).await.map_err(internal)? {
-        Some(file) => Ok(([(header::CONTENT_TYPE, ZONE_FILE)], file).into_response()),
-        None => {
-            let zones: Vec<_> = sources.records.zones().iter().map(ToString::to_string).collect();
-            let zones = zones.iter().map(|zone| zone.trim_end_matches('.')).collect::<Vec<_>>().join(", ");
-            Err((StatusCode::NOT_FOUND, format!("name: found {name:?}, the served zones are {zones}\n")))
-        }
-    }
+    let records = &pages.sources.records;
+    let Some(parts) = Name::parse(&name).ok().and_then(|wanted| records.zone_parts(&wanted)) else {
+        let zones: Vec<_> = records.zones().iter().map(ToString::to_string).collect();
+        let zones = zones.iter().map(|zone| zone.trim_end_matches('.')).collect::<Vec<_>>().join(", ");
+        let text = format!("name: found {name:?}, the served zones are {zones}\n");
+        return Err(Refusal::Status(StatusCode::NOT_FOUND, text));
+    };
+    let place = pages.readers.take().ok_or(Refusal::Busy)?;
+    Ok(([(header::CONTENT_TYPE, ZONE_FILE)], of_parts(parts, place)).into_response())
 }
 
 async fn explain(
-    State(sources): Shared,
+    State(pages): Shared,
     parameters: Result<Query<NameParameter>, QueryRejection>,
-) -> Result<(StatusCode, String), Refusal> {
+) -> Result<Response, Refusal> {
     let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
-    let Explanation { resolves, text } = sources.explainer.explain(&name).await.map_err(bad_request)?;
-    Ok((if resolves { StatusCode::OK } else { StatusCode::NOT_FOUND }, text))
+    let place = pages.explained.take().ok_or(Refusal::Busy)?;
+    let Explanation { resolves, text } = pages.sources.explainer.explain(&name).await.map_err(bad_request)?;
+    let status = if resolves { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    let body = of_parts(std::iter::once(text), place);
+    Ok((status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
 }
 
 fn bad_parameters(rejection: QueryRejection) -> Refusal {
     bad_request(rejection.body_text())
-}
-
-fn bad_request(message: String) -> Refusal {
-    (StatusCode::BAD_REQUEST, message + "\n")
-}
-
-fn internal(error: impl std::error::Error) -> Refusal {
-    tracing::error!(%error, "an admin page failed");
-    (StatusCode::INTERNAL_SERVER_ERROR, "internal error; see the log\n".to_owned())
 }

@@ -1,8 +1,9 @@
-//! The JSON of the page `/records`, and its query.
+//! What the page `/records` shows, and its query.
 
 use serde::Serialize;
 
 use crate::authority::RecordText;
+use crate::records::ServiceKey;
 
 /// Services on a page of `/records` by default.
 pub const DEFAULT_PAGE: usize = 500;
@@ -21,35 +22,16 @@ pub struct RecordsQuery {
 }
 
 impl RecordsQuery {
-    /// Whether the query asks for the Service of this namespace and name.
-    pub fn matches(&self, namespace: &str, service: &str) -> bool {
-        self.namespace.as_deref().is_none_or(|wanted| wanted == namespace)
-            && self.service.as_deref().is_none_or(|wanted| wanted == service)
-            && self.after.as_ref().is_none_or(|(after_namespace, after)| {
-                (namespace, service) > (after_namespace.as_str(), after.as_str())
-            })
+    /// Whether the query asks for this Service.
+    pub fn matches(&self, key: &ServiceKey) -> bool {
+        let (namespace, service) = key.in_text_order();
+        let is =
+            |wanted: &Option<String>, text: &[u8]| wanted.as_deref().is_none_or(|wanted| wanted.as_bytes() == text);
+        let after = self.after.as_ref().map(|(namespace, service)| (namespace.as_bytes(), service.as_bytes()));
+        is(&self.namespace, namespace)
+            && is(&self.service, service)
+            && after.is_none_or(|after| (namespace, service) > after)
     }
-}
-
-/// A page of Services with their records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RecordsPage {
-    /// Ordered by namespace and name.
-    pub services: Vec<ServiceView>,
-    /// If there are more Services: the parameter `continue` of the next page.
-    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// One Service and all its records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ServiceView {
-    pub namespace: String,
-    pub service: String,
-    /// `Headless`, `ClusterIP` or `ExternalName`.
-    pub kind: &'static str,
-    /// Its names that own records, reverse ones included.
-    pub names: Vec<NameView>,
 }
 
 /// An owner name and its records.
@@ -77,4 +59,9 @@ impl From<RecordText> for RecordView {
     fn from(RecordText { rr_type, ttl, data }: RecordText) -> Self {
         Self { record_type: rr_type.to_string(), ttl, data }
     }
+}
+
+/// A text as a JSON string.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

@@ -29,6 +29,13 @@ pub(super) struct Addresses {
     is_shared: bool,
 }
 
+/// The addresses of the pages, which the log names.
+#[derive(Clone, Copy)]
+pub(super) struct Pages {
+    pub admin: Option<SocketAddr>,
+    pub probes: Option<SocketAddr>,
+}
+
 impl Listening {
     /// Reads the certificate, and binds the addresses unless they are shared.
     ///
@@ -44,22 +51,25 @@ impl Listening {
         Ok(if addresses.is_shared { Self::Shared(addresses) } else { Self::Bound(addresses.bind()?) })
     }
 
-    /// Returns the sockets, once shared addresses may be bound. From this call on, readiness is blocked until then. The log
-    /// names `admin`, the address of the admin pages.
+    /// Returns the sockets, once shared addresses may be bound. From this call on, readiness is blocked until then.
     pub fn sockets(
         self,
-        admin: Option<SocketAddr>,
+        pages: Pages,
         readiness: &Readiness,
         table: TableReader,
     ) -> impl Future<Output = anyhow::Result<server::Bound>> + use<> {
         let latch = readiness.block("listening");
-        let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}/"));
         async move {
             let bound = match self {
                 Self::Bound(bound) => bound,
                 Self::Shared(addresses) => {
-                    let listen = spaced(&addresses.listen);
-                    tracing::info!(listen, admin, "waiting for synchronisation before listening on the shared address");
+                    let (listen, [admin, probes]) = (spaced(&addresses.listen), pages.shown());
+                    tracing::info!(
+                        listen,
+                        admin,
+                        probes,
+                        "waiting for synchronisation before listening on the shared address"
+                    );
                     latch.is_last().await;
                     // A task that fails drops its latches too.
                     ensure!(table.pin().is_synchronised(), "the watch of the cluster failed");
@@ -67,7 +77,7 @@ impl Listening {
                 }
             };
             drop(latch);
-            announce(&bound, &admin);
+            announce(&bound, pages);
             Ok(bound)
         }
     }
@@ -84,13 +94,23 @@ impl Addresses {
     }
 }
 
+impl Pages {
+    /// The addresses as the log has them.
+    fn shown(self) -> [String; 2] {
+        let shown = |address: SocketAddr| format!("http://{address}/");
+        [self.admin, self.probes].map(|address| address.map_or_else(|| "off".to_owned(), shown))
+    }
+}
+
 /// Logs the addresses.
-fn announce(bound: &server::Bound, admin: &str) {
+fn announce(bound: &server::Bound, pages: Pages) {
+    let [admin, probes] = pages.shown();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = spaced(bound.addresses()),
         receive_buffer = bound.receive_buffer(),
         admin,
+        probes,
         "answering over UDP and TCP"
     );
     for (transport, address) in bound.encrypted_addresses() {

@@ -20,6 +20,7 @@ mod synchronisation;
 mod threads;
 mod throttle;
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -29,12 +30,12 @@ use anyhow::{Context, anyhow, ensure};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::listening::Listening;
+use self::listening::{Listening, Pages};
 pub use self::mirror::{Mirror, MirrorConfig};
 pub use self::shutdown::Stop;
 use self::shutdown::{Stoppable, Tasks};
 use self::threads::Threads;
-use crate::admin::{Admin, Records, Sources};
+use crate::admin::{Listener, ProbeSources, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};
 use crate::config::Config;
@@ -49,8 +50,10 @@ use crate::telemetry::heartbeat::Heartbeats;
 use crate::telemetry::metrics::{Exporter, Metrics};
 use crate::telemetry::readiness::Readiness;
 
-/// Threads of the admin pages: one for a probe beside one that writes a whole zone.
+/// Threads of the admin pages: one for each client that may read records at a time.
 const ADMIN_THREADS: usize = 2;
+/// Threads of the probes, which wait for no other page.
+const PROBE_THREADS: usize = 1;
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -60,7 +63,8 @@ pub struct App {
     mirror: Mirror,
     listening: Listening,
     responder: Responder,
-    admin: Option<Admin>,
+    admin: Option<Listener>,
+    probes: Option<Listener>,
     table: TableReader,
     reporting: Reporting,
     readiness: Readiness,
@@ -86,20 +90,21 @@ impl App {
         let responder =
             Responder::new(Arc::clone(&authority), table.clone(), Arc::clone(&metrics), wire_options(&config));
         let (index, inspections) = mpsc::channel(INSPECTIONS);
-        let sources = Sources {
+        let probe_sources = Arc::new(ProbeSources {
+            heartbeats: reporting.heartbeats.clone(),
             readiness: readiness.clone(),
             exporter: Exporter::new(Arc::clone(&metrics)),
+            table: table.clone(),
+        });
+        let sources = Sources {
+            probes: Arc::clone(&probe_sources),
             explainer: Explainer::new(Arc::clone(&authority), table.clone(), index),
             records: Records::new(authority, table.clone()),
         };
-        let admin = match config.admin {
-            Some(address) => Some(Admin::bind(address, sources).await.with_context(|| {
-                format!("cannot listen on the admin address {address}; choose another with --admin, or none with --admin off")
-            })?),
-            None => None,
-        };
+        let admin = bind_pages("admin", config.admin, |address| Listener::admin(address, sources))?;
+        let probes = bind_pages("probes", config.probes, |address| Listener::probes(address, probe_sources))?;
         let mirror = Mirror { connection, config: mirrored, table: writer, inspections, reporting: reporting.clone() };
-        Ok(Self { config, mirror, listening, responder, admin, table, reporting, readiness })
+        Ok(Self { config, mirror, listening, responder, admin, probes, table, reporting, readiness })
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -111,22 +116,22 @@ impl App {
     /// # Errors
     /// A task ended by itself, a shared address cannot be bound, or threads cannot be started.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, mirror, listening, responder, admin, table, reporting, readiness } = self;
+        let Self { config, mirror, listening, responder, admin, probes, table, reporting, readiness } = self;
         let mirror = Stoppable::spawn(|stop| mirror.run(&readiness, stop));
-        let sockets = listening.sockets(admin.as_ref().map(Admin::address), &readiness, table);
+        let pages =
+            Pages { admin: admin.as_ref().map(Listener::address), probes: probes.as_ref().map(Listener::address) };
+        let sockets = listening.sockets(pages, &readiness, table);
         let (limits, drain_timeout) = (stream_limits(&config), config.drain_timeout);
         let streams = Threads::new("streams", available_parallelism().map_or(1, NonZero::get))?;
         let transports = Stoppable::spawn_on(&streams, |stop| async move {
             let Some(sockets) = stop.run_until_cancelled(sockets).await else { return Ok(()) };
             sockets?.run(Arc::new(responder), limits, reporting, stop).await.context("answering failed")
         });
-        let admin_threads = Threads::new("admin", ADMIN_THREADS)?;
-        let admin = Stoppable::spawn_on(&admin_threads, |stop| async {
-            if let Some(admin) = admin {
-                admin.run(stop).await;
-            }
-        });
-        Tasks { transports, mirror, admin }.run(&stop, &readiness, drain_timeout).await
+        let (admin_threads, probe_threads) =
+            (Threads::new("admin", ADMIN_THREADS)?, Threads::new("probes", PROBE_THREADS)?);
+        let admin = Stoppable::spawn_on(&admin_threads, |stop| serve_pages(admin, stop));
+        let probes = Stoppable::spawn_on(&probe_threads, |stop| serve_pages(probes, stop));
+        Tasks { transports, mirror, pages: [admin, probes] }.run(&stop, &readiness, drain_timeout).await
     }
 }
 
@@ -149,6 +154,25 @@ pub async fn read_zone(config: Config, zone: &Name) -> anyhow::Result<String> {
             ensure!(reader.pin().is_synchronised(), "the watch of the cluster failed");
             records.zone_file(zone).with_context(|| format!("the zone {zone} is not served"))
         }
+    }
+}
+
+/// Binds the address of `option`, if there is one.
+fn bind_pages(
+    option: &str,
+    address: Option<SocketAddr>,
+    bind: impl FnOnce(SocketAddr) -> io::Result<Listener>,
+) -> anyhow::Result<Option<Listener>> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = bind(address).with_context(|| {
+        format!("cannot listen on the {option} address {address}; choose another with --{option}, or none with --{option} off")
+    })?;
+    Ok(Some(bound))
+}
+
+async fn serve_pages(listener: Option<Listener>, stop: CancellationToken) {
+    if let Some(listener) = listener {
+        listener.run(stop).await;
     }
 }
 

@@ -5,7 +5,7 @@
 //!            2 drain        everything goes on for `drain_timeout`, so that load balancers notice
 //! SIGINT ──▶ 3 transports   stop receiving and answer what has arrived      at most CLOSE_TIMEOUT
 //!            4 mirror       stops watching and saves its state              at most SAVE_TIMEOUT
-//!            5 admin        ends last: /readyz and /metrics cover all of the above
+//!            5 pages        end last: /readyz and /metrics cover all of the above
 //! ```
 //!
 //! SIGINT does step 1 too, and skips step 2. So does a server that has never been ready, and one of whose tasks ended by
@@ -94,7 +94,8 @@ impl<T: Send + 'static> Stoppable<T> {
 pub(super) struct Tasks {
     pub transports: Stoppable<anyhow::Result<()>>,
     pub mirror: Stoppable<()>,
-    pub admin: Stoppable<()>,
+    /// Those of the admin pages and of the probes.
+    pub pages: [Stoppable<()>; 2],
 }
 
 impl Tasks {
@@ -120,9 +121,11 @@ impl Tasks {
         if !self.mirror.stop(SAVE_TIMEOUT).await {
             tracing::warn!("the state was not saved in time; the previous file is kept");
         }
-        self.admin.stop.cancel();
-        // A panic in it has been logged and does not change the outcome.
-        let _ = self.admin.task.await;
+        self.pages.iter().for_each(|pages| pages.stop.cancel());
+        for pages in self.pages {
+            // A panic in it has been logged and does not change the outcome.
+            let _ = pages.task.await;
+        }
         outcome
     }
 }

@@ -30,6 +30,7 @@ fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Prob
         ("tls_listen", &config.tls_listen),
         ("https_listen", &config.https_listen),
         ("admin", config.admin.as_slice()),
+        ("probes", config.probes.as_slice()),
     ];
     let over_udp = [listen, ("quic_listen", &config.quic_listen)];
     for claims in [&over_tcp[..], &over_udp] {

@@ -115,7 +115,8 @@ options! {
         /// For upgrades without downtime: start the new process with this option, under the same user, beside the old
         /// one. It starts to listen once it has synchronised; then stop the old one. The kernel assigns UDP clients to
         /// workers by client address, so one busy client keeps one worker busy. Not allowed together with
-        /// `quic_listen`. Each process needs its own `admin` address.
+        /// `quic_listen`. Each process needs `admin` and `probes` addresses of its
+        /// own.
         share_address: bool = false, "--share-address BOOLEAN", parse::boolean;
         /// Largest UDP answer, in bytes, to a client that uses EDNS.
         /// From 512 to 4096. 1232 is what fits the smallest IPv6 packet without fragmentation (DNS Flag Day 2020).
@@ -189,10 +190,14 @@ options! {
             |value| parse::seconds(value, parse::RECONCILE_EVERY);
     }
     "Operation" {
-        /// Address of the admin pages: `/livez`, `/readyz`, `/metrics`, `/records`, `/zone` and `/explain`; "off" for none.
-        /// They are plain HTTP without authentication and show every record, so the default is loopback. In a Pod the
-        /// kubelet's probes need `0.0.0.0:8053`.
-        admin: Option<SocketAddr> = "127.0.0.1:8053", "--admin ADDRESS:PORT|off", parse::admin;
+        /// Address of the admin pages: `/records`, `/zone`, `/explain`, and those of `probes`; "off" for none.
+        /// They are plain HTTP without authentication and show every record, so the default is loopback; leave it there.
+        /// `headless-dns export` and `explain` ask it. Two clients at a time may read records.
+        admin: Option<SocketAddr> = "127.0.0.1:8053", "--admin ADDRESS:PORT|off", parse::address_or_off;
+        /// Address of `/livez`, `/readyz` and `/metrics` alone, for the kubelet's probes and for monitoring; "off" for none.
+        /// In a Pod use `0.0.0.0:8054`. Nothing there grows with the cluster or shows a record, and the probes are answered
+        /// whoever else connects. Where the machine itself asks, the same pages at the `admin` address do.
+        probes: Option<SocketAddr> = "off", "--probes ADDRESS:PORT|off", parse::address_or_off;
         /// Directory in which to save the cluster's last known state for the next start. Empty is off.
         /// If the API server is unreachable at the next start, the server answers from that state at once and marks the
         /// answers stale until it has synchronised. The state is saved within seconds of a change (within 30 s in large

@@ -164,8 +164,8 @@ pub fn chaos_text(value: &Value) -> Parsed<Option<String>> {
     }
 }
 
-/// The admin address, or none.
-pub fn admin(value: &Value) -> Parsed<Option<SocketAddr>> {
+/// An address with a port, or none.
+pub fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
     match text(value)?.as_deref() {
         Some("off") => Ok(None),
         text => {

@@ -58,6 +58,11 @@ impl ServiceKey {
     pub fn namespace(&self) -> &[u8] {
         Labels(self.as_wire()).nth(1).unwrap_or_default()
     }
+
+    /// Namespace and name without their length octets: what compares as their texts do.
+    pub fn in_text_order(&self) -> (&[u8], &[u8]) {
+        (self.namespace().get(1..).unwrap_or_default(), self.name().get(1..).unwrap_or_default())
+    }
 }
 
 impl TryFrom<String> for ServiceKey {

@@ -24,6 +24,7 @@ mod maps;
 mod reader;
 mod reverse_index;
 mod shared;
+mod smallest;
 mod writer;
 
 use std::sync::Arc;

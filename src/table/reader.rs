@@ -10,6 +10,7 @@ use papaya::LocalGuard;
 
 use super::reverse_index::{Candidate, ServiceId};
 use super::shared::{Shared, TableSize};
+use super::smallest::smallest;
 use crate::dns::name::Relative;
 use crate::dns::reverse::Prefix;
 use crate::records::reasons::Reasons;
@@ -89,13 +90,27 @@ impl Table<'_> {
     pub fn services(&self) -> Vec<(&ServiceKey, &ServiceRecords)> {
         let services = self.shared.services.iter(&self.guard);
         let mut services: Vec<_> = services.map(|(key, published)| (key, &published.records)).collect();
-        services.sort_unstable_by_key(|(key, _)| (key.namespace().get(1..), key.name().get(1..)));
+        services.sort_unstable_by_key(|(key, _)| key.in_text_order());
         services
+    }
+
+    /// Some of the first Services that are wanted, at most `limit`, by namespace and name; none if there are no more. Unlike
+    /// [`Table::services`] it takes memory for these only, so that a client can be served part by part.
+    pub fn first_services(&self, limit: usize, is_wanted: impl Fn(&ServiceKey) -> bool) -> Vec<ServiceKey> {
+        let keys = self.shared.services.iter(&self.guard).map(|(key, _)| key).filter(|key| is_wanted(key));
+        let first = smallest(keys.map(|key| (key.in_text_order(), key)), limit);
+        first.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
     /// The addresses that lead back to names, in order.
     pub fn reverse_addresses(&self) -> Vec<IpAddr> {
         self.shared.reverse.addresses(&self.guard)
+    }
+
+    /// Some of the first of these addresses behind `after`, at most `limit`; none if there are no more.
+    pub fn first_reverse_addresses(&self, limit: usize, after: Option<IpAddr>) -> Vec<IpAddr> {
+        let addresses = self.shared.reverse.candidate_addresses(&self.guard);
+        smallest(addresses.filter(|address| after.is_none_or(|after| *address > after)), limit)
     }
 
     pub fn size(&self) -> TableSize {

@@ -66,13 +66,16 @@ impl ReverseIndex {
 
     /// All addresses, each once, in order.
     pub fn addresses(&self, guard: &LocalGuard<'_>) -> Vec<IpAddr> {
-        let blocks = self.blocks.iter(guard);
-        let mut addresses: Vec<_> = blocks
-            .flat_map(|(block, candidates)| candidates.iter().map(|candidate| block.address(candidate.last)))
-            .collect();
+        let mut addresses: Vec<_> = self.candidate_addresses(guard).collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses
+    }
+
+    /// The address of each candidate, in no order.
+    pub fn candidate_addresses<'g>(&'g self, guard: &'g LocalGuard<'_>) -> impl Iterator<Item = IpAddr> + use<'g> {
+        let blocks = self.blocks.iter(guard);
+        blocks.flat_map(|(block, candidates)| candidates.iter().map(|candidate| block.address(candidate.last)))
     }
 }
 

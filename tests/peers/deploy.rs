@@ -66,6 +66,7 @@ fn the_base_may_watch_services_and_slices_of_the_cluster_and_nothing_else() {
             "ConfigMap",
             "Deployment",
             "Namespace",
+            "NetworkPolicy",
             "PodDisruptionBudget",
             "Service",
             "ServiceAccount"
@@ -81,7 +82,16 @@ fn the_single_namespace_may_watch_the_same_there_and_asks_for_nothing_beyond() {
     let Some(objects) = rendered("deploy/overlays/single-namespace") else { return };
     assert_eq!(
         kinds(&objects),
-        ["ConfigMap", "Deployment", "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount"]
+        [
+            "ConfigMap",
+            "Deployment",
+            "NetworkPolicy",
+            "PodDisruptionBudget",
+            "Role",
+            "RoleBinding",
+            "Service",
+            "ServiceAccount"
+        ]
     );
     let watched: Value = serde_yaml_ng::from_str(WATCHED).expect("YAML");
     assert_eq!(the(&objects, "Role")["rules"], watched);
@@ -181,8 +191,9 @@ async fn the_single_namespace_grants_what_is_asked_for_and_nothing_cluster_wide_
 fn what_runs_in_the_pod_is_reached_from_outside_it() {
     let Some(objects) = rendered("deploy/base") else { return };
     let config = configuration(&objects);
-    let admin = config.admin.expect("the probes need it");
-    assert!(admin.ip().is_unspecified() && config.listen.iter().all(|listen| listen.ip().is_unspecified()));
+    let probes = config.probes.expect("the kubelet needs it");
+    assert!(config.admin.is_some_and(|admin| admin.ip().is_loopback()), "it shows every record");
+    assert!(probes.ip().is_unspecified() && config.listen.iter().all(|listen| listen.ip().is_unspecified()));
 
     let container = &the(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     let ports = container["ports"].as_sequence().expect("ports");
@@ -192,15 +203,33 @@ fn what_runs_in_the_pod_is_reached_from_outside_it() {
     };
     let listen = u64::from(config.listen[0].port());
     assert_eq!((port("dns-udp"), port("dns-tcp")), ((listen, "UDP"), (listen, "TCP")));
-    assert_eq!(port("admin"), (u64::from(admin.port()), "TCP"));
+    assert_eq!(port("probes"), (u64::from(probes.port()), "TCP"));
+    assert_eq!(ports.len(), 3, "no other port is announced");
     for (probe, page) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
-        assert_eq!(container[probe]["httpGet"]["port"], "admin", "{probe}");
+        assert_eq!(container[probe]["httpGet"]["port"], "probes", "{probe}");
         assert_eq!(container[probe]["httpGet"]["path"], page, "{probe}");
     }
     for port in the(&objects, "Service")["spec"]["ports"].as_sequence().expect("ports") {
         assert_eq!(port["port"], 53);
         assert_eq!(port["name"], port["targetPort"]);
     }
+}
+
+#[test]
+fn the_policy_lets_anybody_ask_for_names_only_the_monitoring_for_metrics_and_nobody_for_records() {
+    let Some(objects) = rendered("deploy/base") else { return };
+    let policy = &the(&objects, "NetworkPolicy")["spec"];
+    assert_eq!(policy["policyTypes"], serde_yaml_ng::from_str::<Value>("[Ingress]").expect("YAML"));
+    let [dns, probes] = &policy["ingress"].as_sequence().expect("rules")[..] else { panic!("{policy:?}") };
+    let ports = |rule: &Value| -> Vec<String> {
+        let ports = rule["ports"].as_sequence().expect("ports").iter();
+        ports.map(|port| port["port"].as_str().expect("the name of a port").to_owned()).collect()
+    };
+    assert!(dns["from"].is_null() && probes["from"].is_sequence(), "{policy:?}");
+    assert_eq!(
+        (ports(dns), ports(probes)),
+        (vec!["dns-udp".to_owned(), "dns-tcp".to_owned()], vec!["probes".to_owned()])
+    );
 }
 
 #[test]
@@ -215,6 +244,7 @@ fn every_selector_picks_the_pods() {
         assert_eq!(the(&objects, "Service")["spec"]["selector"], *labels);
         assert_eq!(the(&objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"], *labels);
         assert_eq!(pod["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"], *labels);
+        assert_eq!(the(&objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"], *labels);
     }
 }
 

@@ -8,6 +8,8 @@ mod explain;
 #[cfg(feature = "sandbox")]
 mod memory;
 #[cfg(feature = "sandbox")]
+mod probes;
+#[cfg(feature = "sandbox")]
 mod startup;
 mod state;
 #[cfg(feature = "sandbox")]

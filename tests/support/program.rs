@@ -11,8 +11,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_headless-dns");
 
 /// What it says when it answers.
 pub const ANSWERING: &str = "answering over UDP and TCP";
-/// Serving with admin pages on a free port of loopback, and a log that can be read.
-const SERVE: [&str; 5] = ["serve", "--admin", "127.0.0.1:0", "--log-format", "json"];
+/// Serving with pages on free ports of loopback, and a log that can be read.
+const SERVE: [&str; 7] = ["serve", "--admin", "127.0.0.1:0", "--probes", "127.0.0.1:0", "--log-format", "json"];
 /// A free port of loopback.
 const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
@@ -31,6 +31,7 @@ pub struct Program {
     running: Running,
     pub dns: SocketAddr,
     pub admin: SocketAddr,
+    pub probes: SocketAddr,
 }
 
 impl Program {
@@ -59,12 +60,12 @@ impl Program {
     }
 
     fn telling(told: &str, running: Running) -> Self {
-        let (dns, admin) = running.until(told, |lines| {
+        let (dns, admin, probes) = running.until(told, |lines| {
             let line = entries(lines).into_iter().find(|entry| message(entry) == told)?;
-            let admin = line["admin"].as_str()?.trim_start_matches("http://").trim_end_matches('/');
-            Some((line["listen"].as_str()?.parse().ok()?, admin.parse().ok()?))
+            let page = |of: &str| line[of].as_str()?.trim_start_matches("http://").trim_end_matches('/').parse().ok();
+            Some((line["listen"].as_str()?.parse().ok()?, page("admin")?, page("probes")?))
         });
-        Self { running, dns, admin }
+        Self { running, dns, admin, probes }
     }
 
     /// What was logged so far.

@@ -1,6 +1,6 @@
 //! How messages come and go: UDP, TCP, the encrypted transports, and clients that mean no good.
 
-mod connections;
+pub mod connections;
 mod encrypted;
 #[cfg(feature = "sandbox")]
 mod load;

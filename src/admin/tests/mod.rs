@@ -1,16 +1,22 @@
 //! The pages as a client sees them.
 
+mod readers;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use super::connection::MAX_HEAD;
 use super::*;
 use crate::authority::{Authority, Identity, Options};
 use crate::diagnose::Explainer;
 use crate::dns::name::{Label, Name};
 use crate::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords};
-use crate::table::{TableWriter, table};
+use crate::table::{Publication, TableReader, TableWriter, table};
+use crate::telemetry::heartbeat::Heartbeats;
 use crate::telemetry::metrics::{Exporter, Metrics};
 use crate::telemetry::readiness::Readiness;
 
@@ -35,9 +41,12 @@ fn authority() -> Authority {
     Authority::new(options).expect("zones that fit")
 }
 
+fn label(text: &str) -> Label {
+    Label::parse(text).expect("a label")
+}
+
 /// The Service `namespace/service` with one virtual address.
-fn service(namespace: &str, service: &str, address: [u8; 4]) -> (ServiceKey, Option<ServiceRecords>) {
-    let label = |text| Label::parse(text).expect("a label");
+fn service(namespace: &str, service: &str, address: [u8; 4]) -> Publication {
     let records = ServiceRecords {
         addresses: Addresses::from_iter([address.into()]),
         ..ServiceRecords::empty(ServiceKind::ClusterIp)
@@ -48,6 +57,9 @@ fn service(namespace: &str, service: &str, address: [u8; 4]) -> (ServiceKey, Opt
 /// Serves `a/x`, `a/y` and `b/x`.
 struct Running {
     address: SocketAddr,
+    probes: SocketAddr,
+    reader: TableReader,
+    heartbeats: Heartbeats,
     readiness: Readiness,
     writer: TableWriter,
     shutdown: CancellationToken,
@@ -64,24 +76,36 @@ impl Running {
         ]);
         writer.set_synchronised();
         let (readiness, authority) = (Readiness::new(), Arc::new(authority()));
-        let sources = Sources {
+        let heartbeats = Heartbeats::default();
+        let probes = Arc::new(ProbeSources {
+            heartbeats: heartbeats.clone(),
             readiness: readiness.clone(),
             exporter: Exporter::new(Arc::new(Metrics::new())),
+            table: reader.clone(),
+        });
+        let sources = Sources {
+            probes: Arc::clone(&probes),
             // There is no index to ask.
             explainer: Explainer::new(Arc::clone(&authority), reader.clone(), mpsc::channel(1).0),
-            records: Records::new(authority, reader),
+            records: Records::new(authority, reader.clone()),
         };
         let loopback = "127.0.0.1:0".parse().expect("an address");
-        let admin = Admin::bind(loopback, sources).await.expect("bound");
-        let (address, shutdown) = (admin.address(), CancellationToken::new());
+        let admin = Listener::admin(loopback, sources).expect("bound");
+        let probe_listener = Listener::probes(loopback, probes).expect("bound");
+        let (address, probes, shutdown) = (admin.address(), probe_listener.address(), CancellationToken::new());
+        tokio::spawn(probe_listener.run(shutdown.clone()));
         let task = tokio::spawn(admin.run(shutdown.clone()));
-        Self { address, readiness, writer, shutdown, task }
+        Self { address, probes, reader, heartbeats, readiness, writer, shutdown, task }
     }
 
     /// The whole answer to `GET target`: status code, head, body.
     async fn get(&self, target: &str, headers: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).await.expect("connected");
-        let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+        self.get_at(self.address, target, headers).await
+    }
+
+    async fn get_at(&self, address: SocketAddr, target: &str, headers: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        let request = format!("GET {target} HTTP/1.0\r\nhost: test\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         timeout(LONG, stream.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
@@ -116,6 +140,21 @@ async fn it_is_alive_before_it_is_ready_and_says_what_is_pending() {
     drop(latch);
     let (status, _, body) = admin.get("/readyz", "").await;
     assert_eq!((status, body.as_str()), (200, "ok\n"));
+}
+
+#[tokio::test]
+async fn it_is_not_alive_while_a_worker_or_the_index_is_stalled_and_names_it() {
+    let admin = Running::start().await;
+    // It is late at once, until it beats from then on.
+    let worker = admin.heartbeats.register("UDP worker 0 on 127.0.0.1:53", Duration::ZERO);
+    let _index = admin.heartbeats.register("the index", Duration::from_secs(60));
+    for address in [admin.address, admin.probes] {
+        let (status, _, body) = admin.get_at(address, "/livez", "").await;
+        assert_eq!((status, body.as_str()), (503, "stalled: UDP worker 0 on 127.0.0.1:53 for 0 s\n"));
+        assert_eq!(admin.get_at(address, "/readyz", "").await.0, 200, "that is another question");
+    }
+    worker.beat(std::time::Instant::now() + LONG);
+    assert_eq!(admin.get_at(admin.probes, "/livez", "").await.2, "ok\n");
 }
 
 /// T2.
@@ -205,20 +244,32 @@ async fn the_root_lists_the_pages_and_so_does_an_unknown_one() {
         let (status, _, body) = admin.get(target, "").await;
         assert_eq!(status, expected);
         assert!(
-            ["/livez", "/readyz", "/metrics", "/records", "/zone"].iter().all(|page| body.contains(page)),
+            ["/livez", "/readyz", "/metrics", "/records", "/zone", "/explain"].iter().all(|page| body.contains(page)),
             "{body}"
         );
     }
 }
 
 #[tokio::test]
-async fn silent_clients_up_to_the_limit_do_not_keep_others_out() {
+async fn silent_clients_do_not_keep_others_out_however_many_they_are() {
     let admin = Running::start().await;
     let mut silent = Vec::new();
-    for _ in 0..MAX_CONNECTIONS - 1 {
+    for _ in 0..2 * PLACES.all {
         silent.push(TcpStream::connect(admin.address).await.expect("connected"));
     }
     assert_eq!(admin.get("/livez", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_address_of_the_probes_shows_no_record() {
+    let admin = Running::start().await;
+    for page in ["/livez", "/readyz", "/metrics", "/"] {
+        assert_eq!(admin.get_at(admin.probes, page, "").await.0, 200, "{page}");
+    }
+    for page in ["/records", "/zone?name=cluster.local", "/explain?name=x.a.svc.cluster.local"] {
+        let (status, _, body) = admin.get_at(admin.probes, page, "").await;
+        assert!(status == 404 && !body.contains("10.0.0.2"), "{page}: {status} {body}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,143 @@
+//! What a page of a large cluster costs in memory, in a process that counts what it has allocated. A binary of its own, so that
+//! nothing else in it allocates meanwhile.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use headless_dns::admin::{Listener, ProbeSources, Records, Sources};
+use headless_dns::authority::{Authority, Identity, Options};
+use headless_dns::diagnose::Explainer;
+use headless_dns::dns::name::{Label, Name};
+use headless_dns::records::{Addresses, Hosts, ServiceKey, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
+use headless_dns::table::{Publication, TableReader, table};
+use headless_dns::telemetry::heartbeat::Heartbeats;
+use headless_dns::telemetry::metrics::{Exporter, Metrics};
+use headless_dns::telemetry::readiness::Readiness;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// The system's allocator, which counts the octets that are in use.
+struct Counting;
+
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        PEAK.fetch_max(IN_USE.fetch_add(layout.size(), Ordering::SeqCst) + layout.size(), Ordering::SeqCst);
+        // SAFETY: what the caller promises holds for the system's allocator too.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        IN_USE.fetch_sub(layout.size(), Ordering::SeqCst);
+        // SAFETY: as above; the block came from there.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Services and the endpoints of each: as many endpoints as Kubernetes is tested with, and Services as large as it is tested with.
+const CLUSTERS: [(usize, usize); 2] = [(10_000, 15), (2, 5_000)];
+/// What a page may cost, octets.
+const MOST: usize = 10 * 1024 * 1024;
+/// What a page has for each endpoint at least, octets, as far as it shows endpoints: a short page would prove nothing.
+const LEAST_OF_ENDPOINT: usize = 15;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
+/// The headless Service `default/dbN`, with one port.
+fn service(number: usize, endpoints: usize) -> Publication {
+    let first = u32::from(Ipv4Addr::new(10, 0, 0, 0)) + (number * endpoints) as u32;
+    let label = |text: String| Label::parse(&text).expect("a label");
+    let addresses: Vec<_> = (0..endpoints as u32).map(|i| Ipv4Addr::from(first + i).into()).collect();
+    let hosts = addresses
+        .iter()
+        .enumerate()
+        .map(|(i, address)| (label(format!("db{number:05}-{i:05}")).as_wire().to_vec(), [*address]));
+    let srv: Arc<[Srv]> = (0..endpoints as u32).map(|i| Srv { port: 5432, target: SrvTarget::Host(i) }).collect();
+    let records = ServiceRecords {
+        addresses: Addresses::from_iter(addresses.iter().copied()),
+        hosts: Hosts::from_iter(hosts),
+        srv: SrvByOwner::from_iter([(Box::from(b"\x04_sql\x04_tcp".as_slice()), Arc::clone(&srv))]),
+        all_srv: srv,
+        ..ServiceRecords::empty(ServiceKind::Headless)
+    };
+    (ServiceKey::new(&label("default".to_owned()), &label(format!("db{number:05}"))), Some(records))
+}
+
+fn listener(reader: &TableReader) -> Listener {
+    let options = Options {
+        zones: vec![name("cluster.local")],
+        reverse_zones: vec![name("in-addr.arpa")],
+        name_server: Vec::new(),
+        hostmaster: None,
+        identity: Identity::default(),
+        namespaces: Vec::new(),
+        ttl: 5,
+        negative_ttl: 1,
+    };
+    let authority = Arc::new(Authority::new(options).expect("zones that fit"));
+    let sources = Sources {
+        probes: Arc::new(ProbeSources {
+            heartbeats: Heartbeats::default(),
+            readiness: Readiness::new(),
+            exporter: Exporter::new(Arc::new(Metrics::new())),
+            table: reader.clone(),
+        }),
+        // There is no index to ask.
+        explainer: Explainer::new(Arc::clone(&authority), reader.clone(), mpsc::channel(1).0),
+        records: Records::new(authority, reader.clone()),
+    };
+    Listener::admin(([127, 0, 0, 1], 0).into(), sources).expect("a free port")
+}
+
+/// Reads a page and keeps none of it; gives its length.
+async fn read(server: SocketAddr, page: &str) -> usize {
+    let mut stream = TcpStream::connect(server).await.expect("a connection");
+    stream.write_all(format!("GET {page} HTTP/1.0\r\n\r\n").as_bytes()).await.expect("sent");
+    let mut buffer = vec![0; 16 * 1024];
+    let mut length = 0;
+    loop {
+        match timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time").expect("a page") {
+            0 => return length,
+            count => length += count,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_150_000_endpoints_costs_at_most_10_mb() {
+    for (services, endpoints) in CLUSTERS {
+        let (mut writer, reader) = table();
+        writer.publish((0..services).map(|number| service(number, endpoints)));
+        writer.set_synchronised();
+        let listener = listener(&reader);
+        let (address, stop) = (listener.address(), CancellationToken::new());
+        let running = tokio::spawn(listener.run(stop.clone()));
+        for page in ["/zone?name=cluster.local", "/zone?name=in-addr.arpa", "/records?limit=5000", "/metrics"] {
+            let before = IN_USE.load(Ordering::SeqCst);
+            PEAK.store(before, Ordering::SeqCst);
+            let length = read(address, page).await;
+            let cost = PEAK.load(Ordering::SeqCst) - before;
+            let least = if page == "/metrics" { 0 } else { services * endpoints * LEAST_OF_ENDPOINT };
+            assert!(length > least, "{page}: {length} octets");
+            assert!(cost <= MOST, "{page} of {services} Services of {endpoints}: {cost} octets for one of {length}");
+            println!("{page} of {services} Services of {endpoints}: {cost} octets for one of {length}");
+        }
+        stop.cancel();
+        running.await.expect("no panic");
+    }
+}
