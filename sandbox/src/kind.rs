@@ -15,6 +15,7 @@ pub enum Kind {
     Service,
     EndpointSlice,
     PersistentVolumeClaim,
+    NetworkPolicy,
     PodDisruptionBudget,
     ControllerRevision,
     StatefulSet,
@@ -35,7 +36,7 @@ struct Names {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Namespace,
         Kind::ServiceAccount,
         Kind::Role,
@@ -47,6 +48,7 @@ impl Kind {
         Kind::Service,
         Kind::EndpointSlice,
         Kind::PersistentVolumeClaim,
+        Kind::NetworkPolicy,
         Kind::PodDisruptionBudget,
         Kind::ControllerRevision,
         Kind::StatefulSet,
@@ -79,6 +81,7 @@ impl Kind {
             Kind::Service => names("", "Service", "services", &["svc"], true),
             Kind::EndpointSlice => names("discovery.k8s.io", "EndpointSlice", "endpointslices", &[], true),
             Kind::PersistentVolumeClaim => names("", "PersistentVolumeClaim", "persistentvolumeclaims", &["pvc"], true),
+            Kind::NetworkPolicy => names("networking.k8s.io", "NetworkPolicy", "networkpolicies", &["netpol"], true),
             Kind::PodDisruptionBudget => names("policy", "PodDisruptionBudget", "poddisruptionbudgets", &["pdb"], true),
             Kind::ControllerRevision => names("apps", "ControllerRevision", "controllerrevisions", &[], true),
             Kind::StatefulSet => names("apps", "StatefulSet", "statefulsets", &["sts"], true),

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -102,6 +103,8 @@ impl Listener {
                     let place = places.take(client.ip());
                     let (router, shutdown) = (self.router.clone(), shutdown.clone());
                     connections.spawn(async move { connection::serve(stream, &place, router, shutdown).await });
+                    // Its request may be there already: it is served before others can take its place.
+                    yield_now().await;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "an admin connection could not be accepted");

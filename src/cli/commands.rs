@@ -12,6 +12,7 @@ use crate::dns::name::Name;
 /// Answers until a signal stops the process.
 pub(super) async fn answer(config: Config) -> anyhow::Result<String> {
     let stop = stop_signals()?;
+    ignore_signals()?;
     App::build(config).await?.run(stop).await?;
     tracing::info!("stopped");
     Ok(String::new())
@@ -40,25 +41,50 @@ pub async fn explain(explain: Explain, config: Config) -> anyhow::Result<Explana
     Ok(admin::fetch_explanation(address, &explain.name).await?)
 }
 
-/// SIGTERM, which Kubernetes sends, drains. SIGINT (Ctrl-C) stops at once, and so does a second signal of either kind.
+/// SIGTERM, which Kubernetes sends, drains, and so does SIGQUIT, as other servers have it. SIGINT (Ctrl-C) stops at once, and so
+/// does a second signal of any of these.
 pub(super) fn stop_signals() -> anyhow::Result<Stop> {
     let stop = Stop::default();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut quit) = (signal(SignalKind::terminate())?, signal(SignalKind::quit())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn({
         let stop = stop.clone();
         async move {
-            tokio::select! {
-                _ = terminate.recv() => {
-                    stop.drain();
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                    }
+            let is_drain = tokio::select! {
+                _ = terminate.recv() => true,
+                _ = quit.recv() => true,
+                _ = interrupt.recv() => false,
+            };
+            if is_drain {
+                stop.drain();
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = quit.recv() => {}
+                    _ = interrupt.recv() => {}
                 }
-                _ = interrupt.recv() => {}
             }
             stop.now();
         }
     });
     Ok(stop)
+}
+
+/// Takes the signals that would end the process by default although nobody means that: an operator who sends SIGHUP wants
+/// something to be read anew.
+fn ignore_signals() -> anyhow::Result<()> {
+    for (name, kind) in [
+        ("SIGHUP", SignalKind::hangup()),
+        ("SIGUSR1", SignalKind::user_defined1()),
+        ("SIGUSR2", SignalKind::user_defined2()),
+    ] {
+        let mut signals = signal(kind)?;
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!(
+                    "{name} ignored: a changed certificate is reloaded without it, and other options take a restart"
+                );
+            }
+        });
+    }
+    Ok(())
 }

@@ -274,9 +274,13 @@ fn a_signal_ends_it_with_code_0_whether_or_not_the_cluster_answers() {
     let unreachable = folder.kubeconfig("127.0.0.1:9");
     let (played, unreachable) = (["--sandbox", MANIFEST], ["--kubeconfig", &unreachable]);
     // Without the cluster nobody relies on its answers, and there is nothing to drain.
-    for (cluster, signal, drain) in
-        [(played, "TERM", "0"), (played, "INT", "300"), (unreachable, "TERM", "300"), (unreachable, "INT", "300")]
-    {
+    for (cluster, signal, drain) in [
+        (played, "TERM", "0"),
+        (played, "QUIT", "0"),
+        (played, "INT", "300"),
+        (unreachable, "TERM", "300"),
+        (unreachable, "INT", "300"),
+    ] {
         let program = Program::serve(&[&cluster[..], &["--drain-timeout", drain]].concat());
         program.signal(signal);
         let (code, log) = program.end();
@@ -288,6 +292,20 @@ fn a_signal_ends_it_with_code_0_whether_or_not_the_cluster_answers() {
     });
     sandbox.signal("TERM");
     let (code, log) = sandbox.end();
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn a_hangup_and_the_signals_of_users_end_nothing_and_are_logged() {
+    let program = Program::serve(&["--sandbox", MANIFEST, "--drain-timeout", "0"]);
+    program.until_synchronised();
+    for signal in ["HUP", "USR1", "USR2", "HUP"] {
+        program.signal(signal);
+        program.until_logged(signal, |entry| message(entry).starts_with(&format!("SIG{signal} ignored: ")));
+    }
+    assert_eq!(program.page("/readyz").0, 200);
+    program.signal("TERM");
+    let (code, log) = program.end();
     assert_eq!(code, Some(0), "{log}");
 }
 

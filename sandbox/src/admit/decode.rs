@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Event, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::Serialize;
@@ -82,6 +83,7 @@ pub fn decode(kind: Kind, object: Value, validation: FieldValidation) -> Result<
         Kind::Service => normalized::<Service>,
         Kind::EndpointSlice => normalized::<EndpointSlice>,
         Kind::PersistentVolumeClaim => normalized::<PersistentVolumeClaim>,
+        Kind::NetworkPolicy => normalized::<NetworkPolicy>,
         Kind::PodDisruptionBudget => normalized::<PodDisruptionBudget>,
         Kind::ControllerRevision => normalized::<ControllerRevision>,
         Kind::StatefulSet => normalized::<StatefulSet>,

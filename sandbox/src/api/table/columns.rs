@@ -34,6 +34,7 @@ pub const fn of(kind: Kind) -> &'static [Column] {
         Kind::Service => SERVICE,
         Kind::EndpointSlice => ENDPOINT_SLICE,
         Kind::PersistentVolumeClaim => CLAIM,
+        Kind::NetworkPolicy => NETWORK_POLICY,
         Kind::PodDisruptionBudget => DISRUPTION_BUDGET,
         Kind::ControllerRevision => CONTROLLER_REVISION,
         Kind::StatefulSet => STATEFUL_SET,
@@ -88,6 +89,9 @@ const CLAIM: &[Column] = &[
     AGE,
     wide("VolumeMode", |object| or_unset(&object["spec"]["volumeMode"])),
 ];
+
+const NETWORK_POLICY: &[Column] =
+    &[NAME, narrow("Pod-Selector", |object| selector(&object["spec"]["podSelector"])), AGE];
 
 const DISRUPTION_BUDGET: &[Column] = &[
     NAME,
