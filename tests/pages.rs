@@ -86,6 +86,7 @@ fn listener(reader: &TableReader) -> Listener {
         hostmaster: None,
         identity: Identity::default(),
         namespaces: Vec::new(),
+        headless_only: false,
         ttl: 5,
         negative_ttl: 1,
     };
