@@ -103,6 +103,8 @@ pub enum Change<K> {
     /// The object exists, but its present form cannot be used: its last readable state stays in force.
     Unreadable(ObjectKey),
     Delete(ObjectKey),
+    /// The object exists, and does not match the selector of the watch any more.
+    Deselect(ObjectKey),
     RelistDone,
 }
 
@@ -114,6 +116,7 @@ impl<K> Change<K> {
             Self::Apply(object) => Change::Apply(convert(object)),
             Self::Unreadable(key) => Change::Unreadable(key),
             Self::Delete(key) => Change::Delete(key),
+            Self::Deselect(key) => Change::Deselect(key),
             Self::RelistDone => Change::RelistDone,
         }
     }

@@ -39,7 +39,7 @@ use store::{ObjectDiff, ObjectStore};
 pub use tombstones::Tombstone;
 
 use crate::cluster::{
-    Change, ClusterEvent, EventTimes, ObjectKey, Pod, PodSelection, Resource, Scope, Service, Slice, WatchId,
+    Change, ClusterEvent, EventTimes, ObjectKey, Pod, PodSelection, Resource, Scope, Service, Slice, Uid, WatchId,
     WatchUpdate,
 };
 use crate::records::ServiceKey;
@@ -158,7 +158,9 @@ impl Index {
 
     fn apply_pod(&mut self, scope: &Scope, change: Change<Pod>, times: Option<EventTimes>) {
         let Self { pods, dirty, dirty_reasons, awaiting_pods, .. } = self;
+        let mut unshadowed = None;
         let is_first_list = pods.apply(scope, change, |effect| match effect {
+            PodEffect::Slices(uid) => unshadowed = Some(uid),
             PodEffect::Endpoints { service, old, new } => {
                 // A newer version alone matters where a slice may name another Pod of the same name.
                 let is_only_newer = old.zip(new).is_some_and(|(old, new)| old.is_same_but_for_version(new));
@@ -176,6 +178,9 @@ impl Index {
         });
         if is_first_list {
             self.mark_services_of_pods(scope);
+        }
+        if let Some(uid) = unshadowed {
+            self.mark_services_listing(|pod| pod == uid);
         }
     }
 
@@ -236,10 +241,15 @@ impl Index {
         let listed = slices.iter().flat_map(|slice| slice.endpoints.pods()).collect();
         let counting_again = self.pods.tombstones.expire(&listed);
         if !counting_again.is_empty() {
-            let has_one = |slice: &&Arc<Slice>| slice.endpoints.pods().any(|pod| counting_again.contains(&pod));
-            let affected = slices.iter().filter(has_one).filter_map(|slice| slice.service.as_ref());
-            affected.for_each(|service| self.dirty.mark(service, None));
+            self.mark_services_listing(|pod| counting_again.contains(&pod));
         }
+    }
+
+    /// Marks the Services with a slice that lists such a Pod.
+    fn mark_services_listing(&mut self, is_it: impl Fn(Uid) -> bool) {
+        let has_one = |slice: &&Arc<Slice>| slice.endpoints.pods().any(&is_it);
+        let affected = self.slices.objects().iter().filter(has_one).filter_map(|slice| slice.service.as_ref());
+        affected.for_each(|service| self.dirty.mark(service, None));
     }
 
     /// Whether any object has changed since the last call, with or without an effect on records.

@@ -38,6 +38,8 @@ pub(super) enum PodEffect<'a> {
     Endpoints { service: &'a ServiceKey, old: Option<&'a Pod>, new: Option<&'a Pod> },
     /// The reasons of the Service that the Pod has as its subdomain.
     Reasons(ServiceKey),
+    /// The endpoints of any Service whose slices list the Pod: they count from now on.
+    Slices(Uid),
 }
 
 impl PodIndex {
@@ -49,6 +51,8 @@ impl PodIndex {
             pod.template = selectors.intern_template(&pod.template);
         }
         let is_listed = matches!(change, Change::RelistDone);
+        let lives_on = matches!(change, Change::Deselect(_));
+        let mut unshadowed = None;
         store.apply(scope, change, |ObjectDiff { objects, id, old, new }| {
             let mut affect = |selectors: &SelectorIndex, pod: &Pod| {
                 if let Some(service) = subdomain(&pod.template) {
@@ -71,7 +75,13 @@ impl PodIndex {
                 }
                 if let Some(uid) = old.uid.filter(|_| !has_same_uid) {
                     by_uid.remove(uid, id);
-                    tombstones.insert(Tombstone { uid, was_terminating: old.is_terminating });
+                    // What a list does not have has been deleted, or has lost its label.
+                    let is_certain = !is_listed || old.is_terminating;
+                    if lives_on {
+                        unshadowed = Some(uid);
+                    } else {
+                        tombstones.insert(Tombstone { uid, is_certain });
+                    }
                 }
             }
             if let Some(new) = new {
@@ -85,6 +95,9 @@ impl PodIndex {
                 }
             }
         });
+        if let Some(uid) = unshadowed {
+            on_effect(PodEffect::Slices(uid));
+        }
         if is_listed {
             self.restored_scopes.remove(scope);
         }

@@ -183,7 +183,7 @@ impl<K: Object> ObjectStore<K> {
                     self.mark_seen(id, generation);
                 }
             }
-            Change::Delete(ObjectKey { namespace, name }) => {
+            Change::Delete(ObjectKey { namespace, name }) | Change::Deselect(ObjectKey { namespace, name }) => {
                 if let Some(id) = self.find(&namespace, &name) {
                     self.remove(id, &mut on_diff);
                 }

@@ -44,7 +44,7 @@ enum Record<'a> {
     Slice(Arc<Slice>),
     Tombstone {
         uid: Uid,
-        was_terminating: bool,
+        is_certain: bool,
     },
     /// The template of the Pods that follow.
     Template(Arc<Template>),
@@ -70,8 +70,8 @@ pub(super) fn write(out: &mut impl Write, source: &str, as_of: Timestamp, snapsh
     for slice in slices.iter() {
         writer.put(&Record::Slice(Arc::clone(slice)))?;
     }
-    for Tombstone { uid, was_terminating } in tombstones {
-        writer.put(&Record::Tombstone { uid, was_terminating })?;
+    for Tombstone { uid, is_certain } in tombstones {
+        writer.put(&Record::Tombstone { uid, is_certain })?;
     }
     // Pods are grouped by template, so that each template is written once.
     let mut pods: Vec<_> = pods.iter().collect();
@@ -167,8 +167,8 @@ pub(super) fn read(
                     let scope = scope_of(&slice.object.namespace)?.clone();
                     index.apply(ClusterEvent::Slice(scope, Change::Apply(Arc::unwrap_or_clone(slice))));
                 }
-                (Record::Tombstone { uid, was_terminating }, Some(_)) => {
-                    index.restore_tombstone(Tombstone { uid, was_terminating });
+                (Record::Tombstone { uid, is_certain }, Some(_)) => {
+                    index.restore_tombstone(Tombstone { uid, is_certain });
                 }
                 (Record::Template(next), Some(_)) => template = Some(next),
                 (Record::Pod(pod), Some(_)) => {

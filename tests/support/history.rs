@@ -288,6 +288,7 @@ impl Watches {
                 Change::Apply(never) => match never {},
                 Change::Unreadable(key) => Change::Unreadable(key),
                 Change::Delete(key) => Change::Delete(key),
+                Change::Deselect(key) => Change::Deselect(key),
                 Change::RelistDone => Change::RelistDone,
             }
         }

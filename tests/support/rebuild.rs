@@ -51,7 +51,7 @@ impl<K: Clone> Objects<K> {
                 return self.objects.insert(key, object.clone()).into_iter().collect();
             }
             Change::Unreadable(key) => mark_listed(key),
-            Change::Delete(key) => return self.objects.remove(key).into_iter().collect(),
+            Change::Delete(key) | Change::Deselect(key) => return self.objects.remove(key).into_iter().collect(),
             Change::RelistDone => {
                 if let Some(listed) = self.listed.remove(scope) {
                     let is_unlisted =

@@ -65,6 +65,16 @@ fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
     stored.expect("a valid object");
 }
 
+/// Deletes a Pod by force: it is marked first, as by the API server.
+fn delete(sandbox: &Sandbox, name: &str) {
+    let store = sandbox.store();
+    let mut pod = Value::clone(&store.get(Kind::Pod, "db", name).expect("it is there"));
+    pod["metadata"]["deletionTimestamp"] = json!("2026-11-21T02:04:05Z");
+    pod["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    store.update(Kind::Pod, pod).expect("marked");
+    store.delete(Kind::Pod, "db", name, None).expect("removed");
+}
+
 async fn start(prepare: impl FnOnce(&Sandbox)) -> MirroredSandbox {
     MirroredSandbox::start_with(kube_sandbox::Options::default(), |sandbox| {
         put(sandbox, Kind::Service, service());
@@ -87,7 +97,7 @@ async fn a_pod_is_answered_without_any_slice() {
     put(&mirrored.sandbox, Kind::Pod, pod(0, 1, true));
     answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
     answers(&mirrored, "pg", &[address(0, 1), address(1, 1)]).await;
-    mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-1", None).expect("it is there");
+    delete(&mirrored.sandbox, "pg-1");
     answers(&mirrored, "pg", &[address(0, 1)]).await;
 }
 
@@ -102,13 +112,31 @@ async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_
     // The slice is answered before the Pods are listed, and a Pod that is deleted before then was never known.
     let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
     mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
-    mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-0", None).expect("it is there");
+    delete(&mirrored.sandbox, "pg-0");
     answers(&mirrored, "pg-0.pg", &[]).await;
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
     put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
     mirrored.converge("after the slice has caught up").await;
     answers(&mirrored, "pg-0.pg", &[address(0, 2)]).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_lost_the_label_by_which_it_is_watched_is_answered_from_its_slice() {
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
+    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
+    let mut pod = pod(0, 1, true);
+    pod["metadata"]["labels"] = json!({ "app": "pg" });
+    put(&mirrored.sandbox, Kind::Pod, pod);
+    let left = "watch_events_total{resource=\"pods\",event=\"delete\"}";
+    mirrored.until("it has left the watch", |mirrored| mirrored.metric(left) == 1).await;
+    mirrored.until("answered", |mirrored| mirrored.addresses("pg-0.pg") == Some(vec![address(0, 1)])).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +204,7 @@ async fn a_replaced_pod_is_not_answered_beside_its_successor_while_the_watch_of_
     let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
     mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
     let late = mirrored.inject(Fault::Stall { on: on(Kind::Pod), missed: Missed::Deliver });
-    mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-0", None).expect("it is there");
+    delete(&mirrored.sandbox, "pg-0");
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
     put(&mirrored.sandbox, Kind::EndpointSlice, slice(&mirrored.sandbox));
     let is_new = |mirrored: &MirroredSandbox| {
@@ -248,7 +276,7 @@ async fn a_watch_of_pods_that_is_cut_misses_nothing() {
         answers(&mirrored, "pg", &[address(0, 1), address(1, 1)]).await;
         mirrored.inject(Fault::Compact);
         mirrored.inject(Fault::CutWatches { on: on(Kind::Pod), how });
-        mirrored.sandbox.store().delete(Kind::Pod, "db", "pg-1", None).expect("it is there");
+        delete(&mirrored.sandbox, "pg-1");
         answers(&mirrored, "pg", &[address(0, 1)]).await;
     }
     mirrored.converge("at the end").await;

@@ -6,6 +6,7 @@
 //! | an object with finalizers | marked | the request that removes the last finalizer |
 //! | `propagationPolicy: Foreground` | marked, finalizer `foregroundDeletion` | the garbage collector |
 //! | a Namespace | marked, phase `Terminating` | the namespace controller |
+//! | another Pod | marked, then removed | |
 //! | any other | removed | |
 
 use http::StatusCode;
@@ -121,6 +122,11 @@ pub fn delete(store: &Store, target: ObjectName<'_>, options: &Options) -> Resul
             || kind == Kind::Namespace;
         let result = if waits {
             store.update(kind, marked).map(Outcome::Marked)
+        } else if kind == Kind::Pod && !deletion::is_terminating(&current) {
+            // The API server writes the mark of every Pod before it removes it, of one without a grace period too.
+            store.update(kind, marked).and_then(|marked| {
+                store.delete(kind, namespace, name, marked["metadata"]["uid"].as_str()).map(Outcome::Deleted)
+            })
         } else {
             store.delete(kind, namespace, name, current["metadata"]["uid"].as_str()).map(Outcome::Deleted)
         };

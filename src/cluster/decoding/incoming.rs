@@ -58,6 +58,12 @@ impl<K: Kind> Incoming<K> {
         self.raw.value().and_then(K::changed_at)
     }
 
+    /// Whether the object has been marked for deletion.
+    pub fn is_terminating(&self) -> bool {
+        let metadata = self.raw.value().and_then(|raw| raw.metadata().value());
+        metadata.is_some_and(|metadata| !matches!(metadata.deletion_timestamp, Field::Absent))
+    }
+
     pub fn key(&self) -> ObjectKey {
         let ObjectMeta { namespace, name, .. } = &self.meta;
         ObjectKey::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())

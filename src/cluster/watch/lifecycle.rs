@@ -258,7 +258,10 @@ impl<'a, K: Kind> Watch<'a, K> {
                 self.reporter.event(WatchEvent::Delete);
                 let key = incoming.key();
                 self.reporter.forget(&key);
-                return Change::Delete(key);
+                // A Pod has its deletionTimestamp before it is removed, even if it is deleted by force: `podStrategy` in
+                // kube-apiserver is graceful with any grace period. One without lives on, and has lost the label.
+                let lives_on = self.config.label_selector.is_some() && !incoming.is_terminating();
+                return if lives_on { Change::Deselect(key) } else { Change::Delete(key) };
             }
             Event::Apply(incoming) => {
                 self.reporter.event(WatchEvent::Apply);

@@ -156,13 +156,44 @@ fn a_pod_that_lost_its_label_and_lives_on_is_served_from_its_slice_again() {
     let mut cluster = cluster();
     cluster.slice(Change::Apply(slice_of(&pod_0())));
     cluster.pod(Change::Apply(pod_0()));
-    cluster.pod(Change::Delete(object("db/pg-0")));
-    cluster.index.expire_tombstones();
-    cluster.writer.publish(cluster.index.take_publications());
-    assert_eq!(cluster.hosts("db/pg"), [""; 0], "at first as if it had been deleted");
-    cluster.index.expire_tombstones();
-    cluster.writer.publish(cluster.index.take_publications());
-    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    cluster.pod(Change::Deselect(object("db/pg-0")));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"], "at once");
+    cluster.slice(Change::Apply(slice_of(&pod_0()).not_ready()));
+    assert_eq!(cluster.hosts("db/pg"), [""; 0], "the slice counts");
+}
+
+/// A list does not say which.
+#[test]
+fn a_pod_that_a_list_does_not_have_counts_as_deleted_until_its_slice_has_had_time() {
+    let mut cluster = cluster();
+    cluster.slice(Change::Apply(slice_of(&pod_0())));
+    cluster.pod(Change::Apply(pod_0()));
+    cluster.pods_listed();
+    let expire = |cluster: &mut Cluster| {
+        cluster.index.expire_tombstones();
+        cluster.writer.publish(cluster.index.take_publications());
+        cluster.hosts("db/pg")
+    };
+    assert_eq!(expire(&mut cluster), [""; 0], "at first as if it had been deleted");
+    assert_eq!(expire(&mut cluster), ["pg-0=10.0.0.1"]);
+}
+
+#[test]
+fn a_pod_deleted_by_force_or_replaced_does_not_come_back_however_late_its_slice_is() {
+    let gone: [Change<Pod>; 2] = [Change::Delete(object("db/pg-0")), Change::Apply(pod("db/pg-0", 2, "").version(9))];
+    for change in gone {
+        let mut cluster = cluster();
+        cluster.slice(Change::Apply(slice_of(&pod_0())));
+        cluster.pod(Change::Apply(pod_0()));
+        cluster.pod(change);
+        for round in 0..5 {
+            cluster.index.expire_tombstones();
+            cluster.slice(Change::Apply(slice_of(&pod_0()).version(10 + round)));
+            cluster.writer.publish(cluster.index.take_publications());
+            assert_eq!(cluster.hosts("db/pg"), [""; 0], "the controller is minutes behind");
+        }
+        assert!(!cluster.index.pods.tombstones.is_empty());
+    }
 }
 
 #[test]
