@@ -265,7 +265,7 @@ async fn a_reason_says_nothing_of_pods_whose_watch_is_not_up_to_date() {
         // Listed anew, and the watch has told so.
         server.index.apply(ClusterEvent::Pod(Scope::All, change));
     }
-    server.index.apply(ClusterEvent::WatchRecovered(watch));
+    server.index.apply(ClusterEvent::WatchProven(watch));
     server.apply(CLUSTER);
     assert!(reason(&server, "zk-lost.db").await.contains("but Pod zoo-0"));
 }
