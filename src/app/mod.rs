@@ -25,9 +25,11 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::listening::{Listening, Pages};
@@ -54,6 +56,9 @@ use crate::telemetry::readiness::Readiness;
 const ADMIN_THREADS: usize = 2;
 /// Threads of the probes, which wait for no other page.
 const PROBE_THREADS: usize = 1;
+/// How long [`read_zone`] waits for the cluster, and how often it says meanwhile what for.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+const READ_PROGRESS: Duration = Duration::from_secs(5);
 /// Units of the TCP keepalive option in a second (RFC 7828 section 3.1).
 const KEEPALIVE_UNITS: u64 = 10;
 
@@ -138,7 +143,7 @@ impl App {
 /// Reads the zone from the cluster and returns its zone file.
 ///
 /// # Errors
-/// The credentials cannot be used, or the configuration does not serve the zone.
+/// The credentials cannot be used, the cluster is not listed in a minute, or the configuration does not serve the zone.
 pub async fn read_zone(config: Config, zone: &Name) -> anyhow::Result<String> {
     let connection = connect(&config).await?;
     let (writer, reader) = table();
@@ -154,6 +159,7 @@ pub async fn read_zone(config: Config, zone: &Name) -> anyhow::Result<String> {
             ensure!(reader.pin().is_synchronised(), "the watch of the cluster failed");
             records.zone_file(zone).with_context(|| format!("the zone {zone} is not served"))
         }
+        problem = read_in_vain(&readiness) => Err(problem),
     }
 }
 
@@ -174,6 +180,18 @@ async fn serve_pages(listener: Option<Listener>, stop: CancellationToken) {
     if let Some(listener) = listener {
         listener.run(stop).await;
     }
+}
+
+/// Logs from time to time what has not been listed yet. Returns when it has taken too long.
+async fn read_in_vain(readiness: &Readiness) -> anyhow::Error {
+    let began = Instant::now();
+    while began.elapsed() < READ_LIMIT {
+        sleep(READ_PROGRESS).await;
+        let (seconds, pending) = (began.elapsed().as_secs(), readiness.pending().join(", "));
+        tracing::info!(seconds, pending, "still reading the cluster");
+    }
+    let pending = readiness.pending().join(", ");
+    anyhow!("the cluster was not read in {} s: no complete list of {pending}; the log says why", READ_LIMIT.as_secs())
 }
 
 async fn connect(config: &Config) -> Result<Connection, CredentialError> {
@@ -211,5 +229,20 @@ fn stream_limits(config: &Config) -> StreamLimits {
         connections: config.tcp_max_connections,
         connections_per_client: config.tcp_max_connections_per_client,
         idle: config.tcp_idle_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_a_cluster_in_vain_ends_after_a_minute_and_says_what_is_missing() {
+        let readiness = Readiness::new();
+        let _latch = readiness.block("services of all namespaces");
+        let began = Instant::now();
+        let problem = read_in_vain(&readiness).await.to_string();
+        assert_eq!(began.elapsed().as_secs(), READ_LIMIT.as_secs());
+        assert!(problem.contains("no complete list of services of all namespaces"), "{problem}");
     }
 }

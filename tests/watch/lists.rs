@@ -1,10 +1,11 @@
 //! Lists, as streams and in pages, and failures in the middle of one.
 
+use headless_dns::cluster::{Scope as Mirrored, Selection};
 use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use kube_sandbox::kind::Kind;
 
-use crate::support::mirrored::{MirroredSandbox, on, service, slice};
+use crate::support::mirrored::{Link, MirroredSandbox, TIMING, on, service, slice};
 use crate::watch::misbehaving::{change, cut, with_something_to_change};
 
 /// Objects on a page of a list, as kube asks for.
@@ -111,4 +112,18 @@ async fn a_refusal_to_resume_a_watch_does_not_disable_streaming_lists() {
         assert_eq!(mirrored.errors("endpointslices", "other"), 1, "{code}");
         assert_eq!(mirrored.requests(Verb::List, "endpointslices"), 0, "{code}: a list is still a stream");
     }
+}
+
+/// As the API server lists a namespace that does not exist.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_without_a_service_is_named_once_in_the_log() {
+    let scopes = ["db", "typo"].map(|namespace| Mirrored::Namespace(namespace.into())).to_vec();
+    let selection = Selection::of(scopes, TIMING);
+    let mirrored = MirroredSandbox::over(Link::InProcess, selection, kube_sandbox::Options::default(), |_| {}).await;
+    mirrored.until("ready", |mirrored| mirrored.readiness.is_ready()).await;
+    mirrored.inject(cut(Kind::Service, Cut::Expired));
+    mirrored.converge("after another list").await;
+    tokio::time::sleep(TIMING.stale_after).await;
+    let named = "the namespace has no Service yet; does it exist? namespace=typo";
+    assert_eq!((mirrored.logged(named), mirrored.logged("does it exist?")), (1, 1), "{:#?}", mirrored.log());
 }

@@ -267,7 +267,10 @@ impl<'a, K: Kind> Watch<'a, K> {
                 self.reporter.event(WatchEvent::Apply);
                 incoming
             }
-            Event::InitApply(incoming) => incoming,
+            Event::InitApply(incoming) => {
+                self.reporter.object_listed();
+                incoming
+            }
         };
         let key = incoming.key();
         let (change, problems) = incoming.read(key.clone());

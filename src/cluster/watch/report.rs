@@ -11,7 +11,7 @@ use super::doubt::Lost;
 use super::errors::{is_outage, reason, root_cause};
 use crate::cluster::objects::{ObjectKey, Scope};
 use crate::cluster::update::WatchId;
-use crate::telemetry::metrics::{Metrics, WatchErrorReason, WatchEvent};
+use crate::telemetry::metrics::{Metrics, Resource, WatchErrorReason, WatchEvent};
 
 /// How many malformed objects are remembered, so that their warnings are not repeated with each update. A warning about
 /// further ones may be repeated; memory stays bounded.
@@ -62,11 +62,13 @@ pub(super) struct Reporter<'a> {
     warned: HashMap<ObjectKey, Warned>,
     /// How many lists have started.
     lists: u64,
+    /// How many objects the current list has so far.
+    listed: u64,
 }
 
 impl<'a> Reporter<'a> {
     pub fn new(watch: WatchId, url: &'a str, outage: &'a Outage, metrics: &'a Arc<Metrics>) -> Self {
-        Self { watch, url, outage, metrics, problem: None, warned: HashMap::new(), lists: 0 }
+        Self { watch, url, outage, metrics, problem: None, warned: HashMap::new(), lists: 0, listed: 0 }
     }
 
     /// The watch works.
@@ -141,11 +143,23 @@ impl<'a> Reporter<'a> {
 
     pub fn list_started(&mut self) {
         self.lists += 1;
+        self.listed = 0;
+    }
+
+    pub fn object_listed(&mut self) {
+        self.listed += 1;
     }
 
     /// The list is complete: objects that it does not contain are gone.
     pub fn list_completed(&mut self) {
         self.warned.retain(|_, warned| warned.list == self.lists);
+        // The API server lists a namespace that does not exist as an empty one.
+        if let WatchId { resource: Resource::Services, scope: Scope::Namespace(namespace) } = &self.watch
+            && self.lists == 1
+            && self.listed == 0
+        {
+            tracing::info!(%namespace, "the namespace has no Service yet; does it exist?");
+        }
     }
 
     /// The object is gone, or well-formed.
