@@ -47,6 +47,12 @@ const PLACES: PlaceLimits = PlaceLimits { all: 64, of_client: 16 };
 const BUFFER: u32 = 32 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// The most that a listener takes, in octets: on each connection a request's head and a part of a response, the metrics being the
+/// largest that is not made in parts, and the kernel's buffers, which are double in both directions.
+pub const LISTENER_MEMORY: usize = PLACES.all * (connection::MAX_HEAD + export::PART + 4 * BUFFER as usize);
+/// What the long pages take that are made at a time, in octets: each the records of one name, some 600 octets for each endpoint of a
+/// Service of 5,000.
+pub const LONG_PAGES_MEMORY: usize = 4 * 3 * 1024 * 1024;
 /// How long to wait after a failed accept, for example when the process is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 

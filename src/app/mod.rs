@@ -10,6 +10,7 @@
 //! one that is shared with another process: it is bound in `run` after synchronisation, because from then on the kernel
 //! sends clients here that the other process would have answered.
 
+mod budget;
 mod listening;
 mod mirror;
 mod publisher;
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+pub use self::budget::Budget;
 use self::listening::{Listening, Pages};
 pub use self::mirror::{Mirror, MirrorConfig};
 pub use self::shutdown::Stop;
@@ -82,6 +84,9 @@ impl App {
     /// The part of the configuration that cannot be used, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         server::allow_files(config.tcp_max_connections);
+        if let Some(warning) = Budget::of(&config).warning() {
+            tracing::warn!("{warning}");
+        }
         let connection = connect(&config).await?;
         let mut mirrored = MirrorConfig::new(&config);
         if let Some(folder) = &config.state {

@@ -19,6 +19,7 @@ pub use flags::{AskOptions, ExportOptions, ServeOptions};
 pub use sandbox::Sandbox;
 pub use sandbox::ServeSandbox;
 
+use crate::app::Budget;
 use crate::config::{Config, ConfigError, Effective, Origin, Problem, documented_defaults};
 use crate::dns::name::Name;
 
@@ -85,6 +86,7 @@ impl Serve {
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
         let effective = self.options.load(environment)?;
         self.sandbox.check(&effective)?;
+        budget(&effective)?;
         Ok(effective)
     }
 
@@ -119,13 +121,18 @@ pub struct CheckConfig {
 }
 
 impl CheckConfig {
-    /// Returns what to print if the configuration is valid.
+    /// Returns what to print if the configuration is valid: that it is, and what memory it may take.
     pub fn run(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<String, ConfigError> {
         if self.defaults {
             return Ok(documented_defaults());
         }
         let effective = self.options.load(environment)?;
-        Ok(if self.print { effective.to_toml() } else { "OK\n".to_owned() })
+        if self.print {
+            return Ok(effective.to_toml());
+        }
+        let budget = budget(&effective)?;
+        let warning = budget.warning().map_or_else(String::new, |warning| format!("warning: {warning}\n"));
+        Ok(format!("OK\n\nmemory that the server may take at most:\n{budget}{warning}"))
     }
 }
 
@@ -206,6 +213,19 @@ impl Explain {
             return Err(no_admin(&effective, "found off; expected ADDRESS:PORT of a running server"));
         }
         Ok(effective)
+    }
+}
+
+/// What memory the configuration may take; a problem if that is more than it says.
+fn budget(effective: &Effective) -> Result<Budget, ConfigError> {
+    const LIMIT: &str = "memory_limit";
+    let budget = Budget::of(&effective.config);
+    match budget.refusal() {
+        None => Ok(budget),
+        Some(message) => {
+            let problem = Problem::new(effective.origin(LIMIT).clone(), LIMIT.to_owned(), message);
+            Err(ConfigError { problems: vec![problem] })
+        }
     }
 }
 

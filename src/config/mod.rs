@@ -125,9 +125,9 @@ options! {
         /// From 0 to 256. 0 means one per core that the process may use.
         udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
         /// Maximum number of open TCP connections. Further ones are closed at once.
-        /// From 1 to 65536. Each takes a file descriptor and about 3 kB when idle. A busy one takes up to 64 kB for
-        /// queries and 128 kB for answers (up to 2 MB over HTTPS and QUIC), plus up to 512 kB in the kernel. In the worst case
-        /// 1024 connections take about 700 MB, or 2.5 GB over HTTPS and QUIC; usually they take very little.
+        /// From 1 to 65536. Each takes a file descriptor and about 3 kB when idle. One whose client reads nothing takes up to
+        /// 0.7 MB, most of it in the kernel, and 2.8 MB over HTTPS and QUIC, until it is closed after `tcp_idle_timeout`:
+        /// `headless-dns check-config` adds up the worst case. Usually connections take very little.
         tcp_max_connections: usize = 1024, "--tcp-max-connections NUMBER",
             |value| parse::integer(value, parse::TCP_CONNECTIONS);
         /// Maximum number of open TCP connections per client.
@@ -204,6 +204,11 @@ options! {
         /// clusters) and on shutdown. A file that is damaged, or belongs to another cluster or selection, is ignored
         /// with a warning.
         state: Option<PathBuf> = "", "--state DIR", parse::path;
+        /// Memory that the process may have, in MiB, what the kernel keeps for its sockets included. 0 is no limit.
+        /// From 0 to 1048576. It limits nothing by itself: the start is refused if clients alone could make the server
+        /// take more, as `tcp_max_connections`, `udp_workers` and the listening addresses allow. Set it to the memory limit
+        /// of the container; `headless-dns check-config` shows the calculation, and how many endpoints fit into the rest.
+        memory_limit: usize = 0, "--memory-limit MIB", |value| parse::integer(value, parse::MEMORY_LIMIT);
         /// What to log: a level (error, warn, info, debug, trace) or directives such as `info,kube=debug`.
         log_level: LogFilter = "info", "--log-level LEVEL", parse::log_level;
         /// Format of the log: "text" for people, or "json" (one object per line) for log collectors.

@@ -25,6 +25,8 @@ pub const TCP_CONNECTIONS: RangeInclusive<i64> = 1..=65536;
 pub const TCP_IDLE_TIMEOUT: RangeInclusive<i64> = 1..=120;
 /// Bounds of the number of UDP workers; 0 is one a core.
 pub const UDP_WORKERS: RangeInclusive<i64> = 0..=256;
+/// Bounds of the memory of the process, in MiB; 0 is no limit, and the upper one is a tebibyte.
+pub const MEMORY_LIMIT: RangeInclusive<i64> = 0..=1_048_576;
 /// Bounds of the time that the server goes on answering after it was told to stop, in seconds.
 pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
 /// Bounds of the time without contact with the API server after which answers are stale, in seconds. Below the lower one

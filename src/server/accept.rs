@@ -20,7 +20,7 @@ use super::sys;
 const BACKLOG: i32 = 1024;
 /// Size of a connection's send and receive buffers in the kernel, in octets: a largest answer and another. By default the
 /// kernel gives each connection some megabytes, charged to the process's memory limit.
-const BUFFER: usize = 128 * 1024;
+pub(super) const BUFFER: usize = 128 * 1024;
 /// Pause after a connection could not be accepted, mostly because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a listener that stops waits for handshakes that have started, and for the first queries of those connections:

@@ -19,6 +19,7 @@ mod encrypted;
 mod hickory;
 mod https;
 mod limits;
+mod memory;
 mod neighbours;
 mod overflow;
 mod quic;
@@ -35,6 +36,7 @@ pub use bound::{Bound, bind, bind_shared};
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use encrypted::Encrypted;
 pub use limits::{StreamLimits, allow_files};
+pub use memory::{Encryption, connection_memory, udp_memory};
 pub use responder::{Batch, Responder, Worker};
 pub use response::{Encoding, encode};
 

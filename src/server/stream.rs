@@ -23,7 +23,7 @@ const FIRST_BUFFER: usize = 512;
 /// The most octets that a connection's buffers keep between reads.
 const LARGEST_BUFFER: usize = 16 * 1024;
 /// Responses are written when there are so many octets of them, so that a client cannot make them pile up.
-const WRITE_AT: usize = 64 * 1024;
+pub(super) const WRITE_AT: usize = 64 * 1024;
 
 /// Answers on one TCP connection.
 pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {

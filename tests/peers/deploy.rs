@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use headless_dns::app::Budget;
 use headless_dns::config::Config;
 use kube_sandbox::{Options, Sandbox};
 use serde::Deserialize;
@@ -230,6 +231,20 @@ fn the_policy_lets_anybody_ask_for_names_only_the_monitoring_for_metrics_and_nob
         (ports(dns), ports(probes)),
         (vec!["dns-udp".to_owned(), "dns-tcp".to_owned()], vec!["probes".to_owned()])
     );
+}
+
+/// The configuration is refused if clients alone could exceed its `memory_limit`.
+#[test]
+fn the_worst_that_clients_do_fits_the_memory_limit_beside_the_largest_cluster() {
+    const ENDPOINTS: usize = 150_000;
+    let Some(objects) = rendered("deploy/base") else { return };
+    let config = configuration(&objects);
+    let container = &the(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["resources"]["limits"]["memory"], format!("{}Mi", config.memory_limit));
+    assert!(config.udp_workers > 0, "nodes have any number of cores");
+    let budget = Budget::of(&config);
+    assert_eq!(budget.refusal(), None);
+    assert!(budget.endpoints().is_some_and(|endpoints| endpoints >= ENDPOINTS), "{budget}");
 }
 
 #[test]
