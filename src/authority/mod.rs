@@ -137,12 +137,21 @@ impl Authority {
                     answer.rcode = Rcode::NxDomain;
                 }
                 // RFC 2308 section 3: the SOA of a negative answer has the TTL for which the denial may be kept.
-                let soa = Data::Soa(zone.soa(table.serial(), self.negative_ttl));
+                let denied = answer.aliases.targets.last().map_or(question.name, |target| target.as_wire());
+                let ttl = if self.is_awaited(table, node, denied) { 0 } else { self.negative_ttl };
+                let soa = Data::Soa(zone.soa(table.serial(), ttl));
                 let apex = Owner::Name(NameParts::whole(&zone.apex));
-                answer.authority = Some(Rrset { ttl: self.negative_ttl, ..self.rrset(apex, soa) });
+                answer.authority = Some(Rrset { ttl, ..self.rrset(apex, soa) });
             }
         }
         answer
+    }
+
+    /// Whether an absent name is known to be on its way. No cache may hold its denial, or it would hold up the client that asks
+    /// again until the peer is there.
+    fn is_awaited(&self, table: &Table<'_>, node: Node<'_>, name: &[u8]) -> bool {
+        let is_awaited = |About { service, host }| table.reasons(service).is_some_and(|known| known.is_awaited(host));
+        matches!(node, Node::Absent) && self.service_of(name).is_some_and(is_awaited)
     }
 
     fn rrset<'t>(&self, owner: Owner<'t>, data: Data<'t>) -> Rrset<'t> {

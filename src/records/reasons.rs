@@ -24,6 +24,14 @@ impl Reasons {
     pub fn is_empty(&self) -> bool {
         self.service.is_none() && self.hosts.is_empty()
     }
+
+    /// Whether the name of a host, or the Service's own without one, appears as soon as an endpoint that is known is ready.
+    pub fn is_awaited(&self, host: Option<&[u8]>) -> bool {
+        match host {
+            Some(host) => self.hosts.get(host).is_some_and(|reason| reason.problem.ends_with_readiness()),
+            None => matches!(self.service, Some(ServiceReason::NoneReady { .. })),
+        }
+    }
 }
 
 /// Why a Service has no names.
@@ -96,6 +104,13 @@ pub enum Problem {
     Subdomain(Option<Box<str>>),
     /// The Pod has the Service as its subdomain, but does not match its selector.
     NotSelected,
+}
+
+impl Problem {
+    /// Whether it is over as soon as the Pod is ready.
+    fn ends_with_readiness(&self) -> bool {
+        matches!(self, Self::NotReady(_) | Self::NoAddress)
+    }
 }
 
 /// An address family.
