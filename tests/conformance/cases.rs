@@ -129,7 +129,8 @@ async fn run(path: &std::path::Path, seen: &mut BTreeMap<String, usize>) {
 /// events by `histories.rs`.
 const RULES: [&str; 37] = [
     "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "S11", "S12", "S13", "S14", "S15", "S16", "S17",
-    "S18", "S19", "D1", "D2", "D3", "D4", "D5", "D7", "K1", "K2", "K3", "K4", "K5", "R1", "R2", "R3", "R4", "R5", "R6", "R7",
+    "S18", "S19", "D1", "D2", "D3", "D4", "D5", "D7", "K1", "K2", "K3", "K4", "K5", "R1", "R2", "R3", "R4", "R5", "R6",
+    "R7",
 ];
 
 #[tokio::test]
