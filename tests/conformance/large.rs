@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::support::answering::{Answering, address, big, table_of};
 use crate::support::common::{PATIENCE, exchange, exchange_octets, framed, query, read_framed};
 use crate::support::differential::compare;
-use crate::support::large::{BARE, PORT, server_with, server_with_udp_size, with_payload};
+use crate::support::large::{BARE, PORT, octets_with_payload, server_with, server_with_udp_size, with_payload};
 
 /// The largest Service that is promised to be served.
 const ENDPOINTS: usize = 5000;
@@ -79,7 +79,7 @@ async fn over_udp_an_answer_that_does_not_fit_is_whole_records_up_to_the_limit_a
         for set in [Set::addresses(ENDPOINTS), Set::ports(ENDPOINTS)] {
             for asked in [None, Some(100), Some(512), Some(1000), Some(1232), Some(4096), Some(u16::MAX)] {
                 let limit = asked.unwrap_or(SMALLEST).clamp(SMALLEST, ours);
-                let octets = with_payload(query(set.name, set.record_type), asked).to_vec().unwrap();
+                let octets = octets_with_payload(query(set.name, set.record_type), asked);
                 let answer = exchange_octets(server.address, &octets, false).await.unwrap();
                 set.check(&answer, usize::from(limit));
             }

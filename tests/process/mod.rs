@@ -13,6 +13,8 @@ mod probes;
 mod startup;
 mod state;
 #[cfg(feature = "sandbox")]
+mod storm;
+#[cfg(feature = "sandbox")]
 mod walkthroughs;
 #[cfg(feature = "sandbox")]
 mod warm;

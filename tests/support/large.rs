@@ -23,6 +23,19 @@ pub fn server_with_udp_size(endpoints: usize, edns_udp_size: u16) -> Server {
     server
 }
 
+/// The octets of a query with this EDNS payload size, or without EDNS. hickory-proto would raise a size below 512, which is
+/// what a test of such a size must send.
+pub fn octets_with_payload(query: Message, size: Option<u16>) -> Vec<u8> {
+    /// Octets of an OPT record without options behind its owner and type, where the size stands.
+    const BEHIND_TYPE: usize = 8;
+    let mut octets = with_payload(query, size).to_vec().expect("a message");
+    if let Some(size) = size {
+        let at = octets.len() - BEHIND_TYPE;
+        octets[at..at + 2].copy_from_slice(&size.to_be_bytes());
+    }
+    octets
+}
+
 /// A query with this EDNS payload size, or without EDNS.
 pub fn with_payload(mut query: Message, size: Option<u16>) -> Message {
     query.edns = size.map(|size| {

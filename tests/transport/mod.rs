@@ -1,6 +1,8 @@
 //! How messages come and go: UDP, TCP, the encrypted transports, and clients that mean no good.
 
+mod boundaries;
 pub mod connections;
+mod counted;
 mod encrypted;
 #[cfg(feature = "sandbox")]
 mod load;

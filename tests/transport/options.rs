@@ -11,7 +11,8 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 
 use crate::support::answering::{Answering, dual_stack, respond_as, table_of};
 use crate::support::common::{LIMITS, Server, WIRE, exchange, options, query};
-use crate::support::large::{BARE, PORT};
+use crate::support::differential::made_odd;
+use crate::support::large::{BARE, PORT, with_payload};
 
 const KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
@@ -29,6 +30,42 @@ fn with_option(mut query: Message, code: u16, data: &[u8]) -> Message {
     let edns = query.edns.as_mut().expect("a query with EDNS");
     edns.options_mut().insert(EdnsOption::try_from((EdnsCode::from(code), data)).expect("an option"));
     query
+}
+
+/// S19, W9. Octets are compared, not names: those are equal in either case.
+#[test]
+fn the_question_comes_back_letter_for_letter_whatever_option_stands_behind_it() {
+    const HEADER: usize = 12;
+    let server = Answering::new(table_of([&*dual_stack(2)]));
+    let question = |name: &str| query(name, RecordType::A);
+    for name in ["BiG.dB.sVC.cLUSTer.LOcal.", "nOPe.Db.Svc.Cluster.Local.", "eXample.COM."] {
+        let plain = [("no EDNS", with_payload(question(name), None)), ("no option", question(name))];
+        let optioned = OPTIONS.map(|(what, code, data)| (what, with_option(question(name), code, data)));
+        let malformed = with_option(question(name), 65_001, &[0xff; 9]);
+        for (what, asked) in plain.into_iter().chain(optioned).chain([("an unknown option", malformed)]) {
+            let asked = asked.to_vec().expect("a message");
+            // The name as text has one octet less than in wire form.
+            let end = HEADER + name.len() + 1 + 4;
+            let mut messages = vec![("plain", asked.clone())];
+            if what != "no EDNS" {
+                messages.push(("odd", made_odd(&asked)));
+            }
+            for (parser, asked) in messages {
+                for transport in [Transport::Udp, Transport::Tcp, Transport::Https] {
+                    let mut worker = server.responder.worker(transport);
+                    let response = respond_as(&server.responder, &mut worker, &asked).expect("a response");
+                    assert_eq!(
+                        response[HEADER..end].escape_ascii().to_string(),
+                        asked[HEADER..end].escape_ascii().to_string(),
+                        "{what}, {parser}, {transport:?}"
+                    );
+                    // The owner of the first record follows the question's name, or is the zone in its letters: a pointer.
+                    let has_record = response[7] + response[9] > 0;
+                    assert!(!has_record || response[end] & 0xc0 == 0xc0, "{what}, {parser}, {transport:?}");
+                }
+            }
+        }
+    }
 }
 
 /// W9, W2.
@@ -98,6 +135,50 @@ async fn nsid_is_answered_with_the_servers_id_where_one_is_configured_and_asked_
             let nsid = edns.option(EdnsCode::NSID).map(|option| Vec::<u8>::try_from(option).expect("octets"));
             assert_eq!(nsid.as_deref(), id.map(str::as_bytes));
         }
+    }
+}
+
+/// W5, W9. RFC 9250 section 5.5.2 forbids it over QUIC; HTTP and UDP have no use for it.
+#[test]
+fn only_a_stream_of_messages_tells_how_long_it_may_be_idle() {
+    let server = Answering::new(table_of([&*dual_stack(1)]));
+    let asked = with_option(query(BARE, RecordType::A), KEEPALIVE, &[]).to_vec().expect("a message");
+    for (transport, tells) in [
+        (Transport::Udp, false),
+        (Transport::Tcp, true),
+        (Transport::Tls, true),
+        (Transport::Https, false),
+        (Transport::Quic, false),
+    ] {
+        let response = respond_as(&server.responder, &mut server.responder.worker(transport), &asked);
+        let message = Message::from_vec(&response.expect("a response")).expect("a response that can be read");
+        let option = message.edns.expect("an OPT record").option(EdnsCode::Keepalive).cloned();
+        assert_eq!(option.is_some(), tells, "{transport:?}");
+    }
+}
+
+/// W2, W9.
+#[tokio::test]
+async fn an_option_that_ends_with_the_last_octet_is_sent_and_one_octet_longer_it_is_not() {
+    const LIMIT: usize = 512;
+    const OPTION_HEAD: usize = 4;
+    let opt = 11;
+    let endpoints = 28;
+    let without = 12 + BARE.len() + 1 + 4 + endpoints * 16 + opt;
+    let room = LIMIT - without - OPTION_HEAD;
+    for (length, is_sent) in [(room, true), (room + 1, false)] {
+        let identity = Identity { id: Some("n".repeat(length)), ..Identity::default() };
+        let bound = server::bind(&[([127, 0, 0, 1], 0).into()], 1).expect("a free port");
+        let served = headless_dns::authority::Options { identity, ..options() };
+        let mut server = Server::answering(bound, served, LIMITS, WIRE);
+        server.apply(&dual_stack(endpoints));
+        server.writer.set_synchronised();
+        let mut asked = with_option(query(BARE, RecordType::A), 3, &[]);
+        asked.edns.as_mut().expect("EDNS").set_max_payload(LIMIT as u16);
+        let response = exchange(server.address, &asked, false).await.expect("a response");
+        assert_eq!(response.answers.len(), endpoints, "an option takes no room from records");
+        let nsid = response.edns.expect("an OPT record").option(EdnsCode::NSID).cloned();
+        assert_eq!(nsid.is_some(), is_sent, "{length} octets");
     }
 }
 

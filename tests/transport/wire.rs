@@ -323,8 +323,9 @@ async fn port_zero_is_one_free_port_for_both_protocols_and_ipv6_is_served() {
     let addresses = ["127.0.0.1:0", "[::1]:0"].map(|text| text.parse::<SocketAddr>().unwrap());
     let bound = headless_dns::server::bind(&addresses, 2).unwrap();
     assert!(bound.addresses().iter().all(|address| address.port() != 0));
-    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let holder = std::net::TcpListener::bind(taken).unwrap();
+    // Held for as long as it takes, so that no test beside this one gets it in between.
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
     let error = headless_dns::server::bind(&[taken], 1).unwrap_err().to_string();
     assert!(error.contains(&taken.to_string()) && error.contains("--listen"), "{error}");
     drop(holder);

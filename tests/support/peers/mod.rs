@@ -22,13 +22,18 @@ fn search_path() -> String {
     env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
 }
 
+/// Whether a test that cannot be run is to fail.
+pub fn are_required() -> bool {
+    env::var_os(REQUIRE).is_some_and(|value| value == "1")
+}
+
 /// Whether one of the programs is not installed, so that the test has to be skipped. Each missing program is reported once.
 pub fn missing(programs: &[&str]) -> bool {
     let path = search_path();
     let is_installed = |program: &&&str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
     let Some(program) = programs.iter().find(|program| !is_installed(program)) else { return false };
     let advice = "install it with tests/install-peers.sh";
-    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{program} is not installed: {advice}");
+    assert!(!are_required(), "{program} is not installed: {advice}");
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if REPORTED.lock().unwrap_or_else(PoisonError::into_inner).insert((*program).to_owned()) {
         // The test runner captures `println!` and `eprintln!` of tests that pass, but not this.

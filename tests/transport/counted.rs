@@ -1,0 +1,158 @@
+//! Counters, read by their labels: each message is counted once, under what it was and what it got.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use headless_dns::authority::Authority;
+use headless_dns::server::Responder;
+use headless_dns::table::table;
+use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
+use hickory_proto::op::{Message, OpCode};
+use hickory_proto::rr::{DNSClass, RecordType};
+
+use crate::support::answering::{big, table_of};
+use crate::support::common::{WIRE, options, query};
+use crate::support::large::{BARE, PORT};
+
+/// The series of these families that are not zero.
+fn counted(metrics: &Arc<Metrics>, families: &[&str]) -> BTreeMap<String, u64> {
+    let page = Exporter::new(Arc::clone(metrics)).encode(Format::Prometheus).expect("text");
+    let series = page.lines().filter_map(|line| line.strip_prefix("headless_dns_")?.rsplit_once(' '));
+    series
+        .filter(|(series, _)| families.iter().any(|family| series.starts_with(family)))
+        .map(|(series, value)| (series.to_owned(), value.parse::<f64>().expect("a number") as u64))
+        .filter(|(_, value)| *value > 0)
+        .collect()
+}
+
+fn octets(message: &Message) -> Vec<u8> {
+    message.to_vec().expect("a message")
+}
+
+fn with(change: impl FnOnce(&mut Message)) -> Vec<u8> {
+    let mut message = query(BARE, RecordType::A);
+    change(&mut message);
+    octets(&message)
+}
+
+/// W1, W3: a response is counted under the code that its client reads, the extended one too.
+#[test]
+fn each_response_is_counted_under_the_code_that_the_client_reads() {
+    let metrics = Arc::new(Metrics::new());
+    let authority = || Arc::new(Authority::new(options()).expect("names that fit"));
+    let synchronised = Responder::new(authority(), table_of([&*big(3)]), Arc::clone(&metrics), WIRE);
+    // The writer is gone and never said that it is synchronised.
+    let unsynchronised = Responder::new(authority(), table().1, Arc::clone(&metrics), WIRE);
+    let newer = with(|query| {
+        query.edns.as_mut().expect("EDNS").set_version(1);
+    });
+    let messages = [
+        ("NOERROR", &synchronised, octets(&query(BARE, RecordType::A))),
+        ("NXDOMAIN", &synchronised, octets(&query("nope.db.svc.cluster.local.", RecordType::A))),
+        ("FORMERR", &synchronised, octets(&query(BARE, RecordType::A))[..20].to_vec()),
+        ("NOTIMP", &synchronised, with(|query| query.metadata.op_code = OpCode::Notify)),
+        ("REFUSED", &synchronised, octets(&query("example.com.", RecordType::A))),
+        ("SERVFAIL", &unsynchronised, octets(&query(BARE, RecordType::A))),
+        ("BADVERS", &synchronised, newer),
+    ];
+    // As many of each as no other has.
+    let mut expected = BTreeMap::new();
+    for (times, (rcode, responder, message)) in (1..).zip(&messages) {
+        for _ in 0..times {
+            let mut response = Vec::new();
+            assert!(responder.respond(message, (Ipv4Addr::LOCALHOST, 1).into(), Transport::Udp, &mut response));
+        }
+        expected.insert(format!("responses_total{{rcode=\"{rcode}\"}}"), times);
+    }
+    assert_eq!(counted(&metrics, &["responses_total"]), expected);
+    let all: u64 = expected.values().sum();
+    let durations = counted(&metrics, &["request_duration_seconds_count"]);
+    assert_eq!(durations, BTreeMap::from([("request_duration_seconds_count{transport=\"udp\"}".to_owned(), all)]));
+}
+
+/// W3.
+#[test]
+fn a_packet_without_a_response_is_counted_under_its_reason_and_nowhere_else() {
+    let metrics = Arc::new(Metrics::new());
+    let authority = Arc::new(Authority::new(options()).expect("names that fit"));
+    let responder = Responder::new(authority, table_of([&*big(1)]), Arc::clone(&metrics), WIRE);
+    let whole = octets(&query(BARE, RecordType::A));
+    let response = [&whole[..2], &[0x80], &whole[3..]].concat();
+    for (times, message) in [(1, &whole[..0]), (2, &whole[..11]), (4, &response[..12]), (8, &response)] {
+        for _ in 0..times {
+            assert!(!responder.respond(message, (Ipv4Addr::LOCALHOST, 1).into(), Transport::Udp, &mut Vec::new()));
+        }
+    }
+    let expected =
+        [("dropped_packets_total{reason=\"response\"}", 12), ("dropped_packets_total{reason=\"too_short\"}", 3)];
+    assert_eq!(
+        counted(&metrics, &["dropped_packets_total", "responses_total", "requests_total"]),
+        expected.map(|(series, times)| (series.to_owned(), times)).into()
+    );
+}
+
+#[test]
+fn each_query_is_counted_under_its_transport_family_and_type() {
+    let metrics = Arc::new(Metrics::new());
+    let authority = Arc::new(Authority::new(options()).expect("names that fit"));
+    let responder = Responder::new(authority, table_of([&*big(1)]), Arc::clone(&metrics), WIRE);
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, 1));
+    let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 1));
+    let (mut expected, mut times) = (BTreeMap::<String, u64>::new(), 0);
+    for (transport, transport_label) in [
+        (Transport::Udp, "udp"),
+        (Transport::Tcp, "tcp"),
+        (Transport::Tls, "tls"),
+        (Transport::Https, "https"),
+        (Transport::Quic, "quic"),
+    ] {
+        for (client, family) in [(v4, "ipv4"), (v6, "ipv6"), (mapped, "ipv4")] {
+            for (record_type, label) in [
+                (RecordType::A, "A"),
+                (RecordType::AAAA, "AAAA"),
+                (RecordType::SRV, "SRV"),
+                (RecordType::PTR, "PTR"),
+                (RecordType::CNAME, "CNAME"),
+                (RecordType::SOA, "SOA"),
+                (RecordType::NS, "NS"),
+                (RecordType::TXT, "TXT"),
+                (RecordType::ANY, "ANY"),
+                (RecordType::HINFO, "other"),
+                (RecordType::AXFR, "other"),
+                (RecordType::Unknown(65_280), "other"),
+            ] {
+                times = times % 7 + 1;
+                let asked = octets(&query(PORT, record_type));
+                for _ in 0..times {
+                    assert!(responder.respond(&asked, client, transport, &mut Vec::new()));
+                }
+                let series =
+                    format!("requests_total{{transport=\"{transport_label}\",family=\"{family}\",type=\"{label}\"}}");
+                *expected.entry(series).or_default() += times;
+            }
+        }
+    }
+    assert_eq!(counted(&metrics, &["requests_total"]), expected);
+}
+
+/// A query of another class is one too, and is counted by its type.
+#[test]
+fn a_query_that_is_refused_is_counted_as_one() {
+    let metrics = Arc::new(Metrics::new());
+    let authority = Arc::new(Authority::new(options()).expect("names that fit"));
+    let responder = Responder::new(authority, table_of([&*big(1)]), Arc::clone(&metrics), WIRE);
+    let asked = with(|query| {
+        query.queries[0].set_query_class(DNSClass::HS);
+    });
+    assert!(responder.respond(&asked, (Ipv4Addr::LOCALHOST, 1).into(), Transport::Tcp, &mut Vec::new()));
+    let expected = [
+        ("requests_total{transport=\"tcp\",family=\"ipv4\",type=\"A\"}", 1),
+        ("responses_total{rcode=\"REFUSED\"}", 1),
+    ];
+    assert_eq!(
+        counted(&metrics, &["requests_total", "responses_total"]),
+        expected.map(|(series, times)| (series.to_owned(), times)).into()
+    );
+}
