@@ -157,10 +157,18 @@ impl Index {
     }
 
     fn apply_pod(&mut self, scope: &Scope, change: Change<Pod>, times: Option<EventTimes>) {
-        let Self { pods, dirty, dirty_reasons, awaiting_pods, .. } = self;
+        let Self { pods, dirty, dirty_reasons, awaiting_pods, slices_by_service, .. } = self;
         let mut unshadowed = None;
         let is_first_list = pods.apply(scope, change, |effect| match effect {
             PodEffect::Slices(uid) => unshadowed = Some(uid),
+            PodEffect::Mirrored { pod, uid } => {
+                let lists = |slice: &Arc<Slice>| slice.endpoints.pods().any(|listed| listed == uid);
+                let is_affected = |service: &&ServiceKey| {
+                    service.is_in_namespace(pod.namespace())
+                        && slices_by_service.get(service).is_some_and(|slices| slices.iter().any(lists))
+                };
+                awaiting_pods.iter().filter(is_affected).for_each(|service| dirty.mark(service, None));
+            }
             PodEffect::Endpoints { service, old, new } => {
                 // A newer version alone matters where a slice may name another Pod of the same name.
                 let is_only_newer = old.zip(new).is_some_and(|(old, new)| old.is_same_but_for_version(new));

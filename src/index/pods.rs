@@ -40,6 +40,9 @@ pub(super) enum PodEffect<'a> {
     Reasons(ServiceKey),
     /// The endpoints of any Service whose slices list the Pod: they count from now on.
     Slices(Uid),
+    /// The endpoints of any Service whose slices list the Pod, whether it selects the Pod or not: the Pod of this UID is mirrored
+    /// from now on, or no more.
+    Mirrored { pod: &'a Pod, uid: Uid },
 }
 
 impl PodIndex {
@@ -92,6 +95,11 @@ impl PodIndex {
                 if let Some(uid) = new.uid.filter(|_| !has_same_uid) {
                     by_uid.insert(uid, id, objects);
                     tombstones.remove(uid);
+                }
+            }
+            for pod in old.into_iter().chain(new) {
+                if let Some(uid) = pod.uid.filter(|_| !has_same_uid) {
+                    on_effect(PodEffect::Mirrored { pod, uid });
                 }
             }
         });

@@ -59,6 +59,11 @@ impl ServiceKey {
         Labels(self.as_wire()).nth(1).unwrap_or_default()
     }
 
+    /// Whether this is the text of the Service's namespace.
+    pub fn is_in_namespace(&self, namespace: &str) -> bool {
+        self.in_text_order().0 == namespace.as_bytes()
+    }
+
     /// Namespace and name without their length octets: what compares as their texts do.
     pub fn in_text_order(&self) -> (&[u8], &[u8]) {
         (self.namespace().get(1..).unwrap_or_default(), self.name().get(1..).unwrap_or_default())

@@ -129,3 +129,14 @@ fn a_newer_version_alone_derives_nothing_unless_it_decides_about_a_name() {
     assert!(is_derived(&mut cluster, new.version(23)));
     assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.2,fd00::2"]);
 }
+
+/// T6. A slice may list a Pod that its Service does not select, and the watch of Pods may tell of it first or last.
+#[test]
+fn a_service_follows_a_pod_that_its_slice_lists_and_it_does_not_select() {
+    let stray = pod_0(1).labelled("other", "pg").version(10);
+    let mut cluster = cluster(&[]);
+    cluster.slice(Change::Apply(slice_of(&stray, 4).version(15)));
+    assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+    cluster.pod(Change::Apply(stray));
+    assert!(cluster.hosts("db/pg").is_empty(), "the Pod itself shows that it is no endpoint of this Service");
+}
