@@ -34,7 +34,7 @@ struct Pulse {
     /// How long a pass may take.
     limit: Duration,
     registered: Instant,
-    /// When it last came round, in milliseconds since `registered`.
+    /// When it last came round, in nanoseconds since `registered`.
     last: AtomicU64,
 }
 
@@ -63,14 +63,14 @@ impl Heartbeats {
 impl Heartbeat {
     /// The loop has come round, at `now`: one relaxed store.
     pub fn beat(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.0.registered).as_millis();
+        let since = now.saturating_duration_since(self.0.registered).as_nanos();
         self.0.last.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
 impl Pulse {
     fn stalled(&self, now: Instant) -> Option<Stalled> {
-        let last = Duration::from_millis(self.last.load(Relaxed));
+        let last = Duration::from_nanos(self.last.load(Relaxed));
         let silence = now.saturating_duration_since(self.registered).saturating_sub(last);
         (silence > self.limit).then(|| Stalled { what: self.what.clone(), silence })
     }
