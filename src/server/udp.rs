@@ -22,7 +22,8 @@ use super::udp_socket;
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::{DropReason, Transport};
 
-/// A worker that has not passed its loop for so long is stalled: with nothing to do, it passes it every [`RECEIVE_TIMEOUT`].
+/// A worker that has not passed its loop for so long is stalled: with nothing to do, it passes it every
+/// [`udp_socket::RECEIVE_TIMEOUT`].
 pub(super) const STALLED: Duration = Duration::from_secs(10);
 /// How long a stopping worker waits for datagrams that the kernel has assigned to its socket and not queued there yet.
 const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
