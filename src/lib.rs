@@ -11,7 +11,7 @@
 //!                                    ▲ pin
 //!                                authority/  question in, answer out, as data: rcode, sections, why
 //!                                    ▲
-//!                                server/     UDP, TCP, TLS, HTTPS, QUIC: octets in, octets out
+//!                                server/     UDP, TCP, TLS, HTTPS, QUIC: octets in, octets out ──▶ resolver/  cache, upstreams
 //! ```
 //!
 //! A query never waits for the watch, and the watch never waits for a query. `authority` and `server` know
@@ -25,14 +25,15 @@
 //! | `table` | `dns`, `records` |
 //! | `authority` | `dns`, `records`, `table` |
 //! | `telemetry` | `dns` |
-//! | `server` | `dns`, `records`, `table`, `authority`, `telemetry` |
+//! | `resolver` | `dns`, `telemetry` |
+//! | `server` | `dns`, `records`, `table`, `authority`, `resolver`, `telemetry` |
 //! | `cluster` | `dns`, `records`, `telemetry` |
 //! | `index` | `dns`, `records`, `table`, `cluster` |
 //! | `state` | `cluster`, `index` |
-//! | `diagnose` | `dns`, `records`, `table`, `authority`, `cluster`, `index` |
-//! | `config` | `dns`, `cluster` |
+//! | `diagnose` | `dns`, `records`, `table`, `authority`, `resolver`, `cluster`, `index` |
+//! | `config` | `dns`, `resolver`, `cluster` |
 //! | `admin` | `dns`, `records`, `table`, `authority`, `diagnose`, `telemetry` |
-//! | `app` | `dns`, `table`, `authority`, `telemetry`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
+//! | `app` | `dns`, `table`, `authority`, `telemetry`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
 //! | `main` | `admin`, `cli` |
 //!
@@ -42,15 +43,15 @@
 //! |---|---|
 //! | `axum` | `admin` |
 //! | `clap` | `cli`, `main` |
-//! | `dashmap` | `server` |
+//! | `dashmap` | `resolver`, `server` |
 //! | `futures` | `cluster`, `server` |
 //! | `hickory_proto` | `server` |
 //! | `k8s_openapi` | `cluster` |
 //! | `kube` | `cluster` |
-//! | `papaya` | `table` |
+//! | `papaya` | `resolver`, `table` |
 //! | `quinn` | `server` |
-//! | `rustls` | `server` |
-//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `server`, `telemetry` |
+//! | `rustls` | `resolver`, `server` |
+//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `resolver`, `server`, `telemetry` |
 #![deny(unsafe_code)]
 // Nothing that a packet or an object can reach may end the process.
 #![warn(
@@ -72,6 +73,7 @@ pub mod diagnose;
 pub mod dns;
 pub mod index;
 pub mod records;
+pub mod resolver;
 pub mod server;
 pub mod state;
 pub mod table;

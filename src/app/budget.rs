@@ -10,6 +10,7 @@ use std::fs;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
+use super::forwarding;
 use crate::admin;
 use crate::config::Config;
 use crate::server::{Encryption, connection_memory, udp_memory};
@@ -30,6 +31,8 @@ pub struct Budget {
     connections: usize,
     of_connection: usize,
     pages: usize,
+    /// The cache, and what waits for upstreams.
+    forwarding: usize,
     /// The configured limit, if there is one.
     limit: Option<usize>,
 }
@@ -54,6 +57,7 @@ impl Budget {
             connections: config.tcp_max_connections,
             of_connection: connection_memory(encryption),
             pages: listeners * admin::LISTENER_MEMORY + config.admin.map_or(0, |_| admin::LONG_PAGES_MEMORY),
+            forwarding: forwarding::memory(config),
             limit: (config.memory_limit > 0).then(|| config.memory_limit.saturating_mul(MIB)),
         }
     }
@@ -61,7 +65,7 @@ impl Budget {
     /// Everything but what grows with the cluster.
     pub fn without_records(&self) -> usize {
         let connections = self.connections.saturating_mul(self.of_connection);
-        [PROGRAM, self.udp, connections, self.pages].into_iter().fold(0, usize::saturating_add)
+        [PROGRAM, self.udp, connections, self.pages, self.forwarding].into_iter().fold(0, usize::saturating_add)
     }
 
     /// The endpoints for whose records the configured limit leaves room; None if there is none.
@@ -110,6 +114,7 @@ impl fmt::Display for Budget {
             ("UDP sockets, in the kernel".to_owned(), self.udp),
             (format!("{} connections of {of_connection} KiB, most of it in the kernel", self.connections), connections),
             ("admin pages and probes".to_owned(), self.pages),
+            ("forwarded answers and questions".to_owned(), self.forwarding),
             ("in all, whatever clients do".to_owned(), self.without_records()),
         ] {
             writeln!(f, "  {:>6} MiB  {part}", mebibytes(octets))?;

@@ -11,6 +11,7 @@
 //! sends clients here that the other process would have answered.
 
 mod budget;
+mod forwarding;
 mod listening;
 mod mirror;
 mod publisher;
@@ -34,6 +35,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use self::budget::Budget;
+use self::forwarding::Upstreams;
 use self::listening::{Listening, Pages};
 pub use self::mirror::{Mirror, MirrorConfig};
 pub use self::shutdown::Stop;
@@ -70,6 +72,7 @@ pub struct App {
     mirror: Mirror,
     listening: Listening,
     responder: Responder,
+    upstreams: Option<Upstreams>,
     admin: Option<Listener>,
     probes: Option<Listener>,
     table: TableReader,
@@ -83,7 +86,7 @@ impl App {
     /// # Errors
     /// The part of the configuration that cannot be used, for a person to read.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        server::allow_files(config.tcp_max_connections);
+        server::allow_files(config.tcp_max_connections + forwarding::files(&config));
         if let Some(warning) = Budget::of(&config).warning() {
             tracing::warn!("{warning}");
         }
@@ -96,25 +99,31 @@ impl App {
         let (metrics, readiness) = (Arc::new(Metrics::new()), Readiness::new());
         let reporting = Reporting { metrics: Arc::clone(&metrics), heartbeats: Heartbeats::default() };
         let (writer, table) = table();
-        let authority = Arc::new(Authority::new(served(&config))?);
+        let authority = Arc::new(forwarding::authority(&config, Authority::new(served(&config))?));
         let responder =
             Responder::new(Arc::clone(&authority), table.clone(), Arc::clone(&metrics), wire_options(&config));
+        let upstreams = Upstreams::start(&config, &authority, &metrics)?;
+        let responder = match &upstreams {
+            Some(upstreams) => responder.forwarding(upstreams.resolver.clone()),
+            None => responder,
+        };
         let (index, inspections) = mpsc::channel(INSPECTIONS);
+        let mut explainer = Explainer::new(Arc::clone(&authority), table.clone(), index);
+        if let Some(upstreams) = &upstreams {
+            explainer = explainer.forwarding(upstreams.resolver.clone());
+        }
         let probe_sources = Arc::new(ProbeSources {
             heartbeats: reporting.heartbeats.clone(),
             readiness: readiness.clone(),
             exporter: Exporter::new(Arc::clone(&metrics)),
             table: table.clone(),
         });
-        let sources = Sources {
-            probes: Arc::clone(&probe_sources),
-            explainer: Explainer::new(Arc::clone(&authority), table.clone(), index),
-            records: Records::new(authority, table.clone()),
-        };
+        let sources =
+            Sources { probes: Arc::clone(&probe_sources), explainer, records: Records::new(authority, table.clone()) };
         let admin = bind_pages("admin", config.admin, |address| Listener::admin(address, sources))?;
         let probes = bind_pages("probes", config.probes, |address| Listener::probes(address, probe_sources))?;
         let mirror = Mirror { connection, config: mirrored, table: writer, inspections, reporting: reporting.clone() };
-        Ok(Self { config, mirror, listening, responder, admin, probes, table, reporting, readiness })
+        Ok(Self { config, mirror, listening, responder, upstreams, admin, probes, table, reporting, readiness })
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -126,7 +135,18 @@ impl App {
     /// # Errors
     /// A task ended by itself, a shared address cannot be bound, or threads cannot be started.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
-        let Self { config, mirror, listening, responder, admin, probes, table, reporting, readiness } = self;
+        let Self {
+            config,
+            mirror,
+            listening,
+            responder,
+            upstreams: _upstreams,
+            admin,
+            probes,
+            table,
+            reporting,
+            readiness,
+        } = self;
         let mirror = Stoppable::spawn(|stop| mirror.run(&readiness, stop));
         let pages =
             Pages { admin: admin.as_ref().map(Listener::address), probes: probes.as_ref().map(Listener::address) };

@@ -22,6 +22,11 @@ impl Threads {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
+    /// Where tasks can be spawned from any thread.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Runs a task there.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.handle.spawn(task)

@@ -4,9 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arrayvec::ArrayVec;
 
-use super::ede_text::{Ede, Errors};
+use super::Authority;
+use super::ede_text::{Ede, EdeText, Errors};
+use super::elsewhere::Elsewhere;
 use crate::dns::name::{Name, NameParts};
-use crate::dns::wire::{Class, Owner, Rcode, RrType};
+use crate::dns::wire::{Class, EdeCode, Owner, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceRecords, Srv};
 use crate::table::PtrTargets;
 
@@ -25,6 +27,8 @@ pub struct Answer<'t> {
     /// The SOA record of a negative answer (RFC 2308 section 3).
     pub authority: Option<Rrset<'t>>,
     pub additional: Additional<'t>,
+    /// What others have to be asked for, if the client may have that done; otherwise this is the answer.
+    pub elsewhere: Option<Elsewhere<'t>>,
     /// Sent to clients that sent an OPT record (RFC 8914).
     pub errors: Errors<'t>,
 }
@@ -39,8 +43,16 @@ impl<'t> Answer<'t> {
             records: None,
             authority: None,
             additional: Additional::None,
+            elsewhere: None,
             errors: error.into_iter().collect(),
         }
+    }
+
+    /// The answer to a question that others have to be asked.
+    pub(super) fn elsewhere(qtype: RrType, why: &'static str) -> Self {
+        let refused =
+            Self::bare(Rcode::Refused, Some(Ede { code: EdeCode::NotAuthoritative, text: EdeText::Text(why) }));
+        Self { elsewhere: Authority::if_askable(qtype, Elsewhere::Question), ..refused }
     }
 
     /// The RRsets of the answer section: aliases, then what the last of them leads to.

@@ -95,9 +95,8 @@ impl Authority {
     }
 
     fn no_services<'t>(&self, namespace: &'t [u8]) -> EdeText<'t> {
-        let is_watched = self.namespaces.is_empty() || self.namespaces.iter().any(|it| it.as_wire() == namespace);
         match self.headless_only {
-            _ if !is_watched => EdeText::NotWatched(namespace),
+            _ if !self.watches(namespace) => EdeText::NotWatched(namespace),
             true => EdeText::NoHeadlessServices(namespace),
             false => EdeText::NoServices(namespace),
         }

@@ -11,6 +11,7 @@
 
 mod answer;
 mod ede_text;
+mod elsewhere;
 mod explain;
 mod owner;
 mod presentation;
@@ -20,6 +21,7 @@ pub use answer::{
     ALIAS_LIMIT, Additional, Aliases, Answer, Data, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
 };
 pub use ede_text::{Ede, EdeText, Errors};
+pub use elsewhere::Elsewhere;
 pub use explain::About;
 pub use presentation::{AbsoluteName, RecordText};
 pub use zone::{Identity, Options, Zone};
@@ -33,6 +35,9 @@ use owner::{OwnerName, SVC};
 
 /// Version of the schema that is served (specification section 2.2), as `dns-version.ZONE` gives it.
 const SCHEMA_VERSION: &[u8] = b"1.1.0";
+/// Why a name is not answered here.
+const OUT_OF_ZONE: &str = "the name is in no zone of this server";
+const NOT_MIRRORED: &str = "this server does not mirror this part of the zone";
 /// What stands for all records of a name (RFC 8482 section 4.2).
 const ANY_CPU: &[u8] = b"RFC8482";
 
@@ -50,6 +55,8 @@ pub struct Authority {
     headless_only: bool,
     ttl: u32,
     negative_ttl: u32,
+    /// Whether others are asked for what is not mirrored.
+    is_forwarding: bool,
 }
 
 /// What stands at a name.
@@ -57,6 +64,10 @@ pub struct Authority {
 enum Node<'t> {
     /// Neither the name nor one below it exists (RFC 8020).
     Absent,
+    /// Not mirrored here, whatever the table holds: others know.
+    Foreign,
+    /// Not in the table, so that others may know.
+    NotHeld,
     /// The name exists and owns no record: an empty non-terminal (RFC 4592 section 2.2.2).
     Empty,
     Apex,
@@ -80,14 +91,10 @@ impl Authority {
             Class::CH => return self.identify(question),
             _ => return Answer::bare(Rcode::Refused, None),
         }
-        let Some((zone, node)) = self.find(table, question.name) else {
-            return Answer::bare(
-                Rcode::Refused,
-                Some(Ede {
-                    code: EdeCode::NotAuthoritative,
-                    text: EdeText::Text("the name is in no zone of this server"),
-                }),
-            );
+        let (zone, node) = match self.find(table, question.name) {
+            Some((_, Node::Foreign)) => return Answer::elsewhere(question.qtype, NOT_MIRRORED),
+            Some(found) => found,
+            None => return Answer::elsewhere(question.qtype, OUT_OF_ZONE),
         };
         if matches!(question.qtype, RrType::AXFR | RrType::IXFR) {
             let ede = Ede { code: EdeCode::NotSupported, text: EdeText::Text("zones are not transferred") };
@@ -96,6 +103,9 @@ impl Authority {
         if !table.is_synchronised() {
             let text = EdeText::Text("the first synchronisation with the cluster is not complete");
             return Answer::bare(Rcode::ServFail, Some(Ede { code: EdeCode::NotReady, text }));
+        }
+        if matches!(node, Node::NotHeld) {
+            return Answer::elsewhere(question.qtype, NOT_MIRRORED);
         }
         self.answer_from(table, zone, node, question)
     }
@@ -122,8 +132,11 @@ impl Authority {
                 return answer;
             }
             match self.find(table, target.as_wire()) {
+                Some((_, Node::Foreign | Node::NotHeld)) | None => {
+                    answer.elsewhere = Self::if_askable(qtype, Elsewhere::Target(target));
+                    return answer;
+                }
                 Some(found) => (zone, node) = found,
-                None => return answer,
             }
             owner = Owner::Name(NameParts::whole(target));
         }
@@ -175,7 +188,11 @@ impl Authority {
 
     fn forward<'t>(&'t self, table: &'t Table<'_>, zone: &'t Zone, relative: &'t [u8]) -> Node<'t> {
         let exists = |exists: bool| if exists { Node::Empty } else { Node::Absent };
-        match OwnerName::parse(relative) {
+        let owner = OwnerName::parse(relative);
+        if let Some(foreign) = self.foreign_node(table, relative, owner) {
+            return foreign;
+        }
+        match owner {
             OwnerName::Apex => Node::Apex,
             OwnerName::DnsVersion => Node::Text(SCHEMA_VERSION),
             OwnerName::Dns | OwnerName::Svc => Node::Empty,
@@ -230,17 +247,17 @@ impl Authority {
         match ReverseName::parse(name) {
             Some(ReverseName::Address(address)) => match (table.reverse(address), self.zones.first()) {
                 (Some(owners), Some(zone)) => Node::Ptr(PtrSet { owners, suffix: Suffix([SVC, zone.apex.as_wire()]) }),
-                _ => Node::Absent,
+                _ => self.absent_reverse(),
             },
             Some(ReverseName::Prefix(prefix)) if table.has_reverse_below(prefix) => Node::Empty,
-            _ => Node::Absent,
+            _ => self.absent_reverse(),
         }
     }
 
     /// The records of the wanted type at a node, if there are any.
     fn records<'t>(&'t self, table: &'t Table<'_>, zone: &'t Zone, node: Node<'t>, qtype: RrType) -> Option<Data<'t>> {
         let found = match (node, qtype) {
-            (Node::Absent | Node::Empty, _) => return None,
+            (Node::Absent | Node::Foreign | Node::NotHeld | Node::Empty, _) => return None,
             (node, RrType::ANY) => {
                 // RFC 8482: one small record instead of all. A name that owns nothing of its own stays empty.
                 let owns_nothing = match node {

@@ -116,6 +116,7 @@ impl Authority {
             headless_only: options.headless_only,
             ttl: options.ttl,
             negative_ttl: options.negative_ttl,
+            is_forwarding: false,
         })
     }
 

@@ -96,6 +96,9 @@ impl Serve {
     /// The server cannot start, or a part of it failed.
     pub async fn run(self, config: Config) -> anyhow::Result<String> {
         log::init(&config.log_level, config.log_format)?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         sandbox::serve(self.sandbox, config).await
     }
 }
@@ -131,8 +134,9 @@ impl CheckConfig {
             return Ok(effective.to_toml());
         }
         let budget = budget(&effective)?;
-        let warning = budget.warning().map_or_else(String::new, |warning| format!("warning: {warning}\n"));
-        Ok(format!("OK\n\nmemory that the server may take at most:\n{budget}{warning}"))
+        let warnings = effective.config.warnings().into_iter().chain(budget.warning());
+        let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
+        Ok(format!("OK\n\nmemory that the server may take at most:\n{budget}{warnings}"))
     }
 }
 

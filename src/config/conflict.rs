@@ -22,6 +22,20 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
     }
 }
 
+/// What is valid and yet likely a mistake.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let listening = [&config.listen, &config.tls_listen, &config.https_listen, &config.quic_listen];
+    let wildcard = listening.into_iter().flatten().find(|address| address.ip().is_unspecified());
+    let everybody = config.forward_clients.iter().find(|network| network.prefix_len() == 0);
+    let (Some(address), Some(network), false) = (wildcard, everybody, config.forward.is_empty()) else {
+        return Vec::new();
+    };
+    vec![format!(
+        "forward_clients has {network} and the server listens on {address}: everybody who reaches it may have names forwarded, \
+         and a server like that is abused for attacks on others; name the networks of its clients"
+    )]
+}
+
 /// No two options may claim the same port of the same address over the same protocol.
 fn check_addresses(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
     let listen = ("listen", &*config.listen);

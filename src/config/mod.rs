@@ -14,6 +14,7 @@
 //! the one of a weaker source and is never appended to it.
 
 mod conflict;
+mod documented;
 mod log;
 mod parse;
 mod source;
@@ -24,12 +25,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use documented::documented_defaults;
+use ipnet::IpNet;
 pub use log::{LogFilter, LogFormat};
 pub use source::{ENV_PREFIX, Origin, Problem};
 use source::{Kind, Settings};
 
 use crate::cluster::PodSelection;
 use crate::dns::name::{Label, Name};
+use crate::resolver::ForwardTo;
 
 /// Declares the options by heading: `field: type = default, "--flag VALUE", parser`. The default is a TOML literal.
 macro_rules! options {
@@ -189,6 +193,25 @@ options! {
         reconcile_every: Duration = 900, "--reconcile-every SECONDS",
             |value| parse::seconds(value, parse::RECONCILE_EVERY);
     }
+    "Forwarding" {
+        /// Servers that are asked for names outside the zones, and for names of the cluster that are not mirrored here.
+        /// Each is `ADDRESS`, `ADDRESS:PORT`, `tcp://ADDRESS`, `tls://ADDRESS#NAME` (DNS over TLS, with the name in its
+        /// certificate), or a file such as `/etc/resolv.conf`, which is read again when it changes. The first that answers
+        /// is asked. An empty list forwards nothing: such names are then REFUSED.
+        forward: Vec<ForwardTo> = [], "--forward SERVER|FILE", parse::forward;
+        /// Networks whose clients may have names forwarded. Others are refused.
+        /// A server that forwards for everybody on the Internet is abused for attacks.
+        forward_clients: Vec<IpNet> = ["127.0.0.0/8", "::1/128"], "--forward-clients NETWORK", parse::networks;
+        /// Seconds that one forwarded question may take.
+        /// From 1 to 30. Each of three attempts gets a third. Stub resolvers give up after 5 s.
+        forward_timeout: Duration = 3, "--forward-timeout SECONDS", |value| parse::seconds(value, parse::FORWARD_TIMEOUT);
+        /// Memory for forwarded answers, in megabytes (1,048,576 bytes).
+        /// From 0 to 65536, 0 keeps none. A megabyte holds some 2,000 answers. What is not used goes first.
+        forward_cache_size: usize = 8, "--forward-cache-size MEGABYTES", |value| parse::integer(value, parse::CACHE_SIZE);
+        /// Seconds for which forwarded answers are served after their TTL while no upstream answers (RFC 8767).
+        /// From 0 to 259200 (three days); 0 serves none. They have a TTL of 30 s and are marked *Stale Answer*.
+        serve_stale: Duration = 3600, "--serve-stale SECONDS", |value| parse::seconds(value, parse::SERVE_STALE);
+    }
     "Operation" {
         /// Address of the admin pages: `/records`, `/zone`, `/explain`, and those of `probes`; "off" for none.
         /// They are plain HTTP without authentication and show every record, so the default is loopback; leave it there.
@@ -272,6 +295,11 @@ impl Opt {
 }
 
 impl Config {
+    /// What is valid and yet likely a mistake, for a person.
+    pub fn warnings(&self) -> Vec<String> {
+        conflict::warnings(self)
+    }
+
     /// Reads the defaults, `file`, the environment and the flags; later sources override earlier ones.
     ///
     /// `environment` holds all variables of the process; unrelated ones are ignored. `flags` are keys with the texts given
@@ -330,32 +358,6 @@ impl Effective {
         lines.collect()
     }
 }
-
-/// The documented default configuration: the text of `config/headless-dns.toml`.
-pub fn documented_defaults() -> String {
-    let mut text = String::from(FILE_INTRODUCTION);
-    let mut heading = "";
-    for option in OPTIONS {
-        if option.heading != heading {
-            heading = option.heading;
-            text += &format!("\n## {heading}\n");
-        }
-        text.push('\n');
-        for line in option.documentation() {
-            text += &format!("# {line}\n");
-        }
-        text += &format!("{} = {}\n", option.key, option.default);
-    }
-    text
-}
-
-const FILE_INTRODUCTION: &str = "\
-# Every option of headless-dns with its default. A configuration file needs only the options that differ.
-#
-# The variable HEADLESS_DNS_<KEY> overrides the file, with commas between the elements of a list. A flag overrides both,
-# and is repeated for a list. Durations are whole seconds.
-# `headless-dns check-config --config FILE --print` shows the effective configuration.
-";
 
 /// An invalid configuration: every problem that was found, one per line.
 #[derive(Debug)]

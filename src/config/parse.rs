@@ -7,11 +7,14 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::log::{LogFilter, LogFormat};
 use super::source::{Value, quoted};
 use crate::cluster::PodSelection;
 use crate::dns::name::{Label, MAX_LABEL, MAX_NAME, Name, strip_suffix};
 use crate::dns::reverse::ReverseName;
+use crate::resolver::ForwardTo;
 
 /// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
 /// outlives any rollout.
@@ -34,6 +37,12 @@ pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
 pub const STALE_AFTER: RangeInclusive<i64> = 5..=600;
 /// Bounds of the time between two reconciliations of a watch, in seconds; 0 is never.
 pub const RECONCILE_EVERY: RangeInclusive<i64> = 0..=86_400;
+/// Bounds of the time that a forwarded question may take, in seconds.
+pub const FORWARD_TIMEOUT: RangeInclusive<i64> = 1..=30;
+/// Bounds of the memory for forwarded answers, in megabytes.
+pub const CACHE_SIZE: RangeInclusive<i64> = 0..=65_536;
+/// Bounds of the time for which stale answers are served, in seconds: RFC 8767 section 5 suggests one to three days.
+pub const SERVE_STALE: RangeInclusive<i64> = 0..=259_200;
 
 /// Characters in the text of a name: [`MAX_NAME`] octets on the wire, less the first length octet and the root label.
 const MAX_NAME_TEXT: usize = MAX_NAME - 2;
@@ -175,6 +184,27 @@ pub fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
             address.map(Some).map_err(|allowed| found(value, format_args!("{allowed}, or \"off\"")))
         }
     }
+}
+
+/// Servers and files of servers.
+pub fn forward(value: &Value) -> Parsed<Vec<ForwardTo>> {
+    let allowed = "an address such as \"10.96.0.10\" or \"10.96.0.10:53\", \"tcp://ADDRESS\", \"tls://ADDRESS#NAME\", or the \
+                   absolute path of a file such as \"/etc/resolv.conf\"";
+    distinct(each(value, |text| ForwardTo::parse(text).ok_or_else(|| allowed.to_owned()))?)
+}
+
+/// Networks, or single addresses.
+pub fn networks(value: &Value) -> Parsed<Vec<IpNet>> {
+    distinct(each(value, |text| {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        match text.parse::<IpNet>().or_else(|_| address()) {
+            Ok(network) if network.trunc() != network => {
+                Err(format!("the network's own address: \"{}\"", network.trunc()))
+            }
+            Ok(network) => Ok(network),
+            Err(_) => Err("a network such as \"10.0.0.0/8\" or \"fd00::/8\", or an address".to_owned()),
+        }
+    })?)
 }
 
 /// Which Pods are mirrored.

@@ -7,11 +7,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::advice::advice;
 use super::describe::describe;
+use super::forwarded;
 use super::inspect::Inspection;
-use crate::authority::{Authority, EdeText, RecordText};
+use crate::authority::{Authority, EdeText, Elsewhere, RecordText};
 use crate::dns::name::{Name, Relative};
 use crate::dns::wire::{Class, Question, Rcode, RrType};
 use crate::records::ServiceKey;
+use crate::resolver::{AskedElsewhere, Resolver};
 use crate::table::TableReader;
 
 /// A name explained.
@@ -28,12 +30,20 @@ pub struct Explainer {
     authority: Arc<Authority>,
     table: TableReader,
     index: mpsc::Sender<Inspection>,
+    /// Asks others, where that is configured.
+    resolver: Option<Resolver>,
 }
 
 impl Explainer {
     /// An explainer that sends its inspections to `index`.
     pub fn new(authority: Arc<Authority>, table: TableReader, index: mpsc::Sender<Inspection>) -> Self {
-        Self { authority, table, index }
+        Self { authority, table, index, resolver: None }
+    }
+
+    /// The same, with explanations of what is not ours.
+    #[must_use]
+    pub fn forwarding(self, resolver: Resolver) -> Self {
+        Self { resolver: Some(resolver), ..self }
     }
 
     /// The answer to a query for a name, with its reason.
@@ -51,6 +61,10 @@ impl Explainer {
             reasons: answer.errors.iter().map(|error| error.text.to_string()).collect(),
             advice,
             records: self.authority.records_at(&table, name.as_wire()),
+            elsewhere: answer.elsewhere.map(|elsewhere| match elsewhere {
+                Elsewhere::Question => AskedElsewhere::plain(name.as_wire(), RrType::A),
+                Elsewhere::Target(target) => AskedElsewhere::plain(target.as_wire(), RrType::A),
+            }),
         }
     }
 
@@ -72,7 +86,19 @@ impl Explainer {
         // The table must not stay pinned while this waits for the index.
         let answered = self.answer(&name);
         let mut text = format!("{name} ");
-        answered.write(&mut text);
+        let mut resolves = !answered.records.is_empty();
+        match (&self.resolver, &answered.elsewhere) {
+            (Some(resolver), Some(asked)) => {
+                let forwarded = forwarded::ask(resolver, asked).await;
+                resolves |= forwarded.resolves;
+                text += if resolves { "resolves\n" } else { "does not resolve\n" };
+                answered.write_records(&mut text);
+                for line in forwarded.lines {
+                    let _ = writeln!(text, "  {line}");
+                }
+            }
+            _ => answered.write(&mut text),
+        }
         match self.authority.service_of(name.as_wire()) {
             Some(found) => {
                 let host = found.host.map(|host| Relative(host).to_string());
@@ -81,13 +107,13 @@ impl Explainer {
                     let _ = writeln!(text, "  {line}");
                 }
             }
-            None if answered.rcode == Rcode::Refused => {
+            None if answered.rcode == Rcode::Refused && (self.resolver.is_none() || answered.elsewhere.is_none()) => {
                 let zones: Vec<_> = self.authority.zones().iter().map(|zone| zone.apex().to_string()).collect();
                 let _ = writeln!(text, "\nzones of this server: {}", zones.join(" "));
             }
             None => {}
         }
-        Ok(Explanation { resolves: !answered.records.is_empty(), text })
+        Ok(Explanation { resolves, text })
     }
 }
 
@@ -97,6 +123,8 @@ struct Answered {
     reasons: Vec<String>,
     advice: Option<&'static str>,
     records: Vec<RecordText>,
+    /// What others have to be asked for.
+    elsewhere: Option<AskedElsewhere>,
 }
 
 impl Answered {
@@ -108,14 +136,18 @@ impl Answered {
             Rcode::Refused => "does not resolve: REFUSED\n",
             _ => "does not resolve: SERVFAIL\n",
         };
-        for RecordText { rr_type, data, .. } in &self.records {
-            let _ = writeln!(text, "  {rr_type} {data}");
-        }
+        self.write_records(text);
         for reason in &self.reasons {
             let _ = writeln!(text, "  {reason}");
         }
         if let Some(advice) = self.advice {
             let _ = writeln!(text, "  fix: {advice}");
+        }
+    }
+
+    fn write_records(&self, text: &mut String) {
+        for RecordText { rr_type, data, .. } in &self.records {
+            let _ = writeln!(text, "  {rr_type} {data}");
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - `authority::explain`: picks the reason that fits a denied name, and adds it to the answer as EDE.
 //! - `inspect`: the objects behind a Service, as the index has them: the only part that runs where the index is owned. `describe`
 //!   makes text of it.
+//! - `forwarded`: what is not ours, asked from the upstreams.
 //! - `explain`: `headless-dns explain`: the answer, its reason, the fix (`advice`) and the description. Here, because it needs
 //!   both the authority and the index.
 //!
@@ -21,6 +22,7 @@
 mod advice;
 mod describe;
 mod explain;
+mod forwarded;
 mod inspect;
 
 pub use explain::{Explainer, Explanation};

@@ -130,9 +130,10 @@ impl Bound {
             let workers = udp.len();
             for (i, socket) in udp.into_iter().enumerate() {
                 let heartbeat = heartbeats.register(format!("UDP worker {i} on {address}"), udp::STALLED);
-                let (responder, shutdown) = (Arc::clone(&responder), shutdown.clone());
-                let ended =
-                    udp::spawn(UdpWorker { socket, workers, responder, heartbeat, shutdown }, format!("udp-{i}"))?;
+                let (responder, tasks, shutdown) = (Arc::clone(&responder), tasks.clone(), shutdown.clone());
+                let socket = Arc::new(socket);
+                let worker = UdpWorker { socket, workers, responder, heartbeat, tasks, shutdown };
+                let ended = udp::spawn(worker, format!("udp-{i}"))?;
                 // A worker that panics sends nothing.
                 parts.spawn(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a UDP worker failed"))) });
             }

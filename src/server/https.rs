@@ -94,10 +94,9 @@ impl Https {
             Ok(query) => query,
             Err(status) => return refusal(status),
         };
-        let mut answer = Vec::new();
-        if !self.responder.respond(&query, client, Transport::Https, &mut answer) {
+        let Some(answer) = self.responder.response(&query, client, Transport::Https).await else {
             return refusal(StatusCode::BAD_REQUEST);
-        }
+        };
         let mut response = Response::new(Full::from(answer));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(DNS_MESSAGE));
         // RFC 8484 section 5.1: not fresher than the records. HTTP caches would save little on records that live for seconds.

@@ -4,7 +4,7 @@
 //! udp.rs     datagrams ──────┐
 //! stream.rs  TCP, tls.rs TLS ┤                        ┌─▶ dns::wire::parse ─▶┐
 //! https.rs   HTTPS ──────────┼─▶ responder.rs: screen ┤      │ declined      ├─▶ authority ─▶ response.rs ─▶ dns::wire::encode
-//! quic/      QUIC ───────────┘                        └─▶ hickory.rs ───────▶┘
+//! quic/      QUIC ───────────┘                        └─▶ hickory.rs ───────▶┘       └ not ours: elsewhere.rs ─▶ resolver
 //! ```
 //!
 //! `accept.rs` accepts what runs over TCP, `limits.rs` limits all connections, `certificate.rs` has the certificate of the
@@ -15,6 +15,7 @@ mod backlog;
 mod bind_error;
 mod bound;
 mod certificate;
+mod elsewhere;
 mod encrypted;
 mod hickory;
 mod https;
@@ -34,6 +35,7 @@ mod udp_socket;
 pub use bind_error::BindError;
 pub use bound::{Bound, bind, bind_shared};
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
+pub use elsewhere::Deferred;
 pub use encrypted::Encrypted;
 pub use limits::{StreamLimits, allow_files};
 pub use memory::{Encryption, connection_memory, udp_memory};

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::elsewhere::{self, Deferred, Step, Waiting};
 use super::hickory;
 use super::response::{Encoding, encode};
 use crate::authority::{Answer, Authority};
 use crate::dns::wire::encode::write_error;
 use crate::dns::wire::parse::parse;
 use crate::dns::wire::screen::{Screened, screen};
-use crate::dns::wire::{EDNS_VERSION, HEADER, Query, Question, Rcode, WireOptions};
+use crate::dns::wire::{EDNS_VERSION, EdeCode, HEADER, Query, Question, Rcode, WireOptions};
+use crate::resolver::{Failure, Resolved, Resolver};
 use crate::table::{Table, TableReader};
 use crate::telemetry::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
 
@@ -24,6 +26,8 @@ pub struct Responder {
     table: TableReader,
     metrics: Arc<Metrics>,
     options: WireOptions,
+    /// Answers what is not ours, where that is configured.
+    resolver: Option<Resolver>,
     /// Where the next worker starts to rotate.
     workers: AtomicU64,
 }
@@ -43,11 +47,22 @@ pub struct Batch<'r> {
     worker: &'r mut Worker,
     table: Table<'r>,
     began: Instant,
+    deferred: Option<Deferred>,
 }
 
 impl Responder {
     pub fn new(authority: Arc<Authority>, table: TableReader, metrics: Arc<Metrics>, options: WireOptions) -> Self {
-        Self { authority, table, metrics, options, workers: AtomicU64::new(0) }
+        Self { authority, table, metrics, options, resolver: None, workers: AtomicU64::new(0) }
+    }
+
+    /// The same, with answers to what is not ours.
+    #[must_use]
+    pub fn forwarding(self, resolver: Resolver) -> Self {
+        Self { resolver: Some(resolver), ..self }
+    }
+
+    pub(super) fn resolver(&self) -> Option<&Resolver> {
+        self.resolver.as_ref()
     }
 
     /// What a worker or a connection of this transport keeps.
@@ -57,25 +72,69 @@ impl Responder {
 
     /// Starts a batch of messages that have just come in.
     pub fn batch<'r>(&'r self, worker: &'r mut Worker) -> Batch<'r> {
-        Batch { responder: self, worker, table: self.table.pin(), began: Instant::now() }
+        Batch { responder: self, worker, table: self.table.pin(), began: Instant::now(), deferred: None }
+    }
+
+    /// Counts a response that could not be sent, outside of a batch.
+    pub(super) fn dropped(&self, reason: DropReason) {
+        self.metrics.dropped(reason);
     }
 
     pub(super) fn options(&self) -> &WireOptions {
         &self.options
     }
 
-    /// A batch of one message: appends its response to `out`. False, and nothing is appended, if it deserves none.
+    /// A batch of one message: appends its response to `out`. False, and nothing is appended, if it deserves none or others have
+    /// to be asked.
     pub fn respond(&self, message: &[u8], client: SocketAddr, transport: Transport, out: &mut Vec<u8>) -> bool {
         self.batch(&mut self.worker(transport)).respond(message, client, out)
+    }
+
+    /// The response to one message, also if others have to be asked. None if it deserves none.
+    pub(super) async fn response(&self, message: &[u8], client: SocketAddr, transport: Transport) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let deferred = {
+            let mut worker = self.worker(transport);
+            let mut batch = self.batch(&mut worker);
+            if batch.respond(message, client, &mut out) { None } else { Some(batch.take_deferred()?) }
+        };
+        match deferred {
+            Some(deferred) => Some(self.resolve(deferred, transport).await),
+            None => Some(out),
+        }
+    }
+
+    /// The response to a message, once others have been asked.
+    pub(super) async fn resolve(&self, deferred: Deferred, transport: Transport) -> Vec<u8> {
+        let resolved = match &self.resolver {
+            Some(resolver) => resolver.resolve(&deferred.waiting.asked).await,
+            None => Resolved::Failed(Failure { code: EdeCode::OtherError, text: "nobody can be asked".into() }),
+        };
+        let (mut out, mut worker) = (Vec::new(), self.worker(transport));
+        let mut batch = self.batch(&mut worker);
+        batch.began = deferred.received;
+        batch.respond_resolved(&deferred, &resolved, &mut out);
+        drop(batch);
+        out
     }
 }
 
 impl Batch<'_> {
-    /// Appends the response to `message` to `out`. False, and nothing is appended, if it deserves none.
+    /// Appends the response to `message` to `out`. False, and nothing is appended, if it deserves none, or if others have to be
+    /// asked first: then [`Batch::take_deferred`] has it.
     pub fn respond(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> bool {
         let rcode = match screen(message) {
             Screened::Query => match parse(message).or_else(|| hickory::parse(message)) {
-                Some(query) => self.answer(&query, client, out),
+                Some(query) => {
+                    self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
+                    match self.answer(&query, client, out) {
+                        Ok(rcode) => rcode,
+                        Err(waiting) => {
+                            self.deferred = Some(Deferred { message: message.into(), received: self.began, waiting });
+                            return false;
+                        }
+                    }
+                }
                 None => self.error(message, Rcode::FormErr, out),
             },
             Screened::Error(rcode) => self.error(message, rcode, out),
@@ -94,19 +153,75 @@ impl Batch<'_> {
         self.began
     }
 
-    fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> Rcode {
-        self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
+    /// The message for whose response others have to be asked, if the last one is such.
+    pub fn take_deferred(&mut self) -> Option<Deferred> {
+        self.deferred.take()
+    }
+
+    /// Appends the response to a message of which others have been asked.
+    fn respond_resolved(&mut self, deferred: &Deferred, resolved: &Resolved, out: &mut Vec<u8>) {
+        let message = &deferred.message;
+        // It could be read when it came.
+        let Some(query) = parse(message).or_else(|| hickory::parse(message)) else { return };
+        let rcode = self.answer_resolved(&query, &deferred.waiting, resolved, out);
+        self.worker.tally.response(rcode);
+    }
+
+    fn answer_resolved(&self, query: &Query<'_>, waiting: &Waiting, resolved: &Resolved, out: &mut Vec<u8>) -> Rcode {
+        let question = query.question();
+        let answer = self.lookup(query, &question);
+        let encoding = self.encoding(true);
+        match answer.elsewhere {
+            Some(elsewhere) if elsewhere::asked(query, &question, elsewhere) == *waiting.asked => {
+                elsewhere::encode_resolved(query, &answer, resolved, &encoding, out)
+            }
+            // The table has changed meanwhile: the alias leads somewhere else, or the name is ours now.
+            _ => {
+                encode(query, &answer, &encoding, out);
+                answer.rcode
+            }
+        }
+    }
+
+    /// Appends the answer to a query, and returns its code.
+    ///
+    /// # Errors
+    /// What has to be waited for, if others have to be asked first.
+    fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> Result<Rcode, Waiting> {
         // The places of any run of responses are spread evenly, and so are those of every second one: a client that asks for
         // A and AAAA in turn sees all of both sets.
         self.worker.rotation = self.worker.rotation.wrapping_add(GOLDEN_RATIO);
         let question = query.question();
         let answer = self.lookup(query, &question);
-        encode(query, &answer, &self.encoding(), out);
-        answer.rcode
+        let Some(resolver) = &self.responder.resolver else {
+            encode(query, &answer, &self.encoding(false), out);
+            return Ok(answer.rcode);
+        };
+        let is_allowed = resolver.allows(client.ip());
+        let encoding = self.encoding(is_allowed);
+        let step = match answer.elsewhere {
+            Some(elsewhere) => elsewhere::decide(query, &question, elsewhere, resolver, is_allowed),
+            None => Step::AsItIs,
+        };
+        let asked = match step {
+            Step::AsItIs => {
+                encode(query, &answer, &encoding, out);
+                return Ok(answer.rcode);
+            }
+            Step::Prohibited => return Ok(elsewhere::prohibited(query, &encoding, out)),
+            Step::Resolved(resolved) => {
+                return Ok(elsewhere::encode_resolved(query, &answer, &resolved, &encoding, out));
+            }
+            Step::Ask(asked) => asked,
+        };
+        match resolver.wait() {
+            Ok(place) => Err(Waiting { asked, _place: place }),
+            Err(failure) => Ok(elsewhere::encode_resolved(query, &answer, &Resolved::Failed(failure), &encoding, out)),
+        }
     }
 
     fn error(&self, message: &[u8], rcode: Rcode, out: &mut Vec<u8>) -> Rcode {
-        write_error(message, rcode, &self.encoding().opt(&[]), out);
+        write_error(message, rcode, &self.encoding(false).opt(&[]), out);
         rcode
     }
 
@@ -123,11 +238,12 @@ impl Batch<'_> {
         answer
     }
 
-    fn encoding(&self) -> Encoding<'_> {
+    fn encoding(&self, recursion_available: bool) -> Encoding<'_> {
         Encoding {
             options: &self.responder.options,
             server_id: self.responder.authority.server_id(),
             transport: self.worker.tally.transport(),
+            recursion_available,
             rotation: self.worker.rotation,
         }
     }

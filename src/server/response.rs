@@ -6,7 +6,7 @@ use crate::authority::{Additional, Answer, Data, Ede, Rrset, SRV_PRIORITY, SRV_W
 use crate::dns::name::NameParts;
 use crate::dns::wire::encode::{RecordHead, Status};
 use crate::dns::wire::extended_error::{ExtendedError, MAX_ERRORS};
-use crate::dns::wire::{Class, MessageWriter, OptReply, Owner, Query, Section, WireOptions};
+use crate::dns::wire::{Class, MessageWriter, OptReply, Owner, Query, Rcode, Section, WireOptions};
 use crate::records::{AddressesRef, SrvTarget};
 use crate::telemetry::metrics::Transport;
 
@@ -17,6 +17,8 @@ pub struct Encoding<'a> {
     /// Sent to clients that ask for it (NSID, RFC 5001).
     pub server_id: Option<&'a [u8]>,
     pub transport: Transport,
+    /// The RA bit: this client may ask for what is not ours.
+    pub recursion_available: bool,
     /// Where on its circle each RRset begins, a fraction of 2^64.
     pub rotation: u64,
 }
@@ -36,10 +38,9 @@ impl Encoding<'_> {
 
 /// Appends the response to `query` to `out`, within the limit of its transport.
 pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) {
-    let limit = encoding.options.limit(query.edns.as_ref(), encoding.transport.is_datagram());
     let errors: ArrayVec<_, MAX_ERRORS> = answer.errors.iter().map(Ede::written).collect();
     let opt = encoding.opt(&errors);
-    let mut records = Records { message: MessageWriter::new(query, limit, out), rotation: encoding.rotation };
+    let mut records = Records::new(query, encoding, out);
     answer.answer().for_each(|rrset| {
         records.rrset(&rrset);
     });
@@ -54,18 +55,34 @@ pub fn encode(query: &Query<'_>, answer: &Answer<'_>, encoding: &Encoding<'_>, o
         }
         records.additional(&answer.additional);
     }
-    records.message.finish(Status { rcode: answer.rcode, authoritative: answer.authoritative }, &opt);
+    let Answer { rcode, authoritative, .. } = *answer;
+    let status = Status { rcode, authoritative, recursion_available: encoding.recursion_available, authentic: false };
+    records.finish(status, &opt);
 }
 
 /// A message while its records are written.
-struct Records<'m> {
-    message: MessageWriter<'m>,
+pub(super) struct Records<'m> {
+    pub message: MessageWriter<'m>,
     rotation: u64,
+}
+
+impl<'m> Records<'m> {
+    /// Begins the response to `query`.
+    pub fn new(query: &'m Query<'m>, encoding: &Encoding<'_>, out: &'m mut Vec<u8>) -> Self {
+        let limit = encoding.options.limit(query.edns.as_ref(), encoding.transport.is_datagram());
+        Self { message: MessageWriter::new(query, limit, out), rotation: encoding.rotation }
+    }
+
+    /// Ends it, and returns its code.
+    pub fn finish(self, status: Status, opt: &OptReply<'_>) -> Rcode {
+        self.message.finish(status, opt);
+        status.rcode
+    }
 }
 
 impl Records<'_> {
     /// Writes the records of an RRset up to the first that does not fit. Returns whether all did.
-    fn rrset(&mut self, rrset: &Rrset<'_>) -> bool {
+    pub fn rrset(&mut self, rrset: &Rrset<'_>) -> bool {
         let head = RecordHead { owner: rrset.owner, rr_type: rrset.data.rr_type(), class: rrset.class, ttl: rrset.ttl };
         let (message, rotation) = (&mut self.message, self.rotation);
         match rrset.data {

@@ -1,18 +1,24 @@
 //! DNS over a byte stream (RFC 7766): each message is preceded by its length in two octets.
 //!
 //! A connection may have many queries in flight: all that have arrived whole are answered in order, and their responses are
-//! written together.
+//! written together. A response that has to wait for an upstream comes when it is there, and holds up no other (RFC 7766
+//! section 6.2.1.1).
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Accepted, LINGER};
+use super::elsewhere::Deferred;
 use super::responder::{Batch, Responder};
 use crate::telemetry::metrics::Transport;
 
@@ -24,6 +30,9 @@ const FIRST_BUFFER: usize = 512;
 const LARGEST_BUFFER: usize = 16 * 1024;
 /// Responses are written when there are so many octets of them, so that a client cannot make them pile up.
 pub(super) const WRITE_AT: usize = 64 * 1024;
+
+/// Queries of a connection that may wait for upstreams. While there are so many, none is read.
+const MAX_DEFERRED: usize = 128;
 
 /// Answers on one TCP connection.
 pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {
@@ -52,27 +61,24 @@ pub(super) async fn answer_queries(
     let Connection { transport, client, idle, closing } = *connection;
     let mut worker = responder.worker(transport);
     let mut queries = Vec::with_capacity(FIRST_BUFFER);
-    let mut answers = Vec::new();
+    let (mut answers, mut new) = (Vec::new(), Vec::new());
+    // Boxed, so that a connection without any has no room for one.
+    let mut deferred: FuturesUnordered<BoxFuture<'_, Vec<u8>>> = FuturesUnordered::new();
     // A whole query has to arrive by then: single octets do not extend it.
     let mut deadline = Instant::now() + idle;
+    let mut was_full = false;
     loop {
-        let read = tokio::select! {
-            biased;
-            read = timeout_at(deadline, stream.read_buf(&mut queries)) => read,
-            () = closing.cancelled() => return linger(stream, &mut queries).await,
-        };
-        // RFC 7766 section 6.2.4: a client may have closed its half after its last query, which has been answered.
-        let Ok(Ok(1..)) = read else { return };
-        let was_full = queries.len() == queries.capacity();
-        loop {
-            let answered = answer(responder.batch(&mut worker), &queries, client, &mut answers);
+        while deferred.len() < MAX_DEFERRED {
+            let answered = answer(responder.batch(&mut worker), &queries, client, &mut answers, &mut new);
+            deferred
+                .extend(mem::take(&mut new).into_iter().map(|deferred| responder.resolve(deferred, transport).boxed()));
             if answered == 0 {
                 break;
             }
             queries.drain(..answered);
             deadline = Instant::now() + idle;
             // No further responses are made until the client has taken these.
-            if !answers.is_empty() && !matches!(timeout(idle, write(stream, &answers)).await, Ok(Ok(()))) {
+            if !answers.is_empty() && !is_written(stream, &answers, idle).await {
                 return;
             }
             answers.clear();
@@ -80,7 +86,49 @@ pub(super) async fn answer_queries(
         make_room(&mut queries, was_full);
         // A large response does not hold its memory for the rest of the connection.
         answers.shrink_to(LARGEST_BUFFER);
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(deadline, stream.read_buf(&mut queries)), if deferred.len() < MAX_DEFERRED => read,
+            Some(answer) = deferred.next() => {
+                deadline = Instant::now() + idle;
+                if !is_written(stream, &framed(&answer), idle).await {
+                    return;
+                }
+                continue;
+            }
+            () = closing.cancelled() => {
+                write_rest(stream, deferred, idle).await;
+                return linger(stream, &mut queries).await;
+            }
+        };
+        // RFC 7766 section 6.2.4: a client may have closed its half after its last query, whose answer it waits for.
+        let Ok(Ok(1..)) = read else { return write_rest(stream, deferred, idle).await };
+        was_full = queries.len() == queries.capacity();
     }
+}
+
+/// Writes `answers`. False if the client does not take them in time, or has gone.
+async fn is_written(stream: &mut (impl AsyncWrite + Unpin), answers: &[u8], idle: Duration) -> bool {
+    matches!(timeout(idle, write(stream, answers)).await, Ok(Ok(())))
+}
+
+/// Writes the answers that are still to come, each within the time that an upstream may take.
+async fn write_rest(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut deferred: FuturesUnordered<BoxFuture<'_, Vec<u8>>>,
+    idle: Duration,
+) {
+    while let Some(answer) = deferred.next().await {
+        if !is_written(stream, &framed(&answer), idle).await {
+            return;
+        }
+    }
+}
+
+/// A message with its length before it.
+fn framed(message: &[u8]) -> Vec<u8> {
+    // A response has at most 65,535 octets: the encoder's limit.
+    [&(message.len() as u16).to_be_bytes(), message].concat()
 }
 
 /// Writes all of `answers` and flushes: a stream that encrypts may hold some of it back.
@@ -105,10 +153,17 @@ async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), late: &mut V
 }
 
 /// Answers the whole queries at the start of `queries`, until there are enough responses for one write. Returns the number of
-/// octets that have been answered.
-fn answer(mut batch: Batch<'_>, queries: &[u8], client: SocketAddr, answers: &mut Vec<u8>) -> usize {
+/// octets that have been answered, or whose answer waits for an upstream.
+fn answer(
+    mut batch: Batch<'_>,
+    queries: &[u8],
+    client: SocketAddr,
+    answers: &mut Vec<u8>,
+    deferred: &mut Vec<Deferred>,
+) -> usize {
     let mut rest = queries;
     while answers.len() < WRITE_AT
+        && deferred.len() < MAX_DEFERRED
         && let Some((query, after)) = split(rest)
     {
         rest = after;
@@ -120,6 +175,7 @@ fn answer(mut batch: Batch<'_>, queries: &[u8], client: SocketAddr, answers: &mu
             answers[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
         } else {
             answers.truncate(start);
+            deferred.extend(batch.take_deferred());
         }
     }
     queries.len() - rest.len()

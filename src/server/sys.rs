@@ -144,8 +144,50 @@ impl DatagramBatch {
     }
 }
 
+/// Where the answer to a datagram goes and leaves from, for one that is made after its batch has been sent.
+pub(super) struct ReturnPath {
+    peer: libc::sockaddr_storage,
+    peer_length: libc::socklen_t,
+    control: Control,
+    has_control: bool,
+}
+
+impl DatagramBatch {
+    /// The way back of the datagram in a slot of the batch that was received last.
+    pub fn return_path(&self, i: usize) -> ReturnPath {
+        let header = &self.headers[i].msg_hdr;
+        let has_control = self.with_local_address && header.msg_controllen > 0;
+        ReturnPath { peer: self.peers[i], peer_length: header.msg_namelen, control: self.controls[i], has_control }
+    }
+}
+
+impl ReturnPath {
+    /// Sends an answer, unless the socket has no room for it.
+    ///
+    /// # Errors
+    /// Those of `sendmsg`.
+    pub fn send(mut self, socket: BorrowedFd<'_>, answer: &[u8]) -> io::Result<()> {
+        let mut vector = libc::iovec { iov_base: answer.as_ptr().cast_mut().cast(), iov_len: answer.len() };
+        // SAFETY: a plain C structure of integers and pointers, for which all zeros is a valid value.
+        let mut header: libc::msghdr = unsafe { mem::zeroed() };
+        header.msg_name = ptr::from_mut(&mut self.peer).cast();
+        header.msg_namelen = self.peer_length;
+        header.msg_iov = ptr::from_mut(&mut vector);
+        header.msg_iovlen = 1;
+        if self.has_control {
+            header.msg_control = self.control.0.as_mut_ptr().cast();
+            header.msg_controllen = CONTROL as _;
+            answer_from_there(&mut header);
+        }
+        // SAFETY: the header points at an address, an iovec and a control buffer that live until the call returns, with their
+        // true lengths, and the iovec at the answer's octets, which the call does not write to.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
 /// Turns the control message that reported where a datagram came to into one that sets where its answer leaves from. `header` is one
-/// that [`DatagramBatch::receive`] has filled.
+/// that [`DatagramBatch::receive`] has filled, or has the control buffer of one.
 fn answer_from_there(header: &mut libc::msghdr) {
     // SAFETY: the kernel filled the first `msg_controllen` octets of the buffer to which `msg_control` points, one of the
     // batch's, and the CMSG macros stay within that length. The structures read and written have no invalid values, and

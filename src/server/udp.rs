@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::backlog::Backlog;
+use super::elsewhere::Deferred;
 use super::neighbours::Neighbours;
 use super::overflow::Overflow;
 use super::responder::{Responder, Worker};
-use super::sys::{self, DatagramBatch};
+use super::sys::{self, DatagramBatch, ReturnPath};
 use super::udp_socket;
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::{DropReason, Transport};
@@ -46,11 +48,13 @@ pub(super) fn bind(address: SocketAddr, workers: usize, is_shared: bool) -> io::
 
 /// What a worker answers on and with.
 pub(super) struct UdpWorker {
-    pub socket: UdpSocket,
+    pub socket: Arc<UdpSocket>,
     /// Workers on the same address, this one among them.
     pub workers: usize,
     pub responder: Arc<Responder>,
     pub heartbeat: Heartbeat,
+    /// Where answers are made that wait for upstreams.
+    pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
 }
 
@@ -65,12 +69,28 @@ pub(super) fn spawn(worker: UdpWorker, name: String) -> io::Result<oneshot::Rece
     Ok(ended)
 }
 
-fn work(UdpWorker { socket, workers, responder, heartbeat, shutdown }: &UdpWorker) -> io::Result<()> {
+impl UdpWorker {
+    /// Answers once others have been asked: on the threads of the resolver, through the worker's socket.
+    fn answer_later(&self, deferred: Deferred, back: ReturnPath) {
+        let Some(resolver) = self.responder.resolver() else { return };
+        let (socket, responder) = (Arc::clone(&self.socket), Arc::clone(&self.responder));
+        let answer = async move {
+            let answer = responder.resolve(deferred, Transport::Udp).await;
+            if back.send(socket.as_fd(), &answer).is_err() {
+                responder.dropped(DropReason::SendFailed);
+            }
+        };
+        self.tasks.spawn_on(answer, resolver.runtime());
+    }
+}
+
+fn work(worker: &UdpWorker) -> io::Result<()> {
+    let UdpWorker { socket, workers, responder, heartbeat, shutdown, .. } = worker;
     let address = socket.local_addr()?;
     let is_wildcard = address.ip().is_unspecified();
     let mut sender = Sender { socket, overflow: Overflow::new(address, *workers), neighbours: Neighbours::new() };
     let mut batch = DatagramBatch::new(usize::from(responder.options().edns_udp_size), is_wildcard);
-    let mut worker = responder.worker(Transport::Udp);
+    let mut state = responder.worker(Transport::Udp);
     let mut backlog = Backlog::default();
     let (mut is_stopping, mut is_failing) = (false, false);
     loop {
@@ -82,7 +102,7 @@ fn work(UdpWorker { socket, workers, responder, heartbeat, shutdown }: &UdpWorke
         is_failing &= received.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
         match received {
             Ok(count) => {
-                let began = handle(&mut batch, count, &mut sender, responder, &mut worker);
+                let began = handle(&mut batch, count, &mut sender, worker, &mut state);
                 heartbeat.beat(began);
                 sender.overflow.release(began);
                 backlog.received(count, socket);
@@ -134,13 +154,17 @@ fn handle(
     batch: &mut DatagramBatch,
     count: usize,
     sender: &mut Sender<'_>,
-    responder: &Responder,
-    worker: &mut Worker,
+    worker: &UdpWorker,
+    state: &mut Worker,
 ) -> Instant {
-    let mut answering = responder.batch(worker);
+    let mut answering = worker.responder.batch(state);
     for i in 0..count {
         let (datagram, client, answer) = batch.slot(i);
-        answering.respond(datagram, client, answer);
+        if !answering.respond(datagram, client, answer)
+            && let Some(deferred) = answering.take_deferred()
+        {
+            worker.answer_later(deferred, batch.return_path(i));
+        }
     }
     let unsent = sender.send(batch, count, answering.began());
     for (reason, count) in [(DropReason::SendFailed, unsent.failed), (DropReason::SendBufferFull, unsent.no_room)] {
@@ -324,7 +348,9 @@ mod tests {
         client.set_read_timeout(Some(STALLED)).unwrap();
         let heartbeat = heartbeats.register("worker", STALLED);
         let (responder, shutdown) = (responder(), CancellationToken::new());
-        let _ended = spawn(UdpWorker { socket, workers: 1, responder, heartbeat, shutdown }, "w".to_owned()).unwrap();
+        let (socket, tasks) = (Arc::new(socket), TaskTracker::new());
+        let worker = UdpWorker { socket, workers: 1, responder, heartbeat, tasks, shutdown };
+        let _ended = spawn(worker, "w".to_owned()).unwrap();
         // Whether it is stalled at a time by which a worker must have passed its loop.
         let is_stalled = |by: Instant| !heartbeats.stalled(by + STALLED).is_empty();
         assert!(is_stalled(Instant::now() + RECEIVE_TIMEOUT), "nothing arrives, and nothing wakes it");

@@ -8,6 +8,7 @@ use headless_dns::authority::{Authority, Options};
 use headless_dns::cluster::{Change, ClusterEvent, Scope, read_json};
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
+use headless_dns::resolver::{self, Resolver};
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
 use headless_dns::table::{TableWriter, table};
 use headless_dns::telemetry::Reporting;
@@ -62,10 +63,31 @@ impl Server {
 
     /// The same with wire options of choice.
     pub fn answering(bound: Bound, options: Options, limits: StreamLimits, wire: WireOptions) -> Self {
+        Self::with(bound, Authority::new(options).expect("names that fit"), limits, wire, None)
+    }
+
+    /// A server on sockets of choice that asks others for what is not its own.
+    pub fn forwarding(bound: Bound, options: Options, forward: resolver::Options) -> Self {
+        let authority = Authority::new(options).expect("names that fit").forwarding();
+        let forward = resolver::Options { trees: authority.elsewhere_trees(), ..forward };
+        Self::with(bound, authority, LIMITS, WIRE, Some(forward))
+    }
+
+    fn with(
+        bound: Bound,
+        authority: Authority,
+        limits: StreamLimits,
+        wire: WireOptions,
+        forward: Option<resolver::Options>,
+    ) -> Self {
         let (writer, reader) = table();
         let metrics = Arc::new(Metrics::new());
-        let authority = Arc::new(Authority::new(options).expect("names that fit"));
-        let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
+        let mut responder = Responder::new(Arc::new(authority), reader, Arc::clone(&metrics), wire);
+        if let Some(forward) = forward {
+            let runtime = tokio::runtime::Handle::current();
+            responder =
+                responder.forwarding(Resolver::start(forward, &runtime, Arc::clone(&metrics)).expect("upstreams"));
+        }
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };

@@ -19,3 +19,4 @@ pub mod peers;
 pub mod program;
 pub mod rebuild;
 pub mod reference;
+pub mod upstream;

@@ -13,6 +13,7 @@ impl RrType {
     pub const SOA: Self = Self(6);
     pub const PTR: Self = Self(12);
     pub const HINFO: Self = Self(13);
+    pub const MX: Self = Self(15);
     pub const TXT: Self = Self(16);
     pub const AAAA: Self = Self(28);
     pub const SRV: Self = Self(33);
@@ -31,6 +32,7 @@ impl fmt::Display for RrType {
             Self::SOA => "SOA",
             Self::PTR => "PTR",
             Self::HINFO => "HINFO",
+            Self::MX => "MX",
             Self::TXT => "TXT",
             Self::AAAA => "AAAA",
             Self::SRV => "SRV",
@@ -72,6 +74,20 @@ pub enum Rcode {
     BadVers = 16,
 }
 
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoError => "NOERROR",
+            Self::FormErr => "FORMERR",
+            Self::ServFail => "SERVFAIL",
+            Self::NxDomain => "NXDOMAIN",
+            Self::NotImp => "NOTIMP",
+            Self::Refused => "REFUSED",
+            Self::BadVers => "BADVERS",
+        })
+    }
+}
+
 /// The EDNS options that the server reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
@@ -94,7 +110,9 @@ pub const OPCODE: u8 = 0x78;
 pub const AA: u8 = 0x04;
 pub const TC: u8 = 0x02;
 pub const RD: u8 = 0x01;
-/// A bit of a header's fourth octet (RFC 4035 section 3.2.2).
+/// Bits of a header's fourth octet (RFC 1035 section 4.1.1, RFC 4035 section 3.2).
+pub const RA: u8 = 0x80;
+pub const AD: u8 = 0x20;
 pub const CD: u8 = 0x10;
 /// The DO bit, in the third of the four octets that are an OPT record's TTL (RFC 6891 section 6.1.4).
 pub const DO: u8 = 0x80;

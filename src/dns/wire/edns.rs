@@ -21,7 +21,7 @@ const KEEPALIVE_TIMEOUT: usize = 2;
 /// Octets of a record's length field.
 const RDLENGTH: usize = 2;
 /// Octets of a record behind its owner: type, class, TTL, length.
-const RECORD_FIXED: usize = 8 + RDLENGTH;
+pub(super) const RECORD_FIXED: usize = 8 + RDLENGTH;
 
 /// What a query's OPT record says (RFC 6891 section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn split_record(octets: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// What follows the name at the start of `octets`, which may be compressed.
-fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+pub(super) fn skip_name(octets: &[u8]) -> Option<&[u8]> {
     let mut labels = Labels(octets);
     labels.by_ref().for_each(drop);
     match labels.0.first()? {

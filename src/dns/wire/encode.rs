@@ -5,9 +5,10 @@
 //!
 //! A record that does not fit is left out whole. TC says so, unless it was an additional record (RFC 2181 section 9).
 
-use super::codes::{AA, CD, Class, HEADER, MIN_UDP, OPT_FIXED, QR, RD, Rcode, RrType, TC};
+use super::codes::{AA, AD, CD, Class, HEADER, MIN_UDP, OPT_FIXED, QR, RA, RD, Rcode, RrType, TC};
 use super::edns::{OptReply, find_opt};
 use super::parse::Query;
+use super::response::Response;
 use super::screen::error_header;
 use crate::dns::name::{Labels, NameParts};
 
@@ -52,6 +53,29 @@ pub struct Status {
     pub rcode: Rcode,
     /// The AA bit.
     pub authoritative: bool,
+    /// The RA bit: the client may ask for what is in no zone of ours.
+    pub recursion_available: bool,
+    /// The AD bit, which goes to a client that asks for it (RFC 6840 section 5.8).
+    pub authentic: bool,
+}
+
+/// What becomes of the TTLs of a copied response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopiedTtl {
+    /// So many seconds have passed since it came.
+    Aged(u32),
+    /// They are over, and all are this one.
+    Expired(u32),
+}
+
+impl CopiedTtl {
+    /// What is left of a TTL.
+    pub fn left(self, ttl: u32) -> u32 {
+        match self {
+            Self::Aged(age) => ttl.saturating_sub(age),
+            Self::Expired(ttl) => ttl,
+        }
+    }
 }
 
 /// A response while it is written, at the end of a buffer. Sections are written in their order.
@@ -118,6 +142,37 @@ impl<'m> MessageWriter<'m> {
         true
     }
 
+    /// Writes the records of another server's response to the same question, as far as they fit. `reserved` octets are left by
+    /// additional records to what comes after them.
+    pub fn copy(&mut self, response: &Response, ttl: CopiedTtl, reserved: usize) {
+        // Names in it point to places that are the same here: the question is as long.
+        debug_assert_eq!(self.query.question.len(), response.question_len(), "a response to another question");
+        let start = self.out.len();
+        self.out.extend_from_slice(response.records());
+        let additional = self.records_limit.saturating_sub(reserved);
+        let counts = response.counts();
+        let mut end = start;
+        let mut places = response.places();
+        'sections: for (section, count) in counts.into_iter().enumerate() {
+            let is_additional = section == Section::Additional as usize;
+            let limit = if is_additional { additional } else { self.records_limit };
+            for _ in 0..count {
+                let Some((ttl_at, record_end)) = places.next() else { break 'sections };
+                if self.start + record_end > limit {
+                    self.is_truncated |= !is_additional;
+                    break 'sections;
+                }
+                end = self.start + record_end;
+                let place = self.start + ttl_at;
+                if let Some(octets) = self.out.get_mut(place..place + 4).and_then(|octets| octets.first_chunk_mut()) {
+                    *octets = ttl.left(u32::from_be_bytes(*octets)).to_be_bytes();
+                }
+                self.counts[section] += 1;
+            }
+        }
+        self.out.truncate(end);
+    }
+
     /// Writes the OPT record, if the query had one, and the header.
     pub fn finish(mut self, status: Status, opt: &OptReply<'_>) {
         if let Some(edns) = &self.query.edns {
@@ -133,7 +188,10 @@ impl<'m> MessageWriter<'m> {
         let aa = if status.authoritative { AA } else { 0 };
         let tc = if self.is_truncated { TC } else { 0 };
         // ID and RD are the query's (RFC 1035 section 4.1.1), CD too (RFC 4035 section 3.2.2).
-        let flags = [QR | aa | tc | flags & RD, more_flags & CD | (status.rcode as u16 & 0x0f) as u8];
+        let ra = if status.recursion_available { RA } else { 0 };
+        let wants_ad = more_flags & AD != 0 || self.query.edns.is_some_and(|edns| edns.dnssec_ok);
+        let ad = if status.authentic && wants_ad { AD } else { 0 };
+        let flags = [QR | aa | tc | flags & RD, ra | ad | more_flags & CD | (status.rcode as u16 & 0x0f) as u8];
         let [[an0, an1], [ns0, ns1], [ar0, ar1]] = self.counts.map(u16::to_be_bytes);
         [id_high, id_low, flags[0], flags[1], 0, 1, an0, an1, ns0, ns1, ar0, ar1]
     }

@@ -21,10 +21,16 @@ pub enum EdeCode {
     StaleAnswer = 3,
     /// Section 4.15.
     NotReady = 14,
+    /// Section 4.19.
+    Prohibited = 18,
     /// Section 4.21.
     NotAuthoritative = 20,
     /// Section 4.22.
     NotSupported = 21,
+    /// Section 4.23.
+    NoReachableAuthority = 22,
+    /// Section 4.24.
+    NetworkError = 23,
 }
 
 /// An error as it is sent.

@@ -24,6 +24,7 @@ use crate::dns::wire::MAX_MESSAGE;
 use crate::dns::wire::edns::find_opt;
 use crate::dns::wire::screen::{Screened, screen};
 use crate::server::accept::LINGER;
+use crate::server::elsewhere::Deferred;
 use crate::server::responder::{Responder, Worker};
 use crate::telemetry::metrics::Transport;
 
@@ -94,7 +95,7 @@ pub(super) async fn serve(connection: &Connection, responder: &Responder, idle: 
                     Ok((stream, answer(&octets, client, responder, &mut worker)?))
                 });
                 match answered {
-                    Ok((stream, answer)) => writing.push(write(stream, answer, idle)),
+                    Ok((stream, answer)) => writing.push(write(stream, answer, responder, idle)),
                     Err(violation) => {
                         tracing::debug!(%client, violation, "protocol error over QUIC");
                         return connection.close(DoqError::ProtocolError.into(), violation.as_bytes());
@@ -133,9 +134,22 @@ async fn read(mut stream: SendStream, mut from: RecvStream, idle: Duration) -> O
     None
 }
 
-/// Writes an answer and waits until the client has acknowledged all of it. A client that does not within `idle` loses the
-/// rest.
-async fn write(mut stream: SendStream, answer: Vec<u8>, idle: Duration) {
+/// An answer with its length before it, or the query whose answer has to wait for an upstream.
+enum Answer {
+    Ready(Vec<u8>),
+    Deferred(Deferred),
+}
+
+/// Writes an answer, once it is there, and waits until the client has acknowledged all of it. A client that does not within
+/// `idle` loses the rest.
+async fn write(mut stream: SendStream, answer: Answer, responder: &Responder, idle: Duration) {
+    let answer = match answer {
+        Answer::Ready(answer) => answer,
+        Answer::Deferred(deferred) => {
+            let answer = responder.resolve(deferred, Transport::Quic).await;
+            framed([&[0; LENGTH], &answer[..]].concat())
+        }
+    };
     let written = async {
         // Errors are a client that wants no answer any more, and a connection that is lost.
         if stream.write_all(&answer).await.is_ok() && stream.finish().is_ok() {
@@ -147,17 +161,23 @@ async fn write(mut stream: SendStream, answer: Vec<u8>, idle: Duration) {
     }
 }
 
-/// The answer to the octets of a stream, with its length before it.
-fn answer(octets: &[u8], client: SocketAddr, responder: &Responder, worker: &mut Worker) -> Result<Vec<u8>, Violation> {
+/// The answer to the octets of a stream.
+fn answer(octets: &[u8], client: SocketAddr, responder: &Responder, worker: &mut Worker) -> Result<Answer, Violation> {
     let query = message(octets)?;
     let mut answer = vec![0; LENGTH];
-    if !responder.batch(worker).respond(query, client, &mut answer) {
-        return Err("the message is not a query");
+    let mut batch = responder.batch(worker);
+    if batch.respond(query, client, &mut answer) {
+        return Ok(Answer::Ready(framed(answer)));
     }
+    batch.take_deferred().map(Answer::Deferred).ok_or("the message is not a query")
+}
+
+/// Fills in the length of an answer behind room for it.
+fn framed(mut answer: Vec<u8>) -> Vec<u8> {
     // An answer has at most 65,535 octets: the encoders' limit.
     let length = (answer.len() - LENGTH) as u16;
     answer[..LENGTH].copy_from_slice(&length.to_be_bytes());
-    Ok(answer)
+    answer
 }
 
 /// The message of a stream, which is all there is on it.

@@ -12,8 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    DropReason, EndpointSource, Family, Histogram, Label, Metrics, QueryType, Rcode, RejectReason, Resource, Transport,
-    WatchErrorReason, WatchEvent,
+    CachedKind, DropReason, EndpointSource, FailureReason, Family, Histogram, Label, Metrics, QueryType, Rcode,
+    RejectReason, Resource, Transport, UpstreamMetrics, WatchErrorReason, WatchEvent,
 };
 
 /// The prefix of all metric names.
@@ -183,11 +183,52 @@ impl Collector for Snapshot {
             table.namespaces.load(Relaxed) as f64,
         )?;
 
+        forwarding(metrics, &mut out)?;
+
         let version = Labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauges("build_info", "Version of the running program; the value is always 1", None, [(version, 1.0)])?;
         let started = metrics.start_time.as_secs_f64();
         out.gauge("process_start_time", "Start time of the process since the Unix epoch", Some(Unit::Seconds), started)
     }
+}
+
+fn forwarding(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
+    let forwarding = metrics.forwarding();
+    let hits = CachedKind::ALL.iter().map(|kind| (Labels([pair(*kind)]), &forwarding.hits[kind.index()]));
+    out.counters("cache_hits", "Answers of upstreams given from the cache", hits)?;
+    out.counter("cache_misses", "Questions for upstreams whose answer was not in the cache", &forwarding.misses)?;
+    out.counter(
+        "cache_served_stale",
+        "Answers from the cache whose TTL was over, as no upstream answered",
+        &forwarding.stale,
+    )?;
+    out.counter("cache_prefetch", "Answers asked for anew before their TTL was over", &forwarding.prefetches)?;
+    let cache = &forwarding.cache;
+    out.counter("cache_evictions", "Answers removed from the cache because it was full", &cache.evictions)?;
+    out.gauge("cache_entries", "Answers in the cache", None, cache.entries.load(Relaxed) as f64)?;
+    out.gauge("cache_size", "Memory that the cache takes", Some(Unit::Bytes), cache.octets.load(Relaxed) as f64)?;
+    out.counter(
+        "forward_max_concurrent_rejects",
+        "Questions not forwarded because too many were waiting for upstreams",
+        &forwarding.rejected,
+    )?;
+    let upstreams = forwarding.upstreams();
+    let to = |upstream: &UpstreamMetrics| ("to", upstream.to.clone());
+    let responses = upstreams.iter().flat_map(|upstream| {
+        let labels = |rcode: Rcode| vec![to(upstream), (Rcode::NAME, rcode.as_str().to_owned())];
+        Rcode::ALL.iter().map(move |rcode| (labels(*rcode), &upstream.responses[rcode.index()]))
+    });
+    out.counters("forward_responses", "Responses of upstreams, by upstream and response code", responses)?;
+    let failures = upstreams.iter().flat_map(|upstream| {
+        let labels = |reason: FailureReason| vec![to(upstream), (FailureReason::NAME, reason.as_str().to_owned())];
+        FailureReason::ALL.iter().map(move |reason| (labels(*reason), &upstream.failures[reason.index()]))
+    });
+    out.counters("forward_failures", "Queries to upstreams without a response, by upstream and reason", failures)?;
+    let durations = upstreams.iter().map(|upstream| (vec![to(upstream)], &upstream.durations));
+    out.histograms("forward_request_duration", "Time from a query to an upstream to its response", durations)?;
+    let working =
+        upstreams.iter().map(|upstream| (vec![to(upstream)], f64::from(u8::from(upstream.is_working.load(Relaxed)))));
+    out.gauges("forward_healthy", "1 while an upstream answers, 0 while it is failing or in a loop", None, working)
 }
 
 /// Writes whole families.
@@ -204,6 +245,12 @@ impl Output<'_> {
         series.into_iter().try_for_each(|(labels, count)| {
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count.load(Relaxed), None)
         })
+    }
+
+    fn counter(&mut self, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
+        self.0
+            .encode_descriptor(name, help, None, MetricType::Counter)?
+            .encode_counter::<NoLabelSet, _, f64>(&count.load(Relaxed), None)
     }
 
     fn gauges<L: EncodeLabelSet>(

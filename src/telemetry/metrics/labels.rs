@@ -250,3 +250,25 @@ label! {
         Other = "other",
     }
 }
+
+label! {
+    /// What an answer from the cache says.
+    CachedKind "type" {
+        /// Records, or that there are none of a type.
+        Success = "success",
+        /// That a name does not exist, or that the upstreams cannot answer.
+        Denial = "denial",
+    }
+}
+
+label! {
+    /// Why an upstream gave no response.
+    FailureReason "reason" {
+        /// None came in time.
+        Timeout = "timeout",
+        /// Nobody is there: no route, no listener, no TLS.
+        Network = "network",
+        /// It cannot be read.
+        Malformed = "malformed",
+    }
+}

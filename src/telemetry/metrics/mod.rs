@@ -7,10 +7,11 @@
 //!                     collect.rs: names, help, labels ──▶ Exporter::encode ──▶ /metrics
 //! ```
 //!
-//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, so the number of series is fixed at
-//! compile time and cannot grow with the names in queries.
+//! Counting costs one relaxed add: no map, no lock, no allocation. Every label but that of the upstream, which is configured, is an enum:
+//! the number of series cannot grow with the names in queries.
 
 mod collect;
+mod forwarding;
 mod labels;
 mod tally;
 
@@ -21,9 +22,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 
 pub use collect::{Exporter, Format};
+pub use forwarding::{CacheMetrics, Forwarding, UpstreamMetrics};
 pub use labels::{
-    DropReason, EndpointSource, Family, Label, QueryType, RejectReason, Resource, Transport, WatchErrorReason,
-    WatchEvent,
+    CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, QueryType, RejectReason, Resource, Transport,
+    WatchErrorReason, WatchEvent,
 };
 pub use tally::Tally;
 
@@ -49,6 +51,7 @@ pub struct Metrics {
     table: TableSize,
     programming: [Histogram<MILLISECOND>; EndpointSource::COUNT],
     publication: Histogram<MICROSECOND>,
+    forwarding: Forwarding,
     started: Instant,
     start_time: Duration,
 }
@@ -80,6 +83,7 @@ impl Metrics {
             table: TableSize::default(),
             programming: Default::default(),
             publication: Histogram::default(),
+            forwarding: Forwarding::default(),
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{collect::PREFIX, *};
 
+/// An upstream.
+const UPSTREAM: &str = "10.96.0.10";
+
 /// Every label there is, with every value.
 fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     fn add<L: Label>(labels: &mut BTreeMap<&'static str, BTreeSet<&'static str>>) {
@@ -20,6 +23,10 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     add::<EndpointSource>(&mut labels);
     add::<WatchEvent>(&mut labels);
     add::<WatchErrorReason>(&mut labels);
+    add::<CachedKind>(&mut labels);
+    add::<FailureReason>(&mut labels);
+    // The one label that is configured.
+    labels.insert("to", BTreeSet::from([UPSTREAM]));
     labels
 }
 
@@ -51,6 +58,18 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_table_services gauge",
             "headless_dns_table_endpoints gauge",
             "headless_dns_table_namespaces gauge",
+            "headless_dns_cache_hits_total counter",
+            "headless_dns_cache_misses_total counter",
+            "headless_dns_cache_served_stale_total counter",
+            "headless_dns_cache_prefetch_total counter",
+            "headless_dns_cache_evictions_total counter",
+            "headless_dns_cache_entries gauge",
+            "headless_dns_cache_size_bytes gauge",
+            "headless_dns_forward_max_concurrent_rejects_total counter",
+            "headless_dns_forward_responses_total counter",
+            "headless_dns_forward_failures_total counter",
+            "headless_dns_forward_request_duration_seconds histogram",
+            "headless_dns_forward_healthy gauge",
             "headless_dns_build_info gauge",
             "headless_dns_process_start_time_seconds gauge",
         ]
@@ -60,7 +79,9 @@ fn the_metrics_are_these_and_no_others() {
 #[test]
 fn every_series_has_the_prefix_a_description_and_only_labels_from_the_closed_sets() {
     let labels = closed_labels();
-    let text = scrape(&Arc::new(Metrics::new()), Format::Prometheus);
+    let metrics = Arc::new(Metrics::new());
+    metrics.register_upstream(UPSTREAM);
+    let text = scrape(&metrics, Format::Prometheus);
     let described: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -103,6 +124,12 @@ fn what_is_counted_is_what_is_shown() {
     metrics.stale(Timestamp::from_second(1).ok());
     metrics.table(3, 9, 2);
     let open = metrics.tcp_opened();
+    let upstream = metrics.register_upstream(UPSTREAM);
+    upstream.answered(Rcode::NxDomain, Duration::from_millis(2));
+    metrics.register_upstream(UPSTREAM).failed(FailureReason::Timeout);
+    upstream.set_working(false);
+    metrics.forwarding().cache_hit(Rcode::NoError);
+    metrics.cache().size(3, 4096);
     let text = scrape(&metrics, Format::Prometheus);
     for line in [
         r#"headless_dns_requests_total{transport="udp",family="ipv6",type="SRV"} 2"#,
@@ -116,6 +143,12 @@ fn what_is_counted_is_what_is_shown() {
         r#"headless_dns_reconcile_repairs_total{resource="services"} 4"#,
         "headless_dns_table_endpoints 9.0",
         "headless_dns_tcp_connections 1.0",
+        r#"headless_dns_forward_responses_total{to="10.96.0.10",rcode="NXDOMAIN"} 1"#,
+        r#"headless_dns_forward_failures_total{to="10.96.0.10",reason="timeout"} 1"#,
+        r#"headless_dns_forward_request_duration_seconds_bucket{le="0.002048",to="10.96.0.10"} 1"#,
+        r#"headless_dns_forward_healthy{to="10.96.0.10"} 0.0"#,
+        r#"headless_dns_cache_hits_total{type="success"} 1"#,
+        "headless_dns_cache_size_bytes 4096.0",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }

@@ -90,7 +90,8 @@ fn encode(bencher: Bencher<'_, '_>, workload: &str) {
     let table = fixture.table.pin();
     let answered: Vec<_> =
         parsed.iter().map(|query| (query, fixture.authority.answer(&table, &query.question()))).collect();
-    let encoding = Encoding { options: &WIRE, server_id: None, transport: Transport::Udp, rotation: 1 };
+    let transport = Transport::Udp;
+    let encoding = Encoding { options: &WIRE, server_id: None, transport, recursion_available: false, rotation: 1 };
     let mut batches = answered.chunks(BATCH).cycle();
     let mut out = Vec::with_capacity(ANSWER);
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {

@@ -1,0 +1,66 @@
+//! The wiring of what is asked elsewhere: the resolver, and its threads.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use anyhow::Context;
+
+use super::threads::Threads;
+use crate::authority::Authority;
+use crate::config::Config;
+use crate::resolver::{self, CacheLimits, MAX_IN_FLIGHT, Resolver, WAITING_MEMORY};
+use crate::telemetry::metrics::Metrics;
+
+/// Threads that ask upstreams: they wait most of the time.
+const MOST_THREADS: usize = 2;
+/// Octets of a megabyte.
+const MEGABYTE: usize = 1 << 20;
+
+/// The resolver of a server that forwards, and the threads on which it asks.
+pub(super) struct Upstreams {
+    pub resolver: Resolver,
+    _threads: Threads,
+}
+
+impl Upstreams {
+    /// None if nothing is forwarded.
+    ///
+    /// # Errors
+    /// A file that names upstreams cannot be read, TLS cannot be set up, or the threads cannot be started.
+    pub fn start(config: &Config, authority: &Authority, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Self>> {
+        if config.forward.is_empty() {
+            return Ok(None);
+        }
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let threads = Threads::new("resolver", cores.min(MOST_THREADS))?;
+        let options = resolver::Options {
+            forward: config.forward.clone(),
+            clients: config.forward_clients.clone(),
+            cache: CacheLimits {
+                octets: config.forward_cache_size.saturating_mul(MEGABYTE),
+                stale: config.serve_stale,
+            },
+            timeout: config.forward_timeout,
+            trees: authority.elsewhere_trees(),
+        };
+        let resolver = Resolver::start(options, threads.handle(), Arc::clone(metrics)).context("cannot forward")?;
+        Ok(Some(Self { resolver, _threads: threads }))
+    }
+}
+
+/// Files that the sockets to upstreams may need.
+pub(super) fn files(config: &Config) -> usize {
+    if config.forward.is_empty() { 0 } else { MAX_IN_FLIGHT }
+}
+
+/// Octets that the cache may take, and the queries that wait for upstreams.
+pub(super) fn memory(config: &Config) -> usize {
+    let cache = config.forward_cache_size.saturating_mul(MEGABYTE);
+    if config.forward.is_empty() { 0 } else { cache.saturating_add(WAITING_MEMORY) }
+}
+
+/// The authority of this server: one that forwards leaves to others what it does not mirror.
+pub(super) fn authority(config: &Config, authority: Authority) -> Authority {
+    if config.forward.is_empty() { authority } else { authority.forwarding() }
+}

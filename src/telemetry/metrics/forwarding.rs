@@ -1,0 +1,130 @@
+//! Counts of what is asked elsewhere, by the names that operators know from other resolvers: the cache, and each upstream.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::labels::{CachedKind, FailureReason};
+use super::{Histogram, MICROSECOND, Metrics, Rcode, increment};
+
+/// Counts of the resolver.
+#[derive(Debug, Default)]
+pub struct Forwarding {
+    pub(super) hits: [AtomicU64; CachedKind::COUNT],
+    pub(super) misses: AtomicU64,
+    pub(super) stale: AtomicU64,
+    pub(super) prefetches: AtomicU64,
+    pub(super) rejected: AtomicU64,
+    pub(super) cache: Arc<CacheMetrics>,
+    upstreams: Mutex<Vec<Arc<UpstreamMetrics>>>,
+}
+
+/// Counts of the cache itself.
+#[derive(Debug, Default)]
+pub struct CacheMetrics {
+    pub(super) evictions: AtomicU64,
+    pub(super) entries: AtomicU64,
+    pub(super) octets: AtomicU64,
+}
+
+/// Counts of one upstream.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    pub(super) to: String,
+    pub(super) responses: [AtomicU64; Rcode::COUNT],
+    pub(super) failures: [AtomicU64; FailureReason::COUNT],
+    pub(super) durations: Histogram<MICROSECOND>,
+    pub(super) is_working: AtomicBool,
+}
+
+impl Forwarding {
+    /// Counts an answer from the cache.
+    pub fn cache_hit(&self, rcode: Rcode) {
+        let kind = if rcode == Rcode::NoError { CachedKind::Success } else { CachedKind::Denial };
+        increment(&self.hits[kind.index()]);
+    }
+
+    /// Counts a question whose answer was not there.
+    pub fn cache_missed(&self) {
+        increment(&self.misses);
+    }
+
+    /// Counts an answer whose time was over.
+    pub fn served_stale(&self) {
+        increment(&self.stale);
+    }
+
+    /// Counts an answer that was asked for anew before its time was over.
+    pub fn prefetched(&self) {
+        increment(&self.prefetches);
+    }
+
+    /// Counts a question that was not asked, because too many were in flight.
+    pub fn rejected(&self) {
+        increment(&self.rejected);
+    }
+
+    pub(super) fn upstreams(&self) -> MutexGuard<'_, Vec<Arc<UpstreamMetrics>>> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CacheMetrics {
+    /// Counts an answer that went because there was no room.
+    pub fn evicted(&self) {
+        increment(&self.evictions);
+    }
+
+    /// Sets the size of the cache.
+    pub fn size(&self, entries: usize, octets: usize) {
+        self.entries.store(entries as u64, Relaxed);
+        self.octets.store(octets as u64, Relaxed);
+    }
+}
+
+impl UpstreamMetrics {
+    /// Counts a response, which came after this time.
+    pub fn answered(&self, rcode: Rcode, elapsed: Duration) {
+        increment(&self.responses[rcode.index()]);
+        self.durations.observe(elapsed, 1);
+    }
+
+    /// Counts an attempt without a response.
+    pub fn failed(&self, reason: FailureReason) {
+        increment(&self.failures[reason.index()]);
+    }
+
+    /// Sets whether the upstream is asked first.
+    pub fn set_working(&self, is_working: bool) {
+        self.is_working.store(is_working, Relaxed);
+    }
+}
+
+impl Metrics {
+    /// Counts of the resolver.
+    pub fn forwarding(&self) -> &Forwarding {
+        &self.forwarding
+    }
+
+    /// Counts of its cache.
+    pub fn cache(&self) -> Arc<CacheMetrics> {
+        Arc::clone(&self.forwarding.cache)
+    }
+
+    /// The counts of an upstream, by its address as it is configured. They go on where it was in use before.
+    pub fn register_upstream(&self, to: &str) -> Arc<UpstreamMetrics> {
+        let mut upstreams = self.forwarding.upstreams();
+        if let Some(known) = upstreams.iter().find(|upstream| upstream.to == to) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(UpstreamMetrics {
+            to: to.to_owned(),
+            responses: Default::default(),
+            failures: Default::default(),
+            durations: Histogram::default(),
+            is_working: AtomicBool::new(true),
+        });
+        upstreams.push(Arc::clone(&new));
+        new
+    }
+}
