@@ -53,12 +53,8 @@ impl Index {
         }
         let names_pods = from_slices.iter().any(|(_, endpoint)| endpoint.pod.is_some());
         let is_authoritative = self.pods_authoritative_for(service);
-        // The mirrored Pods alone, or one slice alone, cannot disagree.
-        let superseded = if names_pods && (is_authoritative || self.slices_of(&service.key).nth(1).is_some()) {
-            self.superseded_pods(service)
-        } else {
-            HashSet::default()
-        };
+        // Mirrored Pods have different names.
+        let superseded = if names_pods { self.superseded_pods(service) } else { HashSet::default() };
         if !superseded.is_empty() {
             from_slices.retain(|(_, endpoint)| endpoint.pod.as_ref().is_none_or(|pod| !superseded.contains(&pod.uid)));
         }

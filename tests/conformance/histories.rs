@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headless_dns::admin::Records;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, read_json};
-use headless_dns::index::Index;
+use headless_dns::index::{Index, Options};
 use headless_dns::table::{TableReader, table};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -30,10 +30,10 @@ fn zone_files(reader: &TableReader) -> String {
         .join("\n")
 }
 
-fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCaseError> {
+fn play(options: Options, watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCaseError> {
     let (mut writer, reader) = table();
     writer.set_synchronised();
-    let (mut index, mut model) = (Index::default(), Model::default());
+    let (mut index, mut model) = (Index::new(options), Model::new(options));
     for step in steps.iter().chain([&Step::Publish]) {
         for update in watches.updates(step) {
             model.apply(&update);
@@ -63,7 +63,7 @@ fn play(watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCase
     }
     let (mut one_by_one, other) = table();
     one_by_one.set_synchronised();
-    let mut index = Index::default();
+    let mut index = Index::new(options);
     for update in model.memory().into_iter().chain(updates) {
         index.apply(update);
         one_by_one.publish(index.take_publications());
@@ -79,9 +79,13 @@ fn any_history_ends_in_the_table_of_its_final_objects() {
     // The same histories each time: a failure here is a failure for everyone.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let config = Config { cases: HISTORIES, failure_persistence: None, ..Config::default() };
-    let histories = (any::<bool>(), vec(step(), 1..STEPS), any::<bool>());
+    let options = (any::<bool>(), any::<bool>());
+    let histories = (options, any::<bool>(), vec(step(), 1..STEPS), any::<bool>());
     TestRunner::new_with_rng(config, rng)
-        .run(&histories, |(cluster_wide, steps, reversed)| play(Watches { cluster_wide }, &steps, reversed))
+        .run(&histories, |((not_ready_ordinals, headless_only), cluster_wide, steps, reversed)| {
+            let options = Options { not_ready_ordinals, headless_only, ..Options::default() };
+            play(options, Watches { cluster_wide }, &steps, reversed)
+        })
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 

@@ -217,11 +217,11 @@ fn slice(slot: Slot, service: Option<usize>, endpoints: &[EndpointState], ports:
         address: address(endpoint.address),
         hostname: endpoint.ordinal.map(|ordinal| label(&format!("pg-{ordinal}"))),
         ready: endpoint.is_ready,
-        // A name that no Pod has.
-        pod: endpoint.pod.and_then(|number| uid(number + UIDS * (slot.namespace * NAMES.len()) as u8)).map(|uid| {
-            let name = format!("{uid:?}").into();
-            PodRef { uid, name }
-        }),
+        // The Pods called like the first name.
+        pod: endpoint
+            .pod
+            .and_then(|number| uid(number + UIDS * (slot.namespace * NAMES.len()) as u8))
+            .map(|uid| PodRef { uid, name: NAMES[0].into() }),
     };
     Slice {
         object: key(slot),

@@ -5,6 +5,7 @@ pub mod answering;
 pub mod cluster;
 pub mod common;
 pub mod differential;
+pub mod expected;
 pub mod fixture;
 pub mod history;
 pub mod large;

@@ -2,24 +2,34 @@
 //! with the fuzz targets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::iter;
 use std::net::IpAddr;
 
-use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Pod, Scope, Service, ServiceSpec, Slice};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Pod, Resource, Scope, Service, Slice, Uid, WatchId};
 use headless_dns::dns::reverse::Prefix;
-use headless_dns::index::Index;
+use headless_dns::index::{Index, Options};
 use headless_dns::table::{PtrTargets, Table, TableReader, table};
+use jiff::Timestamp;
+
+use super::expected::{self, View};
 
 /// The final objects of a history.
 #[derive(Default)]
 pub struct Model {
+    options: Options,
     services: Objects<Service>,
     slices: Objects<Slice>,
     pods: Objects<Pod>,
-    /// Deleted Pods: their endpoints in slices do not count.
-    deleted: Vec<Pod>,
+    /// Pods that were mirrored and are deleted: their endpoints in slices do not count.
+    deleted: BTreeMap<Uid, Pod>,
     /// The scopes whose Pods have been listed completely.
     listed: HashSet<Scope>,
+    /// How often the watch of Pods of a scope was reported stale.
+    stale: HashMap<Scope, usize>,
 }
+
+/// Reports of staleness by which Pods are no longer trusted, while the slices are not stale.
+const REPORTS: usize = 2;
 
 struct Objects<K> {
     objects: BTreeMap<ObjectKey, K>,
@@ -70,6 +80,10 @@ pub fn object_of(pod: &Pod) -> ObjectKey {
 }
 
 impl Model {
+    pub fn new(options: Options) -> Self {
+        Self { options, ..Self::default() }
+    }
+
     pub fn apply(&mut self, update: &ClusterEvent) {
         match update {
             ClusterEvent::Service(scope, change) => {
@@ -79,29 +93,43 @@ impl Model {
                 self.slices.apply(scope, change, |slice| slice.object.clone());
             }
             ClusterEvent::Pod(scope, change) => {
-                self.deleted.extend(self.pods.apply(scope, change, object_of));
+                let gone = self.pods.apply(scope, change, object_of);
+                // Whoever lost the label of the watch lives on.
+                if !matches!(change, Change::Deselect(_)) {
+                    self.deleted.extend(gone.into_iter().filter_map(|pod| Some((pod.uid?, pod))));
+                }
+                if let Change::Apply(Pod { uid: Some(uid), .. }) = change {
+                    self.deleted.remove(uid);
+                }
                 if matches!(change, Change::RelistDone) {
                     self.listed.insert(scope.clone());
                 }
             }
+            ClusterEvent::WatchStale { watch: WatchId { resource: Resource::Pods, scope }, .. } => {
+                *self.stale.entry(scope.clone()).or_default() += 1;
+            }
+            ClusterEvent::WatchProven(WatchId { resource: Resource::Pods, scope }) => {
+                self.stale.remove(scope);
+            }
             // Without objects.
-            ClusterEvent::Reconciled { .. }
-            | ClusterEvent::WatchStale { .. }
-            | ClusterEvent::WatchRecovered(..)
-            | ClusterEvent::WatchProven(..) => {}
+            _ => {}
         }
     }
 
-    /// The rest of the state: which Pods were deleted, and which scopes have been listed.
+    /// The rest of the state: which Pods were deleted, which scopes have been listed, and which are stale.
     pub fn memory(&self) -> Vec<ClusterEvent> {
-        let deleted = self.deleted.iter().flat_map(|pod| {
+        let deleted = self.deleted.values().flat_map(|pod| {
             [Change::Apply(pod.clone()), Change::Delete(object_of(pod))]
                 .map(|change| ClusterEvent::Pod(Scope::All, change))
         });
         let listed = self.listed.iter().flat_map(|scope| {
             [Change::RelistStarted, Change::RelistDone].map(|change| ClusterEvent::Pod(scope.clone(), change))
         });
-        deleted.chain(listed).collect()
+        let stale = self.stale.iter().flat_map(|(scope, count)| {
+            let watch = WatchId::new(Resource::Pods, scope.clone());
+            iter::repeat_n(ClusterEvent::WatchStale { watch, since: Timestamp::UNIX_EPOCH }, *count)
+        });
+        deleted.chain(listed).chain(stale).collect()
     }
 
     /// The objects, one update each.
@@ -115,42 +143,27 @@ impl Model {
         services.chain(slices).chain(pods).collect()
     }
 
-    /// Checks the addresses of every headless Service in a table, derived from the objects in the simplest way.
+    /// Holds a table against the records that follow from the objects, derived in the simplest way.
     ///
     /// # Errors
-    /// The first Service whose bare name has other addresses.
+    /// Records that are missing or wrong.
     pub fn check(&self, table: &TableReader) -> Result<(), String> {
-        let table = table.pin();
-        for service in self.services.objects.values().filter(|service| service.spec == ServiceSpec::Headless) {
-            let uses_pods =
-                !service.selector.is_empty() && self.listed.iter().any(|scope| scope.covers(&service.object.namespace));
-            let mut expected = BTreeSet::new();
-            for slice in self.slices.objects.values().filter(|slice| slice.service.as_ref() == Some(&service.key)) {
-                for endpoint in slice.endpoints.iter() {
-                    let is_it = |pod: &Pod| pod.uid.is_some() && pod.uid == endpoint.pod.as_ref().map(|pod| pod.uid);
-                    let is_shadowed = self.pods.objects.values().chain(&self.deleted).any(is_it);
-                    if (endpoint.ready || service.publish_not_ready) && !(uses_pods && is_shadowed) {
-                        expected.insert(endpoint.address);
-                    }
-                }
-            }
-            for pod in self.pods.objects.values().filter(|pod| uses_pods && pod.is_selected_by(&service.selector)) {
-                let is_ready = (pod.is_ready && !pod.is_terminating) || service.publish_not_ready;
-                if *pod.namespace() == *service.object.namespace && is_ready && !pod.is_finished {
-                    expected
-                        .extend(pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.as_deref().map(|v6| IpAddr::V6(*v6))));
-                }
-            }
-            let records = table.service(service.key.as_wire());
-            let found: BTreeSet<_> = records.into_iter().flat_map(|records| records.addresses.iter()).collect();
-            same(&format!("addresses of {}", service.object), &found, &expected)?;
-        }
-        Ok(())
+        let is_trusted = |scope: &&Scope| self.stale.get(scope).is_none_or(|reports| *reports < REPORTS);
+        let trusts_pods = |namespace: &str| self.listed.iter().filter(is_trusted).any(|scope| scope.covers(namespace));
+        let view = View {
+            services: self.services.objects.values().collect(),
+            slices: self.slices.objects.values().collect(),
+            pods: self.pods.objects.values().collect(),
+            deleted: self.deleted.keys().copied().collect(),
+            trusts_pods: &trusts_pods,
+            options: self.options,
+        };
+        expected::check(&table.pin(), &view)
     }
 
     /// A table built from the objects.
     pub fn rebuild(&self) -> TableReader {
-        let mut index = Index::default();
+        let mut index = Index::new(self.options);
         self.memory().into_iter().chain(self.updates()).for_each(|update| index.apply(update));
         let (mut writer, reader) = table();
         writer.publish(index.take_publications());
