@@ -1,5 +1,5 @@
-//! Any history of objects, whatever they look like: it ends in the table that a rebuild from the final objects gives,
-//! and questions about it are answered.
+//! Any history of objects, whatever they look like: it ends in the table that a rebuild from the final objects gives and in the
+//! records that the plain oracle expects, and questions about it are answered.
 //!
 //! The input is text, one event a line: `S {json}`, `E {json}` and `P {json}` apply a Service, an EndpointSlice and a Pod,
 //! `s db/pg`, `e db/pg-a` and `p db/pg-0` delete one, `<S`, `<E` and `<P` begin a relist, `>S`, `>E` and `>P` end it, `!`
@@ -63,6 +63,10 @@ fuzz_target!(|history: &[u8]| {
     writer.publish(index.take_publications());
     assert_eq!(writer.publish(index.take_publications()), 0, "nothing is left to publish");
     if let Err(difference) = rebuild::compare(&reader, &model.rebuild(), &BTreeSet::new()) {
+        panic!("{difference}");
+    }
+
+    if let Err(difference) = model.check(&reader) {
         panic!("{difference}");
     }
 

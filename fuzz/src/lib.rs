@@ -4,6 +4,7 @@
 pub mod support {
     pub mod answering;
     pub mod differential;
+    pub mod expected;
     pub mod fixture;
     pub mod oracle;
     pub mod rebuild;
