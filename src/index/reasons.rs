@@ -25,38 +25,50 @@ impl Index {
         let reasons = match self.service(key) {
             Some(service) if self.is_served(service) => self.reasons_of_service(service, &pods_with_subdomain),
             Some(_) => without_hosts(Some(ServiceReason::NotHeadless)),
-            None => without_hosts(pods_with_subdomain.first().map(|pod| {
-                let kinds = if self.options.headless_only { KnownServices::Headless } else { KnownServices::All };
-                ServiceReason::Missing { wanted_by: wanted_by(pod), kinds }
-            })),
+            // Which Pod is named does not depend on the order in which they came.
+            None => {
+                without_hosts(pods_with_subdomain.iter().min_by_key(|pod| (pod.name.len(), &pod.name)).map(|pod| {
+                    let kinds = if self.options.headless_only { KnownServices::Headless } else { KnownServices::All };
+                    ServiceReason::Missing { wanted_by: wanted_by(pod), kinds }
+                }))
+            }
         };
         (!reasons.is_empty()).then_some(reasons)
     }
 
     /// The reasons of a Service that exists.
     fn reasons_of_service(&self, service: &Service, pods_with_subdomain: &[&Pod]) -> Reasons {
+        if let ServiceSpec::ExternalName(_) = service.spec {
+            // Nothing is below an alias, whatever its slices list.
+            return Reasons { key: service.key.clone(), service: None, hosts: BTreeMap::new() };
+        }
         let may_be_not_ready =
             |has_hostname: bool| service.publish_not_ready || (has_hostname && self.names_not_ready_endpoints(service));
         let mut survey = Survey::default();
         let sources = self.endpoint_sources(service);
         for pod in sources.pods() {
+            let subdomain = wrong_subdomain(service, pod);
             let problem = problem_of(service, pod).filter(|problem| {
                 let is_about_readiness = matches!(problem, Problem::NotReady(_) | Problem::Terminating);
-                !(is_about_readiness && may_be_not_ready(pod.has_hostname()))
+                !(is_about_readiness && may_be_not_ready(pod.has_hostname() && subdomain.is_none()))
             });
-            survey.add(pod.hostname(), problem.map(|problem| HostReason::of_pod(&pod.name, problem)));
+            survey.add_endpoint(problem.is_none());
+            // Below another Service it has no hostname, whatever becomes of it. It may have other records there.
+            let of_name = if pod.is_finished { problem } else { subdomain.or(problem) };
+            survey.add_name(pod.hostname(), of_name.map(|problem| HostReason::of_pod(&pod.name, problem)));
         }
         for (_, Endpoint { hostname, ready, .. }) in sources.from_slices() {
             let is_absent = !ready && !may_be_not_ready(hostname.is_some());
-            survey
-                .add(hostname.clone(), is_absent.then_some(HostReason { pod: None, problem: Problem::NotReady(None) }));
+            survey.add_endpoint(!is_absent);
+            let reason = HostReason { pod: None, problem: Problem::NotReady(None) };
+            survey.add_name(hostname.clone(), is_absent.then_some(reason));
         }
-        let endpoints = survey.endpoints;
         if self.pods_authoritative_for(service) {
             for pod in pods_with_subdomain.iter().filter(|pod| !pod.is_selected_by(&service.selector)) {
-                survey.add(pod.hostname(), Some(HostReason::of_pod(&pod.name, Problem::NotSelected)));
+                survey.add_name(pod.hostname(), Some(HostReason::of_pod(&pod.name, Problem::NotSelected)));
             }
         }
+        let endpoints = survey.endpoints;
         let reason = match &service.spec {
             ServiceSpec::ExternalName(_) => None,
             ServiceSpec::ClusterIp(addresses) => addresses.is_empty().then_some(ServiceReason::NoClusterIp),
@@ -94,35 +106,45 @@ struct Survey {
 }
 
 impl Survey {
-    /// Adds an endpoint, which is absent if there is a reason.
-    fn add(&mut self, hostname: Option<Label>, reason: Option<HostReason>) {
+    fn add_endpoint(&mut self, is_present: bool) {
         self.endpoints += 1;
+        self.has_any_present |= is_present;
+    }
+
+    /// Adds the name of an endpoint, which is absent if there is a reason.
+    fn add_name(&mut self, hostname: Option<Label>, reason: Option<HostReason>) {
         match (hostname, reason) {
             (Some(hostname), Some(reason)) => self.absent.push((hostname, reason)),
-            (None, Some(_)) => {}
-            (hostname, None) => {
-                self.has_any_present = true;
-                self.present.extend(hostname);
-            }
+            (Some(hostname), None) => drop(self.present.insert(hostname)),
+            (None, _) => {}
         }
     }
 
-    /// The hostnames that no present endpoint has. Of several reasons the first counts.
+    /// The hostnames that no present endpoint has. Of several reasons one counts that is about to end (rule D7), then the one of
+    /// the first Pod by name: in whatever order they came.
     fn absent_hosts(mut self) -> BTreeMap<Label, HostReason> {
         self.absent.retain(|(label, _)| !self.present.contains(label));
-        self.absent.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.absent.sort_by(|(one, a), (other, b)| one.cmp(other).then_with(|| rank(a).cmp(&rank(b))));
         self.absent.dedup_by(|later, first| later.0 == first.0);
         self.absent.into_iter().collect()
     }
 }
 
-/// Why a selected Pod has no name below the Service. Of several problems, the one to solve first.
-fn problem_of(service: &Service, pod: &Pod) -> Option<Problem> {
+fn rank(reason: &HostReason) -> (bool, Option<&str>) {
+    (!reason.problem.ends_with_readiness(), reason.pod.as_deref())
+}
+
+/// The problem that a selected Pod with a hostname has another subdomain than the Service.
+fn wrong_subdomain(service: &Service, pod: &Pod) -> Option<Problem> {
     let subdomain = pod.template.subdomain.as_deref();
+    let is_wrong = pod.has_hostname() && subdomain != Some(&*service.object.name);
+    is_wrong.then(|| Problem::Subdomain(subdomain.map(Into::into)))
+}
+
+/// Why a selected Pod has no records in the Service. Of several problems, the one to solve first.
+fn problem_of(service: &Service, pod: &Pod) -> Option<Problem> {
     if pod.is_finished {
         Some(Problem::Finished)
-    } else if pod.has_hostname() && subdomain != Some(&*service.object.name) {
-        Some(Problem::Subdomain(subdomain.map(Into::into)))
     } else if !pod.has_address() {
         Some(Problem::NoAddress)
     } else if service.families.v4 && !service.families.v6 && pod.v4.is_none() {

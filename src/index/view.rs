@@ -25,9 +25,9 @@ impl Index {
         !self.options.headless_only || service.spec == ServiceSpec::Headless
     }
 
-    /// Whether the endpoints of a Service have names before they are ready.
+    /// Whether the endpoints of a Service have names before they are ready. Those of other Services than headless ones never do.
     pub fn names_not_ready_endpoints(&self, service: &Service) -> bool {
-        service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals)
+        service.spec == ServiceSpec::Headless && service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals)
     }
 
     pub fn slices_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {

@@ -108,7 +108,7 @@ pub enum Problem {
 
 impl Problem {
     /// Whether it is over as soon as the Pod is ready.
-    fn ends_with_readiness(&self) -> bool {
+    pub fn ends_with_readiness(&self) -> bool {
         matches!(self, Self::NotReady(_) | Self::NoAddress)
     }
 }

@@ -136,6 +136,8 @@ async fn an_absent_name_is_denied_with_the_reason() {
         ("pg-6.pg", "Pod db/pg-6 has subdomain pg, but does not match the selector of that Service"),
         ("pg-7.pg", "Service db/pg has no ready endpoint pg-7"),
         ("pg-0.other", "Pod db/pg-0 has subdomain pg, not other"),
+        // Pods of pg that are ready are endpoints of it, under other names.
+        ("nope.other", "Service db/other has no ready endpoint nope"),
         ("down", "Service db/down has no ready endpoint (0 of 1); Pod db/down-0 is not Ready"),
         ("down-0.down", "Pod db/down-0 is not Ready"),
         ("down-1.down", "Service db/down has no ready endpoint (0 of 1); Pod db/down-0 is not Ready"),
@@ -317,6 +319,12 @@ kind: Service
 metadata: {namespace: db, name: alias}
 spec: {type: ExternalName, externalName: db.example.com, ports: [{name: sql, port: 1}]}
 ---
+kind: EndpointSlice
+metadata: {namespace: db, name: alias, labels: {kubernetes.io/service-name: alias}}
+addressType: IPv4
+endpoints:
+- {addresses: [10.1.0.40], hostname: x, conditions: {ready: false}}
+---
 kind: Service
 metadata: {namespace: db, name: six}
 spec: {clusterIP: None, ipFamilies: [IPv6], selector: {app: six}, ports: [{name: sql, port: 5432, targetPort: sql}]}
@@ -332,7 +340,7 @@ spec: {hostname: six-1, subdomain: six}
 status: {podIPs: [{ip: 'fd00::9'}], conditions: [{type: Ready, status: 'True'}]}
 ---
 kind: Service
-metadata: {namespace: db, name: web}
+metadata: {namespace: db, name: web, annotations: {headless-dns/not-ready-ordinals: 'true'}}
 spec: {clusterIP: 10.96.0.10}
 ---
 kind: EndpointSlice
@@ -340,6 +348,7 @@ metadata: {namespace: db, name: web, labels: {kubernetes.io/service-name: web}}
 addressType: IPv4
 endpoints:
 - {addresses: [10.1.0.30]}
+- {addresses: [10.1.0.31], hostname: web-1, conditions: {ready: false}}
 ---
 kind: Service
 metadata: {namespace: db, name: name-only}
@@ -357,6 +366,7 @@ endpoints: []
         ("six-0.six.db", "Pod db/six-0 has no IPv6 address, and Service six has no other family"),
         ("_sql._tcp.six.db", "Service db/six has no ready endpoint with a port _sql._tcp"),
         ("_x._tcp.web.db", "Service db/web has no port _x._tcp"),
+        ("web-1.web.db", "endpoint web-1 of Service db/web is not Ready"),
         ("name-only.db", "Service db/name-only has no selector, and no EndpointSlice has an address for it"),
     ] {
         assert_eq!(reason(&server, name).await, text, "{name}");
