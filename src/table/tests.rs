@@ -1,6 +1,8 @@
 //! Tests of the record table: what is published is found at once, and what is removed leaves nothing behind.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::*;
 use crate::dns::name::{Label, Relative};
@@ -200,4 +202,44 @@ fn a_reverse_name_exists_only_above_addresses_in_the_table() {
     assert_eq!((names("fd00::1f"), names("fd00::3f")), (of_an_address, of_an_address));
     assert_eq!((names("fd00::2f"), names("fd00::112")), (of_an_address - 1, of_an_address - 2));
     assert_eq!(names("fe00::12"), 1, "an f is above both");
+}
+
+/// S13, D4. What spans Services is published before a Service appears, and removed after it is gone.
+#[test]
+fn an_address_leads_back_to_its_name_for_as_long_as_a_reader_finds_it() {
+    const VERSIONS: u8 = 250;
+    const HOSTS: u8 = 100;
+    const READERS: usize = 2;
+    let (mut writer, reader) = table();
+    // No version has an address of another one.
+    let version = |version: u8| {
+        let hosts = (0..HOSTS).map(|host| (format!("pg-{host}"), format!("10.0.{version}.{host}")));
+        let hosts: Vec<_> = hosts.collect();
+        headless(&hosts.iter().map(|(host, address)| (&**host, &**address)).collect::<Vec<_>>())
+    };
+    let is_done = AtomicBool::new(false);
+    let labels: Vec<_> = (0..HOSTS).map(|host| Label::parse(&format!("pg-{host}")).unwrap()).collect();
+    let read = || {
+        while !is_done.load(Ordering::Acquire) {
+            for label in &labels {
+                let table = reader.pin();
+                let address = || table.service(b"\x02pg\x02db")?.hosts.get(label.as_wire())?.iter().next();
+                let Some(found) = address() else { continue };
+                let has_name = table.reverse(found).is_some() && has_name_above(&table, &found.to_string());
+                assert!(has_name && table.has_namespace(b"\x02db") || address() != Some(found), "{found} has no name");
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(read);
+        }
+        for number in 0..VERSIONS {
+            writer.publish(vec![(key("db/pg"), Some(version(number)))]);
+            if number % 5 == 0 {
+                writer.publish(vec![(key("db/pg"), None)]);
+            }
+        }
+        is_done.store(true, Ordering::Release);
+    });
 }
