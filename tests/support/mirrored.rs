@@ -35,6 +35,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::support::common::{extended_errors, options, query};
+use crate::support::expected::found;
 use crate::support::rebuild::{Model, compare};
 
 /// Longer than what these tests wait for. On a paused clock it is over after about two seconds.
@@ -162,10 +163,11 @@ impl MirroredSandbox {
                 sleep(LOOK).await;
             }
         };
-        assert!(timeout(PATIENCE, reached).await.is_ok(), "never {what}: {:#?}", self.log());
+        let is_reached = timeout(PATIENCE, reached).await.is_ok();
+        assert!(is_reached, "never {what}: served {:#?}\n{:#?}", found(&self.reader.pin()), self.log());
     }
 
-    /// The first difference between the table and the objects in the sandbox.
+    /// The records that are missing or wrong by the objects in the sandbox, or else the first other difference.
     pub fn difference(&self) -> Option<String> {
         let mut model = Model::default();
         for change in [Change::RelistStarted, Change::RelistDone] {
@@ -182,7 +184,7 @@ impl MirroredSandbox {
                 model.apply(&update);
             }
         }
-        compare(&self.reader, &model.rebuild(), &BTreeSet::new()).err()
+        model.check(&self.reader).and_then(|()| compare(&self.reader, &model.rebuild(), &BTreeSet::new())).err()
     }
 
     /// The A records of `NAME.db.svc.cluster.local`. None if there are none.

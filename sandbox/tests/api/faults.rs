@@ -219,7 +219,7 @@ async fn the_api_goes_down_and_comes_back_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn another_process_injects_faults_and_reads_the_requests_over_http() {
+async fn faults_are_injected_and_requests_read_over_http() {
     let (sandbox, http) = sandbox().await;
     let fault = json!({ "fault": "answer", "resource": "configmaps", "verb": "list", "code": 403 });
     let number = http.post("/sandbox/faults", &fault).await.body["number"].as_u64().expect("a number");

@@ -257,13 +257,12 @@ async fn the_controllers_continue_from_a_restored_state() {
 }
 
 #[tokio::test]
-async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
+async fn five_thousand_parallel_pods_become_ready_and_are_published_in_full_slices() {
     const REPLICAS: i64 = 5_000;
     let sandbox = start(quick());
     sandbox.create(Kind::Service, headless("big", "big", json!([])));
     let mut set = stateful_set("big", "big", REPLICAS);
     set["spec"]["podManagementPolicy"] = json!("Parallel");
-    let start_time = std::time::Instant::now();
     sandbox.create(Kind::StatefulSet, set);
     sandbox
         .until("all Pods ready", |sandbox| {
@@ -277,7 +276,6 @@ async fn five_thousand_parallel_pods_are_ready_and_published_in_seconds() {
     };
     sandbox.until("all Pods in slices", |sandbox| (count(sandbox) == 5_000).then_some(())).await;
     assert!(sandbox.slices("big").len() <= 51);
-    eprintln!("{REPLICAS} Pods ready and published after {:?}", start_time.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
