@@ -7,6 +7,7 @@ pub mod support {
     pub mod expected;
     pub mod fixture;
     pub mod oracle;
+    pub mod reasons;
     pub mod rebuild;
     pub mod reference;
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use headless_dns::cluster::{
-    Hostname, POD_INDEX, POD_NAME, Pod, PodRef, Protocol, Service, ServiceSpec, Slice, TargetPort, Uid, Version,
+    self, Hostname, POD_INDEX, POD_NAME, Pod, PodRef, Protocol, Service, ServiceSpec, Slice, TargetPort, Uid, Version,
 };
 use headless_dns::dns::name::Relative;
 use headless_dns::index::Options;
@@ -108,55 +108,18 @@ fn address_line(name: &str, address: IpAddr) -> String {
 }
 
 fn endpoints(view: &View<'_>, service: &Service) -> Vec<Endpoint> {
-    let trusts_pods = service.spec == ServiceSpec::Headless
-        && !service.selector.is_empty()
-        && (view.trusts_pods)(&service.object.namespace);
-    let slices: Vec<_> = view.slices.iter().filter(|slice| slice.service.as_ref() == Some(&service.key)).collect();
-    let pods: Vec<_> = view.pods.iter().filter(|pod| trusts_pods && selects(service, pod)).collect();
-
-    let is_known = |uid: Uid| view.deleted.contains(&uid) || view.pods.iter().any(|mirrored| mirrored.uid == Some(uid));
-    // T6: which Pod has which name, by the object that was written last. Mirrored Pods have different names.
-    let mut claims: Vec<(String, (Version, bool, Uid))> = Vec::new();
-    for slice in &slices {
-        for pod in slice.endpoints.iter().filter_map(|endpoint| endpoint.pod) {
-            let is_gone = trusts_pods && view.deleted.contains(&pod.uid);
-            if !pod.name.is_empty() && !is_gone {
-                claims.push((pod.name.to_string(), (slice.version, true, pod.uid)));
-            }
-        }
-    }
-    for pod in &pods {
-        claims.extend(pod.uid.map(|uid| (pod.name.to_string(), (pod.version, false, uid))));
-    }
-    let mut named = slices.iter().flat_map(|slice| slice.endpoints.pods());
-    let is_doubtful = named.any(|uid| !trusts_pods || !is_known(uid));
-    let is_of_another = |name: &str, uid: Uid| {
-        let newest = claims.iter().filter(|(other, _)| other == name).map(|(_, claim)| claim).max();
-        is_doubtful && newest.is_some_and(|(_, _, newest)| *newest != uid)
-    };
-
+    let sources = sources(view, service);
     let mut endpoints = Vec::new();
-    for slice in &slices {
-        for endpoint in slice.endpoints.iter() {
-            let is_shadowed =
-                |pod: &PodRef<'_>| (trusts_pods && is_known(pod.uid)) || is_of_another(&pod.name, pod.uid);
-            if endpoint.pod.as_ref().is_some_and(is_shadowed) {
-                continue;
-            }
-            let ports =
-                slice.ports.iter().map(|port| (port.owner.as_ref().map(|it| Relative(it).to_string()), port.port));
-            endpoints.push(Endpoint {
-                hostname: endpoint.hostname.map(|label| label.to_string()),
-                address: endpoint.address,
-                is_ready: endpoint.ready,
-                ports: ports.collect(),
-            });
-        }
+    for (slice, endpoint) in &sources.from_slices {
+        let ports = slice.ports.iter().map(|port| (port.owner.as_ref().map(|it| Relative(it).to_string()), port.port));
+        endpoints.push(Endpoint {
+            hostname: endpoint.hostname.as_ref().map(|label| label.to_string()),
+            address: endpoint.address,
+            is_ready: endpoint.ready,
+            ports: ports.collect(),
+        });
     }
-    for pod in &pods {
-        if pod.is_finished || pod.uid.is_some_and(|uid| is_of_another(&pod.name, uid)) {
-            continue;
-        }
+    for pod in sources.pods.iter().filter(|pod| !pod.is_finished) {
         let v4 = pod.v4.map(IpAddr::V4).filter(|_| service.families.v4);
         let v6 = pod.v6.as_deref().map(|v6| IpAddr::V6(*v6)).filter(|_| service.families.v6);
         for address in v4.into_iter().chain(v6) {
@@ -172,7 +135,58 @@ fn endpoints(view: &View<'_>, service: &Service) -> Vec<Endpoint> {
     endpoints
 }
 
-fn hostname(pod: &Pod) -> Option<String> {
+/// What the endpoints of a Service come from.
+pub struct Sources<'a> {
+    /// Endpoints that no mirrored or deleted Pod stands for, each with its slice.
+    pub from_slices: Vec<(&'a Slice, cluster::Endpoint<'a>)>,
+    /// Pods that are endpoints themselves, or will be.
+    pub pods: Vec<&'a Pod>,
+    pub trusts_pods: bool,
+}
+
+/// T6, T7.
+pub fn sources<'a>(view: &View<'a>, service: &Service) -> Sources<'a> {
+    let trusts_pods = service.spec == ServiceSpec::Headless
+        && !service.selector.is_empty()
+        && (view.trusts_pods)(&service.object.namespace);
+    let slices = view.slices.iter().filter(|slice| slice.service.as_ref() == Some(&service.key));
+    let endpoints = slices.flat_map(|slice| slice.endpoints.iter().map(|endpoint| (*slice, endpoint)));
+    let endpoints: Vec<_> = endpoints.collect();
+    let pods: Vec<_> = view.pods.iter().copied().filter(|pod| trusts_pods && selects(service, pod)).collect();
+
+    let is_known = |uid: Uid| view.deleted.contains(&uid) || view.pods.iter().any(|mirrored| mirrored.uid == Some(uid));
+    // T6: which Pod has which name, by the object that was written last. Mirrored Pods have different names.
+    let mut claims: Vec<(String, (Version, bool, Uid))> = Vec::new();
+    for (slice, endpoint) in &endpoints {
+        let Some(pod) = &endpoint.pod else { continue };
+        let is_gone = trusts_pods && view.deleted.contains(&pod.uid);
+        if !pod.name.is_empty() && !is_gone {
+            claims.push((pod.name.to_string(), (slice.version, true, pod.uid)));
+        }
+    }
+    for pod in &pods {
+        claims.extend(pod.uid.map(|uid| (pod.name.to_string(), (pod.version, false, uid))));
+    }
+    let mut named = endpoints.iter().filter_map(|(_, endpoint)| endpoint.pod.as_ref());
+    let is_doubtful = named.any(|pod| !trusts_pods || !is_known(pod.uid));
+    // A Pod whose name is that of another is gone, wherever it is listed.
+    let is_gone = |uid: Uid| {
+        let newest = |name: &String| claims.iter().filter(|(other, _)| other == name).map(|(_, claim)| claim).max();
+        let is_of_another = |name: &String| newest(name).is_some_and(|(_, _, newest)| *newest != uid);
+        is_doubtful && claims.iter().any(|(name, (_, _, claimed))| *claimed == uid && is_of_another(name))
+    };
+    let is_shadowed = |pod: &PodRef<'_>| (trusts_pods && is_known(pod.uid)) || is_gone(pod.uid);
+    let counts = |(_, endpoint): &(_, cluster::Endpoint<'_>)| !endpoint.pod.as_ref().is_some_and(is_shadowed);
+    let is_superseded = |pod: &&Pod| pod.uid.is_some_and(is_gone);
+    Sources {
+        from_slices: endpoints.iter().filter(|endpoint| counts(endpoint)).cloned().collect(),
+        pods: pods.iter().copied().filter(|pod| !is_superseded(pod)).collect(),
+        trusts_pods,
+    }
+}
+
+/// The hostname in its spec.
+pub fn hostname(pod: &Pod) -> Option<String> {
     match &pod.template.hostname {
         Hostname::None => None,
         // A name with dots in it is no label.
@@ -199,7 +213,7 @@ fn ports(service: &Service, pod: &Pod) -> Vec<(Option<String>, u16)> {
 }
 
 /// Whether a Pod has all labels of a Service's selector, and is in its namespace.
-fn selects(service: &Service, pod: &Pod) -> bool {
+pub fn selects(service: &Service, pod: &Pod) -> bool {
     let mut labels: Vec<(String, String)> = Vec::new();
     for (key, value) in pod.template.labels.iter() {
         labels.push((key.to_owned(), value.to_owned()));

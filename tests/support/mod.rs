@@ -18,6 +18,7 @@ pub mod oracle;
 pub mod peers;
 #[cfg(feature = "sandbox")]
 pub mod program;
+pub mod reasons;
 pub mod rebuild;
 pub mod reference;
 pub mod upstream;

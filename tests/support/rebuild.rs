@@ -2,16 +2,17 @@
 //! with the fuzz targets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::iter;
 use std::net::IpAddr;
 
 use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Pod, Resource, Scope, Service, Slice, Uid, WatchId};
 use headless_dns::dns::reverse::Prefix;
-use headless_dns::index::{Index, Options};
+use headless_dns::index::{Index, Options, Tombstone};
+use headless_dns::records::ServiceKey;
 use headless_dns::table::{PtrTargets, Table, TableReader, table};
 use jiff::Timestamp;
 
 use super::expected::{self, View};
+use super::reasons;
 
 /// The final objects of a history.
 #[derive(Default)]
@@ -21,15 +22,27 @@ pub struct Model {
     slices: Objects<Slice>,
     pods: Objects<Pod>,
     /// Pods that were mirrored and are deleted: their endpoints in slices do not count.
-    deleted: BTreeMap<Uid, Pod>,
+    deleted: BTreeMap<Uid, Deleted>,
     /// The scopes whose Pods have been listed completely.
     listed: HashSet<Scope>,
-    /// How often the watch of Pods of a scope was reported stale.
-    stale: HashMap<Scope, usize>,
+    /// The watches from which there is no word, and how often that was reported.
+    stale: HashMap<WatchId, usize>,
+    /// The scopes whose Pods do not count until their watch is proven.
+    untrusted: HashSet<Scope>,
+}
+
+/// A Pod that is deleted.
+struct Deleted {
+    /// Its deletion was seen. Otherwise a list did not have it, and it may have lost its label instead.
+    is_certain: bool,
+    /// How often tombstones have expired since.
+    age: usize,
 }
 
 /// Reports of staleness by which Pods are no longer trusted, while the slices are not stale.
 const REPORTS: usize = 2;
+/// Expiries that every tombstone outlives but the last of.
+const MIN_AGE: usize = 2;
 
 struct Objects<K> {
     objects: BTreeMap<ObjectKey, K>,
@@ -93,10 +106,11 @@ impl Model {
                 self.slices.apply(scope, change, |slice| slice.object.clone());
             }
             ClusterEvent::Pod(scope, change) => {
-                let gone = self.pods.apply(scope, change, object_of);
-                // Whoever lost the label of the watch lives on.
-                if !matches!(change, Change::Deselect(_)) {
-                    self.deleted.extend(gone.into_iter().filter_map(|pod| Some((pod.uid?, pod))));
+                for Pod { uid, is_terminating, .. } in self.pods.apply(scope, change, object_of) {
+                    // Whoever lost the label of the watch lives on.
+                    let Some(uid) = uid.filter(|_| !matches!(change, Change::Deselect(_))) else { continue };
+                    let is_certain = is_terminating || !matches!(change, Change::RelistDone);
+                    self.deleted.insert(uid, Deleted { is_certain, age: 0 });
                 }
                 if let Change::Apply(Pod { uid: Some(uid), .. }) = change {
                     self.deleted.remove(uid);
@@ -105,31 +119,56 @@ impl Model {
                     self.listed.insert(scope.clone());
                 }
             }
-            ClusterEvent::WatchStale { watch: WatchId { resource: Resource::Pods, scope }, .. } => {
-                *self.stale.entry(scope.clone()).or_default() += 1;
+            ClusterEvent::WatchStale { watch, .. } => {
+                let reports = self.stale.entry(watch.clone()).or_default();
+                *reports += 1;
+                let WatchId { resource, scope } = watch;
+                let is_long = *resource == Resource::Pods && *reports >= REPORTS;
+                let slices = WatchId::new(Resource::EndpointSlices, scope.clone());
+                if is_long && !self.stale.contains_key(&slices) {
+                    self.untrusted.insert(scope.clone());
+                }
+            }
+            ClusterEvent::WatchRecovered(watch) => {
+                self.stale.remove(watch);
             }
             ClusterEvent::WatchProven(WatchId { resource: Resource::Pods, scope }) => {
-                self.stale.remove(scope);
+                self.untrusted.remove(scope);
             }
             // Without objects.
             _ => {}
         }
     }
 
-    /// The rest of the state: which Pods were deleted, which scopes have been listed, and which are stale.
-    pub fn memory(&self) -> Vec<ClusterEvent> {
-        let deleted = self.deleted.values().flat_map(|pod| {
-            [Change::Apply(pod.clone()), Change::Delete(object_of(pod))]
-                .map(|change| ClusterEvent::Pod(Scope::All, change))
+    /// Forgets deleted Pods, as [`Index::expire_tombstones`] does: at the second time, unless a slice still lists one whose
+    /// deletion is certain.
+    pub fn expire_tombstones(&mut self) {
+        let listed: BTreeSet<Uid> = self.slices.objects.values().flat_map(|slice| slice.endpoints.pods()).collect();
+        self.deleted.retain(|uid, deleted| {
+            deleted.age += 1;
+            deleted.age < MIN_AGE || (deleted.is_certain && listed.contains(uid))
         });
-        let listed = self.listed.iter().flat_map(|scope| {
-            [Change::RelistStarted, Change::RelistDone].map(|change| ClusterEvent::Pod(scope.clone(), change))
-        });
-        let stale = self.stale.iter().flat_map(|(scope, count)| {
+    }
+
+    /// An index without objects that knows the rest of the state: which Pods were deleted, which scopes have been listed, and
+    /// which are not trusted.
+    pub fn index(&self) -> Index {
+        let mut index = Index::new(self.options);
+        for (&uid, &Deleted { is_certain, .. }) in &self.deleted {
+            index.restore_tombstone(Tombstone { uid, is_certain });
+        }
+        for scope in &self.listed {
+            for change in [Change::RelistStarted, Change::RelistDone] {
+                index.apply(ClusterEvent::Pod(scope.clone(), change));
+            }
+        }
+        for scope in &self.untrusted {
             let watch = WatchId::new(Resource::Pods, scope.clone());
-            iter::repeat_n(ClusterEvent::WatchStale { watch, since: Timestamp::UNIX_EPOCH }, *count)
-        });
-        deleted.chain(listed).chain(stale).collect()
+            for _ in 0..REPORTS {
+                index.apply(ClusterEvent::WatchStale { watch: watch.clone(), since: Timestamp::UNIX_EPOCH });
+            }
+        }
+        index
     }
 
     /// The objects, one update each.
@@ -148,25 +187,37 @@ impl Model {
     /// # Errors
     /// Records that are missing or wrong.
     pub fn check(&self, table: &TableReader) -> Result<(), String> {
-        let is_trusted = |scope: &&Scope| self.stale.get(scope).is_none_or(|reports| *reports < REPORTS);
-        let trusts_pods = |namespace: &str| self.listed.iter().filter(is_trusted).any(|scope| scope.covers(namespace));
-        let view = View {
+        self.with_view(|view| expected::check(&table.pin(), view))
+    }
+
+    /// Holds the reasons that a table has for the absent names of Services against the objects.
+    ///
+    /// # Errors
+    /// A reason that is not true, or is missing.
+    pub fn check_reasons(&self, table: &TableReader, keys: &[ServiceKey]) -> Result<(), String> {
+        self.with_view(|view| keys.iter().try_for_each(|key| reasons::check(&table.pin(), view, key)))
+    }
+
+    fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {
+        let trusts_pods =
+            |namespace: &str| self.listed.difference(&self.untrusted).any(|scope| scope.covers(namespace));
+        look(&View {
             services: self.services.objects.values().collect(),
             slices: self.slices.objects.values().collect(),
             pods: self.pods.objects.values().collect(),
             deleted: self.deleted.keys().copied().collect(),
             trusts_pods: &trusts_pods,
             options: self.options,
-        };
-        expected::check(&table.pin(), &view)
+        })
     }
 
     /// A table built from the objects.
     pub fn rebuild(&self) -> TableReader {
-        let mut index = Index::new(self.options);
-        self.memory().into_iter().chain(self.updates()).for_each(|update| index.apply(update));
+        let mut index = self.index();
+        self.updates().into_iter().for_each(|update| index.apply(update));
         let (mut writer, reader) = table();
         writer.publish(index.take_publications());
+        writer.publish_reasons(index.take_reasons());
         reader
     }
 }
