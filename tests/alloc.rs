@@ -1,15 +1,16 @@
-//! A query costs no allocation: the case table, asked over UDP in a process that counts every allocation it makes. A binary
-//! of its own, so that nothing else in it allocates meanwhile.
+//! A query costs no allocation: the case table, and names of others that the cache holds, asked over UDP in a process that counts
+//! every allocation it makes. A binary of its own with one test, so that nothing else in it allocates meanwhile.
 
 #[path = "support/fixture.rs"]
 mod fixture;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use headless_dns::authority::Authority;
@@ -17,12 +18,14 @@ use headless_dns::cluster::{Scope, read_json};
 use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
+use headless_dns::resolver::{self, CacheLimits, ForwardTo, Resolver};
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::table;
 use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use serde::Deserialize;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// The system's allocator with a counter in front.
@@ -65,6 +68,7 @@ struct Asked {
 
 /// No answer takes so long unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(10);
+const WIRE: WireOptions = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
 const LIMITS: StreamLimits = StreamLimits { connections: 1, connections_per_client: 1, idle: PATIENCE };
 
 /// The queries of a file as octets, each with and without an OPT record.
@@ -88,6 +92,7 @@ fn ask(client: &UdpSocket, queries: &[Vec<u8>]) -> usize {
     queries.iter().map(ask).sum()
 }
 
+/// The allocations while queries of the case table's file are asked.
 async fn allocations_of(path: &Path) -> usize {
     let case: Case = serde_yaml_ng::from_str(&fs::read_to_string(path).expect("a file")).expect("a case file");
     let mut options = fixture::options();
@@ -106,18 +111,63 @@ async fn allocations_of(path: &Path) -> usize {
     writer.set_stale(Some(Timestamp::now()));
 
     let metrics = Arc::new(Metrics::new());
-    let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
     let authority = Arc::new(Authority::new(options).expect("names that fit"));
-    let responder = Arc::new(Responder::new(authority, reader, Arc::clone(&metrics), wire));
+    let responder = Responder::new(authority, reader, Arc::clone(&metrics), WIRE);
+    allocations_while_asked(responder, metrics, queries(&case)).await
+}
+
+/// Those while names of others are asked that the cache holds.
+async fn allocations_from_the_cache() -> usize {
+    let (upstream, metrics) = (upstream(), Arc::new(Metrics::new()));
+    let forward = resolver::Options {
+        forward: vec![ForwardTo::parse(&upstream.to_string()).expect("an upstream")],
+        clients: vec!["127.0.0.0/8".parse().expect("a network")],
+        cache: CacheLimits { octets: 1 << 20, stale: PATIENCE },
+        timeout: PATIENCE,
+        trees: Vec::new(),
+    };
+    let resolver = Resolver::start(forward, &Handle::current(), Arc::clone(&metrics)).expect("an upstream");
+    let authority = Arc::new(Authority::new(fixture::options()).expect("names that fit").forwarding());
+    let responder = Responder::new(authority, table().1, Arc::clone(&metrics), WIRE).forwarding(resolver);
+    let queries = (0..100).flat_map(|i| {
+        let mut with_edns = fixture::asked(&format!("host-{i}.example. A"));
+        with_edns.metadata.recursion_desired = true;
+        let mut plain = with_edns.clone();
+        plain.edns = None;
+        [with_edns, plain].map(|message| message.to_vec().expect("a message"))
+    });
+    allocations_while_asked(responder, metrics, queries.collect()).await
+}
+
+/// An upstream that gives every name an address, which may be kept for longer than the test takes.
+fn upstream() -> SocketAddr {
+    /// Octets of the OPT record with which it is asked.
+    const OPT: usize = 11;
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("an address");
+    thread::spawn(move || {
+        let mut query = [0; 2048];
+        while let Ok((length, client)) = socket.recv_from(&mut query) {
+            // A response with one record, and none of the query's.
+            query[2] |= 0x80;
+            (query[7], query[11]) = (1, 0);
+            let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 200, 0, 4, 192, 0, 2, 1];
+            let _ = socket.send_to(&[&query[..length - OPT], &record].concat(), client);
+        }
+    });
+    address
+}
+
+/// The allocations while all queries are asked for the second time.
+async fn allocations_while_asked(responder: Responder, metrics: Arc<Metrics>, queries: Vec<Vec<u8>>) -> usize {
     let bound = server::bind(&[([127, 0, 0, 1], 0).into()], 1).expect("a free port");
     let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     client.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     client.connect(bound.addresses()[0]).expect("a server");
     let stop = CancellationToken::new();
     let reporting = Reporting { metrics, ..Reporting::default() };
-    let server = tokio::spawn(bound.run(responder, LIMITS, reporting, stop.clone()));
+    let server = tokio::spawn(bound.run(Arc::new(responder), LIMITS, reporting, stop.clone()));
 
-    let queries = queries(&case);
     let allocations = tokio::task::spawn_blocking(move || {
         // What is made once is made now.
         let first = ask(&client, &queries);
@@ -134,10 +184,11 @@ async fn allocations_of(path: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn no_question_of_the_case_table_costs_an_allocation_over_udp() {
+async fn no_query_costs_an_allocation_over_udp() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
     for file in fs::read_dir(folder).expect("the cases") {
         let path = file.expect("a file").path();
         assert_eq!(allocations_of(&path).await, 0, "allocations while the questions of {} were asked", path.display());
     }
+    assert_eq!(allocations_from_the_cache().await, 0, "allocations while answers came from the cache");
 }

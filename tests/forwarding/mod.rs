@@ -1,5 +1,6 @@
 //! What is asked elsewhere: which names, for whom, from which upstream, and what becomes of the answers.
 
+mod bits;
 mod names;
 mod upstreams;
 

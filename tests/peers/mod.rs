@@ -1,6 +1,8 @@
-//! Other people's programs beside ours: forwarders with the examples of `config/`, and `kubectl` with those of `deploy/`.
+//! Other people's programs beside ours: forwarders with the examples of `config/`, `kubectl` with those of `deploy/`, and Knot as
+//! the upstream.
 
 #[cfg(feature = "sandbox")]
 mod deploy;
 #[cfg(feature = "sandbox")]
 mod forwarders;
+mod knot;

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mirrored;
 pub mod network;
 pub mod oracle;
+pub mod passed_on;
 pub mod peers;
 #[cfg(feature = "sandbox")]
 pub mod program;

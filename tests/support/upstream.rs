@@ -37,6 +37,18 @@ impl FakeUpstream {
 
     /// Behaves as told over UDP, and answers soundly over TCP.
     pub async fn start(behaviour: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::with(behaviour, answer).await
+    }
+
+    /// Answers as told, over UDP and TCP alike.
+    pub async fn alike(answer: fn(&[u8]) -> Vec<u8>) -> Self {
+        Self::with(move |query| vec![answer(query)], answer).await
+    }
+
+    async fn with(
+        behaviour: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static,
+        over_tcp: fn(&[u8]) -> Vec<u8>,
+    ) -> Self {
         let (udp, tcp) = loop {
             let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             // The port may be taken for UDP.
@@ -47,7 +59,7 @@ impl FakeUpstream {
         let address = tcp.local_addr().expect("an address");
         let asked = Arc::<Mutex<Vec<Vec<u8>>>>::default();
         let datagrams = datagrams(udp, Arc::clone(&asked), Arc::new(behaviour));
-        Self { address, asked, _tasks: [datagrams, connections(tcp)].map(AbortOnDropHandle::new) }
+        Self { address, asked, _tasks: [datagrams, connections(tcp, over_tcp)].map(AbortOnDropHandle::new) }
     }
 
     /// How often a name was asked for, letter case apart.
@@ -78,7 +90,7 @@ fn datagrams(udp: UdpSocket, asked: Arc<Mutex<Vec<Vec<u8>>>>, behaviour: Arc<Beh
     })
 }
 
-fn connections(tcp: TcpListener) -> JoinHandle<()> {
+fn connections(tcp: TcpListener, answer: fn(&[u8]) -> Vec<u8>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = tcp.accept().await {
             tokio::spawn(async move {

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The CPU time of a query, beside other servers: the floor (tools/floor.rs), headless-dns, Knot and NSD answer the same
-# records, each on core 0 with one worker; dnsperf asks on core 1. Machines are shared and drift, so the servers take turns,
-# medians are shown, and only ratios within one run mean anything.
+# records, and headless-dns, unbound and dnsmasq the same names of others from their caches, each on core 0 with one worker;
+# dnsperf asks on core 1. Machines are shared and drift, so the servers take turns, medians are shown, and only ratios within
+# one run mean anything.
 #
-#   compare.sh [--rounds 5] [--seconds 4] [--servers floor,headless-dns,knot,nsd] [--workloads udp/main/mix,…]
+#   compare.sh [--rounds 5] [--seconds 4] [--servers floor,headless-dns,knot,nsd,unbound,dnsmasq] [--workloads udp/main/mix,…]
 #              [--binary NAME=PATH]… [--output FILE]
 #   compare.sh plot [FILE [CHART.svg]]
 #
@@ -34,9 +35,10 @@ source "$here/servers.sh"
 command_line="$here/compare.sh $*"
 rounds=5
 seconds=4
-servers=floor,headless-dns,knot,nsd
+servers=floor,headless-dns,knot,nsd,unbound,dnsmasq
 workloads=udp/main/mix,udp/main/ordinal,udp/main/endpoints-1000,udp/main/endpoints-5000,udp/main/all-10
-workloads+=,udp/services-100/ordinal,udp/services-10000/ordinal,tcp/main/mix,tcp/main/ordinal,tcp/main/all-1000
+workloads+=,udp/services-100/ordinal,udp/services-10000/ordinal,udp/forward/ordinal,udp/forward/hits,tcp/main/mix,tcp/main/ordinal
+workloads+=,tcp/main/all-1000
 output=
 while (($#)); do
   case $1 in
@@ -120,22 +122,31 @@ for workload in "${workloads[@]}"; do
   IFS=/ read -r _ cluster _ <<<"$workload"
   [[ $current == *" $cluster "* ]] && continue
   current+=" $cluster "
-  say "$cluster: starting ${present[*]}"
-  export_zone "$cluster"
-  for server in "${present[@]}"; do start_server "$server" "$cluster"; done
+  here_too=()
+  for server in "${present[@]}"; do if is_in "$server" "$cluster"; then here_too+=("$server"); fi; done
+  say "$cluster: starting ${here_too[*]}"
+  options=()
+  if [[ $cluster == forward ]]; then
+    start_upstream
+    options=(--forward "127.0.0.1:$upstream")
+  else
+    export_zone "$cluster"
+  fi
+  for server in "${here_too[@]}"; do start_server "$server" "$cluster" "${options[@]}"; done
   for ((round = 1; round <= rounds; round++)); do
     for one in "${workloads[@]}"; do
       IFS=/ read -r transport its_cluster queries <<<"$one"
       [[ $its_cluster == "$cluster" ]] || continue
-      for server in "${present[@]}"; do
+      for server in "${here_too[@]}"; do
         # The floor answers over UDP only.
         [[ $server/$transport == floor/tcp ]] && continue
+        is_asked "$server" "$cluster" "$queries" || continue
         measure "$server" "$transport" "$cluster" "$queries" >>"$results"
       done
     done
     say "$cluster: round $round of $rounds"
   done
-  for server in "${present[@]}"; do stop "${pid_of[$server/$cluster]}"; done
+  for server in "${here_too[@]}"; do stop "${pid_of[$server/$cluster]}"; done
 done
 
 awk -f "$here/medians.awk" -f "$here/table.awk" "$results"

@@ -12,6 +12,8 @@ BEGIN {
     title["udp/main/all-10"] = "All Pods of a Service with 10 endpoints"
     title["udp/services-100/ordinal"] = "One Pod's name, 100 Services"
     title["udp/services-10000/ordinal"] = "One Pod's name, 10,000 Services"
+    title["udp/forward/ordinal"] = "One Pod's name, 200 Services, where others are forwarded"
+    title["udp/forward/hits"] = "A name of others, from the cache"
     title["tcp/main/mix"] = "Mixed questions over TCP, 200 Services"
     title["tcp/main/ordinal"] = "One Pod's name over TCP, 200 Services"
     title["udp/main/all-5000"] = "All Pods of a Service with 5,000 endpoints, truncated"

@@ -57,19 +57,20 @@ free_port() {
   echo "$port"
 }
 
-# start NAME COMMAND...: on core 0, its output in NAME.log.
+# start NAME COMMAND...: on the cores of `server_cores`, its output in NAME.log.
+server_cores=0
 start() {
   local name=$1
   shift
-  taskset -c 0 "$@" >"$work/$name.log" 2>&1 &
+  taskset -c "$server_cores" "$@" >"$work/$name.log" 2>&1 &
   server_pid=$!
   running[$server_pid]=1
 }
 
-# Waits until the last name of a cluster is answered.
+# await NAME CLUSTER PORT QUERIES: waits until the last of these is answered.
 await() {
   local name=$1 cluster=$2 port=$3 deadline=$((SECONDS + patience))
-  tail -n 1 "$work/$cluster/ordinal.queries" >"$work/probe"
+  tail -n 1 "$work/$cluster/$4.queries" >"$work/probe"
   until dnsperf -s 127.0.0.1 -p "$port" -d "$work/probe" -n 1 -t 1 2>/dev/null | grep -q 'NOERROR 1 '; do
     if ((SECONDS > deadline)) || ! kill -0 "$server_pid" 2>/dev/null; then
       say "$name does not answer for $cluster:"

@@ -45,3 +45,28 @@ pub fn last_address(response: &[u8]) -> Option<Ipv4Addr> {
     let octets = response.last_chunk::<4>().filter(|_| answers > 0)?;
     Some(Ipv4Addr::from(*octets))
 }
+
+/// Where the TTL of the SOA record stands in a response without answers, and its MINIMUM (RFC 1035 section 3.3.13).
+pub fn denial_ttls(response: &[u8]) -> Option<[usize; 2]> {
+    // ANCOUNT and NSCOUNT.
+    if response.get(6..8)? != [0, 0] || response.get(8..10)? == [0, 0] {
+        return None;
+    }
+    // Behind the question's name are its type and class, behind the owner's those of the record.
+    let owner = behind_name(response, HEADER)? + 4;
+    let ttl = behind_name(response, owner)? + 4;
+    let length = u16::from_be_bytes([*response.get(ttl + 4)?, *response.get(ttl + 5)?]);
+    Some([ttl, ttl + 6 + usize::from(length) - 4])
+}
+
+/// Where a name ends that begins here.
+fn behind_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match message.get(at)? {
+            0 => return Some(at + 1),
+            // A pointer (RFC 1035 section 4.1.4).
+            0xc0.. => return Some(at + 2),
+            length => at += 1 + usize::from(*length),
+        }
+    }
+}

@@ -2,8 +2,12 @@
 //!
 //! A test calls [`missing`] first and returns if a program is not installed. That is reported on stderr, past the test runner.
 //! `tests/install-peers.sh` installs everything. With `HEADLESS_DNS_REQUIRE_PEERS=1` a missing program is a failure.
+#![cfg_attr(
+    not(feature = "sandbox"),
+    allow(dead_code, unused_imports, reason = "most who run programs need the sandbox")
+)]
 
-#[cfg(feature = "sandbox")]
+mod forwarder;
 mod running;
 
 use std::collections::BTreeSet;
@@ -11,7 +15,7 @@ use std::env;
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
-#[cfg(feature = "sandbox")]
+pub use forwarder::*;
 pub use running::*;
 
 /// Turns a skipped test into one that fails.

@@ -1,10 +1,11 @@
-//! The programs that `compare.sh` and `overload.sh` use beside the servers. They measure nothing by themselves.
+//! The programs that `compare.sh`, `overload.sh` and `forward.sh` use beside the servers. They measure nothing by themselves.
 
 #[path = "../../support/mod.rs"]
 mod support;
 
 mod floor;
 mod overload;
+mod upstream;
 mod zone;
 
 use std::error::Error;
@@ -17,6 +18,8 @@ tools floor ADDRESS:PORT
     answers every query with one fixed record
 tools zone FOLDER
     writes clusters and queries
+tools upstream hanging|lying ADDRESS:PORT
+    receives queries and answers none, or each wrongly
 tools overload ADDRESS:PORT QUERIES ROUNDS SECONDS TRAIN PID...
     asks a server, whose processes are PID..., more than it can answer";
 
@@ -26,6 +29,10 @@ fn main() -> Result<(), Failure> {
     match (command.as_str(), arguments.len()) {
         ("floor", 1) => floor::serve(&arguments.next().unwrap_or_default())?,
         ("zone", 1) => zone::write(Path::new(&arguments.next().unwrap_or_default()))?,
+        ("upstream", 2) => {
+            let behaviour = arguments.next().unwrap_or_default();
+            upstream::serve(&behaviour, &arguments.next().unwrap_or_default())?;
+        }
         ("overload", 6..) => overload::run(arguments)?,
         // A plain `cargo bench` gets here too.
         _ => println!("{USAGE}"),

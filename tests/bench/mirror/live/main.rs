@@ -1,11 +1,12 @@
 //! How soon the server answers changes of a cluster, and what following it costs.
 //!
 //! ```text
-//! cargo bench --bench live [-- derive freshness load burst scale] [--binary [NAME=]PATH]... [--rounds 300]
+//! cargo bench --bench live [-- first-peer derive freshness load burst scale] [--binary [NAME=]PATH]... [--rounds 300]
 //! ```
 //!
 //! | | prints |
 //! |---|---|
+//! | `first-peer` | time from a Pod's being ready to the first answer with its address for who has asked all along, through caches |
 //! | `derive` | CPU time of one change inside the process, by the size of its Service |
 //! | `freshness` | time from the write of a Pod's new address to the first answer with it, with and without the watch of Pods |
 //! | `load` | the same for a Service, beside connections that ask for the largest answers without a pause |
@@ -16,15 +17,20 @@
 //! `--binary`, in turn, so that two builds are compared in one run. They ask it over a UDP socket. The cluster is the sandbox,
 //! in this process, on threads of a lower priority than the server's.
 
+#[path = "../../../support/peers/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "a bench uses a part of it")]
+mod peers;
 #[path = "../../support/mod.rs"]
 mod support;
 
 mod asker;
 mod burst;
 mod derive;
+mod first_peer;
 mod freshness;
 mod load;
 mod objects;
+mod relay;
 mod scale;
 mod server;
 
@@ -69,7 +75,7 @@ impl Arguments {
                 "--rounds" => {
                     parsed.rounds = words.next().and_then(|rounds| rounds.parse().ok()).expect("--rounds NUMBER")
                 }
-                "derive" | "freshness" | "load" | "burst" | "scale" => parsed.benches.push(word),
+                "first-peer" | "derive" | "freshness" | "load" | "burst" | "scale" => parsed.benches.push(word),
                 _ => panic!("what is {word}? See the head of tests/bench/mirror/live/main.rs"),
             }
         }
@@ -87,6 +93,9 @@ impl Arguments {
 fn main() {
     let arguments = Arguments::parse();
     let cluster = cluster();
+    if arguments.has("first-peer") {
+        first_peer::run(&cluster, &arguments.builds);
+    }
     if arguments.has("derive") {
         derive::run();
     }

@@ -1,7 +1,7 @@
 //! The server as a process of its own, and its DNS and metrics from outside.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use kube_sandbox::Sandbox;
 
 use crate::PATIENCE;
+use crate::peers::free_address;
 use crate::support::dns;
 use crate::support::process::Process;
 
@@ -93,16 +94,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// An address of loopback whose port is free for UDP and TCP.
-fn free_address() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
-        if UdpSocket::bind(tcp).is_ok() {
-            return tcp;
-        }
     }
 }
 

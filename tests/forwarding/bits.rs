@@ -1,0 +1,50 @@
+//! The bits of DNSSEC: what is passed on is what a validating upstream says to who asks it directly.
+
+use hickory_proto::op::Edns;
+use hickory_proto::rr::Record;
+use hickory_proto::rr::rdata::NULL;
+
+use super::*;
+use crate::support::passed_on::{all_bits, differences, query_with};
+use crate::support::upstream::{FakeUpstream, answer, read};
+
+/// The type of a signature (RFC 4034 section 3), here with octets that are none.
+const RRSIG: RecordType = RecordType::RRSIG;
+
+/// A sound answer with the bits of a validating resolver (RFC 4035 section 3.2, RFC 6840 section 5): signatures for who sets DO,
+/// AD for who sets DO or AD, and what is bogus for who sets CD alone.
+fn validated(query: &[u8]) -> Vec<u8> {
+    let (asked, mut message) = (read(query), read(&answer(query)));
+    let dnssec_ok = asked.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+    let is_unchecked = asked.metadata.checking_disabled;
+    let name = asked.queries[0].name().clone();
+    message.metadata.authentic_data = !is_unchecked && (dnssec_ok || asked.metadata.authentic_data);
+    if dnssec_ok {
+        let data = RData::Unknown { code: RRSIG, rdata: NULL::with(vec![0; 40]) };
+        message.answers.push(Record::from_rdata(name.clone(), 60, data));
+    }
+    if name.to_ascii().to_lowercase().starts_with("bogus.") && !is_unchecked {
+        message.answers.clear();
+        message.metadata.response_code = ResponseCode::ServFail;
+        message.metadata.authentic_data = false;
+    }
+    message.edns = asked.edns.map(|asked| {
+        let mut edns = Edns::new();
+        edns.set_dnssec_ok(asked.flags().dnssec_ok);
+        edns
+    });
+    message.to_vec().expect("octets")
+}
+
+/// F1, F8.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bits_of_dnssec_are_passed_on_as_a_validating_upstream_sets_them() {
+    let upstream = FakeUpstream::alike(validated).await;
+    let server = server(&[upstream.address]);
+    for name in ["www", "alias", "absent", "bogus", "broken"] {
+        for bits in all_bits() {
+            let query = query_with(&format!("{name}.example."), RecordType::A, bits);
+            assert_eq!(differences(upstream.address, server.address, &query).await, Vec::<String>::new(), "{bits:?}");
+        }
+    }
+}
