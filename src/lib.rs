@@ -35,7 +35,7 @@
 //! | `admin` | `dns`, `records`, `table`, `authority`, `diagnose`, `telemetry` |
 //! | `app` | `dns`, `table`, `authority`, `telemetry`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
-//! | `main` | `admin`, `cli` |
+//! | `main` | `admin`, `cli`, `server` |
 //!
 //! Libraries that only some rooms may use:
 //!

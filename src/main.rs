@@ -10,11 +10,15 @@ use clap::Parser;
 use headless_dns::admin::Explanation;
 use headless_dns::cli::commands;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
+use headless_dns::server::allow_low_ports;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => match serve.load(vars_os()) {
-            Ok(effective) => run(serve.run(effective.config)),
+            Ok(effective) => {
+                allow_low_ports();
+                run(serve.run(effective.config))
+            }
             Err(error) => fail(EXIT_USAGE, &error),
         },
         #[cfg(feature = "sandbox")]

@@ -17,6 +17,11 @@ want unbound unbound
 want dnsmasq dnsmasq-base
 want knotd knot
 want nsd nsd
+want busybox busybox
+want capsh libcap2-bin
+want setcap libcap2-bin
+want python3 python3
+want node nodejs
 want shellcheck shellcheck
 
 if [ -z "$packages" ]; then

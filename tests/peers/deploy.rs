@@ -9,8 +9,15 @@ use std::{
 
 use headless_dns::app::Budget;
 use headless_dns::config::Config;
+use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube_sandbox::{Options, Sandbox};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_yaml_ng::Value;
 
 use crate::support::peers::{self, bounded, missing, until};
@@ -27,19 +34,19 @@ fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 /// The objects that a folder of `deploy/` renders to.
-fn rendered(folder: &str) -> Option<Vec<Value>> {
+pub(super) fn rendered(folder: &str) -> Option<Vec<Value>> {
     let text = output_of("kubectl", &["kustomize", folder])?;
     let documents = serde_yaml_ng::Deserializer::from_str(&text);
     Some(documents.map(|document| Value::deserialize(document).expect("YAML")).collect())
 }
 
-fn kinds(objects: &[Value]) -> Vec<&str> {
+pub(super) fn kinds(objects: &[Value]) -> Vec<&str> {
     let mut kinds: Vec<&str> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
     kinds.sort_unstable();
     kinds
 }
 
-fn the<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
+pub(super) fn the<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
     objects.iter().find(|object| object["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
 }
 
@@ -52,7 +59,7 @@ fn configuration(objects: &[Value]) -> Config {
     Config::load(Some(&path), Vec::<(OsString, OsString)>::new(), &[]).expect("valid").config
 }
 
-const WATCHED: &str = "[{apiGroups: [''], resources: [services], verbs: [list, watch]},
+pub(super) const WATCHED: &str = "[{apiGroups: [''], resources: [services], verbs: [list, watch]},
     {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]},
     {apiGroups: [''], resources: [pods], verbs: [list, watch]}]";
 
@@ -104,9 +111,48 @@ fn the_single_namespace_may_watch_the_same_there_and_asks_for_nothing_beyond() {
     assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
 }
 
+/// Every folder that renders.
+const FOLDERS: [&str; 4] =
+    ["deploy/base", "deploy/overlays/single-namespace", "deploy/overlays/sidecar-example", "deploy/overlays/node"];
+
+/// Whether an object is of this type: what its schema does not have would be lost.
+fn has_type<T: Resource + DeserializeOwned + Serialize>(object: &Value) -> bool {
+    if object["kind"] != T::KIND || object["apiVersion"] != T::API_VERSION {
+        return false;
+    }
+    let object = serde_json::to_value(object).expect("JSON");
+    let typed: T = serde_json::from_value(object.clone()).unwrap_or_else(|error| panic!("{error}: {object:#}"));
+    assert_eq!(serde_json::to_value(typed).expect("JSON"), object);
+    true
+}
+
+/// The types are made from the schemas of Kubernetes 1.33.
+#[test]
+fn every_object_has_the_fields_of_its_schema_and_no_others() {
+    for folder in FOLDERS {
+        for object in rendered(folder).unwrap_or_default() {
+            let is_known = has_type::<ClusterRole>(&object)
+                || has_type::<ClusterRoleBinding>(&object)
+                || has_type::<ConfigMap>(&object)
+                || has_type::<DaemonSet>(&object)
+                || has_type::<Deployment>(&object)
+                || has_type::<Namespace>(&object)
+                || has_type::<NetworkPolicy>(&object)
+                || has_type::<PodDisruptionBudget>(&object)
+                || has_type::<Role>(&object)
+                || has_type::<RoleBinding>(&object)
+                || has_type::<Service>(&object)
+                || has_type::<ServiceAccount>(&object)
+                || has_type::<StatefulSet>(&object);
+            assert!(is_known, "{folder}: {object:?}");
+        }
+    }
+}
+
+/// An API takes them; the sandbox has no DaemonSets.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_object_is_accepted_as_it_is() {
-    for folder in ["deploy/base", "deploy/overlays/single-namespace"] {
+    for folder in FOLDERS.into_iter().filter(|folder| *folder != "deploy/overlays/node") {
         let Some(objects) = rendered(folder) else { return };
         let (_sandbox, home, kubeconfig) = sandbox(true).await;
         let kubectl = |arguments: &[&str]| {
@@ -149,7 +195,7 @@ fn granted(role: &Value) -> BTreeSet<[String; 3]> {
 }
 
 /// Holds that the program asks for what a role grants and nothing else, all of it in this namespace (or in none).
-async fn asks_for(role: &Value, arguments: &[&str], namespace: &str) {
+pub(super) async fn asks_for(role: &Value, arguments: &[&str], namespace: &str) {
     let granted = granted(role);
     // A server that streams lists is asked to watch only, one that does not for both.
     for streaming_lists in [true, false] {

@@ -6,3 +6,7 @@ mod deploy;
 #[cfg(feature = "sandbox")]
 mod forwarders;
 mod knot;
+#[cfg(feature = "sandbox")]
+mod node;
+#[cfg(feature = "sandbox")]
+mod sidecar;

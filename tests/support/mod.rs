@@ -4,6 +4,8 @@ pub mod answering;
 #[cfg(feature = "sandbox")]
 pub mod cluster;
 pub mod common;
+#[cfg(feature = "sandbox")]
+pub mod container;
 pub mod differential;
 pub mod expected;
 pub mod fixture;
@@ -17,6 +19,8 @@ pub mod network;
 pub mod oracle;
 pub mod passed_on;
 pub mod peers;
+#[cfg(feature = "sandbox")]
+pub mod pods;
 #[cfg(feature = "sandbox")]
 pub mod program;
 pub mod reasons;

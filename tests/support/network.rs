@@ -48,9 +48,14 @@ impl Namespace {
         added.status.success().then_some(Self(name))
     }
 
+    /// The file that stands for it.
+    pub fn file(&self) -> String {
+        format!("/run/netns/{}", self.0)
+    }
+
     /// Moves the thread there; the sockets and threads that it makes from now on are there too.
     pub fn enter(&self) {
-        let namespace = File::open(format!("/run/netns/{}", self.0)).expect("a namespace");
+        let namespace = File::open(self.file()).expect("a namespace");
         move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Network))
             .expect("it can be entered");
     }
