@@ -27,6 +27,7 @@ pub mod store;
 mod time;
 mod verb;
 
+pub use api::encode_message;
 pub use in_process::InProcess;
 pub use manifests::{ManifestError, Origin};
 pub use server::{Options, Sandbox, StartError};

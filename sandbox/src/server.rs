@@ -44,6 +44,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Whether watches may start with the current state (`sendInitialEvents`), as in API servers with the WatchList feature.
     pub streaming_lists: bool,
+    /// Whether Services, EndpointSlices and Pods are sent in Protobuf to whoever prefers it, as by every API server.
+    pub protobuf: bool,
     /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
     /// The options of controllers and kubelet; None for none, so that objects stay as they are written.
@@ -55,6 +57,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             streaming_lists: true,
+            protobuf: true,
             bookmark_interval: DEFAULT_BOOKMARK_INTERVAL,
             controllers: Some(controllers::Options::default()),
         }
@@ -97,8 +100,8 @@ impl Sandbox {
         let store = Arc::new(Store::default());
         create_initial_namespaces(&store)?;
         let faults = Faults::new(Arc::clone(&store));
-        let Options { streaming_lists, bookmark_interval, controllers, .. } = options;
-        let api = Arc::new(Api { store: Arc::clone(&store), faults, streaming_lists, bookmark_interval });
+        let Options { streaming_lists, protobuf, bookmark_interval, controllers, .. } = options;
+        let api = Arc::new(Api { store: Arc::clone(&store), faults, streaming_lists, protobuf, bookmark_interval });
 
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();

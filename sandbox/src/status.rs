@@ -171,6 +171,17 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// The error, with the body of this response.
+    pub(crate) fn response_with(&self, mut response: Response) -> Response {
+        *response.status_mut() = self.0.code;
+        if let Some(seconds) = self.0.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.message)
@@ -181,11 +192,7 @@ impl std::error::Error for ApiError {}
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.0.code, Json(self.to_status())).into_response();
-        if let Some(seconds) = self.0.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        self.response_with(Json(self.to_status()).into_response())
     }
 }
 

@@ -13,7 +13,7 @@ const NO_COLOR: &str = "NO_COLOR";
 
 /// kube warns at every attempt; the watch of this program reports an outage once, with advice. Directives of the user come
 /// later and win.
-const QUIET: &str = "kube_runtime=error,kube_client=off";
+const QUIET: &str = "kube_client=off";
 
 /// Sets up the log of the process.
 ///

@@ -4,7 +4,8 @@
 //! connection   kubeconfig or service account ─▶ Connection { client, url }
 //!                  │
 //! watch/       list and watch of each resource and scope: liveness, backoff, reconcile, reports
-//!                  │ JSON
+//! api/         requests, and what comes back: lists, and watches frame by frame
+//!                  │ JSON or Protobuf
 //! decoding/    the API's form of an object, field by field, none of which can fail the list that it came in
 //!                  │
 //! objects/     Service, Slice, Pod: what the index works with
@@ -14,6 +15,7 @@
 //!
 //! Nothing above this room knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
 
+mod api;
 mod connection;
 mod decoding;
 mod objects;
@@ -22,7 +24,7 @@ mod update;
 mod watch;
 
 pub use connection::{Connection, CredentialError, CredentialSource, connect};
-pub use decoding::read_json;
+pub use decoding::{Encoding, read_json, read_object};
 pub use objects::{
     ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, POD_INDEX, POD_NAME, Pod,
     PodRef, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid, Version,

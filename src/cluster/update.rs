@@ -21,7 +21,7 @@ impl WatchId {
 }
 
 /// What the watches report to the index: a change of the objects of one kind in one scope, or of the state of a watch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterEvent {
     Service(Scope, Change<Service>),
     Slice(Scope, Change<Slice>),

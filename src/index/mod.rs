@@ -312,10 +312,13 @@ fn intern_namespace(key: ObjectKey, last: &mut Arc<str>) -> ObjectKey {
     ObjectKey { namespace: Arc::clone(last), ..key }
 }
 
-/// Whether a change of a Pod is one that the Pod has the time of: of its readiness or its deletion.
+/// Whether a change of a Pod is one that the Pod has the time of: it was marked for deletion, or its readiness changed. What makes a
+/// Pod that has long been ready an endpoint, a new label for example, has no time.
 fn is_timed_change(old: Option<&Pod>, new: Option<&Pod>) -> bool {
-    let timed = |pod: Option<&Pod>| pod.map(|pod| (pod.ready_changed, pod.is_terminating));
-    timed(old) != timed(new)
+    old.zip(new).is_some_and(|(old, new)| {
+        // A Pod that is going has the time of its deletion alone.
+        if new.is_terminating { !old.is_terminating } else { old.ready_changed != new.ready_changed }
+    })
 }
 
 #[cfg(test)]

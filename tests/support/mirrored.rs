@@ -45,6 +45,9 @@ pub const LOOK: Duration = Duration::from_millis(10);
 /// The defaults, but without reconcile.
 pub const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 
+/// The variable with which these tests have a server that speaks JSON alone: `HEADLESS_DNS_TEST_ENCODING=json`.
+const ENCODING: &str = "HEADLESS_DNS_TEST_ENCODING";
+
 /// How the mirror reaches the API.
 #[derive(Clone, Copy, Debug)]
 pub enum Link {
@@ -93,8 +96,9 @@ impl MirroredSandbox {
     ) -> Self {
         let log = Log::default();
         let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
-        let sandbox =
-            Sandbox::start(kube_sandbox::Options { controllers: None, ..options }).await.expect("a free port");
+        let protobuf = options.protobuf && !std::env::var(ENCODING).is_ok_and(|encoding| encoding == "json");
+        let options = kube_sandbox::Options { controllers: None, protobuf, ..options };
+        let sandbox = Sandbox::start(options).await.expect("a free port");
         put(&sandbox, "steady", &[1]);
         prepare(&sandbox);
 

@@ -43,6 +43,36 @@ async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_speaks_json_alone_is_understood() {
+    for streaming_lists in [true, false] {
+        let options = kube_sandbox::Options { protobuf: false, streaming_lists, ..kube_sandbox::Options::default() };
+        let mirrored = MirroredSandbox::start_with(options, many).await;
+        mirrored.converge("after the lists").await;
+        mirrored.put("new", &[9]);
+        mirrored.remove("s700");
+        mirrored.converge("after changes").await;
+        assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
+    }
+}
+
+/// 406 (RFC 9110 section 15.5.7) and 415 are how a proxy, or an API server of another make, may refuse an encoding.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_protobuf_is_asked_for_json_from_then_on() {
+    for code in [406, 415] {
+        let mirrored = MirroredSandbox::start_with(kube_sandbox::Options::default(), |sandbox| {
+            let on = on(Kind::Service).verb(Verb::Watch);
+            sandbox.faults().inject(Fault::Answer { on, code, retry_after: None, times: Some(1) }).expect("a fault");
+        })
+        .await;
+        mirrored.converge("after the refusal").await;
+        assert_eq!(mirrored.requests(Verb::List, "services"), 0, "the streaming list is not what was refused");
+        assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
+        let told = mirrored.log().iter().filter(|line| line.contains("does not speak Protobuf")).count();
+        assert_eq!(told, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_whose_continue_token_expires_is_restarted() {
     let mirrored = MirroredSandbox::start_with(without_streaming(), |sandbox| {
         many(sandbox);

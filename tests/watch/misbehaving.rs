@@ -53,8 +53,20 @@ async fn a_connection_that_breaks_in_the_middle_of_an_event_loses_nothing() {
     mirrored.inject(cut(Kind::EndpointSlice, Cut::Abrupt));
     change(&mirrored);
     mirrored.converge("after the cut").await;
-    // kube's watcher treats it as a normal end, and resumes the watch without a pause.
+    // It is an end like another, and the watch is resumed without a pause.
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_event_costs_a_reconnect_and_one_warning() {
+    let mirrored = with_something_to_change().await;
+    let relists = mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}");
+    mirrored.inject(cut(Kind::EndpointSlice, Cut::Garbled));
+    change(&mirrored);
+    mirrored.converge("after the reconnect").await;
+    assert_eq!(mirrored.errors("endpointslices", "malformed"), 1);
+    assert_eq!(mirrored.metric("watch_events_total{resource=\"endpointslices\",event=\"relist\"}"), relists);
+    assert_eq!(mirrored.warnings().len(), 1, "{:?}", mirrored.warnings());
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,12 +39,15 @@ use serde_json::{Value, json};
 
 use crate::admit::FieldValidation;
 use crate::faults::{RequestRecord, Site, Verdict};
+use crate::kind::Kind;
 use crate::status::{self, ApiError};
 use crate::verb::Verb;
 
 pub use namespaces::create_initial_namespaces;
 pub use object_name::ObjectName;
 use patch::Patch;
+use protobuf::Encoding;
+pub use protobuf::encode_message;
 use request::{Params, Shape, Subresource, Target};
 pub use state::Api;
 pub use write::Writer;
@@ -106,8 +109,13 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
         tokio::time::sleep(delay).await;
     }
     let closes_connection = api.faults.closes_connections(&site);
+    let reads = matches!(verb, Verb::Get | Verb::List | Verb::Watch);
+    let encoding = match Encoding::negotiate(request.headers(), target.kind) {
+        encoding if reads && api.protobuf => encoding,
+        _ => Encoding::Json,
+    };
     let response = match api.faults.judge(&site) {
-        Verdict::Serve => serve(api, &target, verb, &params, request).await,
+        Verdict::Serve => serve(api, &target, verb, &params, encoding, request).await,
         Verdict::Refuse { code, retry_after } => Err(ApiError::of_code(code, retry_after)),
         Verdict::TooManyRequests { retry_after } => Ok(too_many_requests(retry_after)),
         Verdict::Drop => {
@@ -117,11 +125,19 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
         }
         Verdict::Page => Ok(Html(PAGE).into_response()),
     };
-    let mut response = response.unwrap_or_else(ApiError::into_response);
+    let mut response = response.unwrap_or_else(|error| match encoding {
+        Encoding::Json => error.into_response(),
+        Encoding::Protobuf => error.response_with(protobuf_body(target.kind, &error.to_status())),
+    });
     if closes_connection {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// A response with this object, list or status.
+fn protobuf_body(kind: Kind, object: &Value) -> Response {
+    ([(header::CONTENT_TYPE, Encoding::Protobuf.media_type())], protobuf::object(kind, object)).into_response()
 }
 
 fn too_many_requests(retry_after: u32) -> Response {
@@ -146,19 +162,27 @@ async fn serve(
     target: &Target,
     verb: Verb,
     params: &Params,
+    encoding: Encoding,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let shape = Shape::negotiate(&parts.headers)?;
+    let shape = match encoding {
+        Encoding::Json => Shape::negotiate(&parts.headers)?,
+        Encoding::Protobuf => Shape::Object,
+    };
     let kind = target.kind;
+    let respond = |object: Value| match encoding {
+        Encoding::Json => Json(object).into_response(),
+        Encoding::Protobuf => protobuf_body(kind, &object),
+    };
     match verb {
-        Verb::Watch => return watch::watch(api, target, shape, params),
-        Verb::List => return Ok(Json(list::list(api, target, shape, params)?).into_response()),
+        Verb::Watch => return watch::watch(api, target, shape, encoding, params),
+        Verb::List => return Ok(respond(list::list(api, target, shape, params)?)),
         Verb::Get if target.subresource == Some(Subresource::Scale) => {
             let object = list::get(api, target, Shape::Object, params)?;
             return Ok(Json(scale::of(&object)).into_response());
         }
-        Verb::Get => return Ok(Json(list::get(api, target, shape, params)?).into_response()),
+        Verb::Get => return Ok(respond(list::get(api, target, shape, params)?)),
         _ => {}
     }
     let body = to_bytes(body, BODY_LIMIT).await.map_err(|_| ApiError::too_large_body(BODY_LIMIT))?;

@@ -12,6 +12,8 @@ pub struct Api {
     pub faults: Faults,
     /// Whether watches may start with the current state (`sendInitialEvents`).
     pub streaming_lists: bool,
+    /// Whether objects are sent in Protobuf to whoever prefers it.
+    pub protobuf: bool,
     /// How often a watch that allows bookmarks gets one.
     pub bookmark_interval: Duration,
 }

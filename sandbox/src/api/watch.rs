@@ -30,6 +30,7 @@ use crate::store::{Event, EventType, Object};
 use crate::verb::Verb;
 
 use super::list::{self, ANY_VERSION};
+use super::protobuf::{self, Encoding};
 use super::request::{Params, Shape, Target};
 use super::selector::Filter;
 use super::state::Api;
@@ -44,6 +45,13 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// The incomplete event that a client gets before an abrupt cut.
 const HALF_AN_EVENT: &[u8] = br#"{"type":"MODIFIED","object":{"kind":""#;
 
+/// The same in Protobuf: the length of a frame, and two of its octets.
+const HALF_A_FRAME: &[u8] = &[0, 0, 1, 0, 0x0a, 8];
+
+/// A line, and a frame, that is no event.
+const NO_EVENT: &[u8] = b"{\"type\":\"MODIFIED\",\"object\":}\n";
+const NO_EVENT_FRAME: &[u8] = &[0, 0, 0, 3, 0xff, 0xff, 0xff];
+
 /// The annotation of the bookmark that ends the initial events of a streaming list.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -52,16 +60,22 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// # Errors
 /// 400 for invalid selectors, 422 for options that cannot be combined. As in the API server, a compacted resourceVersion gives an
 /// `ERROR` event, and one that has not been reached yet gives nothing, bookmarks included, until it is.
-pub fn watch(api: &Arc<Api>, target: &Target, shape: Shape, params: &Params) -> Result<Response, ApiError> {
+pub fn watch(
+    api: &Arc<Api>,
+    target: &Target,
+    shape: Shape,
+    encoding: Encoding,
+    params: &Params,
+) -> Result<Response, ApiError> {
     let filter = Filter::new(target, params)?;
     let start = Start::choose(api, params)?;
     let timeout = Params::number("timeoutSeconds", &params.timeout_seconds)?
         .filter(|seconds| *seconds > 0)
         .map_or(DEFAULT_TIMEOUT, Duration::from_secs);
-    let mut watch = Watch::new(api, filter, shape, params, Instant::now() + timeout);
+    let mut watch = Watch::new(api, filter, (shape, encoding), params, Instant::now() + timeout);
     watch.start(start);
     let body = Body::from_stream(stream::unfold(watch, async |mut watch| Some((watch.next().await?, watch))));
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(([(header::CONTENT_TYPE, encoding.stream_media_type())], body).into_response())
 }
 
 /// Where a watch starts.
@@ -116,6 +130,7 @@ struct Watch {
     api: Arc<Api>,
     filter: Filter,
     shape: Shape,
+    encoding: Encoding,
     include: table::Include,
     /// A table has column definitions in the first event only.
     columns_sent: bool,
@@ -137,10 +152,18 @@ struct Watch {
     ended: bool,
     /// The connection is closed without an end of the body at the next poll.
     broken: bool,
+    /// Something has been sent that is no event.
+    is_garbled: bool,
 }
 
 impl Watch {
-    fn new(api: &Arc<Api>, filter: Filter, shape: Shape, params: &Params, deadline: Instant) -> Self {
+    fn new(
+        api: &Arc<Api>,
+        filter: Filter,
+        (shape, encoding): (Shape, Encoding),
+        params: &Params,
+        deadline: Instant,
+    ) -> Self {
         Self {
             include: table::Include::parse(&params.include_object),
             columns_sent: false,
@@ -155,9 +178,11 @@ impl Watch {
             outbox: VecDeque::new(),
             ended: false,
             broken: false,
+            is_garbled: false,
             api: Arc::clone(api),
             filter,
             shape,
+            encoding,
         }
     }
 
@@ -190,6 +215,9 @@ impl Watch {
                 tokio::task::yield_now().await;
                 return Some(Err(io::Error::from(io::ErrorKind::ConnectionReset)));
             }
+            if self.is_garbled {
+                pending::<()>().await;
+            }
             self.changes.mark_unchanged();
             self.latest.mark_unchanged();
             // Before checking the faults, so that a stall that starts now holds back what was read.
@@ -205,10 +233,21 @@ impl Watch {
                 match cut {
                     Cut::Clean => return None,
                     Cut::Silent => pending().await,
+                    Cut::Garbled => {
+                        self.outbox.clear();
+                        self.is_garbled = true;
+                        return Some(Ok(Bytes::from_static(match self.encoding {
+                            Encoding::Json => NO_EVENT,
+                            Encoding::Protobuf => NO_EVENT_FRAME,
+                        })));
+                    }
                     Cut::Expired => self.fail(&ApiError::expired("too old resource version (injected fault)")),
                     Cut::Abrupt => {
                         self.broken = true;
-                        return Some(Ok(Bytes::from_static(HALF_AN_EVENT)));
+                        return Some(Ok(Bytes::from_static(match self.encoding {
+                            Encoding::Json => HALF_AN_EVENT,
+                            Encoding::Protobuf => HALF_A_FRAME,
+                        })));
                     }
                 }
             }
@@ -322,7 +361,10 @@ impl Watch {
     /// As in the API server, `type` comes first, so that clients can decode in one pass.
     fn push_raw(&mut self, event_type: &str, object: &Value) {
         let due = Instant::now() + self.api.faults.delay(&self.site());
-        let bytes = Bytes::from(format!("{{\"type\":\"{event_type}\",\"object\":{object}}}\n"));
+        let bytes = match self.encoding {
+            Encoding::Json => Bytes::from(format!("{{\"type\":\"{event_type}\",\"object\":{object}}}\n")),
+            Encoding::Protobuf => protobuf::event(self.filter.kind(), event_type, object),
+        };
         self.outbox.push_back(Chunk { due, revision: self.cursor, bytes });
     }
 }

@@ -218,6 +218,8 @@ pub enum Cut {
     Expired,
     /// The watch stays open and never sends anything again, like a dead connection. New watches work.
     Silent,
+    /// What comes next is no event, on a watch that stays open and sends nothing more.
+    Garbled,
 }
 
 /// What happens to the events of a stalled watch.

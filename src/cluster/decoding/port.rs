@@ -2,17 +2,20 @@
 
 use serde::Deserialize;
 
-use super::tolerant::Field;
+use super::protobuf::{Fields, FromValue, Value, message};
+use super::text::Text;
+use super::tolerant::{FOUND_STRING, Field};
 use crate::cluster::objects::{Port, Protocol, SlicePort, TargetPort};
 
-/// A port of a Service or of a slice.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct RawPort {
-    name: Field<String>,
-    protocol: Field<RawProtocol>,
-    port: Field<u16>,
-    target_port: Field<RawTargetPort>,
+message! {
+    /// A port of a Service or of a slice, whose numbers do not differ where both have the field: `ServicePort` of core/v1,
+    /// `EndpointPort` of discovery.k8s.io/v1 (in which 4 is `appProtocol`, and not read).
+    pub(super) struct RawPort<'a> {
+        name: Text<'a> = 1 "name",
+        protocol: RawProtocol = 2 "protocol",
+        port: u16 = 3 "port",
+        target_port: RawTargetPort<'a> = 4 "targetPort",
+    }
 }
 
 /// Transport protocol of any port.
@@ -22,6 +25,18 @@ pub(super) enum RawProtocol {
     Tcp,
     Udp,
     Sctp,
+}
+
+impl<'a> FromValue<'a> for RawProtocol {
+    fn read(_: Field<Self>, value: Value<'a>) -> Field<Self> {
+        match value.text() {
+            Some("") => Field::Absent,
+            Some("TCP") => Field::Value(Self::Tcp),
+            Some("UDP") => Field::Value(Self::Udp),
+            Some("SCTP") => Field::Value(Self::Sctp),
+            _ => Field::Malformed(FOUND_STRING),
+        }
+    }
 }
 
 impl From<RawProtocol> for Protocol {
@@ -41,14 +56,34 @@ impl Field<RawProtocol> {
     }
 }
 
+/// A number, or the name of a port of the Pod.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum RawTargetPort {
+#[serde(untagged, bound(deserialize = "'de: 'a"))]
+enum RawTargetPort<'a> {
     Number(u16),
-    Name(String),
+    Name(Text<'a>),
 }
 
-impl RawPort {
+impl<'a> FromValue<'a> for RawTargetPort<'a> {
+    /// `IntOrString` in `apimachinery/pkg/util/intstr`: field 1 is the type, 2 the number, 3 the text.
+    fn read(_: Field<Self>, value: Value<'a>) -> Field<Self> {
+        let Value::Octets(octets) = value else { return Field::Malformed("a number") };
+        let (mut is_text, mut number, mut name) = (false, Field::Value(0), Field::Value(Text::default()));
+        for field in Fields::new(octets) {
+            match field {
+                Ok((1, kind)) => is_text = kind != Value::Number(0),
+                Ok((2, value)) => number.merge(value),
+                Ok((3, Value::Octets([]))) => {}
+                Ok((3, value)) => name.merge(value),
+                Ok(_) => {}
+                Err(_) => return Field::Malformed("not a message"),
+            }
+        }
+        if is_text { name.map(Self::Name) } else { number.map(Self::Number) }
+    }
+}
+
+impl RawPort<'_> {
     pub fn read_service_port(self) -> Result<Port, String> {
         let port = self.port.required("port")?;
         let protocol = self.protocol.or_tcp()?;
@@ -57,7 +92,7 @@ impl RawPort {
             None | Some(RawTargetPort::Number(0)) => TargetPort::Number(port),
             Some(RawTargetPort::Number(number)) => TargetPort::Number(number),
             Some(RawTargetPort::Name(name)) if name.is_empty() => TargetPort::Number(port),
-            Some(RawTargetPort::Name(name)) => TargetPort::Name(name.into()),
+            Some(RawTargetPort::Name(name)) => TargetPort::Name(name.as_ref().into()),
         };
         Ok(Port { owner: owner(self.name, protocol)?, port, protocol, target })
     }
@@ -69,6 +104,6 @@ impl RawPort {
     }
 }
 
-fn owner(name: Field<String>, protocol: Protocol) -> Result<Option<Box<[u8]>>, String> {
+fn owner(name: Field<Text<'_>>, protocol: Protocol) -> Result<Option<Box<[u8]>>, String> {
     protocol.owner(name.optional("name")?.as_deref())
 }

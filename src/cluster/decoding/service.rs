@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use serde::Deserialize;
-
 use super::incoming::{Kind, Raw};
-use super::metadata::{RawMap, RawMetadata, name_label, parse_time, read_labels};
+use super::metadata::{NOT_READY_ORDINALS, RawMap, RawMetadata, TOLERATE_UNREADY, name_label, read_labels};
 use super::port::RawPort;
+use super::protobuf::message;
+use super::text::Text;
 use super::tolerant::Field;
 use crate::cluster::objects::{Families, ObjectKey, Scope, Service, ServiceSpec};
 use crate::cluster::update::{Change, ClusterEvent};
@@ -14,53 +14,49 @@ use crate::dns::name::Name;
 use crate::records::ServiceKey;
 use crate::telemetry::metrics::Resource;
 
-/// The annotation that preceded the field `publishNotReadyAddresses`.
-const TOLERATE_UNREADY: &str = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
-/// The annotation that overrides the option `not_ready_ordinals` for one Service.
-const NOT_READY_ORDINALS: &str = "headless-dns/not-ready-ordinals";
 const HEADLESS: &str = "None";
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct RawService {
-    metadata: Field<RawMetadata>,
-    spec: Field<RawSpec>,
+message! {
+    /// `Service`, core/v1.
+    pub struct RawService<'a> {
+        metadata: RawMetadata<'a> = 1 "metadata",
+        spec: RawSpec<'a> = 2 "spec",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawSpec {
-    r#type: Field<String>,
-    #[serde(rename = "clusterIP")]
-    cluster_ip: Field<String>,
-    #[serde(rename = "clusterIPs")]
-    cluster_ips: Field<Vec<Field<String>>>,
-    external_name: Field<String>,
-    publish_not_ready_addresses: Field<bool>,
-    ports: Field<Vec<Field<RawPort>>>,
-    selector: Field<RawMap>,
-    ip_families: Field<Vec<Field<String>>>,
+message! {
+    /// `ServiceSpec`.
+    struct RawSpec<'a> {
+        ports: Vec<Field<RawPort<'a>>> = 1 "ports",
+        selector: RawMap<'a> = 2 "selector",
+        cluster_ip: Text<'a> = 3 "clusterIP",
+        r#type: Text<'a> = 4 "type",
+        external_name: Text<'a> = 10 "externalName",
+        publish_not_ready_addresses: bool = 13 "publishNotReadyAddresses",
+        cluster_ips: Vec<Field<Text<'a>>> = 18 "clusterIPs",
+        ip_families: Vec<Field<Text<'a>>> = 19 "ipFamilies",
+    }
 }
 
-impl Raw for RawService {
-    fn metadata(&self) -> &Field<RawMetadata> {
+impl<'a> Raw<'a> for RawService<'a> {
+    fn metadata(&self) -> &Field<RawMetadata<'a>> {
         &self.metadata
     }
 }
 
 impl Kind for Service {
     const RESOURCE: Resource = Resource::Services;
-    type Raw = RawService;
+    type Raw<'a> = RawService<'a>;
 
     fn event(scope: Scope, change: Change<Self>) -> ClusterEvent {
         ClusterEvent::Service(scope, change)
     }
 
-    fn changed_at(raw: &RawService) -> Option<SystemTime> {
-        parse_time(&raw.metadata.value()?.creation_timestamp)
+    fn changed_at(raw: &RawService<'_>) -> Option<SystemTime> {
+        raw.metadata.value()?.creation_timestamp.time()
     }
 
-    fn read(object: ObjectKey, raw: RawService, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+    fn read(object: ObjectKey, raw: RawService<'_>, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
         let annotations = metadata.annotations.optional("metadata.annotations")?.unwrap_or_default();
         let spec = raw.spec.required("spec")?;
@@ -113,7 +109,7 @@ impl Kind for Service {
     }
 }
 
-fn virtual_addresses(one: Field<String>, all: Field<Vec<Field<String>>>) -> Result<ServiceSpec, String> {
+fn virtual_addresses(one: Field<Text<'_>>, all: Field<Vec<Field<Text<'_>>>>) -> Result<ServiceSpec, String> {
     let mut texts = Vec::new();
     for text in all.optional("spec.clusterIPs")?.unwrap_or_default() {
         texts.push(text.required("an entry of spec.clusterIPs")?);
@@ -121,18 +117,19 @@ fn virtual_addresses(one: Field<String>, all: Field<Vec<Field<String>>>) -> Resu
     if texts.is_empty() {
         texts.extend(one.optional("spec.clusterIP")?.filter(|text| !text.is_empty()));
     }
-    if texts.iter().any(|text| text == HEADLESS) {
+    if texts.iter().any(|text| **text == *HEADLESS) {
         return Ok(ServiceSpec::Headless);
     }
-    let address = |text: &String| text.parse().map_err(|_| format!("spec.clusterIPs: {text:?} is not an IP address"));
+    let address =
+        |text: &Text<'_>| text.parse().map_err(|_| format!("spec.clusterIPs: {:?} is not an IP address", &**text));
     Ok(ServiceSpec::ClusterIp(texts.iter().map(address).collect::<Result<_, _>>()?))
 }
 
 /// Both families if the Service names none.
-fn families(raw: Field<Vec<Field<String>>>) -> Result<Families, String> {
+fn families(raw: Field<Vec<Field<Text<'_>>>>) -> Result<Families, String> {
     let mut families = Families { v4: false, v6: false };
     for family in raw.optional("spec.ipFamilies")?.unwrap_or_default() {
-        match family.required("an entry of spec.ipFamilies")?.as_str() {
+        match family.required("an entry of spec.ipFamilies")?.as_ref() {
             "IPv4" => families.v4 = true,
             "IPv6" => families.v6 = true,
             other => return Err(format!("spec.ipFamilies: {other:?} is neither IPv4 nor IPv6")),

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use serde::Deserialize;
-
 use super::incoming::{Kind, Raw};
-use super::metadata::{RawMetadata, name_label, parse_time, read_version};
+use super::metadata::{RawMetadata, name_label, read_version};
 use super::port::RawPort;
+use super::protobuf::message;
+use super::text::Text;
 use super::tolerant::Field;
 use crate::cluster::objects::{Endpoint, Endpoints, ObjectKey, PodRef, Scope, Slice, Uid};
 use crate::cluster::update::{Change, ClusterEvent};
@@ -19,61 +19,65 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct RawSlice {
-    metadata: Field<RawMetadata>,
-    address_type: Field<String>,
-    endpoints: Field<Vec<Field<RawEndpoint>>>,
-    ports: Field<Vec<Field<RawPort>>>,
+message! {
+    /// `EndpointSlice`, discovery.k8s.io/v1.
+    pub struct RawSlice<'a> {
+        metadata: RawMetadata<'a> = 1 "metadata",
+        endpoints: Vec<Field<RawEndpoint<'a>>> = 2 "endpoints",
+        ports: Vec<Field<RawPort<'a>>> = 3 "ports",
+        address_type: Text<'a> = 4 "addressType",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawEndpoint {
-    addresses: Field<Vec<Field<String>>>,
-    hostname: Field<String>,
-    conditions: Field<RawConditions>,
-    target_ref: Field<RawTarget>,
+message! {
+    /// `Endpoint`.
+    struct RawEndpoint<'a> {
+        addresses: Vec<Field<Text<'a>>> = 1 "addresses",
+        conditions: RawConditions = 2 "conditions",
+        hostname: Text<'a> = 3 "hostname",
+        target_ref: RawTarget<'a> = 4 "targetRef",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawTarget {
-    kind: Field<String>,
-    name: Field<String>,
-    uid: Field<String>,
+message! {
+    /// `EndpointConditions`.
+    struct RawConditions {
+        ready: bool = 1 "ready",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawConditions {
-    ready: Field<bool>,
+message! {
+    /// `ObjectReference`, core/v1.
+    struct RawTarget<'a> {
+        kind: Text<'a> = 1 "kind",
+        name: Text<'a> = 3 "name",
+        uid: Text<'a> = 4 "uid",
+    }
 }
 
-impl Raw for RawSlice {
-    fn metadata(&self) -> &Field<RawMetadata> {
+impl<'a> Raw<'a> for RawSlice<'a> {
+    fn metadata(&self) -> &Field<RawMetadata<'a>> {
         &self.metadata
     }
 }
 
 impl Kind for Slice {
     const RESOURCE: Resource = Resource::EndpointSlices;
-    type Raw = RawSlice;
+    type Raw<'a> = RawSlice<'a>;
 
     fn event(scope: Scope, change: Change<Self>) -> ClusterEvent {
         ClusterEvent::Slice(scope, change)
     }
 
-    fn changed_at(raw: &RawSlice) -> Option<SystemTime> {
-        parse_time(&raw.metadata.value()?.annotations.value()?.last_change_trigger_time)
+    fn changed_at(raw: &RawSlice<'_>) -> Option<SystemTime> {
+        raw.metadata.value()?.annotations.value()?.last_change_trigger_time.value()?.time()
     }
 
-    fn read(object: ObjectKey, raw: RawSlice, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+    fn read(object: ObjectKey, raw: RawSlice<'_>, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
         let version = read_version(&metadata);
         let mut labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
-        let mut label = |key: &str| labels.remove(key).unwrap_or_default().optional(&format!("metadata.labels[{key}]"));
+        let mut label = |key: &str| labels.take(key).optional(&format!("metadata.labels[{key}]"));
         let service = match label(SERVICE_NAME)?.filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {
@@ -82,7 +86,7 @@ impl Kind for Slice {
             }
         };
         let is_by_controller = label(MANAGED_BY)?.as_deref() == Some(CONTROLLER);
-        let is_v4 = match raw.address_type.required("addressType")?.as_str() {
+        let is_v4 = match raw.address_type.required("addressType")?.as_ref() {
             "IPv4" => true,
             "IPv6" => false,
             "FQDN" => {
@@ -111,10 +115,11 @@ impl Kind for Slice {
     }
 }
 
-fn read_endpoint(raw: RawEndpoint, is_v4: bool) -> Result<Endpoint<'static>, String> {
-    let first = raw.addresses.required("addresses")?.into_iter().next().unwrap_or_default();
+fn read_endpoint(raw: RawEndpoint<'_>, is_v4: bool) -> Result<Endpoint<'static>, String> {
+    // A list without an element is none in Protobuf.
+    let first = raw.addresses.optional("addresses")?.unwrap_or_default().into_iter().next().unwrap_or_default();
     let text = first.required("addresses[0]")?;
-    let address: IpAddr = text.parse().map_err(|_| format!("{text:?} is not an IP address"))?;
+    let address: IpAddr = text.parse().map_err(|_| format!("{:?} is not an IP address", &*text))?;
     if address.is_ipv4() != is_v4 {
         return Err(format!("{address} is not of the slice's addressType"));
     }
@@ -129,6 +134,6 @@ fn read_endpoint(raw: RawEndpoint, is_v4: bool) -> Result<Endpoint<'static>, Str
     let is_pod = target.kind.optional("targetRef.kind")?.as_deref() == Some("Pod");
     let uid = target.uid.optional("targetRef.uid")?.filter(|_| is_pod);
     let name = target.name.optional("targetRef.name")?.unwrap_or_default();
-    let pod = uid.as_deref().and_then(Uid::parse).map(|uid| PodRef { uid, name: name.into() });
+    let pod = uid.as_deref().and_then(Uid::parse).map(|uid| PodRef { uid, name: name.into_owned().into() });
     Ok(Endpoint { address, hostname, ready, pod })
 }

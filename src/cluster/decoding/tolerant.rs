@@ -4,7 +4,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -26,6 +26,15 @@ impl<T> Field<T> {
     /// The value, if it is present and well-formed.
     pub fn value(&self) -> Option<&T> {
         if let Self::Value(value) = self { Some(value) } else { None }
+    }
+
+    /// Converts the value.
+    pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Value(value) => Field::Value(convert(value)),
+            Self::Malformed(found) => Field::Malformed(found),
+        }
     }
 
     /// The value, if it is present.
@@ -55,11 +64,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     }
 }
 
+/// What a string is that is no `T`.
+pub(super) const FOUND_STRING: &str = "a string, or not one that is allowed";
+
 struct FieldVisitor<T>(PhantomData<T>);
 
 /// Scalars are consumed as they are passed, so nothing is left to skip after an error.
 macro_rules! scalar {
-    ($method:ident, $type:ty, $found:literal) => {
+    ($method:ident, $type:ty, $found:expr) => {
         fn $method<E: Error>(self, value: $type) -> Result<Self::Value, E> {
             let value: Result<T, serde::de::value::Error> = T::deserialize(value.into_deserializer());
             Ok(value.map_or(Field::Malformed($found), Field::Value))
@@ -78,7 +90,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
     scalar!(visit_u64, u64, "a number, or not one that is allowed");
     scalar!(visit_i64, i64, "a number, or not one that is allowed");
     scalar!(visit_f64, f64, "a fraction");
-    scalar!(visit_str, &str, "a string, or not one that is allowed");
+    scalar!(visit_str, &str, FOUND_STRING);
+
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+        let value = T::deserialize(BorrowedStrDeserializer::<serde::de::value::Error>::new(value));
+        Ok(value.map_or(Field::Malformed(FOUND_STRING), Field::Value))
+    }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
         Ok(Field::Absent)

@@ -14,14 +14,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kube::api::{Api, ListParams, ObjectList};
-use kube::runtime::watcher::{Config, Event};
-use kube::{Error, ResourceExt};
 use tokio::time::{sleep, timeout};
 
+use super::events::Event;
 use super::retry::RetryPolicy;
 use super::trust::{Opening, TrustRecord};
-use crate::cluster::decoding::{Incoming, Kind};
+use crate::cluster::api::{Api, ApiError, ListQuery, Selectors};
+use crate::cluster::decoding::{Incoming, Kind, Page};
 use crate::cluster::objects::{ObjectKey, Uid};
 
 /// How long the question may take. kube-apiserver waits up to three seconds for its cache to catch up
@@ -57,26 +56,26 @@ pub(super) struct Witnesses(Mutex<Vec<Known>>);
 
 impl Witnesses {
     /// Follows the events of the watch.
-    pub fn observe<K: Kind>(&self, event: &Event<Incoming<K>>) {
+    pub fn observe<K: Kind>(&self, event: &Event<K>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Init => known.clear(),
-            Event::InitApply(object) => {
+            Event::ListStarted => known.clear(),
+            Event::Listed(object) => {
                 if known.len() < WITNESSES || known.iter().any(|known| version(object) < known.version) {
                     known.extend(read(object));
                     known.sort_by_key(|known| known.version);
                     known.truncate(WITNESSES);
                 }
             }
-            Event::Apply(object) => {
+            Event::Applied(object) => {
                 let before = known.len();
                 known.retain(|known| !is_it(known, object));
                 if before < WITNESSES || known.len() < before {
                     known.extend(read(object));
                 }
             }
-            Event::Delete(object) => known.retain(|known| !is_it(known, object)),
-            Event::InitDone => {}
+            Event::Deleted(object) => known.retain(|known| !is_it(known, object)),
+            Event::ListCompleted => {}
         }
     }
 
@@ -86,22 +85,21 @@ impl Witnesses {
 }
 
 fn read<K: Kind>(object: &Incoming<K>) -> Option<Known> {
-    Some(Known { key: object.key(), uid: object.uid()?, version: version(object) })
+    Some(Known { key: object.key.clone(), uid: object.uid?, version: version(object) })
 }
 
 fn is_it<K: Kind>(known: &Known, object: &Incoming<K>) -> bool {
-    known.key.name == object.name_any() && object.namespace().is_none_or(|namespace| *namespace == *known.key.namespace)
+    known.key == object.key
 }
 
 fn version<K: Kind>(object: &Incoming<K>) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
+    object.version().unwrap_or(u64::MAX)
 }
 
 /// What a question is about.
 pub(super) struct Doubts<'a, K: Kind> {
-    /// With a client that nothing intercepts: what it hears says nothing about the watch.
-    pub api: &'a Api<Incoming<K>>,
-    pub config: &'a Config,
+    pub api: &'a Api<K>,
+    pub selectors: &'a Selectors,
     pub trust: &'a TrustRecord,
     pub witnesses: &'a Witnesses,
 }
@@ -144,10 +142,14 @@ impl<K: Kind> Doubts<'_, K> {
     }
 
     async fn ask_for(&self, witness: Option<&Known>, position: u64) -> Result<Option<Lost>, String> {
-        match timeout(PATIENCE, self.api.list(&question(self.config, witness))).await {
+        let selectors = question(self.selectors, witness);
+        let query = ListQuery { selectors: &selectors, limit: 1, continue_token: "" };
+        match timeout(PATIENCE, self.api.list(&query)).await {
             Ok(Ok(list)) => Ok(judge(position, witness, &list)),
             // It is not going to be answered: asking is forbidden, or this server does not know how.
-            Ok(Err(Error::Api(status))) if matches!(status.code, 400..=499) && !is_temporary(status.code) => {
+            Ok(Err(ApiError::Refused { status, .. }))
+                if matches!(status.code, 400..=499) && !is_temporary(status.code) =>
+            {
                 Ok(Some(Lost::Refused(status.code)))
             }
             Ok(Err(error)) => Err(error.to_string()),
@@ -162,28 +164,23 @@ fn is_temporary(code: u16) -> bool {
     matches!(code, 401 | 408 | 429)
 }
 
-/// A list of one object of what `config` selects: of the witness, if there is one. The API server reads one key for it.
-fn question(config: &Config, witness: Option<&Known>) -> ListParams {
+/// What selects the witness, if there is one, of what the watch selects. The API server reads one key for it.
+fn question(watched: &Selectors, witness: Option<&Known>) -> Selectors {
     let name = witness.map(|Known { key: ObjectKey { namespace, name }, .. }| {
         format!("metadata.namespace={namespace},metadata.name={name}")
     });
-    let fields: Vec<_> = config.field_selector.iter().cloned().chain(name).collect();
-    ListParams {
-        label_selector: config.label_selector.clone(),
-        field_selector: (!fields.is_empty()).then(|| fields.join(",")),
-        limit: Some(1),
-        ..ListParams::default()
-    }
+    let fields: Vec<_> = watched.fields.iter().cloned().chain(name).collect();
+    Selectors { labels: watched.labels.clone(), fields: (!fields.is_empty()).then(|| fields.join(",")) }
 }
 
-fn judge<K: Kind>(ours: u64, witness: Option<&Known>, list: &ObjectList<Incoming<K>>) -> Option<Lost> {
-    let server = list.metadata.resource_version.as_deref().and_then(|version| version.parse().ok());
+fn judge<K: Kind>(ours: u64, witness: Option<&Known>, list: &Page<K>) -> Option<Lost> {
+    let server = list.resource_version.parse().ok();
     if let Some(server) = server.filter(|server| *server < ours) {
         return Some(Lost::WentBack { server, ours });
     }
     match witness {
         Some(Known { key, uid, .. }) => {
-            let is_there = list.items.iter().any(|object| object.uid() == Some(*uid));
+            let is_there = list.items.iter().any(|object| object.uid == Some(*uid));
             (!is_there).then(|| Lost::WithoutWitness(key.clone()))
         }
         // The watch knows of no object, as far as it remembers.
@@ -203,14 +200,12 @@ mod tests {
 
     fn object(name: &str, uid: &str, version: u64) -> Incoming<Service> {
         let metadata = json!({ "namespace": "db", "name": name, "uid": uid, "resourceVersion": version.to_string() });
-        serde_json::from_value(json!({ "metadata": metadata })).expect("an object")
+        serde_json::from_str(&json!({ "metadata": metadata }).to_string()).expect("an object")
     }
 
-    fn list(version: u64, items: &[Incoming<Service>]) -> ObjectList<Incoming<Service>> {
-        let types = kube::core::TypeMeta { api_version: "v1".into(), kind: "ServiceList".into() };
-        let mut list = ObjectList { types, metadata: Default::default(), items: items.to_vec() };
-        list.metadata.resource_version = Some(version.to_string());
-        list
+    fn list(version: u64, items: &[Incoming<Service>]) -> Page<Service> {
+        let resource_version = version.to_string().into();
+        Page { resource_version, continue_token: String::new(), items: items.to_vec() }
     }
 
     /// T5.
@@ -238,17 +233,16 @@ mod tests {
     #[test]
     fn the_question_asks_for_one_object_of_what_the_watch_selects() {
         let pg = read(&object("pg", UID, 5)).expect("a UUID");
-        let (labelled, headless) =
-            (Config::default().labels(POD_NAME), Config::default().fields("spec.clusterIP=None"));
-        for (config, witness, fields) in [
+        let labelled = Selectors { labels: Some(POD_NAME.to_owned()), fields: None };
+        let headless = Selectors { labels: None, fields: Some("spec.clusterIP=None".to_owned()) };
+        for (watched, witness, fields) in [
             (&labelled, None, None),
             (&labelled, Some(&pg), Some("metadata.namespace=db,metadata.name=pg")),
             (&headless, None, Some("spec.clusterIP=None")),
             (&headless, Some(&pg), Some("spec.clusterIP=None,metadata.namespace=db,metadata.name=pg")),
         ] {
-            let question = question(config, witness);
-            assert_eq!((question.field_selector.as_deref(), question.limit), (fields, Some(1)));
-            assert_eq!((question.label_selector, question.resource_version), (config.label_selector.clone(), None));
+            let question = question(watched, witness);
+            assert_eq!((question.fields.as_deref(), question.labels), (fields, watched.labels.clone()));
         }
     }
 
@@ -258,19 +252,17 @@ mod tests {
         let names = || witnesses.get().iter().map(|known| known.key.name.to_string()).collect::<Vec<_>>();
         let objects = [("e", 50), ("c", 30), ("a", 10), ("d", 40), ("b", 20)];
         for _ in 0..2 {
-            witnesses.observe(&Event::<Incoming<Service>>::Init);
-            objects
-                .iter()
-                .for_each(|(name, version)| witnesses.observe(&Event::InitApply(object(name, UID, *version))));
+            witnesses.observe(&Event::<Service>::ListStarted);
+            objects.iter().for_each(|(name, version)| witnesses.observe(&Event::Listed(object(name, UID, *version))));
             assert_eq!(names(), ["a", "b", "c"]);
         }
-        witnesses.observe(&Event::Apply(object("f", UID, 60)));
-        witnesses.observe(&Event::Apply(object("a", OTHER, 70)));
+        witnesses.observe(&Event::Applied(object("f", UID, 60)));
+        witnesses.observe(&Event::Applied(object("a", OTHER, 70)));
         assert_eq!(names(), ["b", "c", "a"]);
         assert_eq!(witnesses.get()[2].uid, Uid::parse(OTHER).expect("a UUID"), "under its new UID");
-        witnesses.observe(&Event::Delete(object("b", UID, 80)));
+        witnesses.observe(&Event::Deleted(object("b", UID, 80)));
         assert_eq!(names(), ["c", "a"]);
-        witnesses.observe(&Event::Apply(object("g", UID, 90)));
+        witnesses.observe(&Event::Applied(object("g", UID, 90)));
         assert_eq!(names(), ["c", "a", "g"]);
     }
 }

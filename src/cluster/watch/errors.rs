@@ -1,25 +1,106 @@
 //! What an error of a watch means.
 
-use kube::core::Status;
-use kube::runtime::watcher::{Config, Error, InitialListStrategy};
+use std::time::Duration;
 
-use super::intercept::EndedAtOnce;
+use super::selection::WatchConfig;
+use crate::cluster::api::ApiError;
+use crate::cluster::decoding::Status;
 use crate::telemetry::metrics::WatchErrorReason;
 
-/// The class of an error, for metrics and for people.
-pub(super) fn reason(error: &Error) -> WatchErrorReason {
-    match error {
-        _ if causes(error).any(<dyn std::error::Error>::is::<EndedAtOnce>) => WatchErrorReason::Other,
-        Error::WatchError(status) => status_reason(status),
-        Error::NoResourceVersion => WatchErrorReason::Malformed,
-        Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => match error {
-            kube::Error::Api(status) => status_reason(status),
-            kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => WatchErrorReason::Malformed,
-            kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => {
-                WatchErrorReason::Unreachable
-            }
-            _ => WatchErrorReason::Other,
-        },
+/// A list or a watch has failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("cannot list")]
+    ListFailed(#[source] ApiError),
+    /// Of a streaming list too, which is a watch.
+    #[error("cannot watch")]
+    StartFailed(#[source] ApiError),
+    #[error("the watch has failed")]
+    Failed(#[source] ApiError),
+    /// Instead of an event.
+    #[error("{0}")]
+    Event(Status),
+    #[error("the API server sends no resourceVersion")]
+    NoResourceVersion,
+    #[error("the list ended before it was complete")]
+    ListEnded,
+    /// It was accepted.
+    #[error("the watch ended at once, without an event")]
+    EndedAtOnce,
+}
+
+impl Error {
+    /// The status that the API server sent, if the error is one.
+    fn status(&self) -> Option<&Status> {
+        match self {
+            Self::ListFailed(error) | Self::StartFailed(error) | Self::Failed(error) => error.status(),
+            Self::Event(status) => Some(status),
+            Self::NoResourceVersion | Self::ListEnded | Self::EndedAtOnce => None,
+        }
+    }
+
+    /// How long the server asks to wait before the next request. A status has that in its body, the response that it came in
+    /// in a header too.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let in_body = self.status().map(|status| Duration::from_secs(status.retry_after_seconds.into()));
+        let in_header = match self {
+            Self::ListFailed(ApiError::Refused { retry_after, .. })
+            | Self::StartFailed(ApiError::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        };
+        in_body.max(in_header)
+    }
+
+    /// Its class, for metrics and for people.
+    pub fn reason(&self) -> WatchErrorReason {
+        match self {
+            Self::ListFailed(error) | Self::StartFailed(error) | Self::Failed(error) => match error {
+                ApiError::Send(kube::Error::HyperError(_) | kube::Error::Service(_)) | ApiError::Read(_) => {
+                    WatchErrorReason::Unreachable
+                }
+                ApiError::Refused { status, .. } => status_reason(status),
+                ApiError::MediaType(_) | ApiError::TooLong | ApiError::Decode(_) => WatchErrorReason::Malformed,
+                ApiError::Send(_) => WatchErrorReason::Other,
+            },
+            Self::Event(status) => status_reason(status),
+            Self::NoResourceVersion => WatchErrorReason::Malformed,
+            Self::ListEnded | Self::EndedAtOnce => WatchErrorReason::Other,
+        }
+    }
+
+    /// Whether the server may have refused a list for its field selector: before Kubernetes 1.31, Services cannot be selected by
+    /// `spec.clusterIP`.
+    pub fn is_field_selector_refused(&self, config: &WatchConfig) -> bool {
+        config.selectors.fields.is_some()
+            && !matches!(self, Self::Event(_))
+            && self.status().is_some_and(|status| status.code == 400)
+    }
+
+    /// Whether the server refused the streaming list that `config` requests, if the error precedes the list: before Kubernetes
+    /// 1.27, and later if the feature is disabled, the parameters of such a request are invalid.
+    pub fn is_streaming_list_refused(&self, config: &WatchConfig) -> bool {
+        config.is_streaming
+            && matches!(self, Self::StartFailed(ApiError::Refused { status, .. })
+                if matches!(status.code, 400 | 404 | 405 | 406 | 415 | 422))
+    }
+
+    /// Whether the server cannot resume from the resourceVersion of the watch: it was compacted (410), or it is rejected in another
+    /// way (400, 422, 504, and 500 as an event). A server that has not reached it, after a restore from a backup, does not say so
+    /// ([`super::doubt`]).
+    pub fn is_position_lost(&self) -> bool {
+        match self {
+            Self::StartFailed(ApiError::Refused { status, .. }) => matches!(status.code, 400 | 410 | 422 | 504),
+            Self::Event(status) => matches!(status.code, 410 | 500 | 504),
+            Self::NoResourceVersion => true,
+            _ => false,
+        }
+    }
+
+    /// The root cause, which is the only informative part of the message: `Connection refused (os error 111)`.
+    pub fn root_cause(&self) -> String {
+        let error: &(dyn std::error::Error + 'static) = self;
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        causes.last().map(ToString::to_string).unwrap_or_default()
     }
 }
 
@@ -36,56 +117,7 @@ fn status_reason(status: &Status) -> WatchErrorReason {
     }
 }
 
-/// The status that the API server sent, if the error is one.
-pub(super) fn status_of(error: &Error) -> Option<&Status> {
-    match error {
-        Error::InitialListFailed(kube::Error::Api(status))
-        | Error::WatchStartFailed(kube::Error::Api(status))
-        | Error::WatchError(status) => Some(status),
-        _ => None,
-    }
-}
-
 /// Whether the problem is the server's, so that every watch has it.
 pub(super) fn is_outage(reason: WatchErrorReason) -> bool {
     matches!(reason, WatchErrorReason::Unreachable | WatchErrorReason::Unauthorized)
-}
-
-/// Whether the server may have refused a list for its field selector: before Kubernetes 1.31, Services cannot be selected by
-/// `spec.clusterIP`.
-pub(super) fn is_field_selector_refused(config: &Config, error: &Error) -> bool {
-    config.field_selector.is_some()
-        && !matches!(error, Error::WatchError(_))
-        && status_of(error).is_some_and(|status| status.code == 400)
-}
-
-/// Whether the server refused the streaming list that `config` requests, if `error` precedes the list: before Kubernetes
-/// 1.27, and later if the feature is disabled, the parameters of such a request are invalid.
-pub(super) fn is_streaming_list_refused(config: &Config, error: &Error) -> bool {
-    config.initial_list_strategy == InitialListStrategy::StreamingList
-        && matches!(error, Error::WatchStartFailed(kube::Error::Api(status))
-            if matches!(status.code, 400 | 404 | 405 | 406 | 415 | 422))
-}
-
-/// Whether the server cannot resume from the resourceVersion of the watch: it was compacted (410), or it is rejected in another
-/// way (400, 422, 504, and 500 as an event). The watcher would request the same one for ever. A server that has not reached it,
-/// after a restore from a backup, does not say so ([`super::doubt`]).
-pub(super) fn is_position_lost(error: &Error) -> bool {
-    match error {
-        Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 410 | 422 | 504),
-        Error::WatchError(status) => matches!(status.code, 410 | 500 | 504),
-        Error::NoResourceVersion => true,
-        _ => false,
-    }
-}
-
-/// The root cause, which is the only informative part of the message: `Connection refused (os error 111)`.
-pub(super) fn root_cause(error: &Error) -> String {
-    causes(error).last().map(ToString::to_string).unwrap_or_default()
-}
-
-/// The error, its cause, and so on.
-fn causes(error: &Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    let error: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(error), |error| error.source())
 }

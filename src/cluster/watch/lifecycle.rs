@@ -1,30 +1,29 @@
 //! The life of one watch: lists, events, errors, and the state of trust that follows from them (drawn in [`super::trust`]).
 //!
 //! After every error there is a pause. An error that shows that the watch cannot be resumed is followed by a list; after any other,
-//! kube's watcher tries again.
+//! the watch is resumed.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::Api;
-use kube::runtime::watcher::{self, Event, InitialListStrategy, watcher};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::doubt::{Doubts, Lost, Witnesses};
-use super::errors::{is_field_selector_refused, is_position_lost, is_streaming_list_refused};
-use super::intercept::{Connections, Interception};
+use super::errors::Error;
+use super::events::{Event, events};
 use super::reconcile::Reconcile;
 use super::report::{Outage, Reporter};
 use super::retry::RetryPolicy;
-use super::selection::{Selection, Timing};
+use super::selection::{Selection, Timing, WatchConfig};
 use super::sink::{EventSink, SinkClosed};
 use super::staleness::{Staleness, sleep_until_some};
 use super::trust::{Happening, Trust, TrustRecord};
+use crate::cluster::api::{Api, Server};
 use crate::cluster::connection::Connection;
-use crate::cluster::decoding::{Incoming, Kind};
+use crate::cluster::decoding::Kind;
 use crate::cluster::objects::Scope;
 use crate::cluster::update::{Change, ClusterEvent, EventTimes, WatchId, WatchUpdate};
 use crate::telemetry::metrics::{Metrics, Resource, WatchEvent};
@@ -36,7 +35,7 @@ pub(super) struct WatchContext<'a> {
     pub scope: &'a Scope,
     pub sink: &'a EventSink<'a>,
     pub outage: &'a Outage,
-    pub connections: &'a Arc<Connections>,
+    pub server: &'a Arc<Server>,
     pub metrics: &'a Arc<Metrics>,
 }
 
@@ -50,13 +49,10 @@ enum Next {
 /// A list and watch of one kind in one scope.
 pub(super) struct Watch<'a, K: Kind> {
     id: WatchId,
-    api: Api<Incoming<K>>,
-    /// Past the interception.
-    direct_api: Api<Incoming<K>>,
-    config: watcher::Config,
+    api: Api<K>,
+    config: WatchConfig,
     timing: Timing,
     trust: Arc<TrustRecord>,
-    interception: Arc<Interception>,
     witnesses: Arc<Witnesses>,
     retry: RetryPolicy,
     reconcile: Reconcile,
@@ -79,22 +75,14 @@ impl<'a, K: Kind> Watch<'a, K> {
         }
     }
 
-    fn new(context: &WatchContext<'a>, config: watcher::Config) -> Self {
+    fn new(context: &WatchContext<'a>, config: WatchConfig) -> Self {
         let id = WatchId::new(K::RESOURCE, context.scope.clone());
         let trust = TrustRecord::new(context.metrics.register_watch(K::RESOURCE));
-        let interception = Interception::new(Arc::clone(&trust), Arc::clone(context.connections));
-        let client = &context.connection.client;
-        let api = |client| match context.scope {
-            Scope::All => Api::all(client),
-            Scope::Namespace(namespace) => Api::namespaced(client, namespace),
-        };
         Self {
-            api: api(interception.client(client)),
-            direct_api: api(client.clone()),
+            api: Api::new(context.connection.client.clone(), context.scope, Arc::clone(context.server)),
             config,
             timing: context.selection.timing,
             trust,
-            interception,
             witnesses: Arc::default(),
             retry: RetryPolicy::new(),
             reconcile: Reconcile::new(),
@@ -116,18 +104,18 @@ impl<'a, K: Kind> Watch<'a, K> {
     /// One list and the watch that follows it, until it is time for another list.
     async fn list_and_watch(&mut self) -> Result<(), SinkClosed> {
         self.trust.record(Happening::ListStarted);
-        let (api, config) = (self.direct_api.clone(), self.config.clone());
+        let (api, config) = (self.api.clone(), self.config.clone());
         let (trust, witnesses) = (Arc::clone(&self.trust), Arc::clone(&self.witnesses));
-        let doubts = Doubts { api: &api, config: &config, trust: &trust, witnesses: &witnesses };
+        let doubts = Doubts { api: &api, selectors: &config.selectors, trust: &trust, witnesses: &witnesses };
         let mut lost = pin!(doubts.lost());
-        let mut events = pin!(watcher(self.api.clone(), self.config.clone()));
+        let mut events = pin!(events(api.clone(), config.clone(), Arc::clone(&trust)));
         loop {
             let next = tokio::select! {
                 // Whether the watch is proven comes last, after the events that prove it.
                 biased;
                 lost = &mut lost => self.on_lost(&lost).await,
                 () = sleep_until_some(self.reconcile_at), if trust.trust().is_current() => self.on_reconcile_due(),
-                // The watcher does not report that an idle watch was resumed.
+                // An idle watch that was resumed has no event.
                 () = trust.steady(), if self.has_recovered() => self.on_recovery(),
                 event = events.next() => match event {
                     Some(Ok(event)) => self.on_event(event).await?,
@@ -142,18 +130,18 @@ impl<'a, K: Kind> Watch<'a, K> {
         }
     }
 
-    async fn on_event(&mut self, event: Event<Incoming<K>>) -> Result<Next, SinkClosed> {
+    async fn on_event(&mut self, event: Event<K>) -> Result<Next, SinkClosed> {
         let reconciled = self.reconcile.observe(&event);
         self.witnesses.observe(&event);
         match &event {
-            Event::Init => self.trust.record(Happening::ListStarted),
-            Event::InitApply(_) => {}
-            Event::InitDone => self.reconcile_at = self.timing.next_reconcile(),
-            Event::Apply(_) | Event::Delete(_) => _ = self.on_recovery(),
+            Event::ListStarted => self.trust.record(Happening::ListStarted),
+            Event::Listed(_) => {}
+            Event::ListCompleted => self.reconcile_at = self.timing.next_reconcile(),
+            Event::Applied(_) | Event::Deleted(_) => _ = self.on_recovery(),
         }
-        let is_listed = matches!(event, Event::InitDone);
+        let is_listed = matches!(event, Event::ListCompleted);
         let times = self.times(&event);
-        let change = self.decode(event);
+        let change = self.change(event);
         self.sink.send(WatchUpdate { event: K::event(self.id.scope.clone(), change), times }).await?;
         if is_listed {
             self.on_listed();
@@ -171,20 +159,20 @@ impl<'a, K: Kind> Watch<'a, K> {
     fn on_listed(&mut self) {
         self.trust.record(Happening::ListCompleted);
         // A list in pages has yet to show that a watch can be resumed from it.
-        if self.config.initial_list_strategy == InitialListStrategy::StreamingList {
+        if self.config.is_streaming {
             self.on_recovery();
         }
     }
 
-    async fn on_error(&mut self, error: &watcher::Error) -> Next {
+    async fn on_error(&mut self, error: &Error) -> Next {
         if self.trust.trust() == Trust::Listing && self.drop_refused_parameter(error) {
             return Next::Relist;
         }
         self.trust.broken();
         self.reporter.error(error);
         self.reconcile.cancel();
-        sleep(self.retry.pause_after(error, self.interception.take_retry_after())).await;
-        if is_position_lost(error) { Next::Relist } else { Next::Continue }
+        sleep(self.retry.pause_after(error)).await;
+        if error.is_position_lost() { Next::Relist } else { Next::Continue }
     }
 
     async fn on_lost(&mut self, lost: &Lost) -> Next {
@@ -218,14 +206,14 @@ impl<'a, K: Kind> Watch<'a, K> {
     }
 
     /// Adapts to an older API server. Returns false if that is not what the error is about.
-    fn drop_refused_parameter(&mut self, error: &watcher::Error) -> bool {
+    fn drop_refused_parameter(&mut self, error: &Error) -> bool {
         let WatchId { resource, scope } = &self.id;
-        if is_field_selector_refused(&self.config, error) {
+        if error.is_field_selector_refused(&self.config) {
             tracing::info!(%resource, %scope, "the API server does not support the field selector; requesting all objects");
-            self.config.field_selector = None;
-        } else if is_streaming_list_refused(&self.config, error) {
+            self.config.selectors.fields = None;
+        } else if error.is_streaming_list_refused(&self.config) {
             tracing::info!(%resource, %scope, "the API server does not support streaming lists; listing in pages");
-            self.config.initial_list_strategy = InitialListStrategy::ListWatch;
+            self.config.is_streaming = false;
         } else {
             return false;
         }
@@ -233,47 +221,47 @@ impl<'a, K: Kind> Watch<'a, K> {
     }
 
     /// When an object changed, and when that arrived. None for a list.
-    fn times(&self, event: &Event<Incoming<K>>) -> Option<EventTimes> {
+    fn times(&self, event: &Event<K>) -> Option<EventTimes> {
         let changed_at = match event {
-            Event::Apply(incoming) => incoming.changed_at(),
-            Event::Delete(_) => None,
-            Event::Init | Event::InitApply(_) | Event::InitDone => return None,
+            Event::Applied(incoming) => incoming.changed_at,
+            Event::Deleted(_) => None,
+            Event::ListStarted | Event::Listed(_) | Event::ListCompleted => return None,
         };
         Some(EventTimes { received_at: self.trust.clock.last_word(), changed_at })
     }
 
     /// Counts the event, and reports what is malformed about its object.
-    fn decode(&mut self, event: Event<Incoming<K>>) -> Change<K> {
+    fn change(&mut self, event: Event<K>) -> Change<K> {
         let incoming = match event {
-            Event::Init => {
+            Event::ListStarted => {
                 self.reporter.list_started();
                 return Change::RelistStarted;
             }
-            Event::InitDone => {
+            Event::ListCompleted => {
                 self.reporter.list_completed();
                 self.reporter.event(WatchEvent::Relist);
                 return Change::RelistDone;
             }
-            Event::Delete(incoming) => {
+            Event::Deleted(incoming) => {
                 self.reporter.event(WatchEvent::Delete);
-                let key = incoming.key();
+                let key = incoming.key;
                 self.reporter.forget(&key);
                 // A Pod has its deletionTimestamp before it is removed, even if it is deleted by force: `podStrategy` in
                 // kube-apiserver is graceful with any grace period. One without lives on, and has lost the label.
-                let lives_on = self.config.label_selector.is_some() && !incoming.is_terminating();
+                let lives_on = self.config.selectors.labels.is_some() && !incoming.is_terminating;
                 return if lives_on { Change::Deselect(key) } else { Change::Delete(key) };
             }
-            Event::Apply(incoming) => {
+            Event::Applied(incoming) => {
                 self.reporter.event(WatchEvent::Apply);
                 incoming
             }
-            Event::InitApply(incoming) => {
+            Event::Listed(incoming) => {
                 self.reporter.object_listed();
                 incoming
             }
         };
-        let key = incoming.key();
-        let (change, problems) = incoming.read(key.clone());
+        let key = incoming.key.clone();
+        let (change, problems) = incoming.into_change();
         self.reporter.malformed(&key, &problems);
         change
     }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! follow_all ─▶ Watch::run for each resource and scope (lifecycle)
-//!                 ├── kube's watcher ─▶ Interception ─▶ API server  requests amended, responses observed
-//!                 │                        └──▶ TrustRecord         how far the watch is trusted, when it last had word
+//!                 ├── events          lists and watches of the Api, as one stream
+//!                 │     └──▶ TrustRecord   how far the watch is trusted, when it last had word
 //!                 ├── Doubts          whether a watch is resumed on the server that it was on
 //!                 ├── RetryPolicy     how long to pause after an error
 //!                 ├── Reconcile       what a periodic list shows that the watch has missed
@@ -13,9 +13,8 @@
 
 mod doubt;
 mod errors;
-mod intercept;
+mod events;
 mod lifecycle;
-mod lines;
 mod reconcile;
 mod report;
 mod retry;
@@ -29,11 +28,11 @@ use std::sync::Arc;
 use futures::future;
 use tokio::sync::mpsc;
 
-use self::intercept::Connections;
 use self::lifecycle::{Watch, WatchContext};
 use self::report::Outage;
 pub use self::selection::{PodSelection, Selection, Timing};
 use self::sink::EventSink;
+use super::api::Server;
 use super::connection::Connection;
 use super::objects::{Pod, Service, Slice};
 use super::update::WatchUpdate;
@@ -47,18 +46,11 @@ pub async fn follow_all(
     updates: mpsc::Sender<WatchUpdate>,
     metrics: &Arc<Metrics>,
 ) {
-    let (outage, connections) = (Outage::default(), Arc::<Connections>::default());
+    let (outage, server) = (Outage::default(), Arc::<Server>::default());
     let scopes = selection.scopes.iter().map(|scope| async {
         let sink = EventSink::new(&updates);
-        let context = WatchContext {
-            connection,
-            selection,
-            scope,
-            sink: &sink,
-            outage: &outage,
-            connections: &connections,
-            metrics,
-        };
+        let context =
+            WatchContext { connection, selection, scope, sink: &sink, outage: &outage, server: &server, metrics };
         let pods = async {
             // Pods are the most numerous objects, and are not needed before the first answer.
             sink.first_lists_completed().await;

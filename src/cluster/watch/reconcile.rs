@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
-use kube::Resource as KubeResource;
-use kube::runtime::watcher::Event;
 use tokio::time::Instant;
+
+use super::events::Event;
+use crate::cluster::decoding::{Incoming, Kind};
 
 /// How long an event may be in flight before it counts as missed.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
@@ -51,14 +52,14 @@ impl Reconcile {
 
     /// Follows the events of the watch. At the end of a reconcile, returns how many of its objects may differ although the
     /// watch missed nothing.
-    pub fn observe<K: KubeResource>(&mut self, event: &Event<K>) -> Option<usize> {
+    pub fn observe<K: Kind>(&mut self, event: &Event<K>) -> Option<usize> {
         match event {
-            Event::Init => {
+            Event::ListStarted => {
                 self.listed = 0;
                 // A second list, after one that was not completed, is not a reconcile.
                 self.newer = std::mem::take(&mut self.is_due).then_some(0);
             }
-            Event::InitApply(object) => {
+            Event::Listed(object) => {
                 let version = version(object);
                 self.listed = self.listed.max(version);
                 if let Some(newer) = &mut self.newer
@@ -67,11 +68,11 @@ impl Reconcile {
                     *newer += 1;
                 }
             }
-            Event::InitDone => {
+            Event::ListCompleted => {
                 (self.reached, self.last_event) = (self.listed, Instant::now());
                 return self.newer.take();
             }
-            Event::Apply(object) | Event::Delete(object) => {
+            Event::Applied(object) | Event::Deleted(object) => {
                 (self.reached, self.last_event) = (version(object), Instant::now());
             }
         }
@@ -79,37 +80,37 @@ impl Reconcile {
     }
 }
 
-fn version(object: &impl KubeResource) -> u64 {
-    object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+fn version<K: Kind>(object: &Incoming<K>) -> u64 {
+    object.version().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::Service;
+    use serde_json::json;
     use tokio::time::advance;
 
     use super::*;
+    use crate::cluster::objects::Service;
 
-    fn at(version: u64) -> Service {
-        let mut service = Service::default();
-        service.metadata.resource_version = Some(version.to_string());
-        service
+    fn at(version: u64) -> Incoming<Service> {
+        let object = json!({ "metadata": { "resourceVersion": version.to_string() } }).to_string();
+        serde_json::from_str(&object).expect("an object")
     }
 
     /// Observes a list of objects with these resourceVersions.
     fn list(reconcile: &mut Reconcile, versions: &[u64]) -> Option<usize> {
-        assert_eq!(reconcile.observe(&Event::<Service>::Init), None);
+        assert_eq!(reconcile.observe(&Event::<Service>::ListStarted), None);
         for version in versions {
-            assert_eq!(reconcile.observe(&Event::InitApply(at(*version))), None);
+            assert_eq!(reconcile.observe(&Event::Listed(at(*version))), None);
         }
-        reconcile.observe(&Event::<Service>::InitDone)
+        reconcile.observe(&Event::<Service>::ListCompleted)
     }
 
     #[tokio::test(start_paused = true)]
     async fn on_a_busy_watch_what_is_newer_than_its_last_event_is_not_missed() {
         let mut reconcile = Reconcile::new();
         assert_eq!(list(&mut reconcile, &[1, 2]), None, "the first list is not a reconcile");
-        reconcile.observe(&Event::Apply(at(5)));
+        reconcile.observe(&Event::Applied(at(5)));
         reconcile.start();
         assert_eq!(list(&mut reconcile, &[1, 5, 4, 7, 8]), Some(2));
         reconcile.start();
@@ -119,7 +120,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn on_an_idle_watch_every_difference_is_missed() {
         let mut reconcile = Reconcile::new();
-        reconcile.observe(&Event::Delete(at(5)));
+        reconcile.observe(&Event::Deleted(at(5)));
         advance(IN_FLIGHT * 2).await;
         reconcile.start();
         assert_eq!(list(&mut reconcile, &[5, 7, 8]), Some(0));
@@ -128,13 +129,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_list_after_a_failure_is_not_a_reconcile() {
         let mut reconcile = Reconcile::new();
-        reconcile.observe(&Event::Apply(at(5)));
+        reconcile.observe(&Event::Applied(at(5)));
         reconcile.start();
-        reconcile.observe(&Event::<Service>::Init);
+        reconcile.observe(&Event::<Service>::ListStarted);
         reconcile.cancel();
         assert_eq!(list(&mut reconcile, &[1]), None);
         reconcile.start();
-        reconcile.observe(&Event::<Service>::Init);
+        reconcile.observe(&Event::<Service>::ListStarted);
         assert_eq!(list(&mut reconcile, &[1]), None, "nor is one after an incomplete list");
     }
 }

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kube::runtime::watcher::Error;
-
 use super::doubt::Lost;
-use super::errors::{is_outage, reason, root_cause};
+use super::errors::{Error, is_outage};
 use crate::cluster::objects::{ObjectKey, Scope};
 use crate::cluster::update::WatchId;
 use crate::telemetry::metrics::{Metrics, Resource, WatchErrorReason, WatchEvent};
@@ -87,7 +85,7 @@ impl<'a> Reporter<'a> {
     }
 
     pub fn error(&mut self, error: &Error) {
-        let reason = reason(error);
+        let reason = error.reason();
         self.metrics.watch_error(self.watch.resource, reason);
         if let Some(problem) = self.problem.as_mut().filter(|problem| problem.reason == reason) {
             problem.failures += 1;
@@ -98,7 +96,7 @@ impl<'a> Reporter<'a> {
             return;
         }
         let advice = self.advice(reason, error);
-        let (error, WatchId { resource, scope }) = (root_cause(error), &self.watch);
+        let (error, WatchId { resource, scope }) = (error.root_cause(), &self.watch);
         // A compaction is normal, and the list that follows makes up for it.
         if reason == WatchErrorReason::Gone {
             tracing::info!(%resource, %scope, error, "{advice}");
@@ -172,7 +170,7 @@ impl<'a> Reporter<'a> {
         let (url, WatchId { resource, scope }) = (self.url, &self.watch);
         match reason {
             WatchErrorReason::Forbidden => {
-                let verb = if matches!(error, Error::InitialListFailed(_)) { "list" } else { "watch" };
+                let verb = if matches!(error, Error::ListFailed(_)) { "list" } else { "watch" };
                 let resource = match resource.group() {
                     "" => resource.plural().to_owned(),
                     group => format!("{}.{group}", resource.plural()),

@@ -7,9 +7,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use kube::runtime::watcher::Error;
-
-use super::errors::{reason, status_of};
+use super::errors::Error;
 use crate::telemetry::metrics::WatchErrorReason;
 
 /// The longest `Retry-After` that is honoured. kube-apiserver sends one second; a proxy in front of it may send any number,
@@ -52,13 +50,10 @@ impl RetryPolicy {
         self.failures = 0;
     }
 
-    /// The pause after `error`, in whose response the header `Retry-After` had this value.
-    pub fn pause_after(&mut self, error: &Error, retry_after: Option<Duration>) -> Duration {
-        let backoff = if reason(error) == WatchErrorReason::Unreachable { UNREACHABLE } else { REFUSED };
-        // A Status has it in the body too. An error event of an open watch has no header of its own.
-        let in_body = status_of(error).and_then(|status| Some(status.details.as_ref()?.retry_after_seconds));
-        let in_body = Duration::from_secs(in_body.unwrap_or_default().into());
-        let requested = retry_after.unwrap_or_default().max(in_body).min(MAX_RETRY_AFTER);
+    /// The pause after `error`.
+    pub fn pause_after(&mut self, error: &Error) -> Duration {
+        let backoff = if error.reason() == WatchErrorReason::Unreachable { UNREACHABLE } else { REFUSED };
+        let requested = error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER);
         self.next_pause(backoff).max(requested)
     }
 
@@ -97,10 +92,9 @@ pub(super) fn jittered(duration: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-    use serde_json::json;
-
     use super::*;
+    use crate::cluster::api::ApiError;
+    use crate::cluster::decoding::Status;
 
     /// Whether `pause` is `whole`, jittered.
     fn is_of(pause: Duration, whole: Duration) -> bool {
@@ -134,10 +128,9 @@ mod tests {
             (Some(86_400), 0, MAX_RETRY_AFTER),
             (None, u32::MAX, MAX_RETRY_AFTER),
         ] {
-            let status = json!({ "code": 429, "details": { "retryAfterSeconds": body } });
-            let status: Status = serde_json::from_value(status).unwrap();
-            let error = Error::WatchStartFailed(kube::Error::Api(status.boxed()));
-            assert_eq!(RetryPolicy::new().pause_after(&error, header.map(seconds)), expected, "{header:?} {body}");
+            let status = Status { code: 429, retry_after_seconds: body, ..Status::default() };
+            let error = Error::StartFailed(ApiError::Refused { status, retry_after: header.map(seconds) });
+            assert_eq!(RetryPolicy::new().pause_after(&error), expected, "{header:?} {body}");
         }
     }
 

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use kube::runtime::watcher;
 use tokio::time::Instant;
 
 use super::retry::jittered;
+use crate::cluster::api::Selectors;
 use crate::cluster::objects::{POD_NAME, Scope};
 use crate::telemetry::metrics::Resource;
 
 /// The longest time, in seconds, after which the server ends a watch, which is then resumed. Bounds how long a dead link goes
-/// unnoticed (kube gives up five seconds later).
+/// unnoticed.
 const MAX_WATCH_SECONDS: u64 = 50;
 
 /// The configured times of a watch.
@@ -63,15 +63,25 @@ impl Selection {
     }
 
     /// The parameters of the watches of a resource. None if it is not watched at all.
-    pub(super) fn config(&self, resource: Resource) -> Option<watcher::Config> {
-        let config = watcher::Config::default().timeout(self.timing.watch_seconds()).streaming_lists();
+    pub(super) fn config(&self, resource: Resource) -> Option<WatchConfig> {
+        let mut selectors = Selectors::default();
         match (resource, self.pods) {
-            (Resource::Services, _) if self.headless_only => Some(config.fields("spec.clusterIP=None")),
+            (Resource::Services, _) if self.headless_only => selectors.fields = Some("spec.clusterIP=None".to_owned()),
             // No filter for slices: those that people make for a headless Service lack the label that says so.
-            (Resource::Services | Resource::EndpointSlices, _) => Some(config),
-            (Resource::Pods, PodSelection::Off) => None,
-            (Resource::Pods, PodSelection::StatefulSets) => Some(config.labels(POD_NAME)),
-            (Resource::Pods, PodSelection::All) => Some(config),
+            (Resource::Services | Resource::EndpointSlices, _) | (Resource::Pods, PodSelection::All) => {}
+            (Resource::Pods, PodSelection::Off) => return None,
+            (Resource::Pods, PodSelection::StatefulSets) => selectors.labels = Some(POD_NAME.to_owned()),
         }
+        Some(WatchConfig { selectors, timeout_seconds: self.timing.watch_seconds(), is_streaming: true })
     }
+}
+
+/// The parameters of a watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WatchConfig {
+    pub selectors: Selectors,
+    /// How long the server is to keep it open.
+    pub timeout_seconds: u32,
+    /// The list is streamed as events of the watch, and not requested in pages.
+    pub is_streaming: bool,
 }

@@ -101,7 +101,8 @@ pub(super) struct Opening {
     pub position: Option<u64>,
 }
 
-/// The state of a watch, all of whose parts run in one task. [`super::intercept`] records what happens beneath the watcher, [`super::lifecycle`] the rest.
+/// The state of a watch, all of whose parts run in one task. [`super::events`] records what happens on the wire,
+/// [`super::lifecycle`] the rest.
 pub(super) struct TrustRecord {
     pub clock: Clock,
     state: watch::Sender<State>,

@@ -64,6 +64,23 @@ fn a_pod_has_the_time_of_its_readiness_and_deletion_alone() {
         Some(times(start, 1, 1).without_changed_at()),
         "the time of its readiness is not that of its address"
     );
-    assert_eq!(times_of(moved.terminating()), Some(times(start, 1, 1)), "its deletion has a time");
+    assert_eq!(times_of(moved.clone().terminating()), Some(times(start, 1, 1)), "its deletion has a time");
+    let ended = Pod { is_ready: false, ready_changed: NonZeroU32::new(9), ..moved.terminating() };
+    assert_eq!(times_of(ended), Some(times(start, 1, 1).without_changed_at()), "the end of its containers has none");
     assert_eq!(times_of(ready_since(2)), Some(times(start, 1, 1)));
+}
+
+/// A Pod may have been ready for days when a Service selects it.
+#[test]
+fn what_makes_a_ready_pod_an_endpoint_has_no_time() {
+    let (mut index, start) = (cluster(), Instant::now());
+    let mut times_of = |pod| {
+        index.apply(WatchUpdate {
+            event: ClusterEvent::Pod(Scope::All, Change::Apply(pod)),
+            times: Some(times(start, 1, 1)),
+        });
+        pending_times(&mut index)
+    };
+    let another = Pod { ready_changed: NonZeroU32::new(1), ..pod("db/pg-1", 2, "10.0.0.7") };
+    assert_eq!(times_of(another), Some(times(start, 1, 1).without_changed_at()));
 }

@@ -1,10 +1,14 @@
-//! Decoding of objects in protobuf to JSON.
+//! Objects in Protobuf: decoding of requests to JSON, and encoding of responses from it ([`encode`]).
 //!
-//! The generators of kubectl since 1.32 (`kubectl create namespace`, `create deployment`, …) send protobuf only. Request bodies
-//! are decoded; responses are always JSON. The tables in [`schema`] cover the fields that those generators set. Other fields
-//! are rejected by number instead of being dropped silently; manifests arrive as JSON and may use every field.
+//! The generators of kubectl since 1.32 (`kubectl create namespace`, `create deployment`, …) send Protobuf only. The tables in
+//! [`schema`] cover the fields that those generators set, and those that controllers and DNS servers read of Services,
+//! EndpointSlices and Pods. In requests, other fields are rejected by number instead of being dropped silently; manifests arrive as
+//! JSON and may use every field. In responses other fields are left out.
 
+mod encode;
 mod schema;
+
+pub use encode::{Encoding, encode_message, event, object};
 
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
@@ -111,13 +115,13 @@ impl<'a> Data<'a> {
 /// Adds one field to the object.
 fn add(object: &mut Map<String, Value>, name: &str, of_type: &Type, data: Data<'_>) -> Result<(), String> {
     let value = match of_type {
-        Type::Skipped => return Ok(()),
+        Type::Skipped | Type::Time | Type::OptionalTime | Type::Json => return Ok(()),
         Type::Text | Type::Number | Type::Flag if data.is_empty() => return Ok(()),
-        Type::Text => json!(data.text()?),
+        Type::Text | Type::OptionalText => json!(data.text()?),
         Type::Bytes => json!(ByteString(data.bytes()?.to_vec())),
         Type::Number | Type::OptionalNumber => json!(data.number()?),
-        Type::Flag => json!(data.number()? != 0),
-        Type::Message(fields) => message(fields, data.bytes()?)?,
+        Type::Flag | Type::OptionalFlag => json!(data.number()? != 0),
+        Type::Message(fields) | Type::OptionalMessage(fields) => message(fields, data.bytes()?)?,
         Type::IntOrString => {
             let either = message(schema::INT_OR_STRING, data.bytes()?)?;
             if either["type"].is_null() {

@@ -21,13 +21,35 @@ pub enum Type {
     Message(&'static [Field]),
     List(&'static Type),
     Map(&'static Type),
-    /// Set by the server, so ignored in requests.
+    /// Absent is not the same as empty. In responses only.
+    OptionalText,
+    OptionalFlag,
+    OptionalMessage(&'static [Field]),
+    /// Set by the server, so ignored in requests, as are the three that follow.
+    Time,
+    OptionalTime,
+    /// `FieldsV1`: JSON in a message.
+    Json,
+    /// Left out of responses too.
     Skipped,
 }
 
-use Type::{Bytes, Flag, IntOrString, List, Map, Message, Number, OptionalNumber, Quantity, Skipped, Text};
+use Type::{
+    Bytes, Flag, IntOrString, Json, List, Map, Message, Number, OptionalFlag, OptionalMessage, OptionalNumber,
+    OptionalText, OptionalTime, Quantity, Skipped, Text, Time,
+};
 
-/// The fields of a kind; None for kinds that are supported in JSON only.
+/// The fields of a kind in responses; None for kinds that are sent in JSON only.
+pub fn sent(kind: Kind) -> Option<&'static [Field]> {
+    match kind {
+        Kind::Service => Some(SERVICE),
+        Kind::EndpointSlice => Some(ENDPOINT_SLICE),
+        Kind::Pod => Some(POD),
+        _ => None,
+    }
+}
+
+/// The fields of a kind in requests; None for kinds that are supported in JSON only.
 pub fn of(kind: Kind) -> Option<&'static [Field]> {
     match kind {
         Kind::Namespace => Some(NAMESPACE),
@@ -65,10 +87,60 @@ const OBJECT_META: &[Field] = &[
     Field(5, "uid", Text),
     Field(6, "resourceVersion", Text),
     Field(7, "generation", Number),
-    Field(8, "creationTimestamp", Skipped),
+    Field(8, "creationTimestamp", Time),
+    Field(9, "deletionTimestamp", OptionalTime),
+    Field(10, "deletionGracePeriodSeconds", OptionalNumber),
     Field(11, "labels", Map(&Text)),
     Field(12, "annotations", Map(&Text)),
+    Field(13, "ownerReferences", List(&Message(OWNER_REFERENCE))),
     Field(14, "finalizers", List(&Text)),
+    Field(17, "managedFields", List(&Message(MANAGED_FIELDS))),
+];
+
+const MANAGED_FIELDS: &[Field] = &[
+    Field(1, "manager", Text),
+    Field(2, "operation", Text),
+    Field(3, "apiVersion", Text),
+    Field(4, "time", OptionalTime),
+    Field(6, "fieldsType", Text),
+    Field(7, "fieldsV1", Json),
+    Field(8, "subresource", Text),
+];
+
+const OWNER_REFERENCE: &[Field] = &[
+    Field(1, "kind", Text),
+    Field(3, "name", Text),
+    Field(4, "uid", Text),
+    Field(5, "apiVersion", Text),
+    Field(6, "controller", OptionalFlag),
+    Field(7, "blockOwnerDeletion", OptionalFlag),
+];
+
+pub const LIST: &[Field] = &[Field(1, "metadata", Message(LIST_META))];
+
+const LIST_META: &[Field] = &[
+    Field(1, "selfLink", Text),
+    Field(2, "resourceVersion", Text),
+    Field(3, "continue", Text),
+    Field(4, "remainingItemCount", OptionalNumber),
+];
+
+pub const STATUS: &[Field] = &[
+    Field(1, "metadata", Message(LIST_META)),
+    Field(2, "status", Text),
+    Field(3, "message", Text),
+    Field(4, "reason", Text),
+    Field(5, "details", OptionalMessage(STATUS_DETAILS)),
+    Field(6, "code", Number),
+];
+
+const STATUS_DETAILS: &[Field] = &[
+    Field(1, "name", Text),
+    Field(2, "group", Text),
+    Field(3, "kind", Text),
+    Field(4, "causes", List(&Message(&[Field(1, "reason", Text), Field(2, "message", Text), Field(3, "field", Text)]))),
+    Field(5, "retryAfterSeconds", Number),
+    Field(6, "uid", Text),
 ];
 
 const NAMESPACE: &[Field] = &[METADATA, Field(2, "spec", Skipped), Field(3, "status", Skipped)];
@@ -111,6 +183,42 @@ const SERVICE_PORT: &[Field] = &[
     Field(6, "appProtocol", Text),
 ];
 
+const ENDPOINT_SLICE: &[Field] = &[
+    METADATA,
+    Field(2, "endpoints", List(&Message(ENDPOINT))),
+    Field(3, "ports", List(&Message(ENDPOINT_PORT))),
+    Field(4, "addressType", Text),
+];
+
+const ENDPOINT: &[Field] = &[
+    Field(1, "addresses", List(&Text)),
+    Field(2, "conditions", Message(ENDPOINT_CONDITIONS)),
+    Field(3, "hostname", OptionalText),
+    Field(4, "targetRef", OptionalMessage(OBJECT_REFERENCE)),
+    Field(6, "nodeName", OptionalText),
+    Field(7, "zone", OptionalText),
+];
+
+const ENDPOINT_CONDITIONS: &[Field] =
+    &[Field(1, "ready", OptionalFlag), Field(2, "serving", OptionalFlag), Field(3, "terminating", OptionalFlag)];
+
+const OBJECT_REFERENCE: &[Field] = &[
+    Field(1, "kind", Text),
+    Field(2, "namespace", Text),
+    Field(3, "name", Text),
+    Field(4, "uid", Text),
+    Field(5, "apiVersion", Text),
+    Field(6, "resourceVersion", Text),
+    Field(7, "fieldPath", Text),
+];
+
+const ENDPOINT_PORT: &[Field] = &[
+    Field(1, "name", OptionalText),
+    Field(2, "protocol", OptionalText),
+    Field(3, "port", OptionalNumber),
+    Field(4, "appProtocol", OptionalText),
+];
+
 const DEPLOYMENT: &[Field] = &[METADATA, Field(2, "spec", Message(DEPLOYMENT_SPEC)), Field(3, "status", Skipped)];
 
 const DEPLOYMENT_SPEC: &[Field] = &[
@@ -123,6 +231,30 @@ const DEPLOYMENT_SPEC: &[Field] = &[
 
 const LABEL_SELECTOR: &[Field] = &[Field(1, "matchLabels", Map(&Text))];
 
+const POD: &[Field] = &[METADATA, Field(2, "spec", Message(POD_SPEC)), Field(3, "status", Message(POD_STATUS))];
+
+const POD_STATUS: &[Field] = &[
+    Field(1, "phase", Text),
+    Field(2, "conditions", List(&Message(POD_CONDITION))),
+    Field(3, "message", Text),
+    Field(4, "reason", Text),
+    Field(5, "hostIP", Text),
+    Field(6, "podIP", Text),
+    Field(7, "startTime", OptionalTime),
+    Field(9, "qosClass", Text),
+    Field(11, "nominatedNodeName", Text),
+    Field(12, "podIPs", List(&Message(&[Field(1, "ip", Text)]))),
+];
+
+const POD_CONDITION: &[Field] = &[
+    Field(1, "type", Text),
+    Field(2, "status", Text),
+    Field(3, "lastProbeTime", Time),
+    Field(4, "lastTransitionTime", Time),
+    Field(5, "reason", Text),
+    Field(6, "message", Text),
+];
+
 const POD_TEMPLATE: &[Field] = &[METADATA, Field(2, "spec", Message(POD_SPEC))];
 
 const POD_SPEC: &[Field] = &[
@@ -132,6 +264,7 @@ const POD_SPEC: &[Field] = &[
     Field(6, "dnsPolicy", Text),
     Field(16, "hostname", Text),
     Field(17, "subdomain", Text),
+    Field(20, "initContainers", List(&Message(CONTAINER))),
 ];
 
 const CONTAINER: &[Field] = &[
@@ -144,6 +277,7 @@ const CONTAINER: &[Field] = &[
     Field(7, "env", List(&Message(&[Field(1, "name", Text), Field(2, "value", Text)]))),
     Field(8, "resources", Message(&[Field(1, "limits", Map(&Quantity)), Field(2, "requests", Map(&Quantity))])),
     Field(14, "imagePullPolicy", Text),
+    Field(24, "restartPolicy", OptionalText),
 ];
 
 const CONTAINER_PORT: &[Field] = &[

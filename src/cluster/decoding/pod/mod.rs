@@ -5,13 +5,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::incoming::{Kind, Raw};
-use super::metadata::{RawMetadata, RawOwner, parse_time, read_labels, read_version};
+use super::metadata::{RawMetadata, RawOwner, read_labels, read_version};
 use super::port::RawProtocol;
+use super::protobuf::message;
+use super::text::{RawTime, Text};
 use super::tolerant::Field;
 use crate::cluster::objects::{
     ContainerPort, Hostname, ObjectKey, OwnLabels, POD_INDEX, POD_NAME, Pod, Scope, Template, Uid, ordinal,
@@ -23,90 +23,95 @@ use crate::telemetry::metrics::Resource;
 /// The condition that makes a Pod an endpoint.
 const READY: &str = "Ready";
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct RawPod {
-    metadata: Field<RawMetadata>,
-    spec: Field<RawSpec>,
-    status: Field<RawStatus>,
+message! {
+    /// `Pod`, core/v1.
+    pub struct RawPod<'a> {
+        metadata: RawMetadata<'a> = 1 "metadata",
+        spec: RawSpec<'a> = 2 "spec",
+        status: RawStatus<'a> = 3 "status",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawSpec {
-    hostname: Field<String>,
-    subdomain: Field<String>,
-    containers: Field<Vec<Field<RawContainer>>>,
-    init_containers: Field<Vec<Field<RawContainer>>>,
+message! {
+    /// `PodSpec`.
+    struct RawSpec<'a> {
+        containers: Vec<Field<RawContainer<'a>>> = 2 "containers",
+        hostname: Text<'a> = 16 "hostname",
+        subdomain: Text<'a> = 17 "subdomain",
+        init_containers: Vec<Field<RawContainer<'a>>> = 20 "initContainers",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawContainer {
-    restart_policy: Field<String>,
-    ports: Field<Vec<Field<RawContainerPort>>>,
+message! {
+    /// `Container`.
+    struct RawContainer<'a> {
+        ports: Vec<Field<RawContainerPort<'a>>> = 6 "ports",
+        restart_policy: Text<'a> = 24 "restartPolicy",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawContainerPort {
-    name: Field<String>,
-    protocol: Field<RawProtocol>,
-    container_port: Field<u16>,
+message! {
+    /// `ContainerPort`.
+    struct RawContainerPort<'a> {
+        name: Text<'a> = 1 "name",
+        container_port: u16 = 3 "containerPort",
+        protocol: RawProtocol = 4 "protocol",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawStatus {
-    phase: Field<String>,
-    #[serde(rename = "podIP")]
-    pod_ip: Field<String>,
-    #[serde(rename = "podIPs")]
-    pod_ips: Field<Vec<Field<RawPodIp>>>,
-    conditions: Field<Vec<Field<RawCondition>>>,
+message! {
+    /// `PodStatus`.
+    struct RawStatus<'a> {
+        phase: Text<'a> = 1 "phase",
+        conditions: Vec<Field<RawCondition<'a>>> = 2 "conditions",
+        pod_ip: Text<'a> = 6 "podIP",
+        pod_ips: Vec<Field<RawPodIp<'a>>> = 12 "podIPs",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawPodIp {
-    ip: Field<String>,
+message! {
+    /// `PodIP`.
+    struct RawPodIp<'a> {
+        ip: Text<'a> = 1 "ip",
+    }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct RawCondition {
-    r#type: Field<String>,
-    status: Field<String>,
-    last_transition_time: Field<String>,
+message! {
+    /// `PodCondition`.
+    struct RawCondition<'a> {
+        r#type: Text<'a> = 1 "type",
+        status: Text<'a> = 2 "status",
+        last_transition_time: RawTime = 4 "lastTransitionTime",
+    }
 }
 
-impl Raw for RawPod {
-    fn metadata(&self) -> &Field<RawMetadata> {
+impl<'a> Raw<'a> for RawPod<'a> {
+    fn metadata(&self) -> &Field<RawMetadata<'a>> {
         &self.metadata
     }
 }
 
 impl Kind for Pod {
     const RESOURCE: Resource = Resource::Pods;
-    type Raw = RawPod;
+    type Raw<'a> = RawPod<'a>;
 
     fn event(scope: Scope, change: Change<Self>) -> ClusterEvent {
         ClusterEvent::Pod(scope, change)
     }
 
-    fn changed_at(raw: &RawPod) -> Option<SystemTime> {
+    fn changed_at(raw: &RawPod<'_>) -> Option<SystemTime> {
         let metadata = raw.metadata.value()?;
-        if let Some(deadline) = parse_time(&metadata.deletion_timestamp) {
+        if let Some(deadline) = metadata.deletion_timestamp.time() {
             // This is when it has to be gone. It was deleted a grace period before.
             let grace = metadata.deletion_grace_period_seconds.value().copied().unwrap_or_default();
             return deadline.checked_sub(Duration::from_secs(grace.into()));
         }
         let mut conditions = raw.status.value()?.conditions.value()?.iter().filter_map(Field::value);
-        let ready = conditions.find(|condition| condition.r#type.value().is_some_and(|name| name == READY))?;
-        parse_time(&ready.last_transition_time)
+        let ready = conditions.find(|condition| condition.r#type.value().is_some_and(|name| **name == *READY))?;
+        ready.last_transition_time.time()
     }
 
-    fn read(object: ObjectKey, raw: RawPod, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+    fn read(object: ObjectKey, raw: RawPod<'_>, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
         let metadata = raw.metadata.required("metadata")?;
         let version = read_version(&metadata);
         let spec = raw.spec.required("spec")?;
@@ -131,7 +136,7 @@ impl Kind for Pod {
             labels: labels.iter().filter(|(key, _)| !is_own(key)).collect(),
             own_labels,
             hostname,
-            subdomain: subdomain.map(Into::into),
+            subdomain: subdomain.as_deref().map(Into::into),
             ports: named_ports(spec.containers, spec.init_containers, warn)?,
             owner: owner(metadata.owner_references, warn),
         };
@@ -156,8 +161,8 @@ impl Kind for Pod {
 /// The named ports, in the order in which a Service's `targetPort` is looked up: those of the containers, then those of
 /// sidecars, which are init containers that are restarted.
 fn named_ports(
-    containers: Field<Vec<Field<RawContainer>>>,
-    init_containers: Field<Vec<Field<RawContainer>>>,
+    containers: Field<Vec<Field<RawContainer<'_>>>>,
+    init_containers: Field<Vec<Field<RawContainer<'_>>>>,
     warn: &mut dyn FnMut(String),
 ) -> Result<Box<[ContainerPort]>, String> {
     let mut ports = Vec::new();
@@ -183,20 +188,21 @@ fn named_ports(
 }
 
 /// None for an unnamed port, which no Service can refer to.
-fn read_port(raw: RawContainerPort) -> Result<Option<ContainerPort>, String> {
+fn read_port(raw: RawContainerPort<'_>) -> Result<Option<ContainerPort>, String> {
     let Some(name) = raw.name.optional("name")?.filter(|name| !name.is_empty()) else { return Ok(None) };
     let port = raw.container_port.required("containerPort")?;
-    Ok(Some(ContainerPort { name: name.into(), protocol: raw.protocol.or_tcp()?, port }))
+    Ok(Some(ContainerPort { name: name.as_ref().into(), protocol: raw.protocol.or_tcp()?, port }))
 }
 
 /// Kind and name of the controller of the Pod. Used only in messages, so one that cannot be read is left out.
-fn owner(owners: Field<Vec<Field<RawOwner>>>, warn: &mut dyn FnMut(String)) -> Option<(SmolStr, SmolStr)> {
+fn owner(owners: Field<Vec<Field<RawOwner<'_>>>>, warn: &mut dyn FnMut(String)) -> Option<(SmolStr, SmolStr)> {
     let read = || {
         for owner in owners.optional("metadata.ownerReferences")?.unwrap_or_default() {
             let owner = owner.required("an entry of metadata.ownerReferences")?;
             if owner.controller.optional("metadata.ownerReferences.controller")? == Some(true) {
                 let kind = owner.kind.required("metadata.ownerReferences.kind")?;
-                return Ok(Some((kind.into(), owner.name.required("metadata.ownerReferences.name")?.into())));
+                let name = owner.name.required("metadata.ownerReferences.name")?;
+                return Ok(Some((kind.as_ref().into(), name.as_ref().into())));
             }
         }
         Ok(None)
@@ -209,8 +215,8 @@ fn owner(owners: Field<Vec<Field<RawOwner>>>, warn: &mut dyn FnMut(String)) -> O
 
 /// The first address of each family.
 fn addresses(
-    all: Field<Vec<Field<RawPodIp>>>,
-    one: Field<String>,
+    all: Field<Vec<Field<RawPodIp<'_>>>>,
+    one: Field<Text<'_>>,
 ) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>), String> {
     let mut texts = Vec::new();
     for entry in all.optional("status.podIPs")?.unwrap_or_default() {
@@ -221,7 +227,7 @@ fn addresses(
     }
     let (mut v4, mut v6) = (None, None);
     for text in texts {
-        match text.parse().map_err(|_| format!("status.podIPs: {text:?} is not an IP address"))? {
+        match text.parse().map_err(|_| format!("status.podIPs: {:?} is not an IP address", &*text))? {
             IpAddr::V4(address) => v4 = v4.or(Some(address)),
             IpAddr::V6(address) => v6 = v6.or(Some(address)),
         }
@@ -230,16 +236,19 @@ fn addresses(
 }
 
 /// Whether the condition `Ready` is true, and when that last changed.
-fn readiness(conditions: Field<Vec<Field<RawCondition>>>, warn: &mut dyn FnMut(String)) -> (bool, Option<NonZeroU32>) {
+fn readiness(
+    conditions: Field<Vec<Field<RawCondition<'_>>>>,
+    warn: &mut dyn FnMut(String),
+) -> (bool, Option<NonZeroU32>) {
     let read = || {
         for condition in conditions.optional("status.conditions")?.unwrap_or_default() {
             let condition = condition.required("an entry of status.conditions")?;
-            if condition.r#type.required("status.conditions.type")? == READY {
+            if condition.r#type.required("status.conditions.type")?.as_ref() == READY {
                 let status = condition.status.required("status.conditions.status")?;
                 let changed = condition.last_transition_time.optional("status.conditions.lastTransitionTime")?;
-                let second = changed.and_then(|time| time.parse::<Timestamp>().ok()).map(Timestamp::as_second);
-                let changed = second.and_then(|second| NonZeroU32::new(second.try_into().ok()?));
-                return Ok((status == "True", changed));
+                let changed =
+                    changed.and_then(RawTime::as_second).and_then(|second| NonZeroU32::new(second.try_into().ok()?));
+                return Ok((status.as_ref() == "True", changed));
             }
         }
         Ok((false, None))

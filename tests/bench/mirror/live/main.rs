@@ -1,19 +1,20 @@
 //! How soon the server answers changes of a cluster, and what following it costs.
 //!
 //! ```text
-//! cargo bench --bench live [-- first-peer derive freshness load burst scale] [--binary [NAME=]PATH]... [--rounds 300]
+//! cargo bench --bench live [-- first-peer derive feed freshness load burst scale] [--binary [NAME=]PATH]... [--rounds 300]
 //! ```
 //!
 //! | | prints |
 //! |---|---|
 //! | `first-peer` | time from a Pod's being ready to the first answer with its address for who has asked all along, through caches |
 //! | `derive` | CPU time of one change inside the process, by the size of its Service |
+//! | `feed` | octets and CPU time to read a cluster, in JSON and in Protobuf, inside the process |
 //! | `freshness` | time from the write of a Pod's new address to the first answer with it, with and without the watch of Pods |
 //! | `load` | the same for a Service, beside connections that ask for the largest answers without a pause |
 //! | `burst` | `freshness` while 5,000 Pods of one StatefulSet become ready within 2 s, and the CPU time of the server |
 //! | `scale` | memory and CPU time of a server that starts with 1,000, 5,000 and 10,000 Services of 15 Pods each |
 //!
-//! All but `derive` start `headless-dns serve` as a process of its own: this build with the sandbox feature, or each
+//! All but `derive` and `feed` start `headless-dns serve` as a process of its own: this build with the sandbox feature, or each
 //! `--binary`, in turn, so that two builds are compared in one run. They ask it over a UDP socket. The cluster is the sandbox,
 //! in this process, on threads of a lower priority than the server's.
 
@@ -26,6 +27,7 @@ mod support;
 mod asker;
 mod burst;
 mod derive;
+mod feed;
 mod first_peer;
 mod freshness;
 mod load;
@@ -75,7 +77,9 @@ impl Arguments {
                 "--rounds" => {
                     parsed.rounds = words.next().and_then(|rounds| rounds.parse().ok()).expect("--rounds NUMBER")
                 }
-                "first-peer" | "derive" | "freshness" | "load" | "burst" | "scale" => parsed.benches.push(word),
+                "first-peer" | "derive" | "feed" | "freshness" | "load" | "burst" | "scale" => {
+                    parsed.benches.push(word)
+                }
                 _ => panic!("what is {word}? See the head of tests/bench/mirror/live/main.rs"),
             }
         }
@@ -98,6 +102,9 @@ fn main() {
     }
     if arguments.has("derive") {
         derive::run();
+    }
+    if arguments.has("feed") {
+        feed::run(&cluster);
     }
     if arguments.has("freshness") {
         freshness::run(&cluster, &arguments.builds, arguments.rounds);
