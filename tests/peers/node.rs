@@ -63,6 +63,10 @@ fn two_pods_may_be_on_a_node_and_the_probes_are_asked_where_they_listen() {
     let Some(objects) = rendered(FOLDER) else { return };
     let set = &the(&objects, "DaemonSet")["spec"];
     assert_eq!(set["updateStrategy"]["rollingUpdate"]["maxUnavailable"], 0);
+    assert!(
+        set["minReadySeconds"].as_u64() >= Some(10),
+        "the old Pod may answer the probes of a new one that cannot start"
+    );
     let server = container(&objects, "headless-dns");
     let config = configuration(&server);
     assert!(config.share_address && config.admin.is_none());
