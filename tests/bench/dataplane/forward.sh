@@ -4,8 +4,9 @@
 #   forward.sh [--rate 50000] [--seconds 10] [--rounds 7] [--cache 4] [--binary NAME=PATH]… [lost|local]…
 #
 # lost   asks so many queries a second, half of them for 100,000 names of others, with a cache of --cache megabytes, which holds a
-#        tenth of them: none may be lost, and none may be answered with SERVFAIL. The server has all cores, and shares them with
-#        dnsperf and the upstream.
+#        tenth of them: none may be lost, and none may be answered with SERVFAIL, unless the upstream has not answered: "no answer"
+#        counts attempts for which no answer came, and "refused" datagrams that the upstream's socket had no room for. The server
+#        has all cores, and shares them with dnsperf and the upstream.
 # local  the latency of names of ours at 5,000 a second while nothing else is asked (quiet), and while 100 names of others are
 #        asked a second of upstreams that answer, hang, lie, or are not there. The server is on core 0 with one worker, everything
 #        else on core 1. The five take turns; medians, and ratios to the first.
@@ -50,23 +51,26 @@ start_upstream
 # The value of a metric of headless-dns, summed over its labels.
 metric() { curl --silent "http://$admin/metrics" | awk -v name="headless_dns_$1" '$1 ~ "^" name "([{]|$)" { sum += $2 } END { printf "%.0f", sum }'; }
 peak() { awk '/^VmHWM:/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
+# Datagrams that a port's socket had no room for, so far.
+refused() { awk -v port="$(printf ':%04X' "$1")" 'index($2, port) { sum += $NF } END { print sum + 0 }' /proc/net/udp; }
 in_output() { awk -v key="$1" -F: '$1 ~ key { split($2, words, " "); print words[1] }' "$work/run"; }
 
 lost() {
-  echo "build         asked/s      asked       lost  SERVFAIL  CPU us  hits %  cache MiB  evicted  memory MiB, before"
+  echo "build         asked/s      asked       lost  SERVFAIL  CPU us  hits %  cache MiB  evicted  no answer  refused  memory MiB, before"
   for name in "${binaries[@]}"; do
     start_server "$name" forward --forward "127.0.0.1:$upstream" --forward-cache-size "$cache"
-    before=$(peak "$server_pid")
+    before=$(peak "$server_pid") refused=$(refused "$upstream")
     ticks=$(cpu_ticks "$server_pid")
     dnsperf -s 127.0.0.1 -p "${port_of[$name/forward]}" -d "$work/forward/half.queries" -l "$seconds" -Q "$rate" -c 8 -q 4000 -T 1 \
       -b 4096 >"$work/run" 2>&1
     ticks=$(($(cpu_ticks "$server_pid") - ticks))
     hits=$(metric cache_hits_total) misses=$(metric cache_misses_total)
-    printf '%-13s %7.0f %10d %10d %9d %7.1f %7.1f %10.2f %8d %11s, %s\n' "$name" "$(in_output 'Queries per second')" \
+    printf '%-13s %7.0f %10d %10d %9d %7.1f %7.1f %10.2f %8d %10d %8d %11s, %s\n' "$name" "$(in_output 'Queries per second')" \
       "$(in_output 'Queries sent')" "$(in_output 'Queries lost')" "$(grep -o 'SERVFAIL [0-9]*' "$work/run" | awk '{ n = $2 } END { print n + 0 }')" \
       "$(awk -v t="$ticks" -v hz="$(getconf CLK_TCK)" -v n="$(in_output 'Queries completed')" 'BEGIN { print t / hz / n * 1e6 }')" \
       "$(awk -v h="$hits" -v m="$misses" 'BEGIN { print 100 * h / (h + m) }')" \
-      "$(awk -v b="$(metric cache_size_bytes)" 'BEGIN { print b / 1048576 }')" "$(metric cache_evictions_total)" "$(peak "$server_pid")" "$before"
+      "$(awk -v b="$(metric cache_size_bytes)" 'BEGIN { print b / 1048576 }')" "$(metric cache_evictions_total)" \
+      "$(metric forward_failures_total)" $(($(refused "$upstream") - refused)) "$(peak "$server_pid")" "$before"
     stop "$server_pid"
   done
 }
@@ -95,14 +99,14 @@ local_names() {
   for ((round = 1; round <= rounds; round++)); do
     for kind in quiet answering hanging lying dead; do
       if [[ $kind != quiet ]]; then
-        # Ahead of the measured ones, so that failures have begun, and as long as they are.
-        taskset -c 1 dnsperf -s 127.0.0.1 -p "${port_of[$kind]}" -d "$work/others" -l $((round_seconds + 1)) -Q "$others_rate" -q 1000 -t 10 \
+        # Ahead of the measured ones, so that failures have begun, and until they are done.
+        taskset -c 1 dnsperf -s 127.0.0.1 -p "${port_of[$kind]}" -d "$work/others" -l $((round_seconds + 2)) -Q "$others_rate" -q 1000 -t 10 \
           >"$work/others-$kind" 2>&1 &
         others=$!
         sleep 1
       fi
       echo "$kind $(latencies "${port_of[$kind]}")" >>"$work/latencies"
-      if [[ $kind != quiet ]]; then wait "$others"; fi
+      if [[ $kind != quiet ]]; then kill "$others" 2>/dev/null || true; wait "$others" || true; fi
     done
   done
   echo "upstream     p50 us   p99 us  x quiet"

@@ -150,10 +150,11 @@ impl Asked {
 
 /// Pseudo-random numbers, the same in each run (SplitMix64).
 #[derive(Default)]
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn between(&mut self, least: usize, most: usize) -> usize {
+    /// A number from `least` to `most`.
+    pub fn between(&mut self, least: usize, most: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::workload::{Asked, Cluster};
+use crate::support::workload::{Asked, Cluster, Random};
 
 /// Lines of a query file, which `dnsperf` repeats.
 const QUERIES: usize = 100_000;
@@ -76,11 +76,11 @@ fn write_forward(folder: &Path) -> io::Result<()> {
     zone.flush()
 }
 
-/// `count` queries for addresses of the first `names` names of others, each about as often.
+/// `count` queries for addresses of the first `names` names of others: each once, and then any.
 fn others(count: usize, names: usize) -> Vec<Asked> {
-    /// A prime, and none of either number.
-    const STRIDE: usize = 10_007;
-    (0..count).map(|i| Asked { name: format!("{}.example", host(i * STRIDE % names)), qtype: "A" }).collect()
+    let mut random = Random::default();
+    let any = |i| if i < names && names < count { i } else { random.between(0, names - 1) };
+    (0..count).map(any).map(|i| Asked { name: format!("{}.example", host(i)), qtype: "A" }).collect()
 }
 
 /// A name about as long as that of a Pod, relative to the zone of others.
