@@ -7,7 +7,8 @@
 //!
 //! This is a small client of our own and not hickory-resolver: a forwarder passes messages on, with records that it does not
 //! know and flags that it does not own, while a resolver library takes them apart into records and builds others; it has no
-//! answers from a cache whose time is over (RFC 8767), and its issues tell of queries that get lost under load. What is needed
+//! answers from a cache whose time is over (RFC 8767). Under load it lost no query, but what one costs grew from 25 µs with 32 in
+//! flight to 76 µs with 2,000 and 97 µs with 4,000, where this client takes some 45 µs (`docs/performance.md`). What is needed
 //! here is little: send, compare, wait.
 
 mod address;

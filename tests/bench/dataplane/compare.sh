@@ -134,9 +134,10 @@ for workload in "${workloads[@]}"; do
   fi
   for server in "${here_too[@]}"; do start_server "$server" "$cluster" "${options[@]}"; done
   # Every name of others once, so that all that follow are in the caches.
-  for server in "${here_too[@]}"; do
-    if [[ $cluster == forward ]]; then load udp hits -p "${port_of[$server/$cluster]}" -d "$work/forward/hits.queries" -n 1 >/dev/null; fi
-  done
+  if [[ $cluster == forward ]]; then
+    sort -u "$work/forward/hits.queries" >"$work/names"
+    for server in "${here_too[@]}"; do load udp hits -p "${port_of[$server/$cluster]}" -d "$work/names" -n 1 >/dev/null; done
+  fi
   for ((round = 1; round <= rounds; round++)); do
     for one in "${workloads[@]}"; do
       IFS=/ read -r transport its_cluster queries <<<"$one"
