@@ -1,4 +1,4 @@
-//! Both encodings give the same object, the same change and the same warnings. The sandbox encodes, which `kubectl` decodes in its tests.
+//! Both encodings give the same object, the same change and the same warnings. The sandbox encodes, by tables of its own.
 
 use kube_sandbox::encode_message;
 use kube_sandbox::kind::Kind as SandboxKind;
