@@ -5,6 +5,7 @@
 mod deploy;
 #[cfg(feature = "sandbox")]
 mod forwarders;
+mod image;
 mod knot;
 #[cfg(feature = "sandbox")]
 mod node;

@@ -1,0 +1,26 @@
+//! The root of the image, made here as `deploy/Dockerfile` makes it.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::peers::output_of;
+
+/// The program runs in it with nothing else, and finds hosts by their names.
+#[test]
+fn the_image_has_all_that_the_program_needs_and_no_shell() {
+    let root = TempDir::new().expect("a folder");
+    output_of(
+        Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/image-root.sh"))
+            .arg(env!("CARGO_BIN_EXE_headless-dns"))
+            .arg(root.path()),
+    );
+    let mut inside = Command::new("unshare");
+    inside.args(["--map-root-user", "chroot"]).arg(root.path()).args(["/headless-dns", "--version"]);
+    let version = output_of(&mut inside);
+    assert_eq!(version.trim(), concat!("headless-dns ", env!("CARGO_PKG_VERSION")));
+    assert!(!root.path().join("bin").exists());
+    let dockerfile = include_str!("../../deploy/Dockerfile");
+    assert!(dockerfile.contains("\nRUN deploy/image-root.sh target/dist/headless-dns /image\n"));
+    assert!(dockerfile.contains("\nFROM scratch\nCOPY --from=build /image /\n"));
+}
