@@ -18,7 +18,7 @@ use headless_dns::cluster::{Scope, read_json};
 use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
-use headless_dns::resolver::{self, CacheLimits, ForwardTo, Resolver};
+use headless_dns::resolver::{self, CacheLimits, ForwardTo, MAX_IN_FLIGHT, Resolver};
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::table;
 use headless_dns::telemetry::Reporting;
@@ -124,6 +124,7 @@ async fn allocations_from_the_cache() -> usize {
         clients: vec!["127.0.0.0/8".parse().expect("a network")],
         cache: CacheLimits { octets: 1 << 20, stale: PATIENCE },
         timeout: PATIENCE,
+        in_flight: MAX_IN_FLIGHT,
         trees: Vec::new(),
     };
     let resolver = Resolver::start(forward, &Handle::current(), Arc::clone(&metrics)).expect("an upstream");

@@ -42,6 +42,7 @@ impl Upstreams {
                 stale: config.serve_stale,
             },
             timeout: config.forward_timeout,
+            in_flight: MAX_IN_FLIGHT,
             trees: authority.elsewhere_trees(),
         };
         let resolver = Resolver::start(options, threads.handle(), Arc::clone(metrics)).context("cannot forward")?;

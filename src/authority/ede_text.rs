@@ -1,13 +1,13 @@
 //! What the Extended DNS Errors of an answer say (RFC 8914). A text is data until it is written, so that an error costs no
 //! allocation, and nothing at all where the client did not send EDNS.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use jiff::Timestamp;
 
 use crate::dns::name::{Labels, Relative};
-use crate::dns::wire::extended_error::{EdeCode, ExtendedError, MAX_ERRORS, MAX_EXTRA_TEXT};
+use crate::dns::wire::extended_error::{EdeCode, ExtendedError, MAX_ERRORS};
 use crate::records::reasons::AbsenceReason;
 
 pub type Errors<'t> = ArrayVec<Ede<'t>, MAX_ERRORS>;
@@ -23,7 +23,7 @@ impl Ede<'_> {
     /// The error as it is sent. What its text is about comes first, so that little is lost where long names make it longer
     /// than [`MAX_EXTRA_TEXT`].
     pub fn written(&self) -> ExtendedError {
-        ExtendedError { code: self.code, text: self.text.written() }
+        ExtendedError::new(self.code as u16, self.text)
     }
 }
 
@@ -55,15 +55,6 @@ pub enum EdeText<'t> {
     NoPort(&'t [u8]),
     /// The same where no ready endpoint has such a port; the Service may.
     NoEndpointPort(&'t [u8]),
-}
-
-impl EdeText<'_> {
-    fn written(&self) -> ArrayString<MAX_EXTRA_TEXT> {
-        let mut text = Bounded(ArrayString::new());
-        // An error means that the text was cut off.
-        let _ = write!(text, "{self}");
-        text.0
-    }
 }
 
 impl fmt::Display for EdeText<'_> {
@@ -124,25 +115,19 @@ impl fmt::Display for Service<'_> {
     }
 }
 
-/// A buffer that cuts text off where it is full.
-struct Bounded(ArrayString<MAX_EXTRA_TEXT>);
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let fitting = &text[..text.floor_char_boundary(self.0.remaining_capacity())];
-        self.0.push_str(fitting);
-        if fitting.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::wire::extended_error::MAX_EXTRA_TEXT;
+
+    fn written(text: EdeText<'_>) -> String {
+        Ede { code: EdeCode::OtherError, text }.written().text.to_string()
+    }
 
     #[test]
     fn a_text_names_what_is_missing_as_kubectl_would() {
         let since = Timestamp::from_second(1_795_226_645).expect("a time");
-        for (text, written) in [
+        for (text, expected) in [
             (EdeText::Text("plain"), "plain"),
             (EdeText::SilentSince(since), "no contact with the API server since 2026-11-21T02:04:05Z"),
             (EdeText::NotWatched(b"\x03web"), "namespace web is not watched by this server"),
@@ -166,18 +151,18 @@ mod tests {
                 "there is no headless Service db/pg; one with a cluster IP may exist, and is not served",
             ),
         ] {
-            assert_eq!(text.written().as_str(), written);
+            assert_eq!(written(text), expected);
         }
     }
 
     #[test]
     fn a_text_that_is_too_long_ends_at_a_letter() {
         let long = "é".repeat(MAX_EXTRA_TEXT);
-        assert_eq!(EdeText::Text(&long).written().as_str(), "é".repeat(MAX_EXTRA_TEXT / 2));
+        assert_eq!(written(EdeText::Text(&long)), "é".repeat(MAX_EXTRA_TEXT / 2));
         let odd = format!("x{long}");
-        assert_eq!(EdeText::Text(&odd).written().len(), MAX_EXTRA_TEXT - 1);
+        assert_eq!(written(EdeText::Text(&odd)).len(), MAX_EXTRA_TEXT - 1);
         let label = [&[63][..], &[b'.'; 63]].concat();
         let name = [&label[..], &label, &label].concat();
-        assert_eq!(EdeText::NoHost(&name).written().len(), MAX_EXTRA_TEXT);
+        assert_eq!(written(EdeText::NoHost(&name)).len(), MAX_EXTRA_TEXT);
     }
 }

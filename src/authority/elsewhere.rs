@@ -78,8 +78,11 @@ impl Authority {
 
     /// The parts of the name space for which others are asked.
     pub fn elsewhere_trees(&self) -> Vec<Name> {
-        let pods = self.zones.iter().filter_map(|zone| zone.apex.below("pod").ok());
+        let mirrors_all = self.namespaces.is_empty() && !self.headless_only;
+        let parts: &[&str] = if mirrors_all { &["pod"] } else { &["pod", "svc"] };
+        let below = |apex: &Name| parts.iter().filter_map(|part| apex.below(part).ok()).collect::<Vec<_>>();
+        let zones = self.zones.iter().flat_map(|zone| below(&zone.apex));
         let reverse = self.reverse_zones.iter().map(|zone| zone.apex.clone());
-        Name::parse(".").into_iter().chain(pods).chain(reverse).collect()
+        Name::parse(".").into_iter().chain(zones).chain(reverse).collect()
     }
 }

@@ -25,9 +25,9 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
 /// What is valid and yet likely a mistake.
 pub fn warnings(config: &Config) -> Vec<String> {
     let listening = [&config.listen, &config.tls_listen, &config.https_listen, &config.quic_listen];
-    let wildcard = listening.into_iter().flatten().find(|address| address.ip().is_unspecified());
+    let beyond_this_host = listening.into_iter().flatten().find(|address| !address.ip().is_loopback());
     let everybody = config.forward_clients.iter().find(|network| network.prefix_len() == 0);
-    let (Some(address), Some(network), false) = (wildcard, everybody, config.forward.is_empty()) else {
+    let (Some(address), Some(network), false) = (beyond_this_host, everybody, config.forward.is_empty()) else {
         return Vec::new();
     };
     vec![format!(

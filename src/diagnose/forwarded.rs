@@ -4,27 +4,32 @@ use std::net::Ipv4Addr;
 
 use crate::dns::name::{Labels, Relative};
 use crate::dns::wire::{Rcode, Response, RrType};
-use crate::resolver::{AskedElsewhere, Resolver};
+use crate::resolver::{AskedElsewhere, Origin, Resolved, Resolver};
 
-/// What the upstreams say of a question, asked now.
+/// What a client is told about a question now.
 pub(super) struct Forwarded {
     /// Whether there is an answer with records.
     pub resolves: bool,
     pub lines: Vec<String>,
 }
 
-/// Asks the upstreams, whatever the cache holds.
+/// Asks as a client would: the cache, then the upstreams.
 pub(super) async fn ask(resolver: &Resolver, asked: &AskedElsewhere) -> Forwarded {
-    match resolver.ask(asked).await {
-        Ok(entry) => {
-            let response = &entry.response;
-            let resolves = response.rcode() == Rcode::NoError && response.counts()[0] > 0;
-            let mut lines = records(response);
-            lines.push(entry.to_string());
-            Forwarded { resolves, lines }
+    let given = match resolver.answer(asked).await {
+        Resolved::Answer(given) => given,
+        Resolved::Failed(failure) => {
+            return Forwarded { resolves: false, lines: vec![format!("no answer from elsewhere: {}", failure.text)] };
         }
-        Err(failure) => Forwarded { resolves: false, lines: vec![format!("no upstream answers: {}", failure.text)] },
+    };
+    let response = &given.entry.response;
+    let resolves = response.rcode() == Rcode::NoError && response.counts()[0] > 0;
+    let mut lines = records(response);
+    lines.push(given.to_string());
+    if let Origin::Stale { why: Some(why) } = &given.origin {
+        lines.push(format!("no upstream answers: {why}"));
     }
+    lines.extend(response.errors().iter().map(|error| format!("with extended error {}: {}", error.code, error.text)));
+    Forwarded { resolves, lines }
 }
 
 /// Addresses and aliases.

@@ -23,7 +23,7 @@ pub(super) struct Flights {
     places: Arc<Semaphore>,
 }
 
-/// A question that the caller is the first to ask, and has to [`Flights::land`].
+/// A question that the caller is the first to ask: he has to [`Takeoff::tell`] what comes of it, and to [`Flights::land`].
 pub(super) struct Takeoff {
     outcome: watch::Sender<Option<Outcome>>,
     _place: OwnedSemaphorePermit,
@@ -54,9 +54,16 @@ impl Flights {
         }
     }
 
-    /// Gives the outcome to all who wait. Whoever asks from now on finds it in the cache or asks anew.
-    pub fn land(&self, asked: &AskedElsewhere, takeoff: Takeoff, outcome: Outcome) {
+    /// Whoever asks from now on finds the outcome in the cache or asks anew.
+    pub fn land(&self, asked: &AskedElsewhere, takeoff: Takeoff) {
         self.flying.remove(asked.as_key());
-        takeoff.outcome.send_replace(Some(outcome));
+        drop(takeoff);
+    }
+}
+
+impl Takeoff {
+    /// Gives the outcome to all who wait, and to those who join until the question lands.
+    pub fn tell(&self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,16 +23,34 @@ const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct Follower {
     forward: Vec<ForwardTo>,
     /// The parts of the name space in which a loop is looked for.
-    trees: Arc<[Name]>,
+    trees: Vec<Name>,
     metrics: Arc<Metrics>,
-    /// What went wrong when the files were last read, so that it is logged once.
-    trouble: Option<String>,
+    /// What went wrong when the files were last read.
+    trouble: Option<Trouble>,
     supervisors: Vec<(Arc<Upstream>, AbortOnDropHandle<()>)>,
+}
+
+/// What is wrong with the files, and how often in a row it was.
+#[derive(Debug, PartialEq, Eq)]
+struct Trouble {
+    message: String,
+    times: u32,
+}
+
+impl Trouble {
+    /// When it is logged: once, and not the first time, because a file that is being written may be half there.
+    const LOGGED_AT: u32 = 2;
+
+    fn after(before: Option<Self>, message: Option<String>) -> Option<Self> {
+        let message = message?;
+        let times = before.filter(|before| before.message == message).map_or(0, |before| before.times);
+        Some(Self { message, times: times.saturating_add(1) })
+    }
 }
 
 impl Follower {
     pub fn new(forward: Vec<ForwardTo>, trees: Vec<Name>, metrics: Arc<Metrics>) -> Self {
-        Self { forward, trees: trees.into(), metrics, trouble: None, supervisors: Vec::new() }
+        Self { forward, trees, metrics, trouble: None, supervisors: Vec::new() }
     }
 
     /// The upstreams at the start.
@@ -49,21 +67,21 @@ impl Follower {
             self.supervise(&pool.upstreams());
             while self.forward.iter().any(|it| matches!(it, ForwardTo::File(_))) {
                 sleep(INTERVAL).await;
-                self.read_again(&pool);
+                let forward = self.forward.clone();
+                // Reading may block on a disk, or on a file system that is no longer there.
+                let Ok(addresses) = spawn_blocking(move || addresses(&forward)).await else { continue };
+                let replaced = addresses.and_then(|addresses| self.replace(&addresses, &pool));
+                self.report(replaced);
             }
             std::future::pending().await
         })
     }
 
-    fn read_again(&mut self, pool: &Pool) {
-        let trouble = match addresses(&self.forward).and_then(|addresses| self.replace(&addresses, pool)) {
-            Ok(()) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(error) = trouble.as_ref().filter(|_| trouble != self.trouble) {
-            tracing::warn!(%error, "the upstreams cannot be read anew; those known go on");
+    fn report(&mut self, outcome: io::Result<()>) {
+        self.trouble = Trouble::after(self.trouble.take(), outcome.err().map(|error| error.to_string()));
+        if let Some(Trouble { message, times: Trouble::LOGGED_AT }) = &self.trouble {
+            tracing::error!(error = message, "the upstreams cannot be read anew; those known go on");
         }
-        self.trouble = trouble;
     }
 
     /// Replaces the upstreams if they differ. Those that stay keep their state.
@@ -78,15 +96,15 @@ impl Follower {
         };
         let upstreams = addresses.iter().map(upstream).collect::<io::Result<Vec<_>>>()?;
         let listed = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        tracing::info!(upstreams = listed, "the upstreams have changed");
         self.supervise(&upstreams);
         pool.replace(upstreams);
+        tracing::info!(upstreams = listed, "the upstreams have changed");
         Ok(())
     }
 
     fn upstream(&self, address: UpstreamAddress) -> io::Result<Arc<Upstream>> {
         let metrics = self.metrics.register_upstream(&address.to_string());
-        Ok(Arc::new(Upstream::new(address, metrics)?))
+        Ok(Arc::new(Upstream::new(address, &self.trees, metrics)?))
     }
 
     /// Supervises these upstreams and no others.
@@ -95,7 +113,7 @@ impl Follower {
         self.supervisors.retain(|(upstream, _)| is_in_use(upstream));
         for upstream in upstreams {
             if !self.supervisors.iter().any(|(known, _)| Arc::ptr_eq(known, upstream)) {
-                let task = tokio::spawn(supervise(Arc::clone(upstream), Arc::clone(&self.trees)));
+                let task = tokio::spawn(supervise(Arc::clone(upstream)));
                 self.supervisors.push((Arc::clone(upstream), AbortOnDropHandle::new(task)));
             }
         }
@@ -149,5 +167,16 @@ mod tests {
                     ;nameserver 8.8.8.8\noptions ndots:5\nnameserver fe80::1%eth0\nnameservers 1.1.1.1\n";
         let expected: Vec<IpAddr> = ["10.96.0.10", "fd00::a"].map(|text| text.parse().unwrap()).to_vec();
         assert_eq!(name_servers(text), expected);
+    }
+
+    #[test]
+    fn what_stays_wrong_is_counted_so_that_it_is_one_line_of_the_log() {
+        let told = |text: &str| Some(text.to_owned());
+        let (mut trouble, mut times) = (None, Vec::new());
+        for message in [told("a"), None, told("a"), told("a"), told("a"), told("b"), told("b"), None] {
+            trouble = Trouble::after(trouble, message);
+            times.push(trouble.as_ref().map_or(0, |trouble| trouble.times));
+        }
+        assert_eq!(times, [1, 0, 1, 2, 3, 1, 2, 0]);
     }
 }

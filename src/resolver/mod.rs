@@ -4,6 +4,7 @@
 //! server ──lookup──▶ cache/: an answer in microseconds, on the thread that received the query
 //!    │ not there
 //!    └──resolve──▶ flights.rs: identical questions are asked once ──▶ pool.rs: who is asked, and who next ──▶ upstream/
+//!    ◀── answer.rs: with where it comes from
 //!                                                                        ▲ probe.rs: failures, loops
 //!                                                                        └ follow.rs: resolv.conf
 //! ```
@@ -11,6 +12,7 @@
 //! Asking runs on threads of its own, which [`Resolver::start`] is given. Nothing here looks at the record table: whoever
 //! calls has found that a question is not for this server, and what the table holds is never kept here.
 
+mod answer;
 mod cache;
 mod flights;
 mod follow;
@@ -27,10 +29,11 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::cache::{Cache, Found};
+pub use self::answer::{Given, Origin, Resolved};
+use self::cache::{Cache, FAILURE_TTL, Found};
 pub use self::cache::{CacheLimits, Entry, Source};
 use self::flights::{Awaited, Boarding, Flights, Outcome, Takeoff};
 use self::follow::Follower;
@@ -40,7 +43,6 @@ pub use self::question::AskedElsewhere;
 pub use self::upstream::{ForwardTo, Protocol, UpstreamAddress};
 use crate::dns::name::Name;
 use crate::dns::wire::EdeCode;
-use crate::dns::wire::encode::CopiedTtl;
 use crate::telemetry::metrics::Metrics;
 
 /// Different questions that may be in flight. Each takes a file descriptor.
@@ -49,8 +51,6 @@ pub const MAX_IN_FLIGHT: usize = 4096;
 const MAX_WAITING: usize = 2 * MAX_IN_FLIGHT;
 /// What all of them take, and the questions in flight, with a datagram and a task each.
 pub const WAITING_MEMORY: usize = MAX_WAITING * 2048 + MAX_IN_FLIGHT * 4096;
-/// The TTL of an answer whose time is over, seconds (RFC 8767 section 4).
-const STALE_TTL: u32 = 30;
 /// How long a client waits for an upstream if there is an answer whose time is over (RFC 8767 section 5, the client response
 /// timer).
 const STALE_PATIENCE: Duration = Duration::from_millis(1800);
@@ -64,6 +64,8 @@ pub struct Options {
     pub cache: CacheLimits,
     /// How long a question may take.
     pub timeout: Duration,
+    /// Different questions that may be in flight, usually [`MAX_IN_FLIGHT`].
+    pub in_flight: usize,
     /// The parts of the name space in which upstreams are asked.
     pub trees: Vec<Name>,
 }
@@ -87,12 +89,6 @@ struct Shared {
     metrics: Arc<Metrics>,
 }
 
-/// An answer from elsewhere, or why there is none.
-pub enum Resolved {
-    Answer { entry: Arc<Entry>, ttl: CopiedTtl },
-    Failed(Failure),
-}
-
 impl Resolver {
     /// Starts to look after the upstreams, on the threads of `runtime`, where they are asked too.
     ///
@@ -105,7 +101,7 @@ impl Resolver {
         let shared = Shared {
             clients: options.clients,
             cache: Cache::new(options.cache, metrics.cache()),
-            flights: Flights::new(MAX_IN_FLIGHT),
+            flights: Flights::new(options.in_flight),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             pool,
             stale_patience: STALE_PATIENCE.min(options.timeout / 2),
@@ -146,8 +142,8 @@ impl Resolver {
         let metrics = self.shared.metrics.forwarding();
         let fresh = |entry: Arc<Entry>| {
             metrics.cache_hit(entry.response.rcode());
-            let ttl = CopiedTtl::Aged(entry.age(now));
-            Some(Resolved::Answer { entry, ttl })
+            let origin = Origin::Cache { age: entry.age(now) };
+            Some(Resolved::Answer(Given { entry, origin }))
         };
         match self.shared.cache.get(asked, now) {
             Found::Fresh(entry) => fresh(entry),
@@ -158,7 +154,7 @@ impl Resolver {
                 fresh(entry)
             }
             // Nobody can be asked; the probes find out when that changes.
-            Found::Stale(entry) if !self.shared.pool.has_working() => Some(self.stale(entry)),
+            Found::Stale(entry) if !self.shared.pool.has_working(asked) => Some(self.stale(entry, None)),
             Found::Stale(_) | Found::Nothing => {
                 metrics.cache_missed();
                 None
@@ -168,42 +164,40 @@ impl Resolver {
 
     /// The answer from an upstream. If there is none for some time, but an answer whose time is over, that.
     pub async fn resolve(&self, asked: &AskedElsewhere) -> Resolved {
-        let mut awaited = match self.fly(asked) {
-            Ok(awaited) => awaited,
-            Err(failure) => return Resolved::Failed(failure),
-        };
+        let flying = self.fly(asked);
         let stale = match self.shared.cache.get(asked, Instant::now()) {
             Found::Stale(entry) => Some(entry),
             _ => None,
         };
-        let outcome = match &stale {
-            Some(_) => timeout(self.shared.stale_patience, landed(&mut awaited)).await.ok(),
-            None => Some(landed(&mut awaited).await),
+        let outcome = match flying {
+            Ok(mut awaited) if stale.is_some() => timeout(self.shared.stale_patience, landed(&mut awaited)).await.ok(),
+            Ok(mut awaited) => Some(landed(&mut awaited).await),
+            Err(failure) => Some(Err(failure)),
         };
         match (outcome, stale) {
-            (Some(Ok(entry)), None) => Resolved::Answer { entry, ttl: CopiedTtl::Aged(0) },
-            (Some(Ok(entry)), Some(_)) if !entry.response.is_failure() => {
-                Resolved::Answer { entry, ttl: CopiedTtl::Aged(0) }
+            (Some(Ok(entry)), Some(stale)) if entry.response.is_failure() => {
+                let failed = Given { entry, origin: Origin::Upstream };
+                self.stale(stale, Some(failed.to_string().into()))
             }
-            (_, Some(entry)) => self.stale(entry),
+            (Some(Ok(entry)), _) => Resolved::Answer(Given { entry, origin: Origin::Upstream }),
+            (Some(Err(failure)), Some(stale)) => self.stale(stale, Some(failure.text)),
             (Some(Err(failure)), None) => Resolved::Failed(failure),
+            (None, Some(stale)) => self.stale(stale, None),
             (None, None) => Resolved::Failed(Failure::new(EdeCode::NoReachableAuthority, "no answer in time")),
         }
     }
 
-    /// Asks the upstreams now, whatever the cache holds: for a person who wants to know.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub async fn ask(&self, asked: &AskedElsewhere) -> Result<Arc<Entry>, Failure> {
-        let (shared, asked) = (Arc::clone(&self.shared), asked.clone());
-        let flight = self.shared.runtime.spawn(async move { shared.fetch(&asked).await });
-        flight.await.unwrap_or_else(|error| Err(Failure::new(EdeCode::OtherError, error.to_string())))
+    /// What a client gets, counted as if one had asked.
+    pub async fn answer(&self, asked: &AskedElsewhere) -> Resolved {
+        match self.lookup(asked) {
+            Some(resolved) => resolved,
+            None => self.resolve(asked).await,
+        }
     }
 
-    fn stale(&self, entry: Arc<Entry>) -> Resolved {
+    fn stale(&self, entry: Arc<Entry>, why: Option<Arc<str>>) -> Resolved {
         self.shared.metrics.forwarding().served_stale();
-        Resolved::Answer { entry, ttl: CopiedTtl::Expired(STALE_TTL) }
+        Resolved::Answer(Given { entry, origin: Origin::Stale { why } })
     }
 
     /// Asks, unless somebody is asking the same.
@@ -228,7 +222,13 @@ impl Resolver {
 impl Shared {
     async fn flight(self: Arc<Self>, asked: AskedElsewhere, takeoff: Takeoff) {
         let outcome = self.fetch(&asked).await;
-        self.flights.land(&asked, takeoff, outcome);
+        let is_failure = outcome.is_err();
+        takeoff.tell(outcome);
+        if is_failure {
+            // Who asks meanwhile is told the same.
+            sleep(FAILURE_TTL).await;
+        }
+        self.flights.land(&asked, takeoff);
     }
 
     async fn fetch(&self, asked: &AskedElsewhere) -> Outcome {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::cache::Source;
 use super::question::AskedElsewhere;
-use super::upstream::{State, TOKEN, Upstream};
+use super::upstream::Upstream;
 use crate::dns::wire::{EdeCode, Response};
 
 /// Attempts for one question, each with its part of the time-out: a lost datagram costs one.
@@ -47,20 +47,15 @@ impl Pool {
         self.upstreams.store(Arc::new(upstreams));
     }
 
-    pub fn has_working(&self) -> bool {
-        self.upstreams.load().iter().any(|upstream| upstream.health.state() == State::Working)
+    /// Whether an upstream that works may be asked.
+    pub fn has_working(&self, asked: &AskedElsewhere) -> bool {
+        let upstreams = self.upstreams.load();
+        upstreams.iter().any(|upstream| !upstream.health.is_failing() && !upstream.loops.covers(asked.name()))
     }
 
     /// Whether a name is that of a probe of ours. If so, the upstream that was asked has sent it back.
     pub fn is_own_probe(&self, name: &[u8]) -> bool {
-        let Some(([length, token @ ..], _)) = name.split_first_chunk::<{ 1 + TOKEN }>() else { return false };
-        if usize::from(*length) != TOKEN {
-            return false;
-        }
-        let upstreams = self.upstreams.load();
-        let Some(upstream) = upstreams.iter().find(|upstream| upstream.token == *token) else { return false };
-        upstream.health.looped();
-        true
+        self.upstreams.load().iter().any(|upstream| upstream.is_probe(name))
     }
 
     /// Asks one upstream after the other until there is an answer.
@@ -68,7 +63,7 @@ impl Pool {
     /// # Errors
     /// There was none in time.
     pub async fn ask(&self, asked: &AskedElsewhere) -> Result<(Response, Source), Failure> {
-        let candidates = self.candidates()?;
+        let candidates = self.candidates(asked)?;
         let began = Instant::now();
         let (mut refusal, mut errors) = (None, Vec::new());
         for (attempt, upstream) in candidates.iter().cycle().enumerate() {
@@ -93,10 +88,11 @@ impl Pool {
     }
 
     /// Who may be asked: those that work first.
-    fn candidates(&self) -> Result<Vec<Arc<Upstream>>, Failure> {
+    fn candidates(&self, asked: &AskedElsewhere) -> Result<Vec<Arc<Upstream>>, Failure> {
         let upstreams = self.upstreams.load();
-        let in_state = |state| upstreams.iter().filter(move |upstream| upstream.health.state() == state).cloned();
-        let candidates: Vec<_> = in_state(State::Working).chain(in_state(State::Failing)).collect();
+        let usable = upstreams.iter().filter(|upstream| !upstream.loops.covers(asked.name())).cloned();
+        let (failing, working): (Vec<_>, Vec<_>) = usable.partition(|upstream| upstream.health.is_failing());
+        let candidates = [working, failing].concat();
         if !candidates.is_empty() {
             return Ok(candidates);
         }

@@ -1,18 +1,13 @@
-//! Probes: whether an upstream answers, and whether it sends queries back to this server.
-//!
-//! A probe asks for a random name that only this process knows, in each part of the name space that is asked for elsewhere. If
-//! a query for that name arrives here, the upstream has sent it, directly or through others, and would send every such query
-//! round for ever. Each upstream is probed when it is new, when it has come back, and while it does not answer.
+//! Probes: whether an upstream answers, how it treats letter case and EDNS, and whether it sends queries back to this server
+//! (`upstream/loops.rs`). Each upstream is probed when it is new, when it has come back, while it does not answer, and while it sends
+//! queries back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::question::AskedElsewhere;
-use super::upstream::{State, TOKEN, Upstream};
-use crate::dns::name::{MAX_NAME, Name};
-use crate::dns::wire::RrType;
+use super::upstream::Upstream;
 
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -20,47 +15,38 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause: so soon an upstream that is back is noticed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How long after its answer a probe may still come back: from an upstream that asks several at once, or again.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Probes one upstream for as long as it is in use.
-pub(super) async fn supervise(upstream: Arc<Upstream>, trees: Arc<[Name]>) {
+pub(super) async fn supervise(upstream: Arc<Upstream>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let is_answered = probe(&upstream, &trees).await;
-        match upstream.health.state() {
-            State::Working if is_answered => {
+        let is_answered = probe(&upstream).await;
+        if is_answered && !upstream.health.is_failing() && !upstream.loops.any() {
+            pause = FIRST_PAUSE;
+            if timeout(LATE, upstream.health.changed()).await.is_err() {
+                upstream.loops.end_probes();
                 upstream.health.changed().await;
-                pause = FIRST_PAUSE;
             }
-            _ => {
-                // It may be back before the pause is over: a query was answered.
-                let _ = timeout(pause, upstream.health.changed()).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+        } else {
+            // It may be back before the pause is over: a query was answered.
+            let _ = timeout(pause, upstream.health.changed()).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
 
-/// Asks in each tree. Returns whether all was answered.
-async fn probe(upstream: &Upstream, trees: &[Name]) -> bool {
-    let was_looping = upstream.health.state() == State::Looping;
-    if was_looping {
-        upstream.health.expect_no_loop();
-    }
-    for tree in trees {
-        let Some(asked) = question(&upstream.token, tree) else { continue };
-        if upstream.probe(&asked, PROBE_TIMEOUT).await.is_err() {
-            return false;
+/// Asks in each part of the name space. Returns whether all was answered.
+async fn probe(upstream: &Upstream) -> bool {
+    let mut is_answered = true;
+    for probe in upstream.loops.probes() {
+        match upstream.probe(&probe, PROBE_TIMEOUT).await {
+            Ok(_) => upstream.loops.answered(&probe),
+            // Nobody is there; one part less is not worth the time.
+            Err(_) if upstream.health.is_failing() => return false,
+            Err(_) => is_answered = false,
         }
     }
-    if was_looping {
-        upstream.health.loop_may_have_ended();
-    }
-    true
-}
-
-/// The question of a probe: two labels below the tree, because some forwarders keep names of one label to themselves.
-fn question(token: &[u8; TOKEN], tree: &Name) -> Option<AskedElsewhere> {
-    let label = [&[TOKEN as u8][..], token].concat();
-    let name = [&label[..], &label, tree.as_wire()].concat();
-    (name.len() <= MAX_NAME).then(|| AskedElsewhere::plain(&name, RrType::A))
+    is_answered
 }

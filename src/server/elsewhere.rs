@@ -10,10 +10,9 @@
 //! When the upstream has answered, the query is answered anew from the table, so that an alias of ours and what it leads to
 //! are of one moment.
 
-use std::fmt::Write;
 use std::time::Instant;
 
-use arrayvec::{ArrayString, ArrayVec};
+use arrayvec::ArrayVec;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::response::{Encoding, Records};
@@ -21,10 +20,10 @@ use crate::authority::{Answer, Ede, Elsewhere};
 use crate::dns::name::NameParts;
 use crate::dns::wire::codes::RD;
 use crate::dns::wire::encode::{CopiedTtl, RecordHead, Status};
-use crate::dns::wire::extended_error::{ExtendedError, MAX_ERRORS, MAX_EXTRA_TEXT};
+use crate::dns::wire::extended_error::{ExtendedError, MAX_ERRORS};
 use crate::dns::wire::response::ForeignRecord;
 use crate::dns::wire::{EdeCode, MessageWriter, Owner, Query, Question, Rcode, Response, Section};
-use crate::resolver::{AskedElsewhere, Entry, Failure, Resolved, Resolver};
+use crate::resolver::{AskedElsewhere, Failure, Given, Origin, Resolved, Resolver};
 
 /// A query whose answer has to wait for an upstream.
 pub struct Deferred {
@@ -88,7 +87,8 @@ pub(super) fn asked(query: &Query<'_>, question: &Question<'_>, elsewhere: Elsew
 
 /// The answer to a client that may not have others asked.
 pub(super) fn prohibited(query: &Query<'_>, encoding: &Encoding<'_>, out: &mut Vec<u8>) -> Rcode {
-    let error = error(EdeCode::Prohibited, "this server does not forward queries of this client (forward_clients)");
+    let text = "this server does not forward queries of this client (forward_clients)";
+    let error = ExtendedError::new(EdeCode::Prohibited as u16, text);
     let records = Records::new(query, encoding, out);
     records.finish(status(Rcode::Refused, false, encoding), &encoding.opt(&[error]))
 }
@@ -105,9 +105,11 @@ pub(super) fn encode_resolved(
     let mut errors: ArrayVec<_, MAX_ERRORS> =
         answer.errors.iter().filter(|_| answer.authoritative).map(Ede::written).collect();
     match resolved {
-        Resolved::Answer { entry, ttl } => note(entry, *ttl, &mut errors),
+        // Texts cost as much as the rest of an answer from the cache.
+        _ if query.edns.is_none() => {}
+        Resolved::Answer(given) => note(given, &mut errors),
         Resolved::Failed(failure) => {
-            let _ = errors.try_push(error(failure.code, &failure.text));
+            let _ = errors.try_push(ExtendedError::new(failure.code as u16, &failure.text));
         }
     }
     let opt = encoding.opt(&errors);
@@ -116,12 +118,12 @@ pub(super) fn encode_resolved(
         records.rrset(&rrset);
     });
     let (rcode, is_authentic) = match resolved {
-        Resolved::Answer { entry, ttl } => {
-            let response = &entry.response;
+        Resolved::Answer(given) => {
+            let response = &given.entry.response;
             if answer.elsewhere == Some(Elsewhere::Question) {
-                records.message.copy(response, *ttl, if query.edns.is_some() { opt.reserved() } else { 0 });
+                records.message.copy(response, given.ttl(), if query.edns.is_some() { opt.reserved() } else { 0 });
             } else {
-                append(&mut records.message, response, *ttl);
+                append(&mut records.message, response, given.ttl());
             }
             (response.rcode(), response.is_authentic() && !answer.authoritative)
         }
@@ -134,25 +136,27 @@ fn status(rcode: Rcode, authoritative: bool, encoding: &Encoding<'_>) -> Status 
     Status { rcode, authoritative, recursion_available: encoding.recursion_available, authentic: false }
 }
 
-/// Says of a response what a client cannot see in it: that its time is over, and who denied the name or failed.
-fn note(entry: &Entry, ttl: CopiedTtl, errors: &mut ArrayVec<ExtendedError, MAX_ERRORS>) {
-    // There is room for as many errors as an answer of ours has, and it has none where others deny.
-    if matches!(ttl, CopiedTtl::Expired(_)) {
-        let _ = errors.try_push(error(EdeCode::StaleAnswer, "no upstream answers; the TTL of this answer is over"));
+/// Says of a response what a client cannot see in it: that its time is over, who denied the name or failed, and what errors came
+/// with it.
+fn note(given: &Given, errors: &mut ArrayVec<ExtendedError, MAX_ERRORS>) {
+    // There is room for as many errors as an answer of ours has, and it has none where others deny. What does not fit is left out.
+    let response = &given.entry.response;
+    let rcode = response.rcode();
+    if let Origin::Stale { why } = &given.origin {
+        let code = if rcode == Rcode::NxDomain { EdeCode::StaleNxDomain } else { EdeCode::StaleAnswer };
+        let why = why.as_deref().unwrap_or("no upstream answers");
+        let _ = errors.try_push(ExtendedError::new(code as u16, format_args!("the TTL of this answer is over; {why}")));
     }
-    let rcode = entry.response.rcode();
-    if rcode != Rcode::NoError {
-        let mut text = ArrayString::<MAX_EXTRA_TEXT>::new();
-        // An error means that the text was cut off.
-        let _ = write!(text, "{entry}");
-        let _ = errors.try_push(ExtendedError { code: EdeCode::OtherError, text });
+    // RFC 8914 section 3: a forwarder may pass errors on, and then "the source of the error SHOULD be attributed in the EXTRA-TEXT
+    // field".
+    for error in response.errors() {
+        let _ = errors.try_push(ExtendedError::new(error.code, format_args!("{given}: {}", error.text)));
     }
-}
-
-fn error(code: EdeCode, text: &str) -> ExtendedError {
-    let mut short = ArrayString::new();
-    short.push_str(&text[..text.floor_char_boundary(MAX_EXTRA_TEXT)]);
-    ExtendedError { code, text: short }
+    if response.errors().is_empty() && rcode != Rcode::NoError {
+        let is_cached_failure = response.is_failure() && matches!(given.origin, Origin::Cache { .. });
+        let code = if is_cached_failure { EdeCode::CachedError } else { EdeCode::OtherError };
+        let _ = errors.try_push(ExtendedError::new(code as u16, given));
+    }
 }
 
 /// Appends the records of a response to another question than the client's, their names whole, as far as they fit.

@@ -1,19 +1,32 @@
 //! What is asked elsewhere: which names, for whom, from which upstream, and what becomes of the answers.
 
+mod aliases;
 mod bits;
+mod cache;
+mod clients;
+mod explained;
+mod forged;
+mod loops;
 mod names;
+#[cfg(feature = "sandbox")]
+mod program;
+mod streams;
 mod upstreams;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use headless_dns::authority::Options;
-use headless_dns::resolver::{self, CacheLimits, ForwardTo};
+use headless_dns::resolver::{self, CacheLimits, ForwardTo, MAX_IN_FLIGHT};
 use headless_dns::server;
+use headless_dns::telemetry::metrics::{Exporter, Format};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, RecordType};
 
 use crate::support::common::{PATIENCE, Server, exchange, options, query};
+use crate::support::upstream::{FakeUpstream, answer};
 
 /// A headless Service, one with a cluster IP, and an alias of a name outside.
 const OBJECTS: &str = "
@@ -42,15 +55,23 @@ metadata: {namespace: db, name: gone}
 spec: {type: ExternalName, externalName: absent.example}
 ";
 
+/// A name that is answered here.
+const OURS: &str = "pg-0.pg.db.svc.cluster.local.";
 /// What one question may take: short where upstreams hang.
 const TIMEOUT: Duration = Duration::from_millis(900);
 
 fn forward_to(upstreams: &[SocketAddr]) -> resolver::Options {
+    forwarding_to(&upstreams.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// The same with upstreams as they are configured.
+fn forwarding_to(upstreams: &[String]) -> resolver::Options {
     resolver::Options {
-        forward: upstreams.iter().map(|address| ForwardTo::parse(&address.to_string()).expect("an upstream")).collect(),
+        forward: upstreams.iter().map(|upstream| ForwardTo::parse(upstream).expect("an upstream")).collect(),
         clients: vec!["127.0.0.0/8".parse().expect("a network")],
         cache: CacheLimits { octets: 1 << 20, stale: Duration::from_secs(60) },
         timeout: TIMEOUT,
+        in_flight: MAX_IN_FLIGHT,
         trees: Vec::new(),
     }
 }
@@ -95,6 +116,29 @@ fn found(data: &[&str]) -> (ResponseCode, Vec<String>) {
 }
 
 const DENIED: (ResponseCode, Vec<String>) = (ResponseCode::NXDomain, Vec::new());
+
+/// An upstream that answers for as long as the flag is not set.
+async fn mortal() -> (FakeUpstream, Arc<AtomicBool>) {
+    let is_dead = Arc::new(AtomicBool::new(false));
+    let dead = Arc::clone(&is_dead);
+    let behaviour = move |query: &[u8]| if dead.load(Ordering::SeqCst) { Vec::new() } else { vec![answer(query)] };
+    (FakeUpstream::start(behaviour).await, is_dead)
+}
+
+/// The value of a metric's line; none if there is no such line.
+fn series(server: &Server, series: &str) -> Option<f64> {
+    let text = Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text");
+    let value = text.lines().find_map(|line| line.strip_prefix(&format!("headless_dns_{series}"))?.strip_prefix(' '));
+    value.map(|value| value.parse().expect("a number"))
+}
+
+fn metric(server: &Server, name: &str) -> f64 {
+    series(server, name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn is_healthy(server: &Server, upstream: SocketAddr) -> bool {
+    metric(server, &format!("forward_healthy{{to=\"{upstream}\"}}")) == 1.0
+}
 
 /// Asks until the answer is as it should become.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {

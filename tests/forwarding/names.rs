@@ -2,12 +2,9 @@
 
 use headless_dns::authority::Options;
 use headless_dns::dns::name::Label;
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType;
 
 use super::*;
 use crate::support::common::extended_errors;
-use crate::support::upstream::FakeUpstream;
 
 /// F1.
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +37,7 @@ async fn a_client_that_may_not_have_names_forwarded_is_refused_and_sees_what_is_
     let answer = ask(&server, "www.example.").await;
     assert_eq!((answer.metadata.response_code, answer.metadata.recursion_available), (ResponseCode::Refused, false));
     assert_eq!(extended_errors(&answer)[0].0, 18);
+    assert!(!answer.metadata.authoritative);
     assert_eq!(shown(&ask(&server, "pg-0.pg.db.svc.cluster.local.").await), found(&["10.1.0.10"]));
     assert_eq!(shown(&ask(&server, "ext.db.svc.cluster.local.").await), found(&["www.example."]), "the alias alone");
     assert_eq!(upstream.times("www.example."), 0);

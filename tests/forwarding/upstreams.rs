@@ -1,29 +1,16 @@
-//! Upstreams that are dead, hang, lie, cut their answers, or send queries back.
+//! Upstreams that are dead, hang, come back, cannot answer, or cannot read EDNS.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use headless_dns::telemetry::metrics::{Exporter, Format};
-use hickory_proto::op::ResponseCode;
 use tokio::net::UdpSocket;
 
 use super::*;
 use crate::support::common::extended_errors;
-use crate::support::upstream::{FakeUpstream, answer, response};
-
-const OURS: &str = "pg-0.pg.db.svc.cluster.local.";
+use crate::support::upstream::{is_of_test, read, refusal, response};
 
 /// An address where nobody is.
 async fn nobody() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address")
-}
-
-/// The value of a metric's line.
-fn metric(server: &Server, series: &str) -> String {
-    let text = Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text");
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {series}")).to_owned()
 }
 
 /// F5.
@@ -50,51 +37,148 @@ async fn with_all_upstreams_dead_or_hanging_the_failure_is_told_in_time_and_ours
 /// F5.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_whose_time_is_over_goes_on_while_no_upstream_answers() {
-    let is_dead = Arc::new(AtomicBool::new(false));
-    let dead = Arc::clone(&is_dead);
-    let upstream =
-        FakeUpstream::start(move |query| if dead.load(Ordering::Relaxed) { Vec::new() } else { vec![answer(query)] })
-            .await;
+    let (upstream, is_dead) = mortal().await;
     let server = server(&[upstream.address]);
     assert_eq!(shown(&ask(&server, "brief.example.").await), found(&["192.0.2.1"]));
-    is_dead.store(true, Ordering::Relaxed);
-    let mut stale = None;
-    until("a stale answer", async || {
-        let answer = ask(&server, "brief.example.").await;
-        assert_eq!(shown(&answer), found(&["192.0.2.1"]), "{answer}");
-        let is_stale = extended_errors(&answer).iter().any(|(code, _)| *code == 3);
-        stale = is_stale.then_some(answer);
-        is_stale
-    })
-    .await;
-    assert_eq!(stale.expect("a stale answer").answers[0].ttl, 30);
-    until("the failure", async || metric(&server, &healthy(upstream.address)) == "0.0").await;
-    is_dead.store(false, Ordering::Relaxed);
+    assert_eq!(shown(&ask(&server, "fleeting.example.").await), DENIED);
+    assert_eq!(shown(&ask(&server, "brief.later.example.").await), found(&["192.0.2.1"]));
+    is_dead.store(true, Ordering::SeqCst);
+    for (name, code, ttl) in [("brief.example.", 3, Some(30)), ("fleeting.example.", 19, None)] {
+        until("a stale answer", async || {
+            let answer = ask(&server, name).await;
+            assert_ne!(answer.metadata.response_code, ResponseCode::ServFail, "{answer}");
+            let is_stale = extended_errors(&answer).iter().any(|(given, _)| *given == code);
+            assert!(!is_stale || answer.answers.first().map(|record| record.ttl) == ttl, "{answer}");
+            is_stale
+        })
+        .await;
+    }
+    until("the failure", async || !is_healthy(&server, upstream.address)).await;
+    until("a stale answer", async || !extended_errors(&ask(&server, "brief.later.example.").await).is_empty()).await;
+    assert_eq!(upstream.times("brief.later.example."), 1, "nobody waits for an upstream that is known to be dead");
+    is_dead.store(false, Ordering::SeqCst);
     until("a fresh answer", async || extended_errors(&ask(&server, "brief.example.").await).is_empty()).await;
 }
 
-fn healthy(upstream: SocketAddr) -> String {
-    format!("headless_dns_forward_healthy{{to=\"{upstream}\"}}")
+/// F5. RFC 8767 section 4: a failure of the upstream is no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_time_is_over_goes_on_while_the_upstream_fails_and_says_what_it_said() {
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let broken = Arc::clone(&is_broken);
+    let upstream = FakeUpstream::start(move |query| {
+        vec![if broken.load(Ordering::SeqCst) { refusal(query, ResponseCode::Refused) } else { answer(query) }]
+    })
+    .await;
+    let server = server(&[upstream.address]);
+    assert_eq!(shown(&ask(&server, "brief.example.").await), found(&["192.0.2.1"]));
+    is_broken.store(true, Ordering::SeqCst);
+    until("a stale answer", async || {
+        let answer = ask(&server, "brief.example.").await;
+        assert_eq!(shown(&answer), found(&["192.0.2.1"]), "{answer}");
+        let said = format!("the TTL of this answer is over; asked {}, which answered REFUSED in ", upstream.address);
+        extended_errors(&answer).first().is_some_and(|(code, text)| *code == 3 && text.starts_with(&said))
+    })
+    .await;
+}
+
+/// F5. RFC 8767 section 5, the client response timer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_waits_for_a_slow_upstream_no_longer_than_it_takes_to_give_a_stale_answer() {
+    let (upstream, is_dead) = mortal().await;
+    let forward = resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) };
+    let server = serving(options(), forward);
+    assert_eq!(shown(&ask(&server, "brief.example.").await), found(&["192.0.2.1"]));
+    is_dead.store(true, Ordering::SeqCst);
+    // One attempt takes ten seconds, and no answer of these tests may.
+    until("a stale answer", async || extended_errors(&ask(&server, "brief.example.").await).iter().any(|it| it.0 == 3))
+        .await;
+    assert!(is_healthy(&server, upstream.address), "the upstream is still being waited for");
+}
+
+/// F5.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_ends_in_time_however_many_upstreams_hang() {
+    let mut hanging = Vec::new();
+    for _ in 0..6 {
+        hanging.push(FakeUpstream::hanging().await);
+    }
+    let server = server(&hanging.iter().map(|upstream| upstream.address).collect::<Vec<_>>());
+    assert_eq!(ask(&server, "www.example.").await.metadata.response_code, ResponseCode::ServFail);
+    let asked: Vec<_> = hanging.iter().map(|upstream| upstream.times("www.example.")).collect();
+    assert_eq!((asked[0], asked[5]), (1, 0), "there is time for three attempts: {asked:?}");
+}
+
+/// F5, F8. RFC 9520 section 3.2.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_told_to_all_who_ask_within_a_second_and_costs_no_storm() {
+    const ASKED: usize = 30;
+    let hanging = FakeUpstream::hanging().await;
+    let forward = resolver::Options { timeout: TIMEOUT / 30, ..forward_to(&[hanging.address]) };
+    let server = serving(options(), forward);
+    let began = Instant::now();
+    for _ in 0..ASKED {
+        let answer = ask(&server, "www.example.").await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+        assert_eq!(extended_errors(&answer)[0].0, 22);
+    }
+    let most = 3 * (1 + began.elapsed().as_secs() as usize);
+    assert!(hanging.times("www.example.") <= most, "{} of {most}", hanging.times("www.example."));
+}
+
+/// F5.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_too_many_questions_in_flight_the_next_fails_at_once_and_ours_are_answered() {
+    const IN_FLIGHT: usize = 4;
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let upstream = FakeUpstream::start(move |query| {
+        if is_of_test(query) {
+            gate.lock().expect("no panic").recv().expect("opened");
+        }
+        vec![answer(query)]
+    })
+    .await;
+    let forward = resolver::Options { timeout: 3 * PATIENCE, in_flight: IN_FLIGHT, ..forward_to(&[upstream.address]) };
+    let server = Arc::new(serving(options(), forward));
+    let waiting: Vec<_> = (0..IN_FLIGHT)
+        .map(|i| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move { shown(&ask(&server, &format!("name-{i}.example.")).await) })
+        })
+        .collect();
+    until("all ask", async || metric(&server, "cache_misses_total") == IN_FLIGHT as f64).await;
+    for _ in 0..3 {
+        let answer = ask(&server, "one-more.example.").await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+        assert_eq!(extended_errors(&answer)[0], (0, "too many queries wait for upstreams".to_owned()));
+        assert_eq!(shown(&ask(&server, OURS).await), found(&["10.1.0.10"]));
+    }
+    assert_eq!(metric(&server, "forward_max_concurrent_rejects_total"), 3.0);
+    assert!(waiting.iter().all(|asked| !asked.is_finished()), "the others wait all this time");
+    (0..IN_FLIGHT).for_each(|_| open.send(()).expect("an upstream"));
+    for asked in waiting {
+        assert_eq!(asked.await.expect("an answer"), found(&["192.0.2.1"]));
+    }
+    (0..IN_FLIGHT).for_each(|_| open.send(()).expect("an upstream"));
+    until("there is room again", async || shown(&ask(&server, "one-more.example.").await) == found(&["192.0.2.1"]))
+        .await;
 }
 
 /// F6.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_upstream_is_noticed_others_are_asked_and_it_is_used_again_when_it_is_back() {
-    let is_dead = Arc::new(AtomicBool::new(true));
-    let dead = Arc::clone(&is_dead);
-    let first =
-        FakeUpstream::start(move |query| if dead.load(Ordering::Relaxed) { Vec::new() } else { vec![answer(query)] })
-            .await;
+    let (first, is_dead) = mortal().await;
+    is_dead.store(true, Ordering::SeqCst);
     let second = FakeUpstream::sound().await;
     let server = server(&[first.address, second.address]);
     assert_eq!(shown(&ask(&server, "a.example.").await), found(&["192.0.2.1"]), "the second is asked");
-    until("the failure", async || metric(&server, &healthy(first.address)) == "0.0").await;
+    until("the failure", async || !is_healthy(&server, first.address)).await;
     let began = Instant::now();
     assert_eq!(shown(&ask(&server, "b.example.").await), found(&["192.0.2.1"]));
     assert!(began.elapsed() < TIMEOUT / 3, "the second is asked first: {:?}", began.elapsed());
     assert_eq!(first.times("b.example."), 0);
-    is_dead.store(false, Ordering::Relaxed);
-    until("the recovery", async || metric(&server, &healthy(first.address)) == "1.0").await;
+    is_dead.store(false, Ordering::SeqCst);
+    until("the recovery", async || is_healthy(&server, first.address)).await;
     ask(&server, "c.example.").await;
     assert_eq!((first.times("c.example."), second.times("c.example.")), (1, 0));
 }
@@ -102,12 +186,7 @@ async fn a_failing_upstream_is_noticed_others_are_asked_and_it_is_used_again_whe
 /// F6.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_cannot_answer_is_passed_over() {
-    let broken = FakeUpstream::start(|query| {
-        let mut message = response(query);
-        message.metadata.response_code = ResponseCode::ServFail;
-        vec![message.to_vec().expect("octets")]
-    })
-    .await;
+    let broken = FakeUpstream::start(|query| vec![refusal(query, ResponseCode::ServFail)]).await;
     let sound = FakeUpstream::sound().await;
     let both = server(&[broken.address, sound.address]);
     assert_eq!(shown(&ask(&both, "www.example.").await), found(&["192.0.2.1"]));
@@ -118,48 +197,39 @@ async fn an_upstream_that_cannot_answer_is_passed_over() {
     assert!(told.contains(&format!("asked {}, which answered SERVFAIL", broken.address)), "{told}");
 }
 
-/// F7.
+/// F6. RFC 6891 section 7.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_sends_queries_back_is_found_and_asked_no_more() {
-    const ASKED: &[u8] = b"\x03www\x07example\x00";
-    // Its address is needed before the server's: queries go on to whoever is named here.
-    let back: Arc<std::sync::OnceLock<SocketAddr>> = Arc::default();
-    let relay = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-    let address = relay.local_addr().expect("an address");
-    let to = Arc::clone(&back);
-    let relayed = Arc::<std::sync::atomic::AtomicUsize>::default();
-    let count = Arc::clone(&relayed);
-    let task = tokio::spawn(async move {
-        let relay = Arc::new(relay);
-        let mut octets = [0; 2048];
-        while let Ok((length, client)) = relay.recv_from(&mut octets).await {
-            // Probes go on. They ask for other names.
-            let is_asked = octets[..length].windows(ASKED.len()).any(|part| part.eq_ignore_ascii_case(ASKED));
-            count.fetch_add(usize::from(is_asked), Ordering::Relaxed);
-            let (relay, query, to) = (Arc::clone(&relay), octets[..length].to_vec(), Arc::clone(&to));
-            tokio::spawn(async move {
-                let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-                let Some(server) = to.get() else { return };
-                socket.send_to(&query, server).await.expect("sent");
-                let mut answer = [0; 2048];
-                if let Ok((length, _)) = socket.recv_from(&mut answer).await {
-                    let _ = relay.send_to(&answer[..length], client).await;
-                }
-            });
-        }
-    });
-    let server = server(&[address]);
-    back.set(server.address).expect("once");
-    until("the loop is found", async || metric(&server, &healthy(address)) == "0.0").await;
-    let before = relayed.load(Ordering::Relaxed);
-    for _ in 0..20 {
-        let answer = ask(&server, "www.example.").await;
-        assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
-        let told = &extended_errors(&answer)[0].1;
-        assert!(told.contains(&format!("{address} sends queries back")), "{told}");
+async fn an_upstream_that_cannot_read_edns_is_asked_without() {
+    type Refusal = fn(&[u8]) -> Vec<u8>;
+    let refusals: [(&str, Refusal); 4] = [
+        ("FORMERR", |query| without_edns(&refusal(query, ResponseCode::FormErr))),
+        ("NOTIMP", |query| without_edns(&refusal(query, ResponseCode::NotImp))),
+        ("BADVERS", |query| refusal(query, ResponseCode::BADVERS)),
+        ("a bare header", |query| [&query[..2], &[0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]].concat()),
+    ];
+    for (what, refuse) in refusals {
+        let upstream = FakeUpstream::start(move |query| {
+            let has_edns = read(query).edns.is_some();
+            vec![if has_edns { refuse(query) } else { answer(query) }]
+        })
+        .await;
+        let server = server(&[upstream.address]);
+        assert_eq!(shown(&ask(&server, "www.example.").await), found(&["192.0.2.1"]), "{what}");
+        let mut names = (0..).map(|i| format!("name-{i}.example."));
+        until("it is known", async || {
+            let name = names.next().expect("a name");
+            assert_eq!(shown(&ask(&server, &name).await), found(&["192.0.2.1"]), "{what}");
+            upstream.times(&name) == 1
+        })
+        .await;
     }
-    assert_eq!(relayed.load(Ordering::Relaxed), before);
-    task.abort();
+}
+
+/// The same message without an OPT record.
+fn without_edns(message: &[u8]) -> Vec<u8> {
+    let mut message = read(message);
+    message.edns = None;
+    message.to_vec().expect("octets")
 }
 
 /// F8.
@@ -176,7 +246,7 @@ async fn identical_questions_in_flight_are_asked_once() {
         vec![answer(query)]
     })
     .await;
-    let forward = resolver::Options { timeout: PATIENCE, ..forward_to(&[upstream.address]) };
+    let forward = resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) };
     let server = Arc::new(serving(options(), forward));
     let asking: Vec<_> = (0..CLIENTS)
         .map(|i| {
@@ -184,51 +254,10 @@ async fn identical_questions_in_flight_are_asked_once() {
             tokio::spawn(async move { shown(&ask_over(&server, "www.example.", RecordType::A, i % 2 == 0).await) })
         })
         .collect();
-    until("all ask", async || metric(&server, "headless_dns_cache_misses_total") == CLIENTS.to_string()).await;
+    until("all ask", async || metric(&server, "cache_misses_total") == CLIENTS as f64).await;
     open.send(()).expect("an upstream");
     for asked in asking {
         assert_eq!(asked.await.expect("an answer"), found(&["192.0.2.1"]));
     }
     assert_eq!(upstream.times("www.example."), 1);
-}
-
-/// F1. Off-path answers: the same question with other IDs, another question with the same ID, a query, garbage.
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_do_not_repeat_id_and_question_are_not_believed() {
-    let forged = |query: &[u8], change: &dyn Fn(&mut Vec<u8>)| {
-        let mut message = response(query);
-        let name = message.queries[0].name().clone();
-        let address = RData::A("203.0.113.66".parse().expect("an address"));
-        message.add_answer(hickory_proto::rr::Record::from_rdata(name, 3600, address));
-        let mut octets = message.to_vec().expect("octets");
-        change(&mut octets);
-        octets
-    };
-    let upstream = FakeUpstream::start(move |query| {
-        vec![
-            forged(query, &|octets| octets[0] ^= 1),
-            forged(query, &|octets| octets[1] ^= 0x80),
-            forged(query, &|octets| octets[13] ^= 0x01),
-            forged(query, &|octets| octets[2] &= 0x7f),
-            vec![0xff; 100],
-            answer(query),
-        ]
-    })
-    .await;
-    let server = server(&[upstream.address]);
-    for i in 0..20 {
-        let answer = ask(&server, &format!("name-{i}.example.")).await;
-        assert_eq!(shown(&answer), found(&["192.0.2.1"]), "{answer}");
-    }
-    let questions = upstream.questions();
-    let mixed = questions.iter().filter(|name| name.to_lowercase() != **name).count();
-    assert!(mixed * 10 > questions.len() * 9, "{mixed} of {} questions have a mixed case", questions.len());
-}
-
-/// F6, F8. Somebody floods the port with guesses: the question is asked over TCP.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_sends_garbage_alone_is_asked_over_tcp() {
-    let upstream = FakeUpstream::start(|_| vec![vec![0x5a; 64]; 16]).await;
-    let server = server(&[upstream.address]);
-    assert_eq!(shown(&ask(&server, "www.example.").await), found(&["192.0.2.1"]));
 }

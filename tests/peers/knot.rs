@@ -7,7 +7,7 @@ use std::path::Path;
 
 use futures::StreamExt;
 use futures::stream;
-use headless_dns::resolver::{self, CacheLimits, ForwardTo};
+use headless_dns::resolver::{self, CacheLimits, ForwardTo, MAX_IN_FLIGHT};
 use headless_dns::server;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
@@ -176,6 +176,7 @@ async fn what_is_passed_on_is_what_the_upstream_says_for_ten_thousand_names_of_e
         clients: vec!["127.0.0.0/8".parse().expect("a network")],
         cache: CacheLimits { octets: 64 << 20, stale: PATIENCE },
         timeout: PATIENCE,
+        in_flight: MAX_IN_FLIGHT,
         trees: Vec::new(),
     };
     let bound = server::bind(&[([127, 0, 0, 1], 0).into()], 1).expect("a free port");

@@ -56,6 +56,28 @@ fn the_documented_file_is_ok() {
     assert!(stdout(&run(&["check-config", "--config", path], &[])).starts_with("OK\n"));
 }
 
+/// F1.
+#[test]
+fn a_server_that_forwards_for_everybody_is_warned_of() {
+    let said = |listen: &str, clients: &str, forward: &str| {
+        let flags = ["check-config", "--listen", listen, "--forward-clients", clients, "--forward", forward];
+        let output = run(&flags[..if forward.is_empty() { 5 } else { 7 }], &[]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        stdout(&output)
+    };
+    for (listen, clients) in [("0.0.0.0:53", "0.0.0.0/0"), ("[::]:53", "::/0"), ("10.0.0.7:53", "0.0.0.0/0")] {
+        let warning = format!("warning: forward_clients has {clients} and the server listens on {listen}: everybody");
+        assert!(said(listen, clients, "10.96.0.10").contains(&warning), "{listen} {clients}");
+    }
+    for (listen, clients, forward) in [
+        ("0.0.0.0:53", "10.0.0.0/8", "10.96.0.10"),
+        ("127.0.0.1:53", "0.0.0.0/0", "10.96.0.10"),
+        ("0.0.0.0:53", "0.0.0.0/0", ""),
+    ] {
+        assert!(!said(listen, clients, forward).contains("warning: forward"), "{listen} {clients} {forward}");
+    }
+}
+
 #[test]
 fn a_memory_limit_that_clients_alone_can_exceed_is_refused_with_the_calculation() {
     let few = "udp_workers = 2\ntcp_max_connections = 128\ntcp_max_connections_per_client = 64\n";

@@ -51,6 +51,13 @@ impl Program {
         Self::telling(told, Running::start(command.args(SERVE).args(["--listen", listen]).args(arguments)))
     }
 
+    /// The same with a variable of the environment.
+    pub fn serve_with((name, value): &(&str, std::path::PathBuf), arguments: &[&str]) -> Self {
+        let command = &mut command(PROGRAM);
+        let command = command.env(name, value).args(SERVE).args(ANY);
+        Self::telling(ANSWERING, Running::start(command.args(arguments)))
+    }
+
     /// The same as a process that may have so many files open until it asks for more.
     pub fn serve_with_files(files: usize, arguments: &[&str]) -> Self {
         let limited = format!("ulimit -Sn {files} && exec \"$0\" \"$@\"");

@@ -3,7 +3,7 @@
 mod boundaries;
 pub mod connections;
 mod counted;
-mod encrypted;
+pub mod encrypted;
 #[cfg(feature = "sandbox")]
 mod load;
 mod neighbours;

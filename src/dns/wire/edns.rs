@@ -224,7 +224,7 @@ impl OptReply<'_> {
         for error in self.errors {
             let text = if fit == EdeFit::WithTexts { error.text.as_bytes() } else { &[] };
             write_option_head(out, OptionCode::ExtendedError, INFO_CODE + text.len());
-            out.extend_from_slice(&(error.code as u16).to_be_bytes());
+            out.extend_from_slice(&error.code.to_be_bytes());
             out.extend_from_slice(text);
         }
     }

@@ -11,7 +11,6 @@
 
 mod queue;
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use crate::telemetry::metrics::CacheMetrics;
 /// Octets that an entry takes besides its key, which is there twice, and its response: its place in the map and the queue, its times, allocations.
 const ENTRY_OVERHEAD: usize = 256;
 /// A failure is kept for so long: RFC 9520 section 3.2 asks for a second at least, so that one that lasts costs no storm.
-const FAILURE_TTL: Duration = Duration::from_secs(1);
+pub(super) const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// An entry is asked for anew in the last part of its time: a tenth.
 const PREFETCH_PART: u32 = 10;
 /// But only one that was used so often since it came: what nobody asks for need not be kept fresh.
@@ -172,13 +171,10 @@ impl Entry {
         let age = now.saturating_duration_since(self.stored).as_secs();
         u32::try_from(age).unwrap_or(u32::MAX)
     }
-}
 
-impl fmt::Display for Entry {
-    /// `asked 10.96.0.10, which answered NXDOMAIN in 2 ms`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Source { upstream, took } = &self.source;
-        write!(f, "asked {upstream}, which answered {} in {} ms", self.response.rcode(), took.as_millis())
+    /// For how many seconds it is fresh.
+    pub fn lifetime(&self) -> u32 {
+        u32::try_from(self.lifetime.as_secs()).unwrap_or(u32::MAX)
     }
 }
 

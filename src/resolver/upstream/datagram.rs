@@ -19,11 +19,12 @@ const MAX_MISMATCHES: usize = 8;
 pub(super) enum Datagram {
     /// The response, and whether it has the letter case of the query.
     Response { octets: Vec<u8>, is_exact: bool },
-    /// Longer than was asked for, or too many that match nothing: to be asked over TCP, where guessing does not help.
+    /// Longer than was asked for, another letter case than this upstream gives, or too many that match nothing: to be asked over
+    /// TCP, where guessing does not help.
     Unusable,
 }
 
-/// Sends a query and waits for its response. Where `keeps_case`, one whose question has other letter cases is none.
+/// Sends a query and waits for its response. Where `keeps_case`, one whose question has other letter cases is not used.
 ///
 /// # Errors
 /// Those of the socket: the upstream's host or the network says that nobody is there.
@@ -40,13 +41,13 @@ pub(super) async fn exchange(to: SocketAddr, query: &OutgoingQuery, keeps_case: 
         let is_exact = match query.judge(&message[..length]) {
             Verdict::Response => true,
             Verdict::OtherCase if !keeps_case => false,
-            Verdict::OtherCase | Verdict::Mismatch => continue,
+            Verdict::OtherCase => break,
+            Verdict::Mismatch => continue,
         };
         if length == message.len() {
             break;
         }
-        message.truncate(length);
-        return Ok(Datagram::Response { octets: message, is_exact });
+        return Ok(Datagram::Response { octets: query.whole(&message[..length]), is_exact });
     }
     Ok(Datagram::Unusable)
 }

@@ -1,18 +1,15 @@
-//! Whether an upstream is asked: learnt from use, and from probes while nobody can use it.
+//! Whether an upstream is asked before others: learnt from use, and from probes while nobody can use it.
 //!
 //! ```text
-//!              FAILURES in a row               an answer, to a query or a probe
-//!  ┌─▶ Working ─────────────────────▶ Failing ──────────────────────────────────▶ Working
-//!  │      │                              │
-//!  │      └───────── a probe comes back to this server ──────────▶ Looping
-//!  └──────────────────────── a probe is answered and does not come back ──┘
+//!          FAILURES in a row                an answer, to a query or a probe
+//! Working ───────────────────▶ Failing ─────────────────────────────────────▶ Working
 //! ```
 //!
-//! A failing upstream is asked after all others, a looping one never. Each change is one line of the log.
+//! A failing upstream is asked after all others. Each change is one line of the log.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
@@ -21,23 +18,12 @@ use crate::telemetry::metrics::UpstreamMetrics;
 /// Attempts in a row without an answer after which an upstream counts as failing: one may be a lost datagram.
 const FAILURES: u32 = 3;
 
-/// The state of an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(in crate::resolver) enum State {
-    Working,
-    Failing,
-    Looping,
-}
-
 /// The health of one upstream.
 pub(in crate::resolver) struct Health {
     upstream: Arc<str>,
-    state: AtomicU8,
+    is_failing: AtomicBool,
     /// Attempts without an answer since the last answer.
     failures: AtomicU32,
-    /// Whether a probe has come back since it was last looked for.
-    came_back: AtomicBool,
     changes: Notify,
     metrics: Arc<UpstreamMetrics>,
 }
@@ -47,25 +33,25 @@ impl Health {
         metrics.set_working(true);
         Self {
             upstream,
-            state: AtomicU8::new(State::Working as u8),
+            is_failing: AtomicBool::new(false),
             failures: AtomicU32::new(0),
-            came_back: AtomicBool::new(false),
             changes: Notify::new(),
             metrics,
         }
     }
 
-    pub fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            state if state == State::Working as u8 => State::Working,
-            state if state == State::Failing as u8 => State::Failing,
-            _ => State::Looping,
-        }
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
-    /// Waits for the next change of the state, or returns at once if there was one since the last call.
+    /// Waits for the next change, or returns at once if there was one since the last call.
     pub async fn changed(&self) {
         self.changes.notified().await;
+    }
+
+    /// Something else than an answer has changed.
+    pub fn notify(&self) {
+        self.changes.notify_one();
     }
 
     /// The upstream has answered.
@@ -74,51 +60,20 @@ impl Health {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
-        if self.state() == State::Failing && self.change(State::Failing, State::Working) {
+        if self.is_failing() && self.is_failing.swap(false, Ordering::Relaxed) {
+            self.metrics.set_working(true);
             tracing::info!(upstream = &*self.upstream, "an upstream answers again");
+            self.notify();
         }
     }
 
     /// An attempt had no answer.
     pub fn failed(&self, error: &dyn fmt::Display) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures >= FAILURES && self.change(State::Working, State::Failing) {
+        if failures >= FAILURES && !self.is_failing.swap(true, Ordering::Relaxed) {
+            self.metrics.set_working(false);
             tracing::warn!(upstream = &*self.upstream, %error, "an upstream does not answer; asking others first");
+            self.notify();
         }
-    }
-
-    /// A probe has come back to this server.
-    pub fn looped(&self) {
-        self.came_back.store(true, Ordering::Relaxed);
-        let has_changed = [State::Working, State::Failing].into_iter().any(|from| self.change(from, State::Looping));
-        if has_changed {
-            tracing::error!(
-                upstream = &*self.upstream,
-                "a loop: the upstream sends queries back to this server, and is not asked; correct `forward`, or the \
-                 forwarding of the upstream"
-            );
-        }
-    }
-
-    /// From now on it matters whether a probe comes back.
-    pub fn expect_no_loop(&self) {
-        self.came_back.store(false, Ordering::Relaxed);
-    }
-
-    /// Probes have been answered; if none has come back, the loop is no longer there.
-    pub fn loop_may_have_ended(&self) {
-        if !self.came_back.load(Ordering::Relaxed) && self.change(State::Looping, State::Working) {
-            tracing::info!(upstream = &*self.upstream, "an upstream sends queries back no longer");
-        }
-    }
-
-    /// Whether the state was `from`, and is `to` now.
-    fn change(&self, from: State, to: State) -> bool {
-        let changed = self.state.compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if changed {
-            self.metrics.set_working(to == State::Working);
-            self.changes.notify_one();
-        }
-        changed
     }
 }

@@ -14,6 +14,7 @@
 mod address;
 mod datagram;
 mod health;
+mod loops;
 mod query;
 mod stream;
 mod tls;
@@ -28,17 +29,15 @@ use tokio::time::timeout;
 pub use self::address::{ForwardTo, Protocol, UpstreamAddress};
 use self::datagram::Datagram;
 use self::health::Health;
-pub(super) use self::health::State;
+use self::loops::Loops;
 use self::query::OutgoingQuery;
 use self::stream::Connection;
 use self::tls::TlsName;
 use super::question::AskedElsewhere;
+use crate::dns::name::Name;
 use crate::dns::wire::Response;
 use crate::dns::wire::codes::TC;
 use crate::telemetry::metrics::{FailureReason, UpstreamMetrics};
-
-/// Octets of the label by which a probe is recognised: 64 random bits as text.
-pub(super) const TOKEN: usize = 16;
 
 /// An upstream in use.
 pub(super) struct Upstream {
@@ -46,10 +45,11 @@ pub(super) struct Upstream {
     /// The address as text, for the log, the metrics and clients.
     pub label: Arc<str>,
     pub health: Health,
-    /// The label that its probes have and nobody else knows.
-    pub token: [u8; TOKEN],
+    pub loops: Loops,
     /// Whether it gives a question back in the letter case in which it was asked. A probe finds out.
     keeps_case: AtomicBool,
+    /// Whether it is asked with EDNS first. A probe finds out whether it can read that.
+    reads_edns: AtomicBool,
     connection: Connection,
     metrics: Arc<UpstreamMetrics>,
 }
@@ -57,24 +57,33 @@ pub(super) struct Upstream {
 impl Upstream {
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(address: UpstreamAddress, metrics: Arc<UpstreamMetrics>) -> io::Result<Self> {
+    pub fn new(address: UpstreamAddress, trees: &[Name], metrics: Arc<UpstreamMetrics>) -> io::Result<Self> {
         let tls = match &address.protocol {
             Protocol::Tls(name) => Some(TlsName::new(name)?),
             Protocol::Udp | Protocol::Tcp => None,
         };
         let label: Arc<str> = address.to_string().into();
-        let mut token = [0; TOKEN];
-        let text = format!("{:0TOKEN$x}", rand::random::<u64>());
-        token.copy_from_slice(text.as_bytes());
+        metrics.set_in_use(true);
         Ok(Self {
             health: Health::new(Arc::clone(&label), Arc::clone(&metrics)),
+            loops: Loops::new(Arc::clone(&label), trees, Arc::clone(&metrics)),
             connection: Connection::new(address.socket, tls),
             address,
             label,
-            token,
             keeps_case: AtomicBool::new(false),
+            reads_edns: AtomicBool::new(true),
             metrics,
         })
+    }
+
+    /// Whether the name of a query that arrived here is that of a probe of this upstream.
+    pub fn is_probe(&self, name: &[u8]) -> bool {
+        let was_looping = self.loops.any();
+        let is_probe = self.loops.is_probe(name);
+        if is_probe && !was_looping {
+            self.health.notify();
+        }
+        is_probe
     }
 
     /// Asks, and waits for a response for `limit` at most.
@@ -85,7 +94,7 @@ impl Upstream {
         self.ask_as(asked, limit, Purpose::Query).await
     }
 
-    /// The same for a probe, from which is learnt how the upstream treats letter case.
+    /// The same for a probe, from which is learnt how the upstream treats letter case and EDNS.
     ///
     /// # Errors
     /// There was no response, or one that cannot be read.
@@ -96,11 +105,7 @@ impl Upstream {
     async fn ask_as(&self, asked: &AskedElsewhere, limit: Duration, purpose: Purpose) -> io::Result<Response> {
         let began = Instant::now();
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"));
-        let octets = timeout(limit, self.exchange(asked, purpose)).await.map_err(late).flatten();
-        let response = octets.and_then(|octets| {
-            let malformed = || io::Error::new(io::ErrorKind::InvalidData, "the answer is malformed");
-            Response::read(&octets).ok_or_else(malformed)
-        });
+        let response = timeout(limit, self.ask_in_its_terms(asked, purpose)).await.map_err(late).flatten();
         match &response {
             Ok(response) => {
                 self.metrics.answered(response.rcode(), began.elapsed());
@@ -114,10 +119,34 @@ impl Upstream {
         response
     }
 
-    async fn exchange(&self, asked: &AskedElsewhere, purpose: Purpose) -> io::Result<Vec<u8>> {
+    /// Asks with EDNS and, if that cannot be read, without (RFC 6891 section 6.2.2).
+    async fn ask_in_its_terms(&self, asked: &AskedElsewhere, purpose: Purpose) -> io::Result<Response> {
+        let is_probe = purpose == Purpose::Probe;
+        if is_probe || self.reads_edns.load(Ordering::Relaxed) {
+            let response = self.exchange(asked, purpose, true).await?;
+            if !response.rejects_edns() {
+                if is_probe {
+                    self.reads_edns.store(true, Ordering::Relaxed);
+                }
+                return Ok(response);
+            }
+        }
+        let response = self.exchange(asked, purpose, false).await?;
+        if is_probe {
+            self.reads_edns.store(response.rejects_edns(), Ordering::Relaxed);
+        }
+        Ok(response)
+    }
+
+    async fn exchange(&self, asked: &AskedElsewhere, purpose: Purpose, with_edns: bool) -> io::Result<Response> {
+        let octets = self.exchange_octets(asked, purpose, with_edns).await?;
+        Response::read(&octets).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is malformed"))
+    }
+
+    async fn exchange_octets(&self, asked: &AskedElsewhere, purpose: Purpose, with_edns: bool) -> io::Result<Vec<u8>> {
+        let query = OutgoingQuery::new(asked, with_edns);
         if self.address.protocol == Protocol::Udp {
             let keeps_case = purpose == Purpose::Query && self.keeps_case.load(Ordering::Relaxed);
-            let query = OutgoingQuery::new(asked);
             match datagram::exchange(self.address.socket, &query, keeps_case).await? {
                 Datagram::Response { octets, is_exact } => {
                     if purpose == Purpose::Probe {
@@ -131,7 +160,13 @@ impl Upstream {
                 Datagram::Unusable => {}
             }
         }
-        self.connection.exchange(asked).await
+        self.connection.exchange(&query).await
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.metrics.set_in_use(false);
     }
 }
 

@@ -4,7 +4,7 @@
 //! the case of each letter of the name (draft-vixie-dnsext-dns0x20). All are drawn anew for each attempt.
 
 use crate::dns::wire::codes::{CD, HEADER, OPCODE, QR, RD, TYPE_AND_CLASS};
-use crate::dns::wire::{Class, DEFAULT_EDNS_UDP, RrType};
+use crate::dns::wire::{Class, DEFAULT_EDNS_UDP, Rcode, RrType};
 use crate::resolver::question::AskedElsewhere;
 
 /// The AD bit in a query asks for the AD bit in the response (RFC 6840 section 5.7).
@@ -13,6 +13,7 @@ const AD: u8 = crate::dns::wire::codes::AD;
 const DO: u8 = crate::dns::wire::codes::DO;
 
 /// A query as it is sent.
+#[derive(Clone)]
 pub(super) struct OutgoingQuery {
     pub octets: Vec<u8>,
     question: usize,
@@ -30,20 +31,23 @@ pub(super) enum Verdict {
 }
 
 impl OutgoingQuery {
-    pub fn new(asked: &AskedElsewhere) -> Self {
+    /// The query for a question, with an OPT record or without.
+    pub fn new(asked: &AskedElsewhere, with_edns: bool) -> Self {
         let [id_high, id_low] = rand::random::<u16>().to_be_bytes();
         let cd = if asked.checking_disabled() { CD } else { 0 };
         let mut octets = Vec::with_capacity(HEADER + asked.name().len() + TYPE_AND_CLASS + 11);
-        octets.extend_from_slice(&[id_high, id_low, RD, AD | cd, 0, 1, 0, 0, 0, 0, 0, 1]);
+        octets.extend_from_slice(&[id_high, id_low, RD, AD | cd, 0, 1, 0, 0, 0, 0, 0, u8::from(with_edns)]);
         octets.extend_from_slice(asked.name());
         mix_case(&mut octets[HEADER..]);
         octets.extend_from_slice(&asked.qtype().0.to_be_bytes());
         octets.extend_from_slice(&Class::IN.0.to_be_bytes());
         let question = octets.len() - HEADER;
-        let ([type_high, type_low], [size_high, size_low]) =
-            (RrType::OPT.0.to_be_bytes(), DEFAULT_EDNS_UDP.to_be_bytes());
-        let dnssec_ok = if asked.dnssec_ok() { DO } else { 0 };
-        octets.extend_from_slice(&[0, type_high, type_low, size_high, size_low, 0, 0, dnssec_ok, 0, 0, 0]);
+        if with_edns {
+            let ([type_high, type_low], [size_high, size_low]) =
+                (RrType::OPT.0.to_be_bytes(), DEFAULT_EDNS_UDP.to_be_bytes());
+            let dnssec_ok = if asked.dnssec_ok() { DO } else { 0 };
+            octets.extend_from_slice(&[0, type_high, type_low, size_high, size_low, 0, 0, dnssec_ok, 0, 0, 0]);
+        }
         Self { octets, question }
     }
 
@@ -57,8 +61,30 @@ impl OutgoingQuery {
         self.octets[..2].copy_from_slice(&id.to_be_bytes());
     }
 
+    /// A response with its question. A server that cannot read a query at all may send nothing but a header with FORMERR or NOTIMP.
+    pub fn whole(&self, message: &[u8]) -> Vec<u8> {
+        if !self.is_bare_refusal(message) {
+            return message.to_vec();
+        }
+        let mut whole = [message, &self.octets[HEADER..HEADER + self.question]].concat();
+        whole[5] = 1;
+        whole
+    }
+
+    fn is_bare_refusal(&self, message: &[u8]) -> bool {
+        let rcodes = [Rcode::FormErr, Rcode::NotImp].map(|rcode| rcode as u8);
+        message.len() == HEADER
+            && message[..2] == self.octets[..2]
+            && message[2] & (QR | OPCODE) == QR
+            && rcodes.contains(&(message[3] & 0x0f))
+            && message[4..] == [0; 8]
+    }
+
     /// Judges a message that came from the upstream's address.
     pub fn judge(&self, message: &[u8]) -> Verdict {
+        if self.is_bare_refusal(message) {
+            return Verdict::Response;
+        }
         let (head, question) = (&self.octets[..HEADER], &self.octets[HEADER..HEADER + self.question]);
         let is_response = message.len() >= HEADER + self.question
             && message[..2] == head[..2]
@@ -96,7 +122,7 @@ mod tests {
     use super::*;
 
     fn query() -> OutgoingQuery {
-        OutgoingQuery::new(&AskedElsewhere::plain(b"\x0babcdefghijk\x07example\x00", RrType::A))
+        OutgoingQuery::new(&AskedElsewhere::plain(b"\x0babcdefghijk\x07example\x00", RrType::A), true)
     }
 
     /// The query, turned into its response.
@@ -130,6 +156,27 @@ mod tests {
         }
         for length in 0..HEADER + query.question {
             assert_eq!(query.judge(&sound[..length]), Verdict::Mismatch, "{length} octets");
+        }
+        assert_eq!(query.whole(&sound), sound);
+    }
+
+    /// F6.
+    #[test]
+    fn a_header_alone_is_a_response_if_it_says_that_the_query_cannot_be_read() {
+        let query = query();
+        for (rcode, verdict) in
+            [(1, Verdict::Response), (4, Verdict::Response), (0, Verdict::Mismatch), (3, Verdict::Mismatch)]
+        {
+            let header = [query.octets[0], query.octets[1], QR | RD, rcode, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(query.judge(&header), verdict, "{rcode}");
+            if verdict == Verdict::Response {
+                assert!(
+                    crate::dns::wire::Response::read(&query.whole(&header)).is_some_and(|it| it.rejects_edns()),
+                    "{rcode}"
+                );
+            }
+            let other = [&[header[0] ^ 1][..], &header[1..]].concat();
+            assert_eq!(query.judge(&other), Verdict::Mismatch);
         }
     }
 }

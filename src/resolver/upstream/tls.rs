@@ -46,6 +46,7 @@ impl TlsName {
     /// # Errors
     /// The handshake failed: above all, a certificate that is not for this name.
     pub async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.connector.connect(self.name.clone(), stream).await
+        let connected = self.connector.connect(self.name.clone(), stream).await;
+        connected.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, format!("TLS: {error}")))
     }
 }

@@ -226,9 +226,11 @@ fn forwarding(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
     out.counters("forward_failures", "Queries to upstreams without a response, by upstream and reason", failures)?;
     let durations = upstreams.iter().map(|upstream| (vec![to(upstream)], &upstream.durations));
     out.histograms("forward_request_duration", "Time from a query to an upstream to its response", durations)?;
-    let working =
-        upstreams.iter().map(|upstream| (vec![to(upstream)], f64::from(u8::from(upstream.is_working.load(Relaxed)))));
-    out.gauges("forward_healthy", "1 while an upstream answers, 0 while it is failing or in a loop", None, working)
+    let in_use = || upstreams.iter().filter(|upstream| upstream.is_in_use.load(Relaxed));
+    let working = in_use().map(|upstream| (vec![to(upstream)], f64::from(u8::from(upstream.is_working.load(Relaxed)))));
+    out.gauges("forward_healthy", "1 while an upstream answers, 0 while it is failing", None, working)?;
+    let loops = in_use().map(|upstream| (vec![to(upstream)], upstream.loops.load(Relaxed) as f64));
+    out.gauges("forward_loops", "Parts of the name space in which an upstream sends queries back", None, loops)
 }
 
 /// Writes whole families.

@@ -34,7 +34,11 @@ pub struct UpstreamMetrics {
     pub(super) responses: [AtomicU64; Rcode::COUNT],
     pub(super) failures: [AtomicU64; FailureReason::COUNT],
     pub(super) durations: Histogram<MICROSECOND>,
+    /// Whether it is still one of the upstreams.
+    pub(super) is_in_use: AtomicBool,
     pub(super) is_working: AtomicBool,
+    /// Parts of the name space in which it sends queries back.
+    pub(super) loops: AtomicU64,
 }
 
 impl Forwarding {
@@ -94,9 +98,19 @@ impl UpstreamMetrics {
         increment(&self.failures[reason.index()]);
     }
 
+    /// Sets whether it is still one of the upstreams: one that is not is neither healthy nor ill.
+    pub fn set_in_use(&self, is_in_use: bool) {
+        self.is_in_use.store(is_in_use, Relaxed);
+    }
+
     /// Sets whether the upstream is asked first.
     pub fn set_working(&self, is_working: bool) {
         self.is_working.store(is_working, Relaxed);
+    }
+
+    /// Sets in how many parts of the name space it sends queries back.
+    pub fn set_loops(&self, loops: usize) {
+        self.loops.store(loops as u64, Relaxed);
     }
 }
 
@@ -122,7 +136,9 @@ impl Metrics {
             responses: Default::default(),
             failures: Default::default(),
             durations: Histogram::default(),
+            is_in_use: AtomicBool::new(true),
             is_working: AtomicBool::new(true),
+            loops: AtomicU64::new(0),
         });
         upstreams.push(Arc::clone(&new));
         new

@@ -70,6 +70,7 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_forward_failures_total counter",
             "headless_dns_forward_request_duration_seconds histogram",
             "headless_dns_forward_healthy gauge",
+            "headless_dns_forward_loops gauge",
             "headless_dns_build_info gauge",
             "headless_dns_process_start_time_seconds gauge",
         ]

@@ -1,6 +1,6 @@
 //! DNS over TLS, HTTPS and QUIC: the same answers, within the same bounds, under a certificate that may change.
 
-mod clients;
+pub mod clients;
 mod quic;
 
 use std::collections::BTreeSet;

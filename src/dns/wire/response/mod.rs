@@ -1,11 +1,12 @@
 //! Responses of other servers: checked once, and kept in wire form so that a copy of one needs no parsing.
 //!
-//! What is kept is header, question and records; an OPT record belongs to one hop (RFC 6891 section 6.1.1) and goes. Names
-//! may point back into the message, the question included: a copy behind a question of the same length at the same place is
-//! sound.
+//! What is kept is header, question and records; an OPT record belongs to one hop (RFC 6891 section 6.1.1) and goes, but for the
+//! errors in it. Names may point back into the message, the question included: a copy behind a question of the same length at the
+//! same place is sound.
 
 use super::codes::{AD, Class, HEADER, OPCODE, QR, Rcode, RrType, TYPE_AND_CLASS};
 use super::edns::{RECORD_FIXED, skip_name};
+use super::extended_error::{ExtendedError, read_errors};
 use super::parse::split_question;
 use crate::dns::name::MAX_NAME;
 
@@ -33,6 +34,8 @@ pub struct Response {
     /// Octets of the question.
     question: u16,
     lifetime: Option<u32>,
+    errors: Box<[ExtendedError]>,
+    rejects_edns: bool,
 }
 
 /// One record of a [`Response`]. Offsets are those in the message.
@@ -67,7 +70,7 @@ impl Response {
         let mut counts = [6, 8, 10].map(|at| u16::from_be_bytes([header[at], header[at + 1]]));
         let mut end = message.len() - rest.len();
         let mut is_kept = true;
-        let (mut kept, mut rcode_high) = ([0; 3], 0);
+        let (mut kept, mut rcode_high, mut errors) = ([0; 3], 0, Vec::new());
         for (section, count) in counts.iter_mut().enumerate() {
             for _ in 0..*count {
                 let at = message.len() - rest.len();
@@ -80,6 +83,7 @@ impl Response {
                     // What stands behind it might point into what moves. It is additional, and goes too.
                     is_kept = false;
                     rcode_high = fixed[4];
+                    errors = read_errors(data);
                 }
                 if is_kept {
                     let ttl_at = message.len() - behind.len() + BEFORE_TTL;
@@ -112,6 +116,8 @@ impl Response {
             counts,
             question: question.len() as u16,
             lifetime: lifetime.filter(|ttl| *ttl > 0),
+            errors: errors.into(),
+            rejects_edns: rcode_high != 0 || matches!(rcode, Rcode::FormErr | Rcode::NotImp),
         })
     }
 
@@ -122,6 +128,16 @@ impl Response {
     /// Whether it says that the server could not answer, or would not.
     pub fn is_failure(&self) -> bool {
         !matches!(self.rcode(), Rcode::NoError | Rcode::NxDomain)
+    }
+
+    /// Whether it may mean that the server cannot read EDNS: FORMERR or NOTIMP (RFC 6891 section 7), or BADVERS.
+    pub fn rejects_edns(&self) -> bool {
+        self.rejects_edns
+    }
+
+    /// The Extended DNS Errors in it (RFC 8914).
+    pub fn errors(&self) -> &[ExtendedError] {
+        &self.errors
     }
 
     /// The AD bit: the upstream has verified the records (RFC 4035 section 3.2.3).
@@ -136,7 +152,7 @@ impl Response {
 
     /// Octets in memory.
     pub fn size(&self) -> usize {
-        self.octets.len() + size_of_val(&*self.ttls)
+        self.octets.len() + size_of_val(&*self.ttls) + size_of_val(&*self.errors)
     }
 
     /// The numbers of records in the three sections.
@@ -231,7 +247,7 @@ impl Response {
                 0xc0.. => {
                     let low = usize::from(*self.octets.get(from + 1)?);
                     let target = (length & 0x3f) << 8 | low;
-                    taken = taken.or(Some(from + 2 - at));
+                    taken.get_or_insert_with(|| from + 2 - at);
                     // Only backwards, so that there is an end (RFC 1035 section 4.1.4: "a prior occurrence").
                     from = Some(target).filter(|target| *target < from)?;
                 }

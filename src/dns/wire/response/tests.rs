@@ -64,6 +64,21 @@ fn the_opt_record_goes_and_so_does_what_stands_behind_it() {
     assert_eq!(kept.counts(), [1, 0, 1]);
     assert_eq!(kept.section(2).map(|it| it.rr_type).collect::<Vec<_>>(), [RrType::A]);
     assert_eq!(read(0, [&[], &[], &[opt(1)]]).rcode(), Rcode::ServFail, "BADVERS");
+    let told = [&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 9][..], &[0, 15, 0, 5, 0, 7], b"old"].concat();
+    let errors: Vec<_> =
+        read(2, [&[], &[], &[told]]).errors().iter().map(|it| (it.code, it.text.to_string())).collect();
+    assert_eq!(errors, [(7, "old".to_owned())], "its errors stay");
+}
+
+/// F6.
+#[test]
+fn a_server_that_cannot_read_edns_is_told_from_one_that_cannot_answer() {
+    for (rcode, high, rejects) in
+        [(0, 0, false), (2, 0, false), (3, 0, false), (5, 0, false), (1, 0, true), (4, 0, true), (0, 1, true)]
+    {
+        assert_eq!(read(rcode, [&[], &[], &[opt(high)]]).rejects_edns(), rejects, "{rcode} {high}");
+    }
+    assert!(read(1, [&[], &[], &[]]).rejects_edns(), "FORMERR without OPT");
 }
 
 #[test]
@@ -86,6 +101,12 @@ fn a_name_is_read_whole_and_one_that_never_ends_is_none() {
     let target = response.section(0).next().expect("a record").data_at;
     let (name, taken) = response.name(target).expect("a name");
     assert_eq!((name.as_wire(), taken), (&b"\x01a\x07example\x03org\x00"[..], 4));
+    // A name that points at one that points: what it takes is its own two octets.
+    let first = record(POINTER, RrType::CNAME, 30, b"\x01A\xc0\x10");
+    let second = record(POINTER, RrType::CNAME, 30, &[0xc0, target as u8]);
+    let response = read(0, [&[first, second], &[], &[]]);
+    let (name, taken) = response.name(response.section(0).nth(1).expect("a record").data_at).expect("a name");
+    assert_eq!((name.as_wire(), taken), (&b"\x01a\x07example\x03org\x00"[..], 2));
     let at = (HEADER + QUESTION.len() + 12) as u8;
     for endless in [&[1, b'a', 0xc0, at][..], &[0xc0, at], &[0xc0, at + 1], &[0x80]] {
         let alias = record(POINTER, RrType::CNAME, 30, endless);
