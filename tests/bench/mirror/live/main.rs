@@ -19,7 +19,7 @@
 //! in this process, on threads of a lower priority than the server's.
 
 #[path = "../../../support/peers/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "a bench uses a part of it")]
+#[cfg_attr(feature = "sandbox", allow(dead_code, unused_imports, reason = "a bench uses a part of it"))]
 mod peers;
 #[path = "../../support/mod.rs"]
 mod support;
