@@ -10,7 +10,7 @@ pub mod reasons;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-pub use hosts::Hosts;
+pub use hosts::{Hosts, LabelHash};
 pub use key::ServiceKey;
 
 use crate::dns::name::{Labels, Name};
@@ -179,9 +179,9 @@ impl ServiceRecords {
         bare.into_iter().chain(hosts.into_iter().flatten())
     }
 
-    /// The reverse names of one address.
-    pub fn reverse_names_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
-        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.labels_of(address));
+    /// Those of the reverse names of one address whose label has this hash.
+    pub fn reverse_names_of(&self, address: IpAddr, hash: LabelHash) -> impl Iterator<Item = &[u8]> {
+        let hosts = matches!(self.kind, ServiceKind::Headless).then(|| self.hosts.labels_of(address, hash));
         let bare = matches!(self.kind, ServiceKind::ClusterIp) && self.addresses.iter().any(|other| other == address);
         bare.then_some([].as_slice()).into_iter().chain(hosts.into_iter().flatten())
     }

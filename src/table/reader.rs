@@ -8,7 +8,7 @@ use std::{fmt, iter};
 use jiff::Timestamp;
 use papaya::LocalGuard;
 
-use super::reverse_index::{Candidate, ServiceId};
+use super::reverse_index::Candidate;
 use super::shared::{Shared, TableSize};
 use super::smallest::smallest;
 use crate::dns::name::Relative;
@@ -54,13 +54,19 @@ impl Table<'_> {
 
     /// The names that an address leads back to; none if there is none.
     pub fn reverse(&self, address: IpAddr) -> Option<PtrTargets<'_>> {
-        PtrTargets::find(self, address, self.shared.reverse.candidates(address, &self.guard))
+        let candidates = || self.shared.reverse.candidates(address, &self.guard);
+        let seen = candidates();
+        if seen.is_empty() {
+            return None;
+        }
+        // A name may lose the address before it is looked up. Another that takes it over is in the index by then.
+        PtrTargets::find(self, address, seen).or_else(|| PtrTargets::find(self, address, candidates()))
     }
 
-    /// The Service with this id, as it is now.
-    fn service_by_id(&self, id: ServiceId) -> Option<(&ServiceKey, &ServiceRecords)> {
-        let key = self.shared.keys.get(&id, &self.guard)?;
-        Some((key, self.service(key.as_wire())?))
+    /// The Service of these candidates, as it is now.
+    fn owner<'t>(&'t self, candidates: &'t [Candidate]) -> Option<PtrOwner<'t>> {
+        let key = self.shared.keys.get(&candidates.first()?.service, &self.guard)?;
+        Some(PtrOwner { key, records: self.service(key.as_wire())?, candidates })
     }
 
     /// Whether an address with this prefix leads back to a name.
@@ -124,20 +130,38 @@ impl Table<'_> {
 pub struct PtrTargets<'t> {
     table: &'t Table<'t>,
     address: IpAddr,
-    first: (&'t ServiceKey, &'t ServiceRecords),
+    first: PtrOwner<'t>,
     others: &'t [Candidate],
+}
+
+/// A Service with names that an address may lead back to.
+#[derive(Clone, Copy)]
+struct PtrOwner<'t> {
+    key: &'t ServiceKey,
+    records: &'t ServiceRecords,
+    /// At least one; all are this Service's.
+    candidates: &'t [Candidate],
+}
+
+impl<'t> PtrOwner<'t> {
+    /// Its names for the address, as [`PtrTargets::names`] has them.
+    fn names(self, address: IpAddr) -> impl Iterator<Item = [&'t [u8]; 2]> + use<'t> {
+        // All labels with one hash are found together.
+        let hashes = self.candidates.chunk_by(PartialEq::eq).filter_map(|equal| Some(equal.first()?.label));
+        let labels = hashes.flat_map(move |hash| self.records.reverse_names_of(address, hash));
+        labels.map(move |label| [label, self.key.as_wire()])
+    }
 }
 
 impl<'t> PtrTargets<'t> {
     /// The names, if any of the candidates has one.
     fn find(table: &'t Table<'t>, address: IpAddr, mut candidates: &'t [Candidate]) -> Option<Self> {
-        while let Some((candidate, others)) = candidates.split_first() {
-            if let Some(first) = table.service_by_id(candidate.service)
-                && first.1.reverse_names_of(address).next().is_some()
+        while let Some(of_one_service) = by_service(candidates).next() {
+            let (_, others) = candidates.split_at(of_one_service.len());
+            if let Some(first) = table.owner(of_one_service)
+                && first.names(address).next().is_some()
             {
-                // A Service with two names for the address has two candidates, and its records give both names at once.
-                let repeated = others.iter().take_while(|other| other.service == candidate.service).count();
-                return Some(Self { table, address, first, others: &others[repeated..] });
+                return Some(Self { table, address, first, others });
             }
             candidates = others;
         }
@@ -147,13 +171,13 @@ impl<'t> PtrTargets<'t> {
     /// The names as labels in wire form: that of the host, or an empty one for the Service's own name, and the two labels of
     /// the Service.
     pub fn names(self) -> impl Iterator<Item = [&'t [u8]; 2]> + use<'t> {
-        let services = self.others.chunk_by(|one, other| one.service == other.service);
-        let services = services.filter_map(move |candidates| self.table.service_by_id(candidates.first()?.service));
-        let names = move |(key, records): (&'t ServiceKey, &'t ServiceRecords)| {
-            records.reverse_names_of(self.address).map(|label| [label, key.as_wire()])
-        };
-        iter::once(self.first).chain(services).flat_map(names)
+        let others = by_service(self.others).filter_map(move |candidates| self.table.owner(candidates));
+        iter::once(self.first).chain(others).flat_map(move |owner| owner.names(self.address))
     }
+}
+
+fn by_service(candidates: &[Candidate]) -> impl Iterator<Item = &[Candidate]> {
+    candidates.chunk_by(|one, other| one.service == other.service)
 }
 
 impl fmt::Debug for PtrTargets<'_> {

@@ -1,11 +1,12 @@
-//! Finds the Services that an address may lead back to.
+//! Finds the names that an address may lead back to.
 //!
 //! ```text
-//! 0.1.10.in-addr.arpa ─▶ │ .7 service 3 │ .7 service 9 │ .20 service 1 │ …
+//! 0.1.10.in-addr.arpa ─▶ │ .7 service 3 label #a3… │ .7 service 9 label #05… │ .20 service 1 label #a3… │ …
 //! ```
 //!
 //! The index has only candidates. The names for a PTR record are read from the Services' own records, so that a PTR record
-//! appears and disappears with the A record that it reverses. A block, the addresses that share all but the last octet, is an
+//! appears and disappears with the A record that it reverses. The hash of the label leads to the host there, however many the
+//! Service has. A block, the addresses that share all but the last octet, is an
 //! immutable array that is replaced as a whole: the Pods of one node fill most of a block, and an entry of eight octets for each
 //! is a tenth of what a map of addresses takes.
 
@@ -19,16 +20,33 @@ use seize::Collector;
 
 use super::maps::{SharedMap, new_map};
 use crate::dns::reverse::Prefix;
+use crate::records::LabelHash;
 
 /// The number by which candidates refer to a Service.
 pub(super) type ServiceId = u32;
 
-/// An address belongs to a Service, by one of the Service's names. If two names have the address there are two equal candidates.
+/// An address of one of a Service's names.
+pub(super) struct ReverseEntry {
+    pub address: IpAddr,
+    /// Of the label in front of the Service's name.
+    pub label: LabelHash,
+}
+
+/// An address belongs to a Service, by one of the Service's names. There are equal candidates if two names with equal hashes
+/// have the address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
     /// The last octet of the address. The others are those of the block.
     last: u8,
     pub service: ServiceId,
+    pub label: LabelHash,
+}
+
+impl Candidate {
+    fn new(entry: &ReverseEntry, service: ServiceId) -> (Prefix, Self) {
+        let (block, last) = Prefix::block(entry.address);
+        (block, Self { last, service, label: entry.label })
+    }
 }
 
 /// The part that readers see.
@@ -88,11 +106,10 @@ pub(super) struct ReverseIndexWriter {
 
 impl ReverseIndexWriter {
     /// Adds an address by one name of a Service.
-    pub fn add(&mut self, index: &ReverseIndex, address: IpAddr, service: ServiceId, guard: &LocalGuard<'_>) {
-        let (block, last) = Prefix::block(address);
-        let candidate = Candidate { last, service };
+    pub fn add(&mut self, index: &ReverseIndex, entry: &ReverseEntry, service: ServiceId, guard: &LocalGuard<'_>) {
+        let (block, candidate) = Candidate::new(entry, service);
         let Some(candidates) = index.blocks.get(&block, guard) else {
-            for prefix in Prefix::above(address).filter(Prefix::is_above_blocks) {
+            for prefix in Prefix::above(entry.address).filter(Prefix::is_above_blocks) {
                 let count = self.blocks_below.entry(prefix).or_default();
                 *count += 1;
                 if *count == 1 {
@@ -108,10 +125,10 @@ impl ReverseIndexWriter {
     }
 
     /// Removes an address by one name of a Service.
-    pub fn remove(&mut self, index: &ReverseIndex, address: IpAddr, service: ServiceId, guard: &LocalGuard<'_>) {
-        let (block, last) = Prefix::block(address);
+    pub fn remove(&mut self, index: &ReverseIndex, entry: &ReverseEntry, service: ServiceId, guard: &LocalGuard<'_>) {
+        let (block, candidate) = Candidate::new(entry, service);
         let Some(candidates) = index.blocks.get(&block, guard) else { return };
-        let Ok(position) = candidates.binary_search(&Candidate { last, service }) else { return };
+        let Ok(position) = candidates.binary_search(&candidate) else { return };
         let (before, from) = candidates.split_at(position);
         let left = [before, &from[1..]].concat();
         if !left.is_empty() {
@@ -119,7 +136,7 @@ impl ReverseIndexWriter {
             return;
         }
         index.blocks.remove(&block, guard);
-        for prefix in Prefix::above(address).filter(Prefix::is_above_blocks) {
+        for prefix in Prefix::above(entry.address).filter(Prefix::is_above_blocks) {
             if let Some(count) = self.blocks_below.get_mut(&prefix) {
                 *count -= 1;
                 if *count == 0 {

@@ -1,7 +1,7 @@
 //! Tests of the record table: what is published is found at once, and what is removed leaves nothing behind.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
@@ -189,6 +189,59 @@ fn an_address_of_several_hosts_leads_back_to_each_while_it_has_it() {
         assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), expected);
         assert_eq!(has_name_above(&reader.pin(), "10.0.0.1"), !expected.is_empty());
     }
+}
+
+/// S13. A reader that has seen the name of before finds that of after.
+#[test]
+fn an_address_that_moves_from_one_name_to_another_always_has_one() {
+    const MOVES: usize = 20_000;
+    let (mut writer, reader) = table();
+    let mut publish = |hosts: &[(&str, &str)]| writer.publish([(key("db/pg"), Some(headless(hosts)))]);
+    publish(&[("pg-0", "10.0.0.1"), ("pg-1", "10.0.0.2")]);
+    let moved = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while moved.load(Ordering::Relaxed) < MOVES {
+                assert!(
+                    reader.pin().reverse(address("10.0.0.1")).is_some(),
+                    "after {} moves",
+                    moved.load(Ordering::Relaxed)
+                );
+            }
+        });
+        for number in 1..=MOVES {
+            let [one, other] = if number % 2 == 0 { ["10.0.0.1", "10.0.0.2"] } else { ["10.0.0.2", "10.0.0.1"] };
+            publish(&[("pg-0", one), ("pg-1", other)]);
+            moved.store(number, Ordering::Relaxed);
+        }
+    });
+}
+
+/// S13: both the address of a Service and those of endpoints, of both families, with and without a name of their own.
+#[test]
+fn every_address_of_a_host_leads_back_to_it_and_nothing_is_left_of_those_it_had() {
+    let (mut writer, reader) = table();
+    let mut publish = |addresses: &[&str]| {
+        let hosts = addresses.iter().map(|text| address(text));
+        let hosts = [(Label::parse("pg-0").unwrap(), hosts.collect::<Vec<_>>())].into_iter().collect();
+        writer.publish([(key("db/pg"), Some(ServiceRecords { hosts, ..headless(&[]) }))]);
+    };
+    let all = ["10.0.0.1", "10.0.0.2", "10.0.1.1", "fd00::1", "fd00::2"];
+    for addresses in [&all[..], &all[3..], &all[1..4], &all[..1], &[]] {
+        publish(addresses);
+        let table = reader.pin();
+        for text in all {
+            let expected: &[&str] = if addresses.contains(&text) { &["pg-0.pg.db"] } else { &[] };
+            assert_eq!(ptr_targets(&table, text), expected, "{text} of {addresses:?}");
+        }
+        assert_eq!(table.reverse_addresses().len(), addresses.len());
+    }
+}
+
+/// A tenth of what a map of addresses takes.
+#[test]
+fn an_address_takes_eight_octets_of_the_reverse_index() {
+    assert_eq!(size_of::<reverse_index::Candidate>(), 8);
 }
 
 /// R2, for IPv6, where a block of addresses is two labels deep.

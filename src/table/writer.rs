@@ -93,8 +93,8 @@ impl TableWriter {
             Some(published) => published.id,
             None => self.register(key, &guard),
         };
-        for address in added {
-            self.reverse.add(&shared.reverse, address, id, &guard);
+        for entry in &added {
+            self.reverse.add(&shared.reverse, entry, id, &guard);
         }
         match new {
             Some(records) => {
@@ -105,8 +105,8 @@ impl TableWriter {
                 self.unregister(key, id, &guard);
             }
         }
-        for address in removed {
-            self.reverse.remove(&shared.reverse, address, id, &guard);
+        for entry in &removed {
+            self.reverse.remove(&shared.reverse, entry, id, &guard);
         }
         true
     }

@@ -7,16 +7,18 @@
 //! ```
 //!
 //! A look-up hashes the label and finds the address in the slot: two memory accesses, however many endpoints there are. A box
-//! for each label and each address would take twice as many accesses, and five times the memory.
+//! for each label and each address would take twice as many accesses, and five times the memory. A reverse look-up begins at the
+//! same slot, which the first bits of the hash are enough for ([`LabelHash`]).
+
+mod hash;
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr};
 use std::slice;
 
-use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
+pub use hash::LabelHash;
+use hash::home_slot;
 
 use super::{Addresses, AddressesRef};
 use crate::dns::name::{Labels, Relative};
@@ -46,6 +48,13 @@ enum Slot {
         label: u32,
         addresses: u32,
     },
+}
+
+/// A host that has other addresses than before.
+pub struct ChangedHost<'a> {
+    pub label: &'a [u8],
+    pub before: AddressesRef<'a>,
+    pub after: AddressesRef<'a>,
 }
 
 impl Hosts {
@@ -91,8 +100,8 @@ impl Hosts {
         Labels(&self.labels)
     }
 
-    /// The labels of the hosts that have this address.
-    pub fn labels_of(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
+    /// The labels with this hash of the hosts that have this address: one, unless two have equal hashes.
+    pub fn labels_of(&self, address: IpAddr, hash: LabelHash) -> impl Iterator<Item = &[u8]> {
         let has = move |slot: &&Slot| match (slot, address) {
             (Slot::V4 { address, .. }, IpAddr::V4(wanted)) => *address == wanted,
             (Slot::Other { .. }, _) => {
@@ -100,21 +109,30 @@ impl Hosts {
             }
             _ => false,
         };
-        self.slots.iter().filter(has).filter_map(|slot| Some(self.host(slot)?.0))
+        let labels = self.slots_of(hash).filter(has).filter_map(|slot| Some(self.host(slot)?.0));
+        labels.filter(move |label| LabelHash::of(label) == hash)
     }
 
-    /// The old and the new addresses of each host that differs from `new`; none if the labels differ.
-    pub fn changed_addresses<'a>(
-        &'a self,
-        new: &'a Self,
-    ) -> Option<impl Iterator<Item = (AddressesRef<'a>, AddressesRef<'a>)> + use<'a>> {
+    /// The slots where a host whose label has this hash may be: from its home on until one is vacant.
+    fn slots_of(&self, hash: LabelHash) -> impl Iterator<Item = &Slot> {
+        let (home, other_homes) = hash.homes(self.slots.len());
+        let (before, from) = self.slots.split_at_checked(home).unwrap_or_default();
+        let slots = from.iter().chain(before).enumerate();
+        // A vacant slot in front of the home shows nothing.
+        slots.take_while(move |(place, slot)| *place < other_homes || **slot != Slot::Vacant).map(|(_, slot)| slot)
+    }
+
+    /// The hosts whose addresses in `new` are others; none if the labels differ.
+    pub fn changed_hosts<'a>(&'a self, new: &'a Self) -> Option<impl Iterator<Item = ChangedHost<'a>> + use<'a>> {
         // Equal sets of labels are in equal slots, so the slots can be compared one by one.
         (self.labels == new.labels).then(|| {
             let slots = self.slots.iter().zip(&new.slots);
             let may_differ = slots.filter(|(before, after)| before != after || matches!(before, Slot::Other { .. }));
-            let addresses =
-                may_differ.filter_map(|(before, after)| Some((self.addresses(before)?, new.addresses(after)?)));
-            addresses.filter(|(before, after)| before != after)
+            let hosts = may_differ.filter_map(|(before, after)| {
+                let (label, before) = self.host(before)?;
+                Some(ChangedHost { label, before, after: new.addresses(after)? })
+            });
+            hosts.filter(|host| host.before != host.after)
         })
     }
 
@@ -186,15 +204,6 @@ impl fmt::Debug for Hosts {
 
 /// There is one vacant slot for this many hosts.
 const VACANT_SHARE: usize = 2;
-
-/// The slot that a label hashes to, of so many, and its tag. The hash differs between processes, and is the same for all Services
-/// within one, so that equal hosts are in equal slots.
-fn home_slot(label: &[u8], slots: usize) -> (usize, u16) {
-    const SEED: u64 = 0;
-    let hash = SeedableRandomState::with_seed(SEED, SharedSeed::global_random()).hash_one(label);
-    // The high half of the product: evenly distributed, and always less than the number of slots. The tag has the low bits.
-    (((u128::from(hash) * slots as u128) >> u64::BITS) as usize, hash as u16)
-}
 
 #[cfg(test)]
 mod tests;

@@ -67,17 +67,54 @@ fn hosts_are_equal_in_whatever_order_they_came_and_only_with_all_the_same_addres
 }
 
 #[test]
-fn an_address_leads_to_the_labels_of_all_hosts_that_have_it() {
-    let mut all = hosts(100);
-    all.push((label(1_000), [address(3), v6(50)].into_iter().collect()));
-    let built = laid_out(&all);
-    let labels_of = |address: IpAddr| {
-        let mut labels: Vec<_> = built.labels_of(address).map(|label| Relative(label).to_string()).collect();
-        labels.sort();
+fn an_address_leads_to_the_label_of_each_host_that_has_it_by_the_hash_of_the_label() {
+    for count in [0, 1, 2, 3, 10, 1_000, 70_000] {
+        let mut all = hosts(count);
+        all.push((label(1_000_000), [address(3), v6(50)].into_iter().collect()));
+        let built = laid_out(&all);
+        for (label, addresses) in &all {
+            let hash = LabelHash::of(label.as_wire());
+            for address in addresses.iter() {
+                assert!(built.labels_of(address, hash).eq([label.as_wire()]), "{label} {address} of {count}");
+            }
+            assert_eq!(built.labels_of(address(999_999), hash).count(), 0, "{label} of {count}");
+        }
+        let other = LabelHash::of(label(1_000_001).as_wire());
+        assert!(built.labels_of(address(3), other).all(|label| LabelHash::of(label) == other));
+    }
+}
+
+/// Of 20,000 labels a dozen pairs have equal hashes, as good as always.
+#[test]
+fn labels_with_equal_hashes_are_told_apart_by_their_addresses() {
+    let mut by_hash = std::collections::BTreeMap::new();
+    let mut labels = (0..1_000_000).map(label);
+    let (one, other) =
+        labels.find_map(|label| Some((by_hash.insert(LabelHash::of(label.as_wire()), label.clone())?, label))).unwrap();
+    let hash = LabelHash::of(one.as_wire());
+    let built = laid_out(&[
+        (one.clone(), [address(1), address(2)].into_iter().collect()),
+        (other.clone(), [address(2), address(3)].into_iter().collect()),
+    ]);
+    let found = |number| {
+        let mut labels: Vec<_> = built.labels_of(address(number), hash).collect();
+        labels.sort_unstable();
         labels
     };
-    assert_eq!(labels_of(address(3)), ["db-1000", "db-3"]);
-    assert_eq!(labels_of(address(1_000_007)), ["db-7"]);
-    assert_eq!(labels_of(v6(50)), ["db-1000", "db-50"]);
-    assert!(labels_of(address(100)).is_empty());
+    let mut both = [one.as_wire(), other.as_wire()];
+    both.sort_unstable();
+    assert_eq!((found(1), found(2), found(3)), (vec![one.as_wire()], both.to_vec(), vec![other.as_wire()]));
+}
+
+/// A third of the slots is vacant, so five are probed on average (Knuth, *Sorting and Searching*, 6.4, on linear probing).
+#[test]
+fn a_reverse_look_up_probes_a_few_slots_however_many_hosts_there_are() {
+    const FEW: usize = 8;
+    for count in [1_000, 70_000] {
+        let all = hosts(count);
+        let built = laid_out(&all);
+        let probed = |label: &Label| built.slots_of(LabelHash::of(label.as_wire())).count();
+        let probed: usize = all.iter().map(|(label, _)| probed(label)).sum();
+        assert!(probed <= FEW * count, "{probed} slots for {count} addresses");
+    }
 }

@@ -31,8 +31,18 @@ const ANSWER: usize = DEFAULT_EDNS_UDP as usize;
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53_000);
 
 /// As `served::workload` names them.
-const WORKLOADS: [&str; 7] =
-    ["mix", "ordinal", "endpoints-10", "endpoints-1000", "endpoints-5000", "services-100", "services-10000"];
+const WORKLOADS: [&str; 10] = [
+    "mix",
+    "ordinal",
+    "endpoints-10",
+    "endpoints-1000",
+    "endpoints-5000",
+    "reverse-10",
+    "reverse-1000",
+    "reverse-5000",
+    "services-100",
+    "services-10000",
+];
 
 /// What answers, and the packets.
 struct Fixture {

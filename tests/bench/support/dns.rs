@@ -8,6 +8,7 @@ use headless_dns::dns::name::Name;
 pub const HEADER: usize = 12;
 /// TYPE values.
 pub const A: u16 = 1;
+pub const PTR: u16 = 12;
 pub const AAAA: u16 = 28;
 pub const SRV: u16 = 33;
 

@@ -18,15 +18,19 @@ pub const WIRE: WireOptions = WireOptions { edns_udp_size: DEFAULT_EDNS_UDP, tcp
 const MOST_ENDPOINTS: usize = 15;
 
 /// A cluster and queries about it, by the name of the workload: `mix` and `ordinal` ask for Services of all sizes,
-/// `endpoints-1000` for one of that size, `services-10000` for that many small ones.
+/// `endpoints-1000` for one of that size, `reverse-1000` for the names of its addresses, `services-10000` for that many small ones.
 pub fn workload(name: &str, questions: usize) -> (Cluster, Vec<Asked>) {
     let number = |text: &str| text.parse().expect("a number");
     let cluster = match name.split_once('-') {
-        Some(("endpoints", size)) => Cluster::of_sizes(&[number(size)]),
+        Some(("endpoints" | "reverse", size)) => Cluster::of_sizes(&[number(size)]),
         Some((_, services)) => Cluster::of_services(number(services), MOST_ENDPOINTS),
         None => Cluster::of_services(200, 100),
     };
-    let questions = if name == "mix" { cluster.mix(questions) } else { cluster.ordinals(questions) };
+    let questions = match name {
+        "mix" => cluster.mix(questions),
+        _ if name.starts_with("reverse") => cluster.reverse_names(questions),
+        _ => cluster.ordinals(questions),
+    };
     (cluster, questions)
 }
 
@@ -54,7 +58,7 @@ pub fn update(object: &Value) -> ClusterEvent {
 pub fn authority() -> Arc<Authority> {
     let options = Options {
         zones: vec![Name::parse(ZONE).expect("a name")],
-        reverse_zones: Vec::new(),
+        reverse_zones: vec![Name::parse("in-addr.arpa").expect("a name")],
         name_server: Vec::new(),
         hostmaster: None,
         identity: Identity { id: Some("replica-1".to_owned()), ..Identity::default() },

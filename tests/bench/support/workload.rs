@@ -56,6 +56,18 @@ impl Cluster {
         self.ask(count, |_| Kind::All)
     }
 
+    /// `count` queries for the name of one endpoint's address each.
+    pub fn reverse_names(&self, count: usize) -> Vec<Asked> {
+        let mut random = Random::default();
+        let endpoints: usize = self.0.iter().map(|(_, endpoints)| endpoints).sum();
+        let mut ask = || {
+            let address = FIRST_ADDRESS + random.between(0, endpoints - 1) as u32;
+            // The octets of the name are those of the address in reverse order (RFC 1035 section 3.5).
+            Asked { name: format!("{}.in-addr.arpa", Ipv4Addr::from(address.swap_bytes())), qtype: "PTR" }
+        };
+        (0..count).map(|_| ask()).collect()
+    }
+
     /// `count` queries as clients of StatefulSets mix them: 60 % for an endpoint, 15 % for all, 10 % for a type without
     /// records, 15 % for an endpoint that does not exist.
     pub fn mix(&self, count: usize) -> Vec<Asked> {
@@ -144,7 +156,12 @@ pub struct Asked {
 
 impl Asked {
     pub fn packet(&self) -> Vec<u8> {
-        dns::query(&self.name, if self.qtype == "AAAA" { dns::AAAA } else { dns::A })
+        let qtype = match self.qtype {
+            "AAAA" => dns::AAAA,
+            "PTR" => dns::PTR,
+            _ => dns::A,
+        };
+        dns::query(&self.name, qtype)
     }
 }
 
