@@ -1,6 +1,6 @@
 //! Graceful deletion, as far as the API and the controllers share it.
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::time;

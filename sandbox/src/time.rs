@@ -1,6 +1,6 @@
 //! Timestamps as Kubernetes writes them.
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 
 /// The current time as Kubernetes writes it: RFC 3339 in UTC with whole seconds.
 pub fn now() -> String {

@@ -10,7 +10,7 @@
 //! | any other | removed | |
 
 use http::StatusCode;
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

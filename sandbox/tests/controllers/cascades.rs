@@ -1,6 +1,6 @@
 //! Cascading deletion: background, foreground and orphan, Namespaces and volume claims.
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use kube_sandbox::controllers::mark_deleted;
 use kube_sandbox::kind::Kind;
 use kube_sandbox::store::{EventType, Object};

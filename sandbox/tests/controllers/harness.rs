@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use kube_sandbox::controllers::{Options, mark_deleted, run};
 use kube_sandbox::kind::Kind;
 use kube_sandbox::store::{Event, EventType, Object, Store};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use kube_sandbox::controllers::{Options, READY_ANNOTATION, mark_deleted};
 use kube_sandbox::kind::Kind;
 use kube_sandbox::store::Store;

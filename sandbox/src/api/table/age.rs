@@ -1,6 +1,6 @@
 //! Ages in human-readable form: `12s`, `4m7s`, `3h2m`, `5d`.
 
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use serde_json::Value;
 
 const MINUTE: i64 = 60;
