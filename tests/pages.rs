@@ -1,6 +1,10 @@
 //! What a page of a large cluster costs in memory, in a process that counts what it has allocated. A binary of its own, so that
 //! nothing else in it allocates meanwhile.
 
+#[path = "support/fixture.rs"]
+#[allow(dead_code, reason = "pages are asked for over HTTP")]
+mod fixture;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use headless_dns::admin::{Listener, ProbeSources, Records, Sources};
-use headless_dns::authority::{Authority, Identity, Options};
+use headless_dns::authority::Authority;
 use headless_dns::diagnose::Explainer;
-use headless_dns::dns::name::{Label, Name};
+use headless_dns::dns::name::Label;
 use headless_dns::records::{Addresses, Hosts, ServiceKey, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
 use headless_dns::table::{Publication, TableReader, table};
 use headless_dns::telemetry::heartbeat::Heartbeats;
@@ -54,10 +58,6 @@ const MOST: usize = 10 * 1024 * 1024;
 const LEAST_OF_ENDPOINT: usize = 15;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn name(text: &str) -> Name {
-    Name::parse(text).expect("a name")
-}
-
 /// The headless Service `default/dbN`, with one port.
 fn service(number: usize, endpoints: usize) -> Publication {
     let first = u32::from(Ipv4Addr::new(10, 0, 0, 0)) + (number * endpoints) as u32;
@@ -79,18 +79,7 @@ fn service(number: usize, endpoints: usize) -> Publication {
 }
 
 fn listener(reader: &TableReader) -> Listener {
-    let options = Options {
-        zones: vec![name("cluster.local")],
-        reverse_zones: vec![name("in-addr.arpa")],
-        name_server: Vec::new(),
-        hostmaster: None,
-        identity: Identity::default(),
-        namespaces: Vec::new(),
-        headless_only: false,
-        ttl: 5,
-        negative_ttl: 1,
-    };
-    let authority = Arc::new(Authority::new(options).expect("zones that fit"));
+    let authority = Arc::new(Authority::new(fixture::options()).expect("zones that fit"));
     let sources = Sources {
         probes: Arc::new(ProbeSources {
             heartbeats: Heartbeats::default(),

@@ -90,6 +90,25 @@ pub struct Options {
     pub negative_ttl: u32,
 }
 
+#[cfg(test)]
+impl Options {
+    /// What the tests of other rooms serve: `cluster.local` and the reverse zone of IPv4.
+    pub(crate) fn of_tests() -> Self {
+        let zone = |name| vec![Name::parse(name).expect("a name")];
+        Self {
+            zones: zone("cluster.local"),
+            reverse_zones: zone("in-addr.arpa"),
+            name_server: Vec::new(),
+            hostmaster: None,
+            identity: Identity::default(),
+            namespaces: Vec::new(),
+            headless_only: false,
+            ttl: 5,
+            negative_ttl: 1,
+        }
+    }
+}
+
 impl Authority {
     /// # Errors
     /// A zone's name leaves no room for the names of its name server and its hostmaster.

@@ -164,7 +164,7 @@ impl Index {
             PodEffect::Mirrored { pod, uid } => {
                 let lists = |slice: &Arc<Slice>| slice.endpoints.pods().any(|listed| listed == uid);
                 let is_affected = |service: &&ServiceKey| {
-                    service.is_in_namespace(pod.namespace())
+                    service.namespace_text() == pod.namespace()
                         && slices_by_service.get(service).is_some_and(|slices| slices.iter().any(lists))
                 };
                 awaiting_pods.iter().filter(is_affected).for_each(|service| dirty.mark(service, None));

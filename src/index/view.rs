@@ -36,8 +36,7 @@ impl Index {
 
     /// Whether the Pods in the namespace of a Service are listed and kept up to date.
     pub fn pods_are_trusted(&self, key: &ServiceKey) -> bool {
-        let namespace = key.namespace().get(1..).and_then(|label| str::from_utf8(label).ok());
-        namespace.is_some_and(|namespace| self.pods.are_trusted(namespace))
+        self.pods.are_trusted(key.namespace_text())
     }
 
     /// Whether the mirrored Pods are the source of a Service's endpoints.

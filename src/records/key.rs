@@ -59,9 +59,10 @@ impl ServiceKey {
         Labels(self.as_wire()).nth(1).unwrap_or_default()
     }
 
-    /// Whether this is the text of the Service's namespace.
-    pub fn is_in_namespace(&self, namespace: &str) -> bool {
-        self.in_text_order().0 == namespace.as_bytes()
+    /// The Service's namespace as text.
+    pub fn namespace_text(&self) -> &str {
+        // A namespace is a DNS label (RFC 1123), so it is ASCII. No object is in one that is not.
+        str::from_utf8(self.in_text_order().0).unwrap_or_default()
     }
 
     /// Namespace and name without their length octets: what compares as their texts do.
@@ -140,6 +141,7 @@ mod tests {
             let wire = [&[length as u8], name.as_bytes(), b"\x01b"].concat();
             assert_eq!((key.as_wire(), key.namespace()), (wire.as_slice(), b"\x01b".as_slice()));
             assert_eq!((key.to_string(), key.name().len()), (format!("b/{name}"), length + 1));
+            assert_eq!(key.namespace_text(), "b");
         }
         assert_eq!(size_of::<ServiceKey>(), 40);
     }

@@ -250,8 +250,7 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     use super::*;
-    use crate::authority::{Authority, Identity, Options};
-    use crate::dns::name::Name;
+    use crate::authority::{Authority, Options};
     use crate::dns::wire::{HEADER, WireOptions};
     use crate::server::udp_socket::RECEIVE_TIMEOUT;
     use crate::table::table;
@@ -309,20 +308,9 @@ mod tests {
 
     /// Answers from an empty table.
     fn responder() -> Arc<Responder> {
-        let options = Options {
-            zones: vec![Name::parse("cluster.local").unwrap()],
-            reverse_zones: Vec::new(),
-            name_server: Vec::new(),
-            hostmaster: None,
-            identity: Identity::default(),
-            namespaces: Vec::new(),
-            headless_only: false,
-            ttl: 5,
-            negative_ttl: 1,
-        };
-        let (authority, wire) =
-            (Authority::new(options).unwrap(), WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 });
-        Arc::new(Responder::new(Arc::new(authority), table().1, Arc::default(), wire))
+        let authority = Arc::new(Authority::new(Options::of_tests()).unwrap());
+        let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+        Arc::new(Responder::new(authority, table().1, Arc::default(), wire))
     }
 
     #[test]

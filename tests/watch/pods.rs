@@ -83,6 +83,20 @@ async fn start(prepare: impl FnOnce(&Sandbox)) -> MirroredSandbox {
     .await
 }
 
+/// A mirror that knows the ready Pod `pg-0` and its slice. A slice is answered before the Pods are listed, and a Pod that is deleted
+/// before then was never known.
+async fn with_pg_0() -> MirroredSandbox {
+    let mirrored = start(|sandbox| {
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
+    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
+    mirrored
+}
+
 async fn answers(mirrored: &MirroredSandbox, name: &str, addresses: &[Ipv4Addr]) {
     let expected = (!addresses.is_empty()).then(|| addresses.to_vec());
     mirrored.until(&format!("{name} = {addresses:?}"), |mirrored| mirrored.addresses(name) == expected).await;
@@ -103,15 +117,7 @@ async fn a_pod_is_answered_without_any_slice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_has_the_old_one() {
-    let mirrored = start(|sandbox| {
-        put(sandbox, Kind::Pod, pod(0, 1, true));
-        put(sandbox, Kind::EndpointSlice, slice(sandbox));
-    })
-    .await;
-    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
-    // The slice is answered before the Pods are listed, and a Pod that is deleted before then was never known.
-    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
-    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
+    let mirrored = with_pg_0().await;
     delete(&mirrored.sandbox, "pg-0");
     answers(&mirrored, "pg-0.pg", &[]).await;
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
@@ -123,14 +129,7 @@ async fn a_pod_that_was_replaced_is_answered_by_its_new_address_while_the_slice_
 
 #[tokio::test]
 async fn a_pod_that_lost_the_label_by_which_it_is_watched_is_answered_from_its_slice() {
-    let mirrored = start(|sandbox| {
-        put(sandbox, Kind::Pod, pod(0, 1, true));
-        put(sandbox, Kind::EndpointSlice, slice(sandbox));
-    })
-    .await;
-    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
-    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
-    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
+    let mirrored = with_pg_0().await;
     let mut pod = pod(0, 1, true);
     pod["metadata"]["labels"] = json!({ "app": "pg" });
     put(&mirrored.sandbox, Kind::Pod, pod);
@@ -195,14 +194,7 @@ async fn with_only_pods_forbidden_the_dead_address_is_gone_after_twice_the_bound
 /// T6.
 #[tokio::test(start_paused = true)]
 async fn a_replaced_pod_is_not_answered_beside_its_successor_while_the_watch_of_pods_is_late() {
-    let mirrored = start(|sandbox| {
-        put(sandbox, Kind::Pod, pod(0, 1, true));
-        put(sandbox, Kind::EndpointSlice, slice(sandbox));
-    })
-    .await;
-    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
-    let pods_listed = "watch_events_total{resource=\"pods\",event=\"relist\"}";
-    mirrored.until("the Pods are listed", |mirrored| mirrored.metric(pods_listed) == 1).await;
+    let mirrored = with_pg_0().await;
     let late = mirrored.inject(Fault::Stall { on: on(Kind::Pod), missed: Missed::Deliver });
     delete(&mirrored.sandbox, "pg-0");
     put(&mirrored.sandbox, Kind::Pod, pod(0, 2, true));
@@ -240,12 +232,7 @@ async fn pods_that_could_not_be_trusted_count_again_when_their_watch_has_told_an
 /// T7. Each end of the watch is followed by a 2xx response, which shows nothing of what was missed. A bookmark does.
 #[tokio::test(start_paused = true)]
 async fn pods_whose_watch_goes_on_and_tells_nothing_are_not_trusted_before_a_bookmark() {
-    let mirrored = start(|sandbox| {
-        put(sandbox, Kind::Pod, pod(0, 1, true));
-        put(sandbox, Kind::EndpointSlice, slice(sandbox));
-    })
-    .await;
-    mirrored.converge("at the start").await;
+    let mirrored = with_pg_0().await;
     let silent = mirrored.inject(Fault::WithholdBookmarks { on: on(Kind::Pod) });
     let forbidden = Fault::Answer { on: on(Kind::Pod), code: 403, retry_after: None, times: None };
     let forbidden = mirrored.inject(forbidden);
