@@ -10,4 +10,6 @@ mod knot;
 #[cfg(feature = "sandbox")]
 mod node;
 #[cfg(feature = "sandbox")]
+mod policy;
+#[cfg(feature = "sandbox")]
 mod sidecar;
