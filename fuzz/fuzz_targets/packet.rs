@@ -1,25 +1,3 @@
-//! Any octets over UDP and over TCP: each gets what the rules of the wire say, and every answer can be read.
 #![no_main]
 
-use std::sync::LazyLock;
-
-use headless_dns::telemetry::metrics::Transport;
-use headless_dns_fuzz::support::answering::{Server, respond_as};
-use headless_dns_fuzz::support::oracle;
-use hickory_proto::op::Message;
-use libfuzzer_sys::fuzz_target;
-
-static SERVER: LazyLock<Server> = LazyLock::new(Server::of_cases);
-
-fuzz_target!(|message: &[u8]| {
-    for transport in [Transport::Udp, Transport::Tcp] {
-        let responder = &SERVER.answering.responder;
-        let answer = respond_as(responder, &mut responder.worker(transport), message);
-        if let Err(problem) = oracle::check(message, transport == Transport::Udp, answer.as_deref()) {
-            panic!("{transport:?}: {problem}");
-        }
-        if let Some(answer) = answer {
-            Message::from_vec(&answer).expect("an answer that can be read");
-        }
-    }
-});
+headless_dns_fuzz::target!(packet);

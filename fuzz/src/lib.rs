@@ -1,4 +1,8 @@
-//! What the fuzz targets share with the tests, at the same path.
+//! What the fuzz targets share with the tests, at the same path, and what surrounds each of them.
+
+mod memory;
+
+pub use memory::bounded;
 
 #[path = "../../tests/support"]
 pub mod support {
@@ -10,4 +14,13 @@ pub mod support {
     pub mod reasons;
     pub mod rebuild;
     pub mod reference;
+    pub mod targets;
+}
+
+/// The fuzz target of this name in [`support::targets`].
+#[macro_export]
+macro_rules! target {
+    ($name:ident) => {
+        libfuzzer_sys::fuzz_target!(|octets: &[u8]| $crate::bounded($crate::support::targets::$name::run, octets));
+    };
 }

@@ -40,7 +40,7 @@ use self::follow::Follower;
 pub use self::pool::Failure;
 use self::pool::Pool;
 pub use self::question::AskedElsewhere;
-pub use self::upstream::{ForwardTo, Protocol, UpstreamAddress};
+pub use self::upstream::{ForwardTo, OutgoingQuery, Protocol, UpstreamAddress, Verdict};
 use crate::dns::name::Name;
 use crate::dns::wire::EdeCode;
 use crate::telemetry::metrics::Metrics;

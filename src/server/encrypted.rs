@@ -96,10 +96,10 @@ impl EncryptedSockets {
             parts.spawn(accept::serve(listener, serve_one, context.clone()));
         }
         let acceptor = acceptor(https::ALPN).map_err(io::Error::other)?;
-        let https = Arc::new(Https { acceptor, path: self.https_path, responder: Arc::clone(responder) });
+        let https = Arc::new(Https::new(self.https_path, Arc::clone(responder)));
         for listener in self.https {
-            let https = Arc::clone(&https);
-            let serve_one = move |accepted| Arc::clone(&https).serve(accepted);
+            let (acceptor, https) = (acceptor.clone(), Arc::clone(&https));
+            let serve_one = move |accepted| Arc::clone(&https).serve(accepted, acceptor.clone());
             parts.spawn(accept::serve(listener, serve_one, context.clone()));
         }
         for socket in self.quic {

@@ -2,6 +2,7 @@
 //!
 //! hyper handles HTTP; messages are answered as on any other stream.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -39,18 +40,22 @@ const WINDOW: u32 = MAX_MESSAGE as u32;
 const HEADERS: u32 = 16 * 1024;
 
 /// Responds to HTTP requests. Shared by all connections.
-pub(super) struct Https {
-    pub acceptor: TlsAcceptor,
+pub struct Https {
     /// The path at which queries are answered.
-    pub path: String,
-    pub responder: Arc<Responder>,
+    path: String,
+    responder: Arc<Responder>,
 }
 
 impl Https {
+    /// Answers with `responder` at `path`.
+    pub fn new(path: String, responder: Arc<Responder>) -> Self {
+        Self { path, responder }
+    }
+
     /// Answers on one connection until the client closes it or stays idle for too long.
-    pub async fn serve(self: Arc<Self>, accepted: Accepted) {
+    pub(super) async fn serve(self: Arc<Self>, accepted: Accepted, acceptor: TlsAcceptor) {
         let Accepted { stream, client, idle, closing } = accepted;
-        let Some(stream) = tls::tls_handshake(&self.acceptor, stream, client, idle, &closing).await else { return };
+        let Some(stream) = tls::tls_handshake(&acceptor, stream, client, idle, &closing).await else { return };
         let answered = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let (https, answered) = (Arc::clone(&self), Arc::clone(&answered));
@@ -89,7 +94,11 @@ impl Https {
         let _ = timeout(idle, connection).await;
     }
 
-    async fn respond(&self, request: Request<Incoming>, client: SocketAddr, idle: Duration) -> Response<Full<Bytes>> {
+    /// The response to a request, whose body has to come within `idle`.
+    pub async fn respond<B>(&self, request: Request<B>, client: SocketAddr, idle: Duration) -> Response<Full<Bytes>>
+    where
+        B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
         let query = match self.query(request, idle).await {
             Ok(query) => query,
             Err(status) => return refusal(status),
@@ -105,7 +114,10 @@ impl Https {
     }
 
     /// The DNS message in a request.
-    async fn query(&self, request: Request<Incoming>, idle: Duration) -> Result<Vec<u8>, StatusCode> {
+    async fn query<B>(&self, request: Request<B>, idle: Duration) -> Result<Vec<u8>, StatusCode>
+    where
+        B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
         if request.uri().path() != self.path {
             return Err(StatusCode::NOT_FOUND);
         }

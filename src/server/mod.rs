@@ -38,11 +38,13 @@ pub use bound::{Bound, bind, bind_shared};
 pub use certificate::{Certificate, CertificateError, CertificateFiles};
 pub use elsewhere::Deferred;
 pub use encrypted::Encrypted;
+pub use https::Https;
 pub use limits::{StreamLimits, allow_files};
 pub use low_ports::allow_low_ports;
 pub use memory::{Encryption, connection_memory, udp_memory};
 pub use responder::{Batch, Responder, Worker};
 pub use response::{Encoding, encode};
+pub use stream::{Connection, answer_queries};
 
 /// Log directive that keeps hickory-proto quiet: it warns of what any client can send.
 pub const QUIET: &str = "hickory_proto=error";

@@ -42,7 +42,7 @@ pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {
 }
 
 /// What is known of a connection besides its octets.
-pub(super) struct Connection<'c> {
+pub struct Connection<'c> {
     pub transport: Transport,
     pub client: SocketAddr,
     /// How long it may go without a whole query, and a write without an end.
@@ -53,7 +53,7 @@ pub(super) struct Connection<'c> {
 
 /// Answers queries until the client closes the connection, stays idle for too long or breaks the framing. Once `closing` is
 /// cancelled, answers what has arrived and closes the connection.
-pub(super) async fn answer_queries(
+pub async fn answer_queries(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     connection: &Connection<'_>,
     responder: &Responder,

@@ -10,7 +10,7 @@
 mod format;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,7 @@ impl State {
     /// The file is rejected.
     pub fn load(&self, index: Index) -> Result<Option<(Index, Timestamp)>, LoadError> {
         match File::open(self.path()) {
-            Ok(file) => format::read(file, &self.source, &self.selection.scopes, index).map(Some),
+            Ok(file) => self.read(file, index).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -106,11 +106,27 @@ impl State {
         lock.try_lock()?;
         let mut file = self.create(NEW_FILE)?;
         file.set_len(0)?;
-        format::write(&mut file, &self.source, as_of, snapshot)?;
+        self.write(&mut file, snapshot, as_of)?;
         file.sync_all()?;
         fs::rename(self.folder.join(NEW_FILE), self.path())?;
         // The rename is durable once the folder is synced.
         File::open(&self.folder)?.sync_all()
+    }
+
+    /// Reads what [`State::write`] has written into an empty index. Returns the index, and when it was last up to date.
+    ///
+    /// # Errors
+    /// It is rejected.
+    pub fn read(&self, file: impl Read, index: Index) -> Result<(Index, Timestamp), LoadError> {
+        format::read(file, &self.source, &self.selection.scopes, index)
+    }
+
+    /// Writes the content of a state file.
+    ///
+    /// # Errors
+    /// Those of `file`.
+    pub fn write(&self, file: &mut impl Write, snapshot: Snapshot, as_of: Timestamp) -> io::Result<()> {
+        format::write(file, &self.source, as_of, snapshot)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {

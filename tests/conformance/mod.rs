@@ -8,3 +8,4 @@ mod large;
 mod malformed;
 mod readers;
 mod reasons;
+mod seeds;

@@ -28,6 +28,8 @@ const BIG: usize = 100;
 /// Endpoints in a slice, as the controller of Kubernetes cuts them.
 const SLICE: usize = 100;
 
+const WIRE: WireOptions = WireOptions { edns_udp_size: EDNS_UDP_SIZE, tcp_keepalive: 50 };
+
 /// A file of the case table, without its answers.
 #[derive(Deserialize)]
 struct Case {
@@ -45,6 +47,7 @@ pub struct Answering {
     pub responder: Responder,
     pub authority: Arc<Authority>,
     pub table: TableReader,
+    metrics: Arc<Metrics>,
 }
 
 /// The answering part of a server that knows the case table.
@@ -86,9 +89,14 @@ impl Answering {
         let zones = ["cluster.local", "k8s.example"].map(|zone| Name::parse(zone).expect("a zone")).to_vec();
         let options = Options { zones, ..options() };
         let authority = Arc::new(Authority::new(options).expect("names that fit"));
-        let wire = WireOptions { edns_udp_size: EDNS_UDP_SIZE, tcp_keepalive: 50 };
-        let responder = Responder::new(Arc::clone(&authority), table.clone(), Arc::new(Metrics::new()), wire);
-        Self { responder, authority, table }
+        let metrics = Arc::new(Metrics::new());
+        let responder = Responder::new(Arc::clone(&authority), table.clone(), Arc::clone(&metrics), WIRE);
+        Self { responder, authority, table, metrics }
+    }
+
+    /// Another responder, whose first worker writes what the first worker of any other writes.
+    pub fn new_responder(&self) -> Responder {
+        Responder::new(Arc::clone(&self.authority), self.table.clone(), Arc::clone(&self.metrics), WIRE)
     }
 }
 
@@ -136,7 +144,7 @@ fn slices(endpoints: usize, family: &str, address: impl Fn(usize) -> String) -> 
 }
 
 /// Every name of every Service, every reverse name, and those at the top of the zones.
-fn names(reader: &TableReader) -> Vec<Vec<u8>> {
+pub fn names(reader: &TableReader) -> Vec<Vec<u8>> {
     const ZONE: &[u8] = b"\x07cluster\x05local\x00";
     let mut names: Vec<Vec<u8>> = [
         "",

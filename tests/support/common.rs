@@ -15,7 +15,6 @@ use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::metrics::{Metrics, Transport};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
-use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
@@ -23,6 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use crate::support::fixture::{objects, options, query};
+pub use crate::support::reference::extended_errors;
 
 /// No answer takes so long unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -122,17 +122,6 @@ impl Server {
     pub async fn ask(&self, name: &str, record_type: RecordType) -> Message {
         exchange(self.address, &query(name, record_type), false).await.expect("an answer")
     }
-}
-
-/// The Extended DNS Errors of an answer, in their order: code and text.
-pub fn extended_errors(answer: &Message) -> Vec<(u16, String)> {
-    let options = answer.edns.as_ref().map(|edns| edns.options().get_all(EdnsCode::Unknown(15))).unwrap_or_default();
-    let error = |option: &EdnsOption| {
-        let EdnsOption::Unknown(_, data) = option else { panic!("{option:?}") };
-        let (code, text) = data.split_first_chunk().expect("a code");
-        (u16::from_be_bytes(*code), String::from_utf8(text.to_vec()).expect("UTF-8"))
-    };
-    options.into_iter().map(error).collect()
 }
 
 /// Sends octets and waits for the answer's; none if none comes over TCP because the server closes the connection.

@@ -26,4 +26,5 @@ pub mod program;
 pub mod reasons;
 pub mod rebuild;
 pub mod reference;
+pub mod targets;
 pub mod upstream;

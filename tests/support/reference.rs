@@ -4,6 +4,8 @@ use headless_dns::authority::{Additional, Answer, Data, Rrset, SRV_PRIORITY, SRV
 use headless_dns::dns::name::NameParts;
 use headless_dns::dns::wire::Owner;
 use headless_dns::records::AddressesRef;
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
@@ -90,4 +92,15 @@ fn addresses_of(owner: &NameParts<'_>, ttl: u32, addresses: AddressesRef<'_>) ->
 
 fn name(parts: &NameParts<'_>) -> Name {
     Name::read(&mut BinDecoder::new(&parts.0.concat())).expect("a name")
+}
+
+/// The Extended DNS Errors of an answer, in their order: code and text.
+pub fn extended_errors(answer: &Message) -> Vec<(u16, String)> {
+    let options = answer.edns.as_ref().map(|edns| edns.options().get_all(EdnsCode::Unknown(15))).unwrap_or_default();
+    let error = |option: &EdnsOption| {
+        let EdnsOption::Unknown(_, data) = option else { panic!("{option:?}") };
+        let (code, text) = data.split_first_chunk().expect("a code");
+        (u16::from_be_bytes(*code), String::from_utf8(text.to_vec()).expect("UTF-8"))
+    };
+    options.into_iter().map(error).collect()
 }

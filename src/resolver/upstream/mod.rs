@@ -30,7 +30,7 @@ pub use self::address::{ForwardTo, Protocol, UpstreamAddress};
 use self::datagram::Datagram;
 use self::health::Health;
 use self::loops::Loops;
-use self::query::OutgoingQuery;
+pub use self::query::{OutgoingQuery, Verdict};
 use self::stream::Connection;
 use self::tls::TlsName;
 use super::question::AskedElsewhere;

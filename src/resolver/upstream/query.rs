@@ -14,14 +14,14 @@ const DO: u8 = crate::dns::wire::codes::DO;
 
 /// A query as it is sent.
 #[derive(Clone)]
-pub(super) struct OutgoingQuery {
+pub struct OutgoingQuery {
     pub octets: Vec<u8>,
     question: usize,
 }
 
 /// What a message that came back is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// The response.
     Response,
     /// The response but for the letter case of its question.

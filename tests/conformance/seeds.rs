@@ -1,0 +1,63 @@
+//! Every seed of the fuzz targets, given to its target without libFuzzer: the seeds that were findings stay mended, and each
+//! target does what it is for.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use headless_dns::cluster::ObjectKey;
+
+use crate::support::answering::{big, dual_stack};
+use crate::support::malformed;
+use crate::support::targets::{self, state, truth};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
+}
+
+/// W1, W3, W5, W8, W9, T1, T2, D7, F1.
+#[test]
+fn no_seed_of_a_fuzz_target_is_a_finding() {
+    let mut folders: BTreeSet<_> = fs::read_dir(folder())
+        .expect("the seeds")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    for (target, run) in targets::ALL {
+        assert!(folders.remove(target), "there are no seeds for {target}");
+        for seed in fs::read_dir(folder().join(target)).expect("seeds") {
+            let seed = seed.expect("an entry").path();
+            let octets = fs::read(&seed).expect("a seed");
+            assert!(catch_unwind(|| run(&octets)).is_ok(), "{}", seed.display());
+        }
+    }
+    assert!(folders.is_empty(), "no target is called {folders:?}");
+}
+
+/// Clusters whose state files are seeds.
+fn saved() -> [(&'static str, Vec<u8>); 5] {
+    [
+        ("saved-empty", state::file_of("", &[])),
+        ("saved-slices", state::file_of(malformed::CLUSTER, &[])),
+        ("saved-pods", state::file_of(truth::CLUSTER, &[ObjectKey::new("db", "pg-2")])),
+        ("saved-many", state::file_of(&big(20), &[])),
+        ("saved-both-families", state::file_of(&dual_stack(3), &[])),
+    ]
+}
+
+#[test]
+#[ignore = "fuzz/record-seeds.py calls it"]
+fn the_seeds_of_the_state_are_written() {
+    for (name, file) in saved() {
+        fs::write(folder().join("state").join(name), file).expect("written");
+    }
+}
+
+/// When this fails, the format has changed: fuzz/record-seeds.py makes the seeds anew. Of a format that is not read any more, they
+/// would be of no use.
+#[test]
+fn the_seeds_of_the_state_are_of_the_format_that_is_read() {
+    for (name, _) in saved() {
+        assert!(state::is_loaded(&fs::read(folder().join("state").join(name)).expect("a seed")), "{name}");
+    }
+}
