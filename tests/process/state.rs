@@ -16,20 +16,19 @@ use headless_dns::index::{Index, Snapshot};
 use headless_dns::state::{LoadError, State};
 use headless_dns::table::{TableReader, TableWriter, table};
 use jiff::Timestamp;
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tempfile::TempDir;
 
 use crate::support::fixture::objects;
-use crate::support::history::{Step, Watches, addresses, step};
+use crate::support::history::{Step, Watches, addresses, steps};
 use crate::support::rebuild::{compare, object_of};
 
 /// Of no matter here.
 const TIMING: Timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
 const URL: &str = "https://10.96.0.1/";
 const HISTORIES: u32 = 300;
-const STEPS: usize = 30;
+const PARTS: usize = 30;
 const KILLS: usize = 100;
 /// Services of the smaller of two large states, whose file has several blocks for the length of its names.
 const SERVICES: i64 = 100;
@@ -194,11 +193,10 @@ fn whatever_was_known_is_known_again_and_followed_by_what_would_have_followed() 
     // The same histories each time: a failure here is a failure for everyone.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let config = Config { cases: HISTORIES, failure_persistence: None, ..Config::default() };
-    let steps = || vec(step(), 1..STEPS);
     // How long a watch was silent is not saved: it is made anew.
     let is_saved = |step: &Step| !matches!(step, Step::Silence { .. } | Step::Word { .. });
-    let saved = steps().prop_map(move |steps| steps.into_iter().filter(is_saved).collect::<Vec<_>>());
-    let histories = (any::<bool>(), saved, any::<bool>(), steps());
+    let saved = steps(PARTS).prop_map(move |steps| steps.into_iter().filter(is_saved).collect::<Vec<_>>());
+    let histories = (any::<bool>(), saved, any::<bool>(), steps(PARTS));
     TestRunner::new_with_rng(config, rng)
         .run(&histories, |(cluster_wide, before, is_stale, after)| {
             play(Watches { cluster_wide }, &before, is_stale, &after)

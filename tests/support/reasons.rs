@@ -13,14 +13,26 @@ use headless_dns::table::Table;
 
 use super::expected::{Sources, View, expected, hostname, selects, sources};
 
-/// Holds the reasons of one Service, which need not exist, against the objects.
+/// Holds the reasons of Services, which need not exist, against the objects.
 ///
 /// # Errors
 /// A reason that is not true, or a name that is on its way and not known to be.
-pub fn check(table: &Table<'_>, view: &View<'_>, key: &ServiceKey) -> Result<(), String> {
-    let lines = expected(view);
+pub fn check(table: &Table<'_>, view: &View<'_>, keys: &[ServiceKey]) -> Result<(), String> {
+    let records = expected(view);
+    keys.iter().try_for_each(|key| check_service(table, view, &records, key))
+}
+
+fn check_service(
+    table: &Table<'_>,
+    view: &View<'_>,
+    records: &BTreeSet<String>,
+    key: &ServiceKey,
+) -> Result<(), String> {
     let bare = Relative(key.as_wire()).to_string();
-    let is_present = |name: &str| lines.iter().any(|line| line.starts_with(&format!("{name} ")));
+    let is_present = |name: &str| {
+        let start = format!("{name} ");
+        records.range(start.clone()..).next().is_some_and(|record| record.starts_with(&start))
+    };
     let service = view.services.iter().copied().find(|service| service.key == *key);
     let sources = service.map(|service| sources(view, service));
     let found = table.reasons(key.as_wire());

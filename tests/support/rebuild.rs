@@ -195,7 +195,7 @@ impl Model {
     /// # Errors
     /// A reason that is not true, or is missing.
     pub fn check_reasons(&self, table: &TableReader, keys: &[ServiceKey]) -> Result<(), String> {
-        self.with_view(|view| keys.iter().try_for_each(|key| reasons::check(&table.pin(), view, key)))
+        self.with_view(|view| reasons::check(&table.pin(), view, keys))
     }
 
     fn with_view<T>(&self, look: impl FnOnce(&View<'_>) -> T) -> T {

@@ -315,3 +315,22 @@ fn a_server_of_headless_services_serves_no_others() {
     cluster.service(Change::Apply(service("db/web").headless()));
     assert!(cluster.records("db/web").is_some());
 }
+
+/// A saved state says which Pods were listed.
+#[test]
+fn pods_of_a_saved_state_count_until_they_are_distrusted_and_for_good_once_they_are_listed() {
+    for is_listed in [false, true] {
+        let mut cluster = Cluster::new();
+        cluster.index.restore_listed_pods(Scope::All);
+        cluster.service(Change::Apply(pg()));
+        cluster.pod(Change::Apply(pod_0()));
+        assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+        if is_listed {
+            [Change::RelistStarted, Change::Apply(pod_0()), Change::RelistDone].map(|change| cluster.pod(change));
+        }
+        cluster.index.distrust_restored_pods();
+        cluster.writer.publish(cluster.index.take_publications());
+        let expected: &[&str] = if is_listed { &["pg-0=10.0.0.1"] } else { &[] };
+        assert_eq!(cluster.hosts("db/pg"), expected);
+    }
+}

@@ -5,15 +5,16 @@ mod objects;
 mod values;
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 
-use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, PodSelection, Resource, Scope, WatchId};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, PodSelection, Resource, Scope, Version, WatchId};
 use headless_dns::index::Options;
 use jiff::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use self::objects::{PodState, ServiceState, SliceState};
-use self::values::{NAMESPACES, namespace};
+use self::values::{ADDRESSES, NAMESPACES, namespace, v4, version};
 pub use self::values::{Slot, addresses, service_keys};
 
 /// What one watch tells of one object.
@@ -71,7 +72,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-pub fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Step> {
     let relist = (resource(), namespace(), vec(event(), 0..6), proptest::bool::weighted(0.7));
     prop_oneof![
         16 => event().prop_map(Step::Event),
@@ -87,6 +88,58 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Expiry),
         3 => Just(Step::Publish),
     ]
+}
+
+/// What becomes of a Pod that a slice lists.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// It is written again, and only its version differs.
+    Rewritten(Version),
+    /// Its slice is.
+    SliceRewritten(Version),
+    Moved(Ipv4Addr),
+    Deleted,
+    Deselected,
+    /// A list does not have it, and its tombstone expires.
+    Unlisted,
+}
+
+/// The steps in which a Pod and a slice that lists it come, either first, and what becomes of the Pod. Single events rarely meet so.
+fn life_of_a_pod() -> impl Strategy<Value = Vec<Step>> {
+    let turn = prop_oneof![
+        version().prop_map(Turn::Rewritten),
+        version().prop_map(Turn::SliceRewritten),
+        (0..ADDRESSES).prop_map(|number| Turn::Moved(v4(number))),
+        Just(Turn::Deleted),
+        Just(Turn::Deselected),
+        Just(Turn::Unlisted),
+    ];
+    (PodState::any(), SliceState::any(), any::<bool>(), turn).prop_map(|(pod, slice, is_pod_first, turn)| {
+        let slice = slice.listing(&pod);
+        let turn = match turn {
+            Turn::Rewritten(version) => vec![Step::Event(Event::Pod(pod.versioned(version)))],
+            Turn::SliceRewritten(version) => vec![Step::Event(Event::Slice(slice.versioned(version)))],
+            Turn::Moved(address) => vec![Step::Event(Event::Pod(pod.at(address)))],
+            Turn::Deleted => vec![Step::Event(Event::Deleted(Resource::Pods, pod.slot))],
+            Turn::Deselected => vec![Step::Event(Event::Deselected(pod.slot))],
+            Turn::Unlisted => {
+                let namespace = pod.slot.namespace;
+                let list = Step::Relist { resource: Resource::Pods, namespace, listed: Vec::new(), is_finished: true };
+                vec![list, Step::Publish, Step::Expiry, Step::Expiry]
+            }
+        };
+        let mut arrivals = [Event::Pod(pod), Event::Slice(slice)].map(Step::Event);
+        if !is_pod_first {
+            arrivals.reverse();
+        }
+        arrivals.into_iter().chain([Step::Publish]).chain(turn).chain([Step::Publish]).collect()
+    })
+}
+
+/// A history in at most so many parts.
+pub fn steps(parts: usize) -> impl Strategy<Value = Vec<Step>> {
+    let part = prop_oneof![9 => step().prop_map(|step| vec![step]), 1 => life_of_a_pod()];
+    vec(part, 1..=parts).prop_map(|parts| parts.concat())
 }
 
 /// The options of the index that records or reasons depend on.

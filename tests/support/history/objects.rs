@@ -165,6 +165,25 @@ impl SliceState {
         }
     }
 
+    /// The same, with a Pod as its first endpoint, at its address and ready as it is.
+    pub fn listing(mut self, pod: &PodState) -> Self {
+        let address = pod.v4.map(IpAddr::V4).or(pod.v6.map(IpAddr::V6)).unwrap_or(address(0));
+        let endpoint = EndpointState {
+            address,
+            hostname: None,
+            is_ready: pod.is_ready,
+            pod: pod.uid.map(|which| (pod.slot.name, which)),
+            is_nameless: false,
+        };
+        self.slot.namespace = pod.slot.namespace;
+        self.endpoints.insert(0, endpoint);
+        self
+    }
+
+    pub fn versioned(&self, version: Version) -> Self {
+        Self { version, ..self.clone() }
+    }
+
     pub fn object(&self) -> Slice {
         let slot = self.slot;
         Slice {
@@ -231,6 +250,15 @@ impl PodState {
             let (is_ready, ready_changed, is_terminating, is_finished) = states;
             Self { slot, uid, version, template, v4, v6, is_ready, ready_changed, is_terminating, is_finished }
         })
+    }
+
+    pub fn versioned(&self, version: Version) -> Self {
+        Self { version, ..self.clone() }
+    }
+
+    /// The same at another address.
+    pub fn at(&self, v4: Ipv4Addr) -> Self {
+        Self { v4: Some(v4), ..self.clone() }
     }
 
     pub fn object(&self) -> Pod {
