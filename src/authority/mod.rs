@@ -83,6 +83,19 @@ enum Node<'t> {
     Ptr(PtrSet<'t>),
 }
 
+impl Node<'_> {
+    /// Whether it has no record of any type.
+    fn owns_nothing(self) -> bool {
+        match self {
+            Node::Absent | Node::Foreign | Node::NotHeld | Node::Empty => true,
+            Node::Addresses(addresses) => addresses.is_empty(),
+            // Its endpoints may have names below it before they are ready.
+            Node::Service { addresses, srv } => addresses.is_empty() && srv.records.is_empty(),
+            Node::Apex | Node::Srv(_) | Node::Alias(_) | Node::Text(_) | Node::Ptr(_) => false,
+        }
+    }
+}
+
 impl Authority {
     /// The answer to one question.
     pub fn answer<'t>(&'t self, table: &'t Table<'_>, question: &Question<'t>) -> Answer<'t> {
@@ -160,11 +173,11 @@ impl Authority {
         answer
     }
 
-    /// Whether an absent name is known to be on its way. No cache may hold its denial, or it would hold up the client that asks
-    /// again until the peer is there.
+    /// Whether records of a name are known to be on their way. No cache may hold its denial, or it would hold up the client that
+    /// asks again until the peer is there.
     fn is_awaited(&self, table: &Table<'_>, node: Node<'_>, name: &[u8]) -> bool {
         let is_awaited = |About { service, host }| table.reasons(service).is_some_and(|known| known.is_awaited(host));
-        matches!(node, Node::Absent) && self.service_of(name).is_some_and(is_awaited)
+        node.owns_nothing() && self.service_of(name).is_some_and(is_awaited)
     }
 
     fn rrset<'t>(&self, owner: Owner<'t>, data: Data<'t>) -> Rrset<'t> {
@@ -260,12 +273,7 @@ impl Authority {
             (Node::Absent | Node::Foreign | Node::NotHeld | Node::Empty, _) => return None,
             (node, RrType::ANY) => {
                 // RFC 8482: one small record instead of all. A name that owns nothing of its own stays empty.
-                let owns_nothing = match node {
-                    Node::Addresses(addresses) => addresses.is_empty(),
-                    Node::Service { addresses, srv } => addresses.is_empty() && srv.records.is_empty(),
-                    _ => false,
-                };
-                return (!owns_nothing).then_some(Data::Hinfo(ANY_CPU, b""));
+                return (!node.owns_nothing()).then_some(Data::Hinfo(ANY_CPU, b""));
             }
             (Node::Apex, RrType::SOA) => Data::Soa(zone.soa(table.serial(), self.negative_ttl)),
             (Node::Apex, RrType::NS) => Data::Ns(&zone.name_server),

@@ -48,18 +48,17 @@ impl Index {
         let sources = self.endpoint_sources(service);
         for pod in sources.pods() {
             let subdomain = wrong_subdomain(service, pod);
-            let problem = problem_of(service, pod).filter(|problem| {
-                let is_about_readiness = matches!(problem, Problem::NotReady(_) | Problem::Terminating);
-                !(is_about_readiness && may_be_not_ready(pod.has_hostname() && subdomain.is_none()))
-            });
-            survey.add_endpoint(problem.is_none());
+            let problem = problem_of(service, pod);
+            let is_about_readiness = matches!(problem, Some(Problem::NotReady(_) | Problem::Terminating));
+            survey.add_endpoint(problem.is_none() || (is_about_readiness && service.publish_not_ready));
+            let is_named = is_about_readiness && may_be_not_ready(pod.has_hostname() && subdomain.is_none());
             // Below another Service it has no hostname, whatever becomes of it. It may have other records there.
-            let of_name = if pod.is_finished { problem } else { subdomain.or(problem) };
+            let of_name = if pod.is_finished { problem } else { subdomain.or(problem.filter(|_| !is_named)) };
             survey.add_name(pod.hostname(), of_name.map(|problem| HostReason::of_pod(&pod.name, problem)));
         }
         for (_, Endpoint { hostname, ready, .. }) in sources.from_slices() {
+            survey.add_endpoint(*ready || service.publish_not_ready);
             let is_absent = !ready && !may_be_not_ready(hostname.is_some());
-            survey.add_endpoint(!is_absent);
             let reason = HostReason { pod: None, problem: Problem::NotReady(None) };
             survey.add_name(hostname.clone(), is_absent.then_some(reason));
         }
@@ -72,7 +71,7 @@ impl Index {
         let reason = match &service.spec {
             ServiceSpec::ExternalName(_) => None,
             ServiceSpec::ClusterIp(addresses) => addresses.is_empty().then_some(ServiceReason::NoClusterIp),
-            ServiceSpec::Headless if survey.has_any_present => None,
+            ServiceSpec::Headless if survey.has_any_ready => None,
             ServiceSpec::Headless if endpoints > 0 => Some(ServiceReason::NoneReady { endpoints }),
             ServiceSpec::Headless if service.selector.is_empty() => Some(ServiceReason::NoEndpoints),
             ServiceSpec::Headless => {
@@ -100,15 +99,16 @@ impl Index {
 #[derive(Default)]
 struct Survey {
     endpoints: usize,
-    has_any_present: bool,
+    /// An endpoint counts for the Service's own names.
+    has_any_ready: bool,
     present: HashSet<Label, RandomState>,
     absent: Vec<(Label, HostReason)>,
 }
 
 impl Survey {
-    fn add_endpoint(&mut self, is_present: bool) {
+    fn add_endpoint(&mut self, is_ready: bool) {
         self.endpoints += 1;
-        self.has_any_present |= is_present;
+        self.has_any_ready |= is_ready;
     }
 
     /// Adds the name of an endpoint, which is absent if there is a reason.

@@ -70,7 +70,7 @@ fn check_service(
     }
     let has_endpoints = !sources.from_slices.is_empty() || !sources.pods.is_empty();
     let is_headless = service.spec == ServiceSpec::Headless;
-    if is_headless && has_endpoints && !has_present_endpoint(view, service, sources) && !is_awaited(None) {
+    if is_headless && has_endpoints && !has_ready_endpoint(service, sources) && !is_awaited(None) {
         return Err(format!("  {bare} is on its way, and {found:?}"));
     }
     Ok(())
@@ -94,19 +94,15 @@ fn awaited_hosts(service: &Service, sources: &Sources<'_>) -> BTreeSet<String> {
     hosts
 }
 
-/// Whether an endpoint of a headless Service has a name.
-fn has_present_endpoint(view: &View<'_>, service: &Service, sources: &Sources<'_>) -> bool {
-    let names_early = service.not_ready_ordinals.unwrap_or(view.options.not_ready_ordinals);
-    let may_be_not_ready = |has_hostname: bool| service.publish_not_ready || (names_early && has_hostname);
-    let of_slices = sources.from_slices.iter();
-    let mut of_slices = of_slices.map(|(_, endpoint)| endpoint.ready || may_be_not_ready(endpoint.hostname.is_some()));
-    let is_present = |pod: &&Pod| {
-        let has_hostname = pod.has_hostname() && pod.template.subdomain.as_deref() == Some(&*service.object.name);
+/// Whether an endpoint of a headless Service is ready, or counts as such.
+fn has_ready_endpoint(service: &Service, sources: &Sources<'_>) -> bool {
+    let is_ready = |pod: &&Pod| {
         let has_address = (service.families.v4 && pod.v4.is_some()) || (service.families.v6 && pod.v6.is_some());
         let is_ready = pod.is_ready && !pod.is_terminating;
-        !pod.is_finished && has_address && (is_ready || may_be_not_ready(has_hostname))
+        !pod.is_finished && has_address && (is_ready || service.publish_not_ready)
     };
-    of_slices.any(|is_present| is_present) || sources.pods.iter().any(is_present)
+    let mut of_slices = sources.from_slices.iter();
+    of_slices.any(|(_, endpoint)| endpoint.ready || service.publish_not_ready) || sources.pods.iter().any(is_ready)
 }
 
 fn service_reason_is_true(
@@ -143,7 +139,7 @@ fn service_reason_is_true(
         }
         (Some((service, _)), ServiceReason::NoEndpoints) => service.selector.is_empty() && endpoints == 0,
         (Some((service, sources)), ServiceReason::NoneReady { endpoints: found }) => {
-            *found == endpoints && endpoints > 0 && !has_present_endpoint(view, service, sources)
+            *found == endpoints && endpoints > 0 && !has_ready_endpoint(service, sources)
         }
         (Some((service, _)), ServiceReason::NoClusterIp) => service.spec == ServiceSpec::ClusterIp(Vec::new()),
         _ => false,
