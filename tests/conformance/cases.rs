@@ -6,6 +6,7 @@ use std::fs;
 
 use crate::support::common::{LIMITS, Server, exchange, options};
 use crate::support::fixture::asked;
+use headless_dns::authority::Options;
 use headless_dns::dns::name::Name;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Record, RecordType};
@@ -144,4 +145,17 @@ async fn every_question_of_the_case_table_gets_its_whole_answer() {
     }
     let missing: Vec<_> = RULES.iter().filter(|rule| !seen.contains_key(**rule)).collect();
     assert!(missing.is_empty(), "rules without a case: {missing:?}");
+}
+
+/// R5, R7.
+#[tokio::test]
+async fn the_name_of_a_name_server_without_addresses_owns_nothing() {
+    let mut server = Server::start(Options { name_server: Vec::new(), ..options() }, LIMITS);
+    server.writer.set_synchronised();
+    for record_type in [RecordType::A, RecordType::AAAA, RecordType::ANY] {
+        let answer = server.ask("ns.dns.cluster.local.", record_type).await;
+        assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0), "{record_type}");
+    }
+    let answer = server.ask("cluster.local.", RecordType::NS).await;
+    assert_eq!((answer.answers.len(), answer.additionals.len()), (1, 0), "no glue");
 }
