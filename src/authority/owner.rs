@@ -113,10 +113,11 @@ mod tests {
             parse("_sql._tcp.pg.db.svc"),
             format!("Port {{ service: {service}, port: {:?} }}", b"\x04_sql\x04_tcp")
         );
-        for other in
-            ["nope", "x.dns", "db.pod", "x.y.pg.db.svc", "_sql.x.pg.db.svc", "a.b.c.pg.db.svc", "a.b.c.d.e.f.svc"]
-        {
+        for other in ["nope", "x.dns", "db.pod", "x.y.pg.db.svc", "a.b.c.pg.db.svc", "a.b.c.d.e.f.svc"] {
             assert_eq!(parse(other), "Other", "{other}");
+        }
+        for half in ["_sql.x.pg.db.svc", "sql._tcp.pg.db.svc"] {
+            assert_eq!(parse(half), "Other", "{half}: both labels have the underscore");
         }
     }
 }
