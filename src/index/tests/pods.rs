@@ -326,7 +326,9 @@ fn pods_of_a_saved_state_count_until_they_are_distrusted_and_for_good_once_they_
         cluster.pod(Change::Apply(pod_0()));
         assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
         if is_listed {
-            [Change::RelistStarted, Change::Apply(pod_0()), Change::RelistDone].map(|change| cluster.pod(change));
+            for change in [Change::RelistStarted, Change::Apply(pod_0()), Change::RelistDone] {
+                cluster.pod(change);
+            }
         }
         cluster.index.distrust_restored_pods();
         cluster.writer.publish(cluster.index.take_publications());
