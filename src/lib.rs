@@ -32,7 +32,7 @@
 //! | `state` | `cluster`, `index` |
 //! | `diagnose` | `dns`, `records`, `table`, `authority`, `resolver`, `cluster`, `index` |
 //! | `config` | `dns`, `resolver`, `cluster` |
-//! | `admin` | `dns`, `records`, `table`, `authority`, `diagnose`, `telemetry` |
+//! | `admin` | `dns`, `records`, `table`, `authority`, `server`, `diagnose`, `telemetry` |
 //! | `app` | `dns`, `table`, `authority`, `telemetry`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
 //! | `main` | `admin`, `cli`, `server` |

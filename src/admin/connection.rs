@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::places::Place;
+use crate::server;
 
 /// How long a client may take to send a request's head, and how long a connection may be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +33,8 @@ const MAX_HEADERS: usize = 64;
 
 /// Serves a connection until the client closes it, its lifetime is over, its place is taken, or `shutdown`.
 pub(super) async fn serve(stream: TcpStream, place: &Place, router: axum::Router, shutdown: CancellationToken) {
+    // A handle that is left when hyper has done with the stream.
+    let Ok(socket) = SockRef::from(&stream).try_clone() else { return };
     let stream = Watched { stream, place, stalled: None };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -41,12 +45,16 @@ pub(super) async fn serve(stream: TcpStream, place: &Place, router: axum::Router
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         result = &mut connection => result,
-        () = place.evicted() => return,
+        () = place.evicted() => return server::reset(&socket),
         () = shutdown.cancelled() => finish(connection).await,
         () = sleep(CONNECTION_LIFETIME) => finish(connection).await,
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an admin connection ended early");
+    }
+    tokio::select! {
+        () = server::deliver(&socket, GRACE) => {}
+        () = place.evicted() => server::reset(&socket),
     }
 }
 

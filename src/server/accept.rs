@@ -8,19 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client_stream::ClientStream;
 use super::limits::Connections;
 use super::sys;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// Size of a connection's send and receive buffers in the kernel, in octets: a largest answer and another. By default the
-/// kernel gives each connection some megabytes, charged to the process's memory limit.
-pub(super) const BUFFER: usize = 128 * 1024;
+/// Size of a connection's send buffer in the kernel, in octets: a largest answer. By default the kernel gives each connection some
+/// megabytes, charged to the process's memory limit. It doubles this size for its bookkeeping (socket(7), SO_SNDBUF).
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
+/// The same for the receive buffer: some hundred queries. A longer one is received in parts.
+pub(super) const RECEIVE_BUFFER: usize = 16 * 1024;
 /// Pause after a connection could not be accepted, mostly because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a listener that stops waits for handshakes that have started, and for the first queries of those connections:
@@ -42,7 +45,7 @@ pub(super) struct ConnectionContext {
 
 /// An accepted connection.
 pub(super) struct Accepted {
-    pub stream: TcpStream,
+    pub stream: ClientStream,
     pub client: SocketAddr,
     /// How long it may go without a whole query, and how long a write may take.
     pub idle: Duration,
@@ -64,8 +67,8 @@ pub(super) fn bind(address: SocketAddr, is_shared: bool) -> io::Result<net::TcpL
         socket.set_only_v6(true)?;
     }
     // Accepted connections inherit these.
-    socket.set_send_buffer_size(BUFFER)?;
-    socket.set_recv_buffer_size(BUFFER)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -110,11 +113,9 @@ pub(super) async fn serve<C: Future<Output = ()> + Send + 'static>(
         let Some(permit) = connections.admit(client.ip()) else { continue };
         // Answers leave in few large writes: waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let served = serve_one(Accepted { stream, client, idle: permit.idle(), closing: closing.clone() });
-        tasks.spawn(async move {
-            served.await;
-            drop(permit);
-        });
+        let idle = permit.idle();
+        let stream = ClientStream::new(stream, permit);
+        tasks.spawn(serve_one(Accepted { stream, client, idle, closing: closing.clone() }));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The encrypted transports: TLS, HTTPS and QUIC, with one certificate.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use rustls::DEFAULT_VERSIONS;
@@ -12,6 +12,7 @@ use super::accept::ConnectionContext;
 use super::bind_error::BindError;
 use super::certificate::Certificate;
 use super::https::Https;
+use super::quic::QuicSockets;
 use super::responder::Responder;
 use super::{accept, https, quic, tls};
 use crate::telemetry::metrics::Transport;
@@ -34,7 +35,7 @@ pub(super) struct EncryptedSockets {
     tls: Vec<TcpListener>,
     https: Vec<TcpListener>,
     https_path: String,
-    quic: Vec<UdpSocket>,
+    quic: Vec<QuicSockets>,
     addresses: Vec<(Transport, SocketAddr)>,
 }
 
@@ -51,7 +52,7 @@ pub(super) fn bind(wanted: &Encrypted, is_shared: bool) -> Result<EncryptedSocke
     let https = ("HTTPS", "--https-listen", Transport::Https);
     let https = bind_each(&wanted.https, https, bind_tcp, TcpListener::local_addr, &mut addresses)?;
     let quic = ("QUIC", "--quic-listen", Transport::Quic);
-    let quic = bind_each(&wanted.quic, quic, quic::bind, UdpSocket::local_addr, &mut addresses)?;
+    let quic = bind_each(&wanted.quic, quic, QuicSockets::bind, QuicSockets::local_addr, &mut addresses)?;
     let (certificate, https_path) = (Arc::clone(&wanted.certificate), wanted.https_path.clone());
     Ok(EncryptedSockets { certificate, tls, https, https_path, quic, addresses })
 }
@@ -102,8 +103,8 @@ impl EncryptedSockets {
             let serve_one = move |accepted| Arc::clone(&https).serve(accepted, acceptor.clone());
             parts.spawn(accept::serve(listener, serve_one, context.clone()));
         }
-        for socket in self.quic {
-            let listener = quic::Listener::new(socket, &self.certificate, Arc::clone(responder), context.clone())?;
+        for sockets in self.quic {
+            let listener = quic::Listener::new(sockets, &self.certificate, Arc::clone(responder), context.clone())?;
             parts.spawn(listener.serve());
         }
         context.tasks.spawn(self.certificate.follow(context.shutdown.clone()));

@@ -83,6 +83,10 @@ impl Connections {
         self.limits
     }
 
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// Takes a place for a connection of `client`; None if that would exceed a limit.
     pub fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let client = counted_as(client);

@@ -1,10 +1,10 @@
 //! The most memory that sockets and connections take. What the kernel keeps for them counts too: a container's limit includes it.
 
-use super::accept::BUFFER;
+use super::accept;
 use super::backlog::RECEIVE_BUFFER;
-use super::overflow;
 use super::stream::WRITE_AT;
 use super::udp_socket::SEND_BUFFER;
+use super::{overflow, quic};
 use crate::dns::wire::MAX_MESSAGE;
 
 /// The kernel doubles the size of a buffer that is asked for, for its bookkeeping (socket(7), SO_SNDBUF).
@@ -31,11 +31,18 @@ pub fn udp_memory(addresses: usize, workers: usize) -> usize {
     workers.saturating_mul(worker).saturating_add(overflow).saturating_mul(addresses).saturating_mul(KERNEL_FACTOR)
 }
 
+/// The most that the listeners of QUIC take on so many addresses besides their connections, in octets.
+pub fn quic_memory(addresses: usize) -> usize {
+    let sockets = RECEIVE_BUFFER + (1 + quic::SPARES) * SEND_BUFFER;
+    addresses.saturating_mul(KERNEL_FACTOR * sockets + quic::LISTENER)
+}
+
 /// The most that a connection takes whose client fills every buffer and reads nothing, in octets.
 pub fn connection_memory(encryption: Encryption) -> usize {
     let largest = usize::from(MAX_MESSAGE);
     // A query that is not whole, the answers of a write, and the kernel's buffers in both directions.
-    let plain = IDLE_CONNECTION + largest + WRITE_AT + largest + 2 * KERNEL_FACTOR * BUFFER;
+    let kernel = KERNEL_FACTOR * (accept::SEND_BUFFER + accept::RECEIVE_BUFFER);
+    let plain = IDLE_CONNECTION + largest + WRITE_AT + largest + kernel;
     match encryption {
         Encryption::None => plain,
         Encryption::Tls => plain + TLS,

@@ -1,6 +1,6 @@
 //! Which neighbours the kernel is looking for, asked over rtnetlink, for which no privilege is needed (rtnetlink(7)).
 //!
-//! Only a worker whose socket is full asks. Answers to such neighbours would wait in the kernel behind those that wait already,
+//! Only a worker or a listener whose socket is full asks. Answers to such neighbours would wait in the kernel behind those that wait already,
 //! so they are dropped. Where the kernel does not tell, nothing is.
 
 use std::collections::HashSet;
@@ -29,6 +29,7 @@ const NDA_DST: u16 = 1;
 const NUD_INCOMPLETE: u16 = 0x01;
 
 /// The neighbours that were being looked for when the kernel was last asked.
+#[derive(Debug)]
 pub(super) struct Neighbours {
     sought: HashSet<IpAddr>,
     next: Option<Instant>,

@@ -299,6 +299,17 @@ pub(super) fn drop_new_clients(listener: BorrowedFd<'_>) -> io::Result<()> {
     attach(listener, libc::SO_ATTACH_FILTER, program)
 }
 
+/// Octets of a stream that its peer's kernel has not taken yet, the end of the stream among them once it was sent.
+///
+/// # Errors
+/// Those of `ioctl`.
+pub(super) fn undelivered(stream: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut octets: libc::c_int = 0;
+    // SAFETY: the kernel writes one integer there (SIOCOUTQ in tcp(7), which has the value of TIOCOUTQ).
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut octets) };
+    if result == 0 { Ok(usize::try_from(octets).unwrap_or_default()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// An instruction of a classic BPF program.
 fn instruction(code: u32, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }

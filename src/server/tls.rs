@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::Accepted;
+use super::client_stream::ClientStream;
 use super::responder::Responder;
 use super::stream::{self, Connection};
 use crate::telemetry::metrics::Transport;
@@ -34,11 +34,11 @@ pub(super) async fn serve(accepted: Accepted, acceptor: TlsAcceptor, responder: 
 /// Completes the handshake on an accepted connection; None if the client fails to in time.
 pub(super) async fn tls_handshake(
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: ClientStream,
     client: SocketAddr,
     idle: Duration,
     closing: &CancellationToken,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<TlsStream<ClientStream>> {
     let handshake = timeout(HANDSHAKE_TIMEOUT.min(idle), acceptor.accept(stream));
     match closing.run_until_cancelled(handshake).await? {
         Ok(Ok(stream)) => Some(stream),

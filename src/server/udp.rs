@@ -29,8 +29,6 @@ use crate::telemetry::metrics::{DropReason, Transport};
 pub(super) const STALLED: Duration = Duration::from_secs(10);
 /// How long a stopping worker waits for datagrams that the kernel has assigned to its socket and not queued there yet.
 const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
-/// Pause after a receive that failed for want of memory, or for a reason unknown.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// Binds a socket for each of `workers` to one address, which has a port. If it `is_shared`, other processes that bind it in the
 /// same way get a part of the datagrams; if not, the TCP port of the same number keeps them out.
@@ -113,8 +111,8 @@ fn work(worker: &UdpWorker) -> io::Result<()> {
                 heartbeat.beat(Instant::now());
                 backlog.received(0, socket);
             }
-            Err(error) if is_of_a_message(&error) => {}
-            Err(error) if is_of_the_descriptor(&error) => return Err(error),
+            Err(error) if udp_socket::is_of_a_message(&error) => {}
+            Err(error) if udp_socket::is_of_the_descriptor(&error) => return Err(error),
             Err(error) => {
                 // Logged once, not a hundred times a second for as long as it lasts.
                 if !is_failing {
@@ -122,31 +120,10 @@ fn work(worker: &UdpWorker) -> io::Result<()> {
                 }
                 is_failing = true;
                 heartbeat.beat(Instant::now());
-                thread::park_timeout(RETRY);
+                thread::park_timeout(udp_socket::RETRY);
             }
         }
     }
-}
-
-/// Whether an error says nothing about the socket: a time-out, a signal, or an earlier response that could not be delivered
-/// (ICMP).
-fn is_of_a_message(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-    )
-}
-
-/// Whether an error says that nothing can ever be received: the descriptor is closed, or not a socket. Any other, such as a lack
-/// of memory, may pass.
-fn is_of_the_descriptor(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK))
 }
 
 /// Answers the first `count` datagrams of the batch. Returns when it began to.
@@ -252,7 +229,7 @@ mod tests {
     use super::*;
     use crate::authority::{Authority, Options};
     use crate::dns::wire::{HEADER, WireOptions};
-    use crate::server::udp_socket::RECEIVE_TIMEOUT;
+    use crate::server::udp_socket::{RECEIVE_TIMEOUT, is_of_the_descriptor};
     use crate::table::table;
     use crate::telemetry::heartbeat::Heartbeats;
 

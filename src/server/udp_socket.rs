@@ -14,6 +14,8 @@ pub(super) const RECEIVE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Size of a send buffer in octets: `net.core.wmem_max` as the kernel comes, so that it is the same everywhere. The kernel doubles
 /// it for its bookkeeping, and counts an answer of 1,232 octets as 2,304: there is room for 184 of them.
 pub(super) const SEND_BUFFER: usize = 212_992;
+/// Pause after a receive that failed for want of memory, or for a reason unknown.
+pub(super) const RETRY: Duration = Duration::from_millis(10);
 /// A port without a peer, for [`stop_receiving`]: discard (RFC 863).
 const DISCARD_PORT: u16 = 9;
 
@@ -49,4 +51,25 @@ pub(super) fn stop_receiving(socket: &UdpSocket) -> io::Result<()> {
     let mut nobody = socket.local_addr()?;
     nobody.set_port(DISCARD_PORT);
     socket.connect(nobody)
+}
+
+/// Whether an error of a receive says nothing about the socket: a time-out, a signal, or an earlier response that could not be
+/// delivered (ICMP).
+pub(super) fn is_of_a_message(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
+}
+
+/// Whether an error of a receive says that nothing can ever be received: the descriptor is closed, or not a socket. Any other, such
+/// as a lack of memory, may pass.
+pub(super) fn is_of_the_descriptor(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK))
 }

@@ -18,3 +18,5 @@ mod storm;
 mod walkthroughs;
 #[cfg(feature = "sandbox")]
 mod warm;
+#[cfg(feature = "sandbox")]
+mod worst;

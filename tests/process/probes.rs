@@ -8,8 +8,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 
 use crate::support::memory::program;
-use crate::support::peers::PATIENCE;
+use crate::support::peers::{PATIENCE, until};
 use crate::support::program::Program;
+use crate::support::sockets::undelivered;
 use crate::transport::connections::{client, connect};
 
 /// Connections that are opened and then silent, and client addresses that they come from.
@@ -93,4 +94,23 @@ async fn the_kubelets_probes_are_answered_under_4096_idle_connections_and_64_slo
     flood.abort();
     drop(slow);
     drop(program);
+}
+
+#[tokio::test]
+async fn pages_that_nobody_reads_stay_in_the_kernel_no_longer_than_their_places_are_taken() {
+    use tokio::io::AsyncWriteExt;
+    /// Places of a listener.
+    const PLACES: usize = 64;
+    let program = program(Program::serve);
+    let mut unread = Vec::new();
+    for number in 0..4 * PLACES {
+        // The page fits the kernel's buffer, so that the server has done with it at once.
+        let mut stream = connect(program.probes, client(number), Some(1)).await;
+        let _ = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await;
+        unread.push(stream);
+        // One that has to go may still be there for a moment.
+        until("no more than there are places", || (undelivered(program.probes) <= PLACES).then_some(()));
+    }
+    until("nothing that nobody takes", || (undelivered(program.probes) == 0).then_some(()));
+    probes_are_answered(&program, "after them");
 }

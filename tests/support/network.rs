@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -51,6 +52,13 @@ impl Namespace {
     /// The file that stands for it.
     pub fn file(&self) -> String {
         format!("/run/netns/{}", self.0)
+    }
+
+    /// Gives the link another address of the network's subnet, 10.77.2.`host`.
+    pub fn add_address(&self, link: &str, host: u8) -> Ipv4Addr {
+        let address = Ipv4Addr::new(10, 77, 2, host);
+        ip(&format!("-n {} addr add {address}/16 dev {link}", self.0));
+        address
     }
 
     /// Moves the thread there; the sockets and threads that it makes from now on are there too.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::support::answering::big;
 use crate::support::common::{PATIENCE, Server, framed, options, query, read_framed};
 use crate::support::large::BARE;
+use crate::support::sockets::undelivered;
 
 /// What valid clients ask.
 const NAME: &str = "big-0.big.db.svc.cluster.local.";
@@ -178,4 +179,64 @@ async fn clients_that_do_not_read_their_answers_are_cut_and_few_are_made_for_the
     let answers = metric(&page, "responses_total");
     assert!(answers > CLIENTS as u64, "every client was answered at first");
     assert!(answers * ANSWER / CLIENTS as u64 <= MOST, "{answers} answers for {CLIENTS} clients");
+}
+
+/// W7. A client that half-closes its connection after a query has its answer made, and need not read it.
+#[tokio::test]
+async fn what_clients_leave_unread_stays_in_the_kernel_no_longer_than_their_places_are_taken() {
+    let limits = StreamLimits { connections: 8, connections_per_client: 8, idle: Duration::from_secs(1) };
+    // The kernel takes the whole answer, so that the server has done with the connection.
+    let server = server(1000, limits);
+    let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
+    let mut unread = Vec::new();
+    for round in 0..3 {
+        for _ in 0..2 * limits.connections {
+            let mut stream = connect(server.address, client(round), Some(1)).await;
+            // Those over the limit are closed already.
+            let _ = stream.write_all(&query).await;
+            let _ = stream.shutdown().await;
+            unread.push(stream);
+            assert!(undelivered(server.address) <= limits.connections, "round {round}");
+        }
+        let ended = async {
+            while open_connections(&server) > 0 {
+                assert!(undelivered(server.address) <= limits.connections, "round {round}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let ended = timeout(PATIENCE, ended).await;
+        let (open, kept) = (open_connections(&server), undelivered(server.address));
+        assert!(ended.is_ok(), "round {round}: {open} places are taken, {kept} connections have octets left");
+        assert_eq!(undelivered(server.address), 0, "round {round}: all places are free");
+    }
+    assert!(is_answered(&mut connect(server.address, VALID, None).await, NAME).await);
+}
+
+fn open_connections(server: &Server) -> u64 {
+    let page = Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text");
+    metric(&page, "tcp_connections")
+}
+
+/// W7, RFC 7766 section 6.2.4.
+#[tokio::test]
+async fn a_client_that_reads_slowly_after_its_last_query_gets_the_whole_answer() {
+    /// In all longer than a client may take nothing.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let limits = StreamLimits { connections: 2, connections_per_client: 2, idle: PATIENCE };
+    let server = server(4000, limits);
+    let mut stream = connect(server.address, VALID, Some(1)).await;
+    stream.write_all(&framed(&query(BARE, RecordType::A).to_vec().expect("a query"))).await.expect("sent");
+    stream.shutdown().await.expect("sent");
+    let (mut octets, mut part) = (Vec::new(), [0; 2048]);
+    loop {
+        let length = timeout(PATIENCE, stream.read(&mut part)).await.expect("in time").expect("not reset");
+        if length == 0 {
+            break;
+        }
+        octets.extend_from_slice(&part[..length]);
+        tokio::time::sleep(PAUSE).await;
+    }
+    let (length, message) = octets.split_first_chunk().expect("a length");
+    assert_eq!(message.len(), usize::from(u16::from_be_bytes(*length)));
+    assert!(message.len() > 4000 * 16, "{} octets", message.len());
 }

@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use headless_dns::authority::Authority;
-use headless_dns::server::Responder;
+use headless_dns::server::{Responder, StreamLimits};
 use headless_dns::table::table;
 use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
 use hickory_proto::op::{Message, OpCode};
 use hickory_proto::rr::{DNSClass, RecordType};
 
 use crate::support::answering::{big, table_of};
-use crate::support::common::{WIRE, options, query};
+use crate::support::common::{LIMITS, PATIENCE, Server, WIRE, options, query};
+use crate::support::forged::{self, packet};
 use crate::support::large::{BARE, PORT};
+use crate::support::network::Network;
+use crate::transport::connections::{client, connect, until_closed};
+use crate::transport::neighbours::serve;
 
 /// The series of these families that are not zero.
 fn counted(metrics: &Arc<Metrics>, families: &[&str]) -> BTreeMap<String, u64> {
@@ -155,4 +161,46 @@ fn a_query_that_is_refused_is_counted_as_one() {
         counted(&metrics, &["requests_total", "responses_total"]),
         expected.map(|(series, times)| (series.to_owned(), times)).into()
     );
+}
+
+/// W5.
+#[tokio::test]
+async fn a_connection_over_a_limit_is_counted_under_that_limit() {
+    let server = Server::start(options(), StreamLimits { connections: 4, connections_per_client: 2, ..LIMITS });
+    let mut within = Vec::new();
+    for (from, over) in [(0, 3), (1, 0), (2, 5)] {
+        for _ in 0..if from < 2 { 2 } else { 0 } {
+            within.push(connect(server.address, client(from), None).await);
+        }
+        for _ in 0..over {
+            until_closed(&mut connect(server.address, client(from), None).await).await;
+        }
+    }
+    let expected = [
+        ("tcp_connections", 4),
+        ("tcp_rejected_connections_total{reason=\"client_limit\"}", 3),
+        ("tcp_rejected_connections_total{reason=\"total_limit\"}", 5),
+    ];
+    assert_eq!(counted(&server.metrics, &["tcp_"]), expected.map(|(series, times)| (series.to_owned(), times)).into(),);
+}
+
+/// W7. Answers to a network that no route leads to.
+#[test]
+fn an_answer_that_the_network_refuses_is_counted_as_one_that_failed_and_those_beside_it_are_sent() {
+    const ASKED: u32 = 200;
+    let Some(Network { server: namespace, clients }) = Network::new() else { return };
+    let address: SocketAddr = "[fd77::1]:53".parse().expect("an address");
+    let (metrics, _running) = serve(namespace, address);
+    let asked = octets(&query(BARE, RecordType::A));
+    // Every second one is from a client that is there.
+    let packets = ["2001:db8::1", "fd77::2"].map(|from| packet(from.parse().expect("an address"), address, &asked));
+    forged::flood(&clients, address, &packets, ASKED, Duration::from_secs(1));
+    let all = BTreeMap::from([("responses_total{rcode=\"NOERROR\"}".to_owned(), u64::from(ASKED))]);
+    let began = Instant::now();
+    while counted(&metrics, &["responses_total"]) != all {
+        assert!(began.elapsed() < PATIENCE, "the answers to all: {:?}", counted(&metrics, &["responses_total"]));
+        thread::park_timeout(Duration::from_millis(5));
+    }
+    let failed = BTreeMap::from([("dropped_packets_total{reason=\"send_failed\"}".to_owned(), u64::from(ASKED / 2))]);
+    assert_eq!(counted(&metrics, &["dropped_packets_total"]), failed);
 }

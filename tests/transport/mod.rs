@@ -6,6 +6,6 @@ mod counted;
 pub mod encrypted;
 #[cfg(feature = "sandbox")]
 mod load;
-mod neighbours;
+pub mod neighbours;
 mod options;
 mod wire;

@@ -11,9 +11,9 @@
 //! proved theirs; the others are sent a Retry packet, which takes no memory (RFC 9000 section 8.1.2).
 
 mod connection;
+mod socket;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ use quinn::{
     Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use rustls::version::TLS13;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::{ConnectionContext, LINGER};
-use super::backlog;
 use super::certificate::Certificate;
 use super::limits::StreamLimits;
 use super::responder::Responder;
 use super::tls::HANDSHAKE_TIMEOUT;
+use socket::QuicSocket;
+pub(super) use socket::{QuicSockets, SPARES};
 
 /// The protocol's name in the handshake (RFC 9250 section 4.1.1). A client has to offer it.
 const ALPN: &[u8] = b"doq";
@@ -46,23 +46,13 @@ const MAX_INCOMING: usize = 1024;
 /// Octets that are kept for a handshake that waits for the accept loop, and for all of them.
 const INCOMING_BUFFER: u64 = 16 * 1024;
 const INCOMING_BUFFERS: u64 = 1024 * 1024;
+/// What quinn receives at once, octets: calls of 32 messages, each of which the kernel makes of up to 64 datagrams (UDP_GRO), of
+/// 1,472 octets at most.
+const RECEIVED_AT_ONCE: usize = 32 * 64 * 1472;
+/// What a listener takes besides its sockets and connections, octets.
+pub(super) const LISTENER: usize = RECEIVED_AT_ONCE + INCOMING_BUFFERS as usize;
 /// Octets sent that the client of one connection has not acknowledged: a largest answer and another.
 const SEND_WINDOW: u64 = 128 * 1024;
-
-/// Binds a socket for a [`Listener`]. It is never shared with another process: a connection lives in one of them.
-///
-/// # Errors
-/// Those of the system calls.
-pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    backlog::make_room(&socket);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
 
 /// Accepts the connections of one socket.
 pub(super) struct Listener {
@@ -79,14 +69,16 @@ impl Listener {
     /// # Errors
     /// TLS cannot be set up, or the runtime cannot take the socket.
     pub fn new(
-        socket: UdpSocket,
+        sockets: QuicSockets,
         certificate: &Arc<Certificate>,
         responder: Arc<Responder>,
         context: ConnectionContext,
     ) -> io::Result<Self> {
         let limits = context.connections.limits();
         let config = server_config(certificate, limits.idle)?;
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?;
+        let socket = Arc::new(QuicSocket::new(sockets, context.connections.metrics())?);
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), Some(config), socket, runtime)?;
         let unvalidated = Arc::new(Semaphore::new(max_unvalidated(limits)));
         Ok(Self { endpoint, responder, context, unvalidated, open: TaskTracker::new() })
     }

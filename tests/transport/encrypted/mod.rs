@@ -2,13 +2,14 @@
 
 pub mod clients;
 mod quic;
+mod quic_flood;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headless_dns::server::{self, Certificate, CertificateFiles, Encrypted, StreamLimits};
+use headless_dns::server::{self, Bound, Certificate, CertificateFiles, Encrypted, StreamLimits};
 use headless_dns::telemetry::metrics::{Label, Transport};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
@@ -41,17 +42,7 @@ const DOT: Option<&[u8]> = Some(b"dot");
 /// A server with all transports, that has not heard of the cluster yet.
 fn silent(limits: StreamLimits) -> (Secret, Server) {
     let secret = Secret::new();
-    let loopback = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    let files = CertificateFiles { certificate: secret.certificate(), key: secret.key() };
-    let encrypted = Encrypted {
-        certificate: Certificate::read(files).expect("a certificate"),
-        tls: loopback.clone(),
-        https: loopback.clone(),
-        https_path: "/dns-query".to_owned(),
-        quic: loopback.clone(),
-    };
-    let mut bound = server::bind(&loopback, 1).expect("a free port");
-    bound.bind_encrypted(&encrypted).expect("free ports");
+    let bound = bound(CertificateFiles { certificate: secret.certificate(), key: secret.key() }, [127, 0, 0, 1].into());
     (secret, Server::bound(bound, options(), limits))
 }
 
@@ -66,6 +57,21 @@ async fn address_over(transport: Transport, at: SocketAddr, secret: &Secret) -> 
         send(&mut connect_https(at, secret).await, post(octets)).await.1
     };
     Message::from_vec(&answer).expect("a message").answers[0].data.to_string()
+}
+
+/// All transports, each on a free port of an address.
+fn bound(certificate: CertificateFiles, address: Ipv4Addr) -> Bound {
+    let any = vec![SocketAddr::from((address, 0))];
+    let encrypted = Encrypted {
+        certificate: Certificate::read(certificate).expect("a certificate"),
+        tls: any.clone(),
+        https: any.clone(),
+        https_path: "/dns-query".to_owned(),
+        quic: any.clone(),
+    };
+    let mut bound = server::bind(&any, 1).expect("a free port");
+    bound.bind_encrypted(&encrypted).expect("free ports");
+    bound
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn closed_with(connection: &Connection) -> VarInt {
 }
 
 /// Clients that have sent their first datagram, and never answer the server's.
-async fn stalled_handshakes(count: usize, server: SocketAddr, secret: &Secret) -> Vec<UdpSocket> {
+pub async fn stalled_handshakes(count: usize, server: SocketAddr, secret: &Secret) -> Vec<UdpSocket> {
     let mut clients = Vec::new();
     for initial in quic_initials(count, secret).await {
         let socket = UdpSocket::bind((LOOPBACK, 0)).await.expect("a socket");
