@@ -7,8 +7,8 @@
 //! quic/      QUIC ───────────┘                        └─▶ hickory.rs ───────▶┘       └ not ours: elsewhere.rs ─▶ resolver
 //! ```
 //!
-//! `accept.rs` accepts what runs over TCP, `limits.rs` limits all connections, `certificate.rs` has the certificate of the
-//! encrypted transports.
+//! `accept.rs` accepts what runs over TCP and `delivery.rs` ends it, `limits.rs` limits all connections, `certificate.rs` has the
+//! certificate of the encrypted transports.
 
 mod accept;
 mod backlog;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use headless_dns::server::{self, Bound, Certificate, CertificateFiles, Encrypted};
 use http::{Method, Request, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -203,4 +204,19 @@ pub async fn send_quic(connection: &quinn::Connection, octets: &[u8]) -> quinn::
 /// Everything that comes on a stream.
 pub async fn read_quic(stream: &mut quinn::RecvStream) -> Result<Vec<u8>, quinn::ReadToEndError> {
     stream.read_to_end(usize::from(u16::MAX) + 2).await
+}
+
+/// All transports, each on a free port of an address.
+pub fn bound(certificate: CertificateFiles, address: Ipv4Addr) -> Bound {
+    let any = vec![SocketAddr::from((address, 0))];
+    let encrypted = Encrypted {
+        certificate: Certificate::read(certificate).expect("a certificate"),
+        tls: any.clone(),
+        https: any.clone(),
+        https_path: "/dns-query".to_owned(),
+        quic: any.clone(),
+    };
+    let mut bound = server::bind(&any, 1).expect("a free port");
+    bound.bind_encrypted(&encrypted).expect("free ports");
+    bound
 }

@@ -5,11 +5,11 @@ mod quic;
 mod quic_flood;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headless_dns::server::{self, Bound, Certificate, CertificateFiles, Encrypted, StreamLimits};
+use headless_dns::server::{self, Certificate, CertificateFiles, Encrypted, StreamLimits};
 use headless_dns::telemetry::metrics::{Label, Transport};
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::RecordType;
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::support::common::{LIMITS, PATIENCE, Server, framed, options, query, read_framed};
 use crate::support::peers;
-use clients::{Secret, ask_quic, bare, connect, connect_https, connect_quic, endless_post, get, post, send};
+use clients::{Secret, ask_quic, bare, bound, connect, connect_https, connect_quic, endless_post, get, post, send};
 
 const NAME: &str = "pg-0.pg.db.svc.cluster.local.";
 const MANIFESTS: &str = "
@@ -57,21 +57,6 @@ async fn address_over(transport: Transport, at: SocketAddr, secret: &Secret) -> 
         send(&mut connect_https(at, secret).await, post(octets)).await.1
     };
     Message::from_vec(&answer).expect("a message").answers[0].data.to_string()
-}
-
-/// All transports, each on a free port of an address.
-fn bound(certificate: CertificateFiles, address: Ipv4Addr) -> Bound {
-    let any = vec![SocketAddr::from((address, 0))];
-    let encrypted = Encrypted {
-        certificate: Certificate::read(certificate).expect("a certificate"),
-        tls: any.clone(),
-        https: any.clone(),
-        https_path: "/dns-query".to_owned(),
-        quic: any.clone(),
-    };
-    let mut bound = server::bind(&any, 1).expect("a free port");
-    bound.bind_encrypted(&encrypted).expect("free ports");
-    bound
 }
 
 #[tokio::test]

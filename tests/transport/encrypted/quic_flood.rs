@@ -12,9 +12,9 @@ use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
-use super::clients::{Secret, ask_quic, quic_initials, try_quic};
+use super::clients::{Secret, ask_quic, bound, quic_initials, try_quic};
 use super::quic::stalled_handshakes;
-use super::{at, bound, question, started};
+use super::{at, question, started};
 use crate::support::common::{LIMITS, PATIENCE};
 use crate::support::forged::{self, packet, unused};
 use crate::support::network::{Namespace, Network};
