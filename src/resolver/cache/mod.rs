@@ -92,7 +92,9 @@ impl Cache {
         let map = self.map.pin();
         let Some(entry) = map.get(question.as_key()) else { return Found::Nothing };
         let age = now.saturating_duration_since(entry.stored);
-        if age >= entry.lifetime + self.limits.stale {
+        // A failure whose time is over is no answer that may go on.
+        let stale = if entry.response.is_failure() { Duration::ZERO } else { self.limits.stale };
+        if age >= entry.lifetime + stale {
             return Found::Nothing;
         }
         // Read before it is written: what is used all the time stays in every core's cache.

@@ -79,6 +79,7 @@ fn a_failure_is_kept_for_a_second_and_takes_no_answers_place() {
     let (cache, start) = (cache(MB), Instant::now());
     cache.insert(&asked("new"), response(2, None), source(), start);
     assert_eq!(found(&cache, "new", after(start, 999)), "fresh");
+    assert_eq!(found(&cache, "new", after(start, 1_000)), "nothing", "a failure does not go on as stale");
     keep(&cache, "old", 10, start);
     cache.insert(&asked("old"), response(2, None), source(), after(start, 11_000));
     assert!(
