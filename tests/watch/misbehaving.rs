@@ -283,6 +283,20 @@ async fn a_server_that_ends_every_watch_at_once_is_asked_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_of_a_proxy_is_one_failure_however_many_lines_it_has() {
+    let mirrored = with_something_to_change().await;
+    mirrored.sandbox.faults().forget_requests();
+    mirrored.inject(Fault::Page { on: on(Kind::Service), times: None });
+    mirrored.inject(Fault::CutWatches { on: on(Kind::Service), how: Cut::Clean });
+    let tries = 3;
+    mirrored.until("tried", |mirrored| mirrored.errors("services", "malformed") == tries).await;
+    assert_eq!(mirrored.requests(Verb::Watch, "services"), tries, "or pauses would be eight times as long");
+    mirrored.sandbox.faults().clear();
+    change(&mirrored);
+    mirrored.converge("once the API server answers").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_ends_when_the_watches_are_back_and_the_next_one_is_reported_too() {
     let mirrored = with_something_to_change().await;
     for outages in 1..=2 {
