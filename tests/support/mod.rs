@@ -28,5 +28,6 @@ pub mod reasons;
 pub mod rebuild;
 pub mod reference;
 pub mod targets;
+pub mod secret;
 pub mod sockets;
 pub mod upstream;

@@ -1,52 +1,62 @@
-//! Clients: those whose answers are judged, those that flood, and those that read nothing.
+//! Clients whose answers are judged: over UDP, TCP and TLS.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::{RData, RecordType};
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
-use super::history::{Answer, Asked, Fault, History, ORDINALS, Ordinal, Outcome, SERVICES};
-use crate::support::common::{extended_errors, framed, query};
+use super::history::History;
+use super::judge::Fault;
+use super::question::{Answer, Asked, Outcome, read};
+use crate::support::common::{framed, query};
 use crate::support::malformed::Random;
+use crate::support::secret::{HOST, client_trusting};
 
-/// *Stale Answer* and *Not Ready*, RFC 8914.
-const STALE: u16 = 3;
-const NOT_READY: u16 = 14;
-/// How long an answer may take.
-const TIME_OUT: Duration = Duration::from_secs(2);
+/// How long an answer may take: as long as stub resolvers wait.
+const TIME_OUT: Duration = Duration::from_secs(5);
 /// Between two queries of one client.
 const PAUSE: Duration = Duration::from_millis(2);
+/// Queries over one connection, so that there are handshakes too.
+const QUERIES: usize = 50;
 /// Longest answer here: no name has more than some addresses.
 const LONGEST: usize = 1232;
 
-/// What the clients found.
+/// What was found.
 #[derive(Default)]
 pub struct Judged {
     pub answers: AtomicUsize,
     /// Each kind of fault, with the first that were found in words.
-    pub faults: Mutex<BTreeMap<Fault, (usize, Vec<String>)>>,
+    faults: Mutex<BTreeMap<Fault, (usize, Vec<String>)>>,
 }
 
 impl Judged {
     /// Words of so many of each kind are kept.
     const WORDS: usize = 5;
 
-    pub fn add(&self, history: &History, outcome: &Outcome) {
+    fn add(&self, history: &History, outcome: &Outcome) {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        if let Some(fault) = history.judge(outcome) {
-            let mut faults = self.faults.lock().expect("no panic");
-            let (count, words) = faults.entry(fault).or_default();
-            *count += 1;
-            if words.len() < Self::WORDS {
-                let took = outcome.ended_at - outcome.sent_at;
-                words.push(format!("{:?}: {:?} after {took:?}", outcome.asked, outcome.answer));
-            }
+        if let Some((fault, rule)) = history.judge(outcome) {
+            let took = outcome.ended_at - outcome.sent_at;
+            let answer = format!("{:?}: {:?} after {took:?}", outcome.asked, outcome.answer);
+            self.report(fault, format!("{rule}: {answer}; {}", history.told(outcome)));
+        }
+    }
+
+    pub fn report(&self, fault: Fault, words: String) {
+        let mut faults = self.faults.lock().expect("no panic");
+        let (count, all) = faults.entry(fault).or_default();
+        *count += 1;
+        if all.len() < Self::WORDS {
+            println!("{fault:?}: {words}");
+            all.push(words);
         }
     }
 
@@ -55,125 +65,123 @@ impl Judged {
     }
 }
 
-/// Asks until it is told to stop, over UDP or over one TCP connection after the other.
-pub fn ask(server: SocketAddr, tcp: bool, seed: u64, history: &History, judged: &Judged, stop: &AtomicBool) {
+/// Where the program answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Over UDP and TCP.
+    pub dns: SocketAddr,
+    pub tls: SocketAddr,
+}
+
+/// How a client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    Udp,
+    Tcp,
+    Tls,
+    /// UDP, for names that are not the cluster's.
+    Elsewhere,
+}
+
+/// Asks until it is told to stop.
+pub fn ask(server: Addresses, over: Over, seed: u64, history: &History, judged: &Judged, stop: &AtomicBool) {
     let mut random = Random(seed);
-    let mut client = Client::new(server, tcp);
+    let mut client = Client::new(server, over);
     while !stop.load(Ordering::Relaxed) {
-        let service = random.below(SERVICES);
-        let asked = match random.below(3) {
-            0 => Asked::Service(service),
-            _ => Asked::Ordinal(Ordinal { service, ordinal: random.below(ORDINALS) }),
-        };
-        let name = match asked {
-            Asked::Service(service) => format!("s{service}.db.svc.cluster.local."),
-            Asked::Ordinal(ordinal) => format!("{}.s{}.db.svc.cluster.local.", ordinal.pod(), ordinal.service),
+        let asked = match over {
+            Over::Elsewhere => Asked::elsewhere(&mut random),
+            _ => Asked::any(&mut random, history),
         };
         let sent_at = Instant::now();
-        let answer = client.ask(&name).map_or(Answer::None, |message| read(&message));
+        let answer = client.ask(asked, history);
         judged.add(history, &Outcome { asked, sent_at, ended_at: Instant::now(), answer });
         thread::park_timeout(PAUSE);
     }
 }
 
-/// The addresses of a name, once it has any.
-pub fn addresses_of(server: SocketAddr, name: &str) -> Option<Answer> {
-    Client::new(server, false).ask(name).map(|message| read(&message))
+/// Asks once over UDP.
+pub fn ask_once(server: Addresses, asked: Asked, name: &str, record_type: RecordType) -> Option<Answer> {
+    let mut client = Client::new(server, Over::Udp);
+    client.exchange(name, record_type, &History::new()).ok().map(|message| read(asked, &message))
 }
 
-fn read(message: &Message) -> Answer {
-    let errors: Vec<u16> = extended_errors(message).into_iter().map(|(code, _)| code).collect();
-    match message.metadata.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain if !message.metadata.truncation => Answer::Addresses {
-            addresses: message
-                .answers
-                .iter()
-                .filter_map(|record| match &record.data {
-                    RData::A(address) => Some(address.0),
-                    _ => None,
-                })
-                .collect(),
-            is_stale: errors.contains(&STALE),
-        },
-        ResponseCode::ServFail if errors == [NOT_READY] => Answer::NotReady,
-        code => Answer::Other(format!("{code} {errors:?}")),
-    }
-}
+trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
 
 struct Client {
-    server: SocketAddr,
+    server: Addresses,
+    over: Over,
     udp: UdpSocket,
-    tcp: Option<TcpStream>,
-    uses_tcp: bool,
+    stream: Option<(Box<dyn Stream>, usize)>,
     id: u16,
 }
 
 impl Client {
-    fn new(server: SocketAddr, uses_tcp: bool) -> Self {
+    fn new(server: Addresses, over: Over) -> Self {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         udp.set_read_timeout(Some(TIME_OUT)).expect("a time-out");
-        Self { server, udp, tcp: None, uses_tcp, id: 0 }
+        Self { server, over, udp, stream: None, id: 0 }
     }
 
-    fn ask(&mut self, name: &str) -> Option<Message> {
+    fn ask(&mut self, asked: Asked, history: &History) -> Answer {
+        let (name, record_type) = asked.question();
+        match self.exchange(&name, record_type, history) {
+            Ok(message) => read(asked, &message),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Answer::Untrusted(error.to_string()),
+            Err(_) => Answer::None,
+        }
+    }
+
+    fn exchange(&mut self, name: &str, record_type: RecordType, history: &History) -> io::Result<Message> {
         self.id = self.id.wrapping_add(1);
-        let mut asked = query(name, RecordType::A);
+        let mut asked = query(name, record_type);
         asked.metadata.id = self.id;
+        asked.metadata.recursion_desired = true;
         let octets = asked.to_vec().expect("a query");
-        if !self.uses_tcp {
-            self.udp.send_to(&octets, self.server).ok()?;
-            let mut answer = [0; LONGEST];
-            loop {
-                let (length, _) = self.udp.recv_from(&mut answer).ok()?;
-                let message = Message::from_vec(&answer[..length]).expect("an answer that can be read");
-                // An earlier one may come late.
-                if message.metadata.id == self.id {
-                    return Some(message);
-                }
+        if matches!(self.over, Over::Tcp | Over::Tls) {
+            // A connection that ended when the process did, or was idle for too long, gives way to another.
+            let had_one = self.stream.is_some();
+            return match self.ask_stream(&octets, history) {
+                Err(_) if had_one => self.ask_stream(&octets, history),
+                answer => answer,
+            };
+        }
+        self.udp.send_to(&octets, self.server.dns)?;
+        let mut answer = [0; LONGEST];
+        loop {
+            let (length, _) = self.udp.recv_from(&mut answer)?;
+            let message = Message::from_vec(&answer[..length]).expect("an answer that can be read");
+            // An earlier one may come late.
+            if message.metadata.id == self.id {
+                return Ok(message);
             }
         }
-        // A connection that ended when the process did, or was idle for too long, gives way to another.
-        (0..2).find_map(|_| self.ask_stream(&octets))
     }
 
-    fn ask_stream(&mut self, octets: &[u8]) -> Option<Message> {
-        let mut stream = match self.tcp.take() {
-            Some(stream) => stream,
-            None => TcpStream::connect_timeout(&self.server, TIME_OUT).ok()?,
+    fn ask_stream(&mut self, octets: &[u8], history: &History) -> io::Result<Message> {
+        let (mut stream, asked) = match self.stream.take() {
+            Some(open) => open,
+            None => (self.connect(history)?, 0),
         };
-        stream.set_read_timeout(Some(TIME_OUT)).ok()?;
-        stream.write_all(&framed(octets)).ok()?;
+        stream.write_all(&framed(octets))?;
         let mut length = [0; 2];
-        stream.read_exact(&mut length).ok()?;
+        stream.read_exact(&mut length)?;
         let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
-        stream.read_exact(&mut answer).ok()?;
-        self.tcp = Some(stream);
-        Some(Message::from_vec(&answer).expect("an answer that can be read"))
+        stream.read_exact(&mut answer)?;
+        self.stream = (asked < QUERIES).then_some((stream, asked + 1));
+        Ok(Message::from_vec(&answer).expect("an answer that can be read"))
     }
-}
 
-/// Sends queries without a pause for a time, and reads no answer.
-pub fn flood(server: SocketAddr, time: Duration) {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let octets = query("s0.db.svc.cluster.local.", RecordType::A).to_vec().expect("a query");
-    let began = Instant::now();
-    while began.elapsed() < time {
-        let _ = socket.send_to(&octets, server);
-    }
-}
-
-/// Connections that ask without a pause and read nothing, for a time.
-pub fn read_nothing(server: SocketAddr, connections: usize, time: Duration) {
-    let octets = framed(&query("s0.db.svc.cluster.local.", RecordType::A).to_vec().expect("a query"));
-    let connect = |_| TcpStream::connect_timeout(&server, TIME_OUT).ok();
-    let mut streams: Vec<_> = (0..connections).filter_map(connect).collect();
-    streams.iter().for_each(|stream| stream.set_nonblocking(true).expect("a socket"));
-    let began = Instant::now();
-    while began.elapsed() < time {
-        for stream in &mut streams {
-            // A full buffer is what is wanted.
-            let _ = stream.write(&octets);
+    fn connect(&self, history: &History) -> io::Result<Box<dyn Stream>> {
+        let address = if self.over == Over::Tls { self.server.tls } else { self.server.dns };
+        let stream = TcpStream::connect_timeout(&address, TIME_OUT)?;
+        stream.set_read_timeout(Some(TIME_OUT))?;
+        stream.set_write_timeout(Some(TIME_OUT))?;
+        if self.over == Over::Tcp {
+            return Ok(Box::new(stream));
         }
-        thread::park_timeout(PAUSE);
+        let config = client_trusting(history.certificates(), Some(b"dot"));
+        let tls = ClientConnection::new(Arc::new(config), ServerName::try_from(HOST).expect("a name"));
+        Ok(Box::new(StreamOwned::new(tls.expect("a client"), stream)))
     }
 }

@@ -1,24 +1,45 @@
-//! The API's own history, and what it allows as an answer: kept by the one who writes the objects, of nothing that the
-//! program says.
+//! The API's own history: kept by the one who writes the objects and plays the faults, of nothing that the program says.
 
-use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How old an answer may be while nothing is wrong with the API: many times what a change takes, on a busy machine too.
-pub const CALM: Duration = Duration::from_secs(2);
-/// How long the API may be silent before answers say that they are stale (T2), as the program is told, in seconds.
-pub const STALE_AFTER: u64 = 5;
-/// Headless Services `s0` …, each with so many ordinals.
-pub const SERVICES: usize = 4;
-pub const ORDINALS: usize = 4;
+use rustls::pki_types::CertificateDer;
 
-/// The addresses of one ordinal, by its Pod and by the slice of its Service: an answer follows from either.
+/// How old an answer may be while nothing is wrong with the API: many times what a change takes, on a busy machine too.
+pub const CALM: Duration = Duration::from_secs(3);
+/// How long the API may be silent before answers say that they are stale (T2), as the program is told: the least that it takes.
+pub const STALE_AFTER: Duration = Duration::from_secs(5);
+/// Headless Services `s0` …, each with so many ordinals. Of the last, the bare name goes when its only Pod does.
+pub const SERVICES: [usize; 4] = [4, 4, 2, 1];
+
+/// What a source says of an ordinal. The number of its Pod is that of its addresses, which no other Pod ever has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    #[default]
+    Absent,
+    /// There is a Pod, not ready yet.
+    Coming(u32),
+    Ready(u32),
+}
+
+impl Peer {
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Self::Absent => None,
+            Self::Coming(number) | Self::Ready(number) => Some(number),
+        }
+    }
+
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+}
+
+/// An ordinal by its Pod, and by the slices of its Service, IPv4 and IPv6: an answer follows from either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Views {
-    pub pod: Option<Ipv4Addr>,
-    pub slice: Option<Ipv4Addr>,
+    pub pod: Peer,
+    pub slices: [Peer; 2],
 }
 
 /// An ordinal of a Service.
@@ -30,69 +51,61 @@ pub struct Ordinal {
 
 impl Ordinal {
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..SERVICES).flat_map(|service| (0..ORDINALS).map(move |ordinal| Self { service, ordinal }))
+        (0..SERVICES.len()).flat_map(Self::of)
+    }
+
+    pub fn of(service: usize) -> impl Iterator<Item = Self> {
+        (0..SERVICES[service]).map(move |ordinal| Self { service, ordinal })
     }
 
     pub fn pod(self) -> String {
         format!("s{}-{}", self.service, self.ordinal)
     }
 
-    fn place(self) -> usize {
-        self.service * ORDINALS + self.ordinal
+    pub fn place(self) -> usize {
+        SERVICES[..self.service].iter().sum::<usize>() + self.ordinal
     }
 }
 
-/// What was asked for.
+/// What may be the matter, from one moment to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    /// The API has had a fault that the program has not recovered from.
+    Disturbed,
+    /// Watches are behind, and don't know it: the server accepts them, and has nothing to tell.
+    Lagging,
+    /// No word comes on a watch that answers depend on: of Services, of EndpointSlices, or of everything.
+    Silent,
+    /// No word comes on the watch of Pods, and on the others it does.
+    PodsSilent,
+    /// The process has not heard the whole of the cluster.
+    Starting,
+    /// The process is gone, or flooded, so that queries may be lost.
+    Excused,
+    /// No upstream answers.
+    NoUpstream,
+}
+
 #[derive(Clone, Copy, Debug)]
-pub enum Asked {
-    Ordinal(Ordinal),
-    /// The bare name of a Service.
-    Service(usize),
+pub struct Period {
+    pub matter: Matter,
+    pub from: Instant,
+    pub until: Option<Instant>,
 }
 
-/// What came of one query.
-#[derive(Debug)]
-pub struct Outcome {
-    pub asked: Asked,
-    pub sent_at: Instant,
-    pub ended_at: Instant,
-    pub answer: Answer,
+impl Period {
+    pub fn overlaps(&self, from: Instant, until: Instant) -> bool {
+        self.from <= until && self.until.is_none_or(|end| end >= from)
+    }
 }
 
-#[derive(Debug)]
-pub enum Answer {
-    /// None in time.
-    None,
-    /// SERVFAIL, *Not Ready* (T1).
-    NotReady,
-    Addresses {
-        addresses: Vec<Ipv4Addr>,
-        is_stale: bool,
-    },
-    /// A response code that no rule gives to these names.
-    Other(#[expect(dead_code, reason = "read by Debug")] String),
-}
-
-/// What is wrong with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// Never so in all of the history.
-    Wrong,
-    /// It was so, too long ago.
-    Late,
-    Lost,
-}
-
-struct Inner {
-    began: Instant,
+pub struct Inner {
+    pub began: Instant,
     /// For each ordinal, its views and since when, the oldest first.
-    views: Vec<Vec<(Instant, Views)>>,
-    /// Since when the API has had faults that the program has not recovered from.
-    disturbed_since: Option<Instant>,
-    /// When queries could be lost for a reason: the process was gone, or was flooded.
-    excused: Vec<(Instant, Option<Instant>)>,
-    /// When the process had not heard the whole of the cluster.
-    starting: Vec<(Instant, Option<Instant>)>,
+    pub views: Vec<Vec<(Instant, Views)>>,
+    pub periods: Vec<Period>,
+    /// Those that the files had, and since when.
+    pub certificates: Vec<(Instant, CertificateDer<'static>)>,
 }
 
 pub struct History(Mutex<Inner>);
@@ -100,11 +113,15 @@ pub struct History(Mutex<Inner>);
 impl History {
     pub fn new() -> Self {
         let began = Instant::now();
-        let views = vec![vec![(began, Views::default())]; SERVICES * ORDINALS];
-        Self(Mutex::new(Inner { began, views, disturbed_since: None, excused: Vec::new(), starting: Vec::new() }))
+        let views = vec![vec![(began, Views::default())]; SERVICES.iter().sum()];
+        Self::of(Inner { began, views, periods: Vec::new(), certificates: Vec::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub fn of(inner: Inner) -> Self {
+        Self(Mutex::new(inner))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,111 +130,49 @@ impl History {
         self.lock().views[ordinal.place()].push((Instant::now(), views));
     }
 
-    /// The views of all ordinals now.
-    pub fn now(&self) -> Vec<Views> {
+    /// The views of an ordinal now.
+    pub fn now(&self, ordinal: Ordinal) -> Views {
+        self.lock().views[ordinal.place()].last().map(|(_, views)| *views).unwrap_or_default()
+    }
+
+    /// The number of an ordinal's last Pod, or of the last but so many.
+    pub fn number_of(&self, ordinal: Ordinal, but: usize) -> Option<u32> {
         let inner = self.lock();
-        inner.views.iter().filter_map(|views| views.last()).map(|(_, views)| *views).collect()
+        let mut numbers: Vec<_> = inner.views[ordinal.place()].iter().filter_map(|(_, it)| it.pod.number()).collect();
+        numbers.dedup();
+        numbers.into_iter().nth_back(but)
     }
 
-    pub fn disturbed(&self) {
-        self.lock().disturbed_since.get_or_insert_with(Instant::now);
-    }
-
-    /// Every watch has shown that it is up to date.
-    pub fn recovered(&self) {
-        self.lock().disturbed_since = None;
-    }
-
-    pub fn excuse(&self, is_excused: bool) {
-        mark(&mut self.lock().excused, is_excused);
-    }
-
-    pub fn starting(&self, is_starting: bool) {
-        mark(&mut self.lock().starting, is_starting);
-    }
-
-    /// Judges what came of a query. None if it is as it has to be.
-    pub fn judge(&self, outcome: &Outcome) -> Option<Fault> {
-        let inner = self.lock();
-        let within = |times: &[(Instant, Option<Instant>)]| {
-            let overlaps = |(from, until): &(Instant, Option<Instant>)| {
-                *from <= outcome.ended_at && until.is_none_or(|until| until >= outcome.sent_at)
-            };
-            times.iter().any(overlaps)
-        };
-        let (addresses, is_stale) = match &outcome.answer {
-            Answer::None => return (!within(&inner.excused)).then_some(Fault::Lost),
-            Answer::NotReady => return (!within(&inner.starting)).then_some(Fault::Lost),
-            Answer::Other(_) => return Some(Fault::Wrong),
-            Answer::Addresses { addresses, is_stale } => (addresses, *is_stale),
-        };
-        // Between two faults the program has shown that it is up to date, so that only what came since may be missing.
-        let disturbed = inner.disturbed_since.filter(|since| *since < outcome.ended_at);
-        let mut oldest = disturbed.unwrap_or(outcome.sent_at).min(outcome.sent_at) - CALM;
-        if is_stale && within(&inner.starting) {
-            // A warm start: what was saved, which may be older than what the process before it knew.
-            oldest = inner.began;
-        } else if !is_stale {
-            let silent = outcome.sent_at - Duration::from_secs(STALE_AFTER) - CALM;
-            oldest = oldest.max(silent.min(outcome.sent_at - CALM));
+    /// Something is the matter from now on.
+    pub fn begin(&self, matter: Matter) {
+        let mut inner = self.lock();
+        if inner.of(matter).all(|period| period.until.is_some()) {
+            inner.periods.push(Period { matter, from: Instant::now(), until: None });
         }
-        if inner.follows(outcome.asked, addresses, oldest, outcome.ended_at) {
-            return None;
-        }
-        let is_lost = addresses.is_empty();
-        let was_so = addresses.iter().all(|address| inner.was(outcome.asked, *address)) && !is_lost;
-        Some(if is_lost {
-            Fault::Lost
-        } else if was_so {
-            Fault::Late
-        } else {
-            Fault::Wrong
-        })
+    }
+
+    /// It is no more.
+    pub fn end(&self, matter: Matter) {
+        let mut inner = self.lock();
+        let open = inner.periods.iter_mut().filter(|period| period.matter == matter && period.until.is_none());
+        open.for_each(|period| period.until = Some(Instant::now()));
+    }
+
+    pub fn certificate(&self, certificate: CertificateDer<'static>) {
+        self.lock().certificates.push((Instant::now(), certificate));
+    }
+
+    /// The certificates that there may be at a moment: the files are read again every two seconds.
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        const RELOAD: Duration = Duration::from_secs(2);
+        let (inner, oldest) = (self.lock(), Instant::now() - RELOAD - CALM);
+        let first = inner.certificates.partition_point(|(since, _)| *since <= oldest).saturating_sub(1);
+        inner.certificates[first..].iter().map(|(_, certificate)| certificate.clone()).collect()
     }
 }
 
 impl Inner {
-    /// What an ordinal may be answered with, of all that was so from `oldest` to `latest`.
-    fn allowed(&self, ordinal: Ordinal, oldest: Instant, latest: Instant) -> BTreeSet<Option<Ipv4Addr>> {
-        let views = &self.views[ordinal.place()];
-        let first = views.partition_point(|(since, _)| *since <= oldest).saturating_sub(1);
-        let within = views[first..].iter().take_while(|(since, _)| *since <= latest);
-        within.flat_map(|(_, views)| [views.pod, views.slice]).collect()
-    }
-
-    /// Whether each ordinal that was asked for is answered as it may be: one address at most (T6).
-    fn follows(&self, asked: Asked, addresses: &[Ipv4Addr], oldest: Instant, latest: Instant) -> bool {
-        let allowed = |ordinal| self.allowed(ordinal, oldest, latest);
-        let mut rest: BTreeSet<_> = addresses.iter().copied().collect();
-        if rest.len() != addresses.len() {
-            return false;
-        }
-        let all = ordinals(asked).all(|ordinal| {
-            let allowed = allowed(ordinal);
-            let given: Vec<_> = allowed.iter().flatten().filter(|address| rest.remove(address)).collect();
-            given.len() == 1 || given.is_empty() && allowed.contains(&None)
-        });
-        all && rest.is_empty()
-    }
-
-    /// Whether an address was ever one of what was asked for.
-    fn was(&self, asked: Asked, address: Ipv4Addr) -> bool {
-        let mut views = ordinals(asked).flat_map(|ordinal| &self.views[ordinal.place()]);
-        views.any(|(_, views)| views.pod == Some(address) || views.slice == Some(address))
-    }
-}
-
-fn ordinals(asked: Asked) -> impl Iterator<Item = Ordinal> {
-    Ordinal::all().filter(move |ordinal| match asked {
-        Asked::Ordinal(one) => *ordinal == one,
-        Asked::Service(service) => ordinal.service == service,
-    })
-}
-
-fn mark(times: &mut Vec<(Instant, Option<Instant>)>, begins: bool) {
-    match times.last_mut() {
-        Some((_, until @ None)) if !begins => *until = Some(Instant::now()),
-        _ if begins => times.push((Instant::now(), None)),
-        _ => {}
+    pub fn of(&self, matter: Matter) -> impl Iterator<Item = &Period> {
+        self.periods.iter().filter(move |period| period.matter == matter)
     }
 }

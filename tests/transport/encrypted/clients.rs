@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,82 +13,19 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tempfile::TempDir;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::common::framed;
+pub use crate::support::secret::{HOST, Secret};
 
 /// What a request carries.
 pub type Body = BoxBody<Bytes, Infallible>;
 
-/// The name that all certificates here are for.
-pub const HOST: &str = "localhost";
 pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
-/// A folder with a certificate, mounted as Kubernetes mounts a Secret: the files are links into a folder that is a link
-/// itself.
-pub struct Secret {
-    folder: TempDir,
-    version: usize,
-}
-
-impl Secret {
-    pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in ["tls.crt", "tls.key"] {
-            std::os::unix::fs::symlink(Path::new("..data").join(name), folder.path().join(name)).expect("a link");
-        }
-        let mut secret = Self { folder, version: 0 };
-        secret.renew();
-        secret
-    }
-
-    /// Puts another certificate and key in place, and gives the certificate.
-    pub fn renew(&mut self) -> CertificateDer<'static> {
-        let made = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).expect("a certificate");
-        self.replace(&made.cert.pem(), &made.signing_key.serialize_pem());
-        made.cert.der().clone()
-    }
-
-    /// Puts other contents in place.
-    pub fn replace(&mut self, certificate: &str, key: &str) {
-        self.version += 1;
-        let version = format!("..{}", self.version);
-        let data = self.folder.path().join(&version);
-        std::fs::create_dir(&data).expect("a folder");
-        std::fs::write(data.join("tls.crt"), certificate).expect("written");
-        std::fs::write(data.join("tls.key"), key).expect("written");
-        let next = self.folder.path().join("..data_tmp");
-        std::os::unix::fs::symlink(version, &next).expect("a link");
-        std::fs::rename(next, self.folder.path().join("..data")).expect("renamed");
-    }
-
-    pub fn certificate(&self) -> PathBuf {
-        self.folder.path().join("tls.crt")
-    }
-
-    pub fn key(&self) -> PathBuf {
-        self.folder.path().join("tls.key")
-    }
-
-    /// A client's view of TLS that trusts the certificate that is there now, and asks for `protocol` if for any.
-    pub fn client(&self, protocol: Option<&[u8]>) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.certificate()).expect("a certificate")).expect("one to trust");
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
-        config
-    }
-}
 
 /// A TLS connection.
 pub async fn connect(server: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
