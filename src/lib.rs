@@ -33,7 +33,7 @@
 //! | `diagnose` | `dns`, `records`, `table`, `authority`, `resolver`, `cluster`, `index` |
 //! | `config` | `dns`, `resolver`, `cluster` |
 //! | `admin` | `dns`, `records`, `table`, `authority`, `server`, `diagnose`, `telemetry` |
-//! | `app` | `dns`, `table`, `authority`, `telemetry`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
+//! | `app` | `dns`, `records`, `table`, `authority`, `telemetry`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
 //! | `main` | `admin`, `cli`, `server` |
 //!

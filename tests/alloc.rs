@@ -18,6 +18,7 @@ use headless_dns::cluster::{Scope, read_json};
 use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
+use headless_dns::records::{Silence, Stale};
 use headless_dns::resolver::{self, CacheLimits, ForwardTo, MAX_IN_FLIGHT, Resolver};
 use headless_dns::server::{self, Responder, StreamLimits};
 use headless_dns::table::table;
@@ -108,7 +109,8 @@ async fn allocations_of(path: &Path) -> usize {
     writer.publish(index.take_publications());
     writer.set_synchronised();
     // Every answer to a query with EDNS carries an error, and some carry two.
-    writer.set_stale(Some(Timestamp::now()));
+    let silence = Silence::Refused(http::StatusCode::FORBIDDEN);
+    writer.set_stale(Some(Stale { since: Timestamp::now(), silence }));
 
     let metrics = Arc::new(Metrics::new());
     let authority = Arc::new(Authority::new(options).expect("names that fit"));

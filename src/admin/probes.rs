@@ -68,9 +68,7 @@ async fn ready(State(sources): Shared) -> (StatusCode, String) {
     let pending = sources.readiness.pending();
     if pending.is_empty() {
         // Stale answers are better than none, so the server stays ready.
-        let stale = sources.table.pin().stale_since();
-        let stale =
-            stale.map(|since| format!("stale: no contact with the API server since {since}\n")).unwrap_or_default();
+        let stale = sources.table.pin().stale().map(|stale| format!("stale: {stale}\n")).unwrap_or_default();
         return (StatusCode::OK, format!("ok\n{stale}"));
     }
     (StatusCode::SERVICE_UNAVAILABLE, pending.iter().map(|what| format!("pending: {what}\n")).collect())

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -21,6 +20,7 @@ use super::throttle::PublishThrottle;
 use crate::cluster::{WatchId, WatchUpdate};
 use crate::diagnose::{self, Inspection};
 use crate::index::{self, Index, PendingChange, Repairs};
+use crate::records::{Silence, Stale};
 use crate::state::State;
 use crate::table::{TableSize, TableWriter};
 use crate::telemetry::heartbeat::Heartbeat;
@@ -116,9 +116,10 @@ impl Publisher {
         let mut publisher = Self { index, table, metrics, heartbeat, saver, staleness, synchronisation, throttle };
         if let Some(as_of) = as_of {
             publisher.publish_records();
-            publisher.set_stale(Some(as_of));
+            let stale = Stale { since: as_of, silence: Silence::default() };
+            publisher.set_stale(Some(stale));
             publisher.table.set_synchronised();
-            publisher.staleness = Staleness::of_saved_state(as_of);
+            publisher.staleness = Staleness::of_saved_state(stale);
             // Stale answers are better than none.
             publisher.synchronisation.release_readiness();
             tracing::info!(%as_of, "serving the saved state until synchronised with the cluster");
@@ -141,6 +142,10 @@ impl Publisher {
                 self.index.distrust_restored_pods();
             }
         }
+        if self.staleness.is_of_saved_state() {
+            // Nothing is published meanwhile.
+            self.update_stale();
+        }
         self.saver.is_due |= self.index.take_objects_changed();
         for Repairs { watch: WatchId { resource, scope }, count } in self.index.take_repairs() {
             self.metrics.reconcile_repairs(resource, count);
@@ -153,9 +158,8 @@ impl Publisher {
         self.saver.is_due |= self.index.is_dirty();
         let size = self.publish_records();
         self.throttle.published(began.elapsed());
-        if let Some(since) = self.staleness.take_change() {
-            self.set_stale(since);
-        }
+        self.staleness.end_saved_state();
+        self.update_stale();
         if self.synchronisation.is_listed() {
             self.table.set_synchronised();
             // Only now that the answers show what was listed is the last latch dropped.
@@ -180,9 +184,15 @@ impl Publisher {
         size
     }
 
-    /// Sets since when answers are stale, in the answers and in the metrics.
-    fn set_stale(&mut self, since: Option<Timestamp>) {
-        self.table.set_stale(since);
-        self.metrics.stale(since);
+    fn update_stale(&mut self) {
+        if let Some(stale) = self.staleness.take_change() {
+            self.set_stale(stale);
+        }
+    }
+
+    /// Sets since when and why answers are stale, in the answers and in the metrics.
+    fn set_stale(&mut self, stale: Option<Stale>) {
+        self.table.set_stale(stale);
+        self.metrics.stale(stale.map(|stale| stale.since));
     }
 }

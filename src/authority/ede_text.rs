@@ -4,10 +4,10 @@
 use std::fmt;
 
 use arrayvec::ArrayVec;
-use jiff::Timestamp;
 
 use crate::dns::name::{Labels, Relative};
 use crate::dns::wire::extended_error::{EdeCode, ExtendedError, MAX_ERRORS};
+use crate::records::Stale;
 use crate::records::reasons::AbsenceReason;
 
 pub type Errors<'t> = ArrayVec<Ede<'t>, MAX_ERRORS>;
@@ -31,8 +31,8 @@ impl Ede<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdeText<'t> {
     Text(&'t str),
-    /// There has been no contact with the API server since.
-    SilentSince(Timestamp),
+    /// The answer may be out of date.
+    Stale(Stale),
     /// What the cluster's objects show.
     Reason(AbsenceReason<'t>),
     /// A namespace that this server does not watch.
@@ -61,7 +61,7 @@ impl fmt::Display for EdeText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Text(text) => f.write_str(text),
-            Self::SilentSince(since) => write!(f, "no contact with the API server since {since}"),
+            Self::Stale(stale) => write!(f, "{stale}"),
             Self::Reason(reason) => write!(f, "{reason}"),
             Self::NotWatched(namespace) => write!(f, "namespace {} is not watched by this server", Relative(namespace)),
             Self::NoServices(namespace) => write!(f, "no Service in namespace {}", Relative(namespace)),
@@ -117,8 +117,12 @@ impl fmt::Display for Service<'_> {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+    use jiff::Timestamp;
+
     use super::*;
     use crate::dns::wire::extended_error::MAX_EXTRA_TEXT;
+    use crate::records::Silence;
 
     fn written(text: EdeText<'_>) -> String {
         Ede { code: EdeCode::OtherError, text }.written().text.to_string()
@@ -127,9 +131,15 @@ mod tests {
     #[test]
     fn a_text_names_what_is_missing_as_kubectl_would() {
         let since = Timestamp::from_second(1_795_226_645).expect("a time");
+        let stale = |silence| EdeText::Stale(Stale { since, silence });
         for (text, expected) in [
             (EdeText::Text("plain"), "plain"),
-            (EdeText::SilentSince(since), "no contact with the API server since 2026-11-21T02:04:05Z"),
+            (stale(Silence::Unreachable), "no contact with the API server since 2026-11-21T02:04:05Z"),
+            (stale(Silence::Unexplained), "no word from the cluster since 2026-11-21T02:04:05Z"),
+            (
+                stale(Silence::Refused(StatusCode::FORBIDDEN)),
+                "the API server refuses (403 Forbidden): no word from the cluster since 2026-11-21T02:04:05Z",
+            ),
             (EdeText::NotWatched(b"\x03web"), "namespace web is not watched by this server"),
             (EdeText::NoServices(b"\x02db"), "no Service in namespace db"),
             (EdeText::NoService(b"\x02pg\x02db"), "there is no Service pg in namespace db"),

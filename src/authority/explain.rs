@@ -28,8 +28,7 @@ impl Authority {
         if !answer.authoritative || question.class != Class::IN {
             return;
         }
-        let stale = table.stale_since();
-        let stale = stale.map(|since| Ede { code: EdeCode::StaleAnswer, text: EdeText::SilentSince(since) });
+        let stale = table.stale().map(|stale| Ede { code: EdeCode::StaleAnswer, text: EdeText::Stale(stale) });
         let absent = (answer.rcode == Rcode::NxDomain).then(|| {
             let name = answer.aliases.targets.last().map_or(question.name, |target| target.as_wire());
             self.reason(table, name)

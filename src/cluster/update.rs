@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 use jiff::Timestamp;
 
 use super::objects::{ObjectKey, Pod, Scope, Service, Slice};
+use crate::records::Silence;
 use crate::telemetry::metrics::Resource;
 
 /// Identifies a watch: there is one per resource and scope.
@@ -40,6 +41,11 @@ pub enum ClusterEvent {
     },
     /// There is word from the cluster on a watch that was stale.
     WatchRecovered(WatchId),
+    /// Why there would be no word from the cluster on the watch has changed.
+    WatchSilence {
+        watch: WatchId,
+        silence: Silence,
+    },
     /// The watch has shown that it follows the server: it was listed anew, or has told an event or a bookmark since it was
     /// resumed. Comes after the events that show it.
     WatchProven(WatchId),

@@ -179,7 +179,7 @@ options! {
         kubeconfig: Option<PathBuf> = "", "--kubeconfig FILE", parse::path;
         /// Context of the kubeconfig to use. Empty means its current context.
         context: Option<String> = "", "--context NAME", parse::text;
-        /// Seconds without contact with the API server after which answers are stale.
+        /// Seconds without word from the API server after which answers are stale.
         /// From 5 to 600. Stale answers are still served, marked *Stale Answer* for clients that use EDNS, and `/readyz`
         /// and a metric report them. A watch reconnects after five sixths of this time, 50 s at most, so that a watch
         /// without changes still proves that the link works. 60 s notices a dead link within a minute, and costs each

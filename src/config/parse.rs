@@ -32,7 +32,7 @@ pub const UDP_WORKERS: RangeInclusive<i64> = 0..=256;
 pub const MEMORY_LIMIT: RangeInclusive<i64> = 0..=1_048_576;
 /// Bounds of the time that the server goes on answering after it was told to stop, in seconds.
 pub const DRAIN_TIMEOUT: RangeInclusive<i64> = 0..=300;
-/// Bounds of the time without contact with the API server after which answers are stale, in seconds. Below the lower one
+/// Bounds of the time without word from the API server after which answers are stale, in seconds. Below the lower one
 /// the watches would reconnect all the time.
 pub const STALE_AFTER: RangeInclusive<i64> = 5..=600;
 /// Bounds of the time between two reconciliations of a watch, in seconds; 0 is never.

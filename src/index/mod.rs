@@ -102,6 +102,7 @@ impl Index {
             ClusterEvent::Reconciled { watch, newer } => self.record_repairs(watch, newer),
             ClusterEvent::WatchStale { watch, .. } => self.watch_is_stale(watch),
             ClusterEvent::WatchRecovered(watch) => self.watch_recovered(&watch),
+            ClusterEvent::WatchSilence { .. } => {}
             ClusterEvent::WatchProven(watch) => self.watch_is_proven(&watch),
         }
     }

@@ -6,12 +6,14 @@
 mod hosts;
 mod key;
 pub mod reasons;
+mod stale;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 pub use hosts::{Hosts, LabelHash};
 pub use key::ServiceKey;
+pub use stale::{Silence, Stale};
 
 use crate::dns::name::{Labels, Name};
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::{fmt, iter};
 
-use jiff::Timestamp;
 use papaya::LocalGuard;
 
 use super::reverse_index::Candidate;
@@ -14,7 +13,7 @@ use super::smallest::smallest;
 use crate::dns::name::Relative;
 use crate::dns::reverse::Prefix;
 use crate::records::reasons::Reasons;
-use crate::records::{ServiceKey, ServiceRecords};
+use crate::records::{ServiceKey, ServiceRecords, Stale};
 
 /// A handle from which readers pin the table. Cheap to clone, one for each worker.
 #[derive(Clone)]
@@ -84,12 +83,9 @@ impl Table<'_> {
         self.shared.synchronised.load(Ordering::Acquire)
     }
 
-    /// Since when there has been no contact with the cluster, so that the table may be out of date; none if it is up to date.
-    pub fn stale_since(&self) -> Option<Timestamp> {
-        match self.shared.stale_since.load(Ordering::Relaxed) {
-            0 => None,
-            seconds => Timestamp::from_second(seconds).ok(),
-        }
+    /// Since when and why the table may be out of date; none if it is up to date.
+    pub fn stale(&self) -> Option<Stale> {
+        self.shared.stale()
     }
 
     /// All Services, by namespace and name.

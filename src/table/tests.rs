@@ -4,10 +4,13 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use http::StatusCode;
+use jiff::Timestamp;
+
 use super::*;
 use crate::dns::name::{Label, Relative};
 use crate::dns::reverse::Prefix;
-use crate::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords, Srv, SrvTarget};
+use crate::records::{Addresses, LabelHash, ServiceKey, ServiceKind, ServiceRecords, Silence, Srv, SrvTarget, Stale};
 
 /// `web/shop`, as kubectl writes it.
 fn key(text: &str) -> ServiceKey {
@@ -56,6 +59,23 @@ fn a_new_table_is_empty_and_not_synchronised() {
     assert!(!reader.pin().is_synchronised());
     writer.set_synchronised();
     assert!(reader.pin().is_synchronised());
+}
+
+/// T2, T8.
+#[test]
+fn since_when_and_why_the_table_is_stale_is_read_as_it_was_written() {
+    let (mut writer, reader) = table();
+    assert_eq!(reader.pin().stale(), None);
+    let refused = |code| Silence::Refused(StatusCode::from_u16(code).unwrap());
+    for silence in [Silence::Unexplained, Silence::Unreachable, refused(100), refused(403), refused(999)] {
+        for second in [1, 1_795_226_645, 253_402_207_200] {
+            let stale = Some(Stale { since: Timestamp::from_second(second).unwrap(), silence });
+            writer.set_stale(stale);
+            assert_eq!(reader.pin().stale(), stale);
+        }
+    }
+    writer.set_stale(None);
+    assert_eq!(reader.pin().stale(), None);
 }
 
 #[test]
@@ -236,6 +256,21 @@ fn every_address_of_a_host_leads_back_to_it_and_nothing_is_left_of_those_it_had(
         }
         assert_eq!(table.reverse_addresses().len(), addresses.len());
     }
+}
+
+/// S13.
+#[test]
+fn two_names_whose_hashes_are_equal_are_given_once_each() {
+    let (mut writer, reader) = table();
+    let [one, other] = LabelHash::of_two_labels().map(|label| label.as_text().to_owned());
+    writer.publish([(key("db/pg"), Some(headless(&[(&one, "10.0.0.1"), (&other, "10.0.0.1")])))]);
+    let mut expected = [format!("{one}.pg.db"), format!("{other}.pg.db")];
+    expected.sort_unstable();
+    assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), expected);
+    writer.publish([(key("db/pg"), Some(headless(&[(&one, "10.0.0.1")])))]);
+    assert_eq!(ptr_targets(&reader.pin(), "10.0.0.1"), [format!("{one}.pg.db")]);
+    writer.publish([(key("db/pg"), None)]);
+    assert!(reader.pin().reverse(address("10.0.0.1")).is_none() && !has_name_above(&reader.pin(), "10.0.0.1"));
 }
 
 /// A tenth of what a map of addresses takes.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use foldhash::fast::RandomState;
-use jiff::Timestamp;
 use papaya::LocalGuard;
 
 use super::address_diff::AddressDiff;
 use super::reverse_index::{ReverseIndexWriter, ServiceId};
 use super::shared::{Published, Shared, TableSize};
 use crate::records::reasons::Reasons;
-use crate::records::{ServiceKey, ServiceRecords};
+use crate::records::{ServiceKey, ServiceRecords, Stale};
 
 /// The new records of a Service; none to remove the Service.
 pub type Publication = (ServiceKey, Option<ServiceRecords>);
@@ -129,9 +128,9 @@ impl TableWriter {
         self.shared.synchronised.store(true, Ordering::Release);
     }
 
-    /// Sets since when the table may be out of date; none if it is up to date.
-    pub fn set_stale(&mut self, since: Option<Timestamp>) {
-        self.shared.stale_since.store(since.map_or(0, Timestamp::as_second), Ordering::Relaxed);
+    /// Sets since when and why the table may be out of date; none if it is up to date.
+    pub fn set_stale(&mut self, stale: Option<Stale>) {
+        self.shared.set_stale(stale);
     }
 
     pub fn size(&self) -> TableSize {

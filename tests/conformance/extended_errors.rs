@@ -2,6 +2,7 @@
 //! to.
 
 use headless_dns::dns::name::Label;
+use headless_dns::records::{Silence, Stale};
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
@@ -105,7 +106,8 @@ async fn a_stale_answer_says_so_before_it_says_why_it_is_a_denial() {
     let mut server = Server::start(options(), LIMITS);
     server.apply(SERVICES);
     server.writer.set_synchronised();
-    server.writer.set_stale(Timestamp::from_second(1_795_226_645).ok());
+    let since = Timestamp::from_second(1_795_226_645).expect("a time");
+    server.writer.set_stale(Some(Stale { since, silence: Silence::Unreachable }));
     let stale = (3, "no contact with the API server since 2026-11-21T02:04:05Z".to_owned());
     for (name, record_type) in [
         ("pg.db.svc.cluster.local.", RecordType::A),
@@ -152,7 +154,8 @@ async fn an_error_pushes_no_record_out() {
         server.apply(&big(endpoints));
         server.writer.set_stale(None);
         let fresh = octets(&server, &asked).await;
-        server.writer.set_stale(Some(Timestamp::now()));
+        let silence = Silence::Refused(http::StatusCode::FORBIDDEN);
+        server.writer.set_stale(Some(Stale { since: Timestamp::now(), silence }));
         let stale = octets(&server, &asked).await;
         for ((fresh, stale), limit) in fresh.iter().zip(&stale).zip(LIMITS_OF) {
             let (message, stale) = (read(fresh), read(stale));

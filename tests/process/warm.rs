@@ -128,7 +128,9 @@ async fn a_start_while_the_api_server_is_away_serves_what_was_known_as_stale_unt
     let program = cluster.serve();
     program.until_logged("the state", |entry| message(entry) == SERVING);
     until("readiness", || (program.page("/readyz").0 == 200).then_some(()));
-    assert!(program.page("/readyz").1.starts_with("ok\nstale: no contact with the API server since 20"));
+    let is_stale_for =
+        |why: &str| program.page("/readyz").1.starts_with(&format!("ok\nstale: {why} since 20")).then_some(());
+    until("no contact", || is_stale_for("no contact with the API server"));
     assert_eq!(ask(&program, "pg").await, found(1, &[STALE]));
     assert_eq!(ask(&program, "gone").await, found(6, &[STALE]));
     let absent = ask(&program, "new").await;
@@ -142,6 +144,7 @@ async fn a_start_while_the_api_server_is_away_serves_what_was_known_as_stale_unt
         let heard = "headless_dns_watch_events_total{resource=\"services\",event=\"relist\"} 1\n";
         program.page("/metrics").1.contains(heard).then_some(())
     });
+    until("a refusal", || is_stale_for("the API server refuses (403 Forbidden): no word from the cluster"));
     assert_eq!(ask(&program, "pg").await, found(1, &[STALE]));
 
     cluster.sandbox.faults().remove(forbidden);

@@ -12,6 +12,7 @@ use headless_dns::resolver::{self, Resolver};
 use headless_dns::server::{self, Bound, Responder, StreamLimits};
 use headless_dns::table::{TableWriter, table};
 use headless_dns::telemetry::Reporting;
+use headless_dns::telemetry::heartbeat::Heartbeats;
 use headless_dns::telemetry::metrics::{Metrics, Transport};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
@@ -37,6 +38,7 @@ pub struct Server {
     /// Done when it has stopped.
     pub running: JoinHandle<std::io::Result<()>>,
     pub metrics: Arc<Metrics>,
+    pub heartbeats: Heartbeats,
     stop: DropGuard,
 }
 
@@ -91,13 +93,14 @@ impl Server {
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
+        let heartbeats = reporting.heartbeats.clone();
         let running = tokio::spawn(bound.run(Arc::new(responder), limits, reporting, stop.clone()));
         let mut index = Index::default();
         // No Pods, as far as anybody knows.
         for change in [Change::RelistStarted, Change::RelistDone] {
             index.apply(ClusterEvent::Pod(Scope::All, change));
         }
-        Self { address, index, writer, metrics, encrypted, running, stop: stop.drop_guard() }
+        Self { address, index, writer, metrics, heartbeats, encrypted, running, stop: stop.drop_guard() }
     }
 
     /// Tells it to stop; it ends when what is due has been answered.

@@ -16,6 +16,7 @@ use headless_dns::index;
 use headless_dns::server::Responder;
 use headless_dns::table::{TableReader, table};
 use headless_dns::telemetry::Reporting;
+use headless_dns::telemetry::heartbeat::Heartbeats;
 use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
 use headless_dns::telemetry::readiness::Readiness;
 use hickory_proto::op::Message;
@@ -61,6 +62,7 @@ pub enum Link {
 pub struct MirroredSandbox {
     pub sandbox: Sandbox,
     metrics: Arc<Metrics>,
+    pub heartbeats: Heartbeats,
     pub readiness: Readiness,
     reader: TableReader,
     pub responder: Arc<Responder>,
@@ -111,6 +113,7 @@ impl MirroredSandbox {
         let config = MirrorConfig { selection, index: index::Options::default(), state: None };
         let inspections = mpsc::channel(1).1;
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
+        let heartbeats = reporting.heartbeats.clone();
         let mirror = Mirror { connection, config, table: writer, inspections, reporting };
         let mirror = mirror.run(&readiness, CancellationToken::new());
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
@@ -119,6 +122,7 @@ impl MirroredSandbox {
             sandbox,
             responder: Arc::new(Responder::new(authority, reader.clone(), Arc::clone(&metrics), wire)),
             metrics,
+            heartbeats,
             readiness,
             reader,
             log,

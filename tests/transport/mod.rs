@@ -4,6 +4,7 @@ mod boundaries;
 pub mod connections;
 mod counted;
 pub mod encrypted;
+mod liveness;
 #[cfg(feature = "sandbox")]
 mod load;
 pub mod neighbours;

@@ -141,7 +141,7 @@ async fn while_the_server_is_down_the_last_known_answers_are_served_with_the_tim
     until_fresh(&mirrored).await;
     witness.saw(&[1, 2]).await;
     assert_eq!(mirrored.logged("serving stale answers"), 1, "{:#?}", mirrored.log());
-    assert_eq!(mirrored.logged("contact with the API server restored"), 1, "{:#?}", mirrored.log());
+    assert_eq!(mirrored.logged("there is word from the cluster again"), 1, "{:#?}", mirrored.log());
     assert_eq!(mirrored.warnings().len(), 2, "unreachable, and stale: {:#?}", mirrored.warnings());
 }
 

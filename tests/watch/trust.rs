@@ -26,6 +26,13 @@ fn is_stale(mirrored: &MirroredSandbox) -> bool {
     mirrored.extended_errors_of("redis").iter().any(|(code, _)| *code == STALE)
 }
 
+/// What the answers say of their staleness, without the time.
+fn said(mirrored: &MirroredSandbox) -> String {
+    let errors = mirrored.extended_errors_of("redis");
+    let (_, text) = errors.iter().find(|(code, _)| *code == STALE).unwrap_or_else(|| panic!("{errors:?}"));
+    text.rsplit_once(" since ").expect("since when").0.to_owned()
+}
+
 fn refused(code: u16) -> Fault {
     Fault::Answer { on: Scope::all(), code, retry_after: None, times: None }
 }
@@ -80,6 +87,69 @@ async fn nothing_that_is_no_word_from_the_cluster_keeps_answers_fresh() {
             assert!(is_stale(&mirrored), "{what}: {:#?}", mirrored.log());
         }
     }
+}
+
+const FORBIDDEN: &str = "the API server refuses (403 Forbidden): no word from the cluster";
+const NO_CONTACT: &str = "no contact with the API server";
+const NO_WORD: &str = "no word from the cluster";
+
+/// T8.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_is_not_said_to_be_out_of_contact() {
+    let on = Scope::all;
+    for (fault, expected, logged) in [
+        (refused(403), FORBIDDEN, "the API server refuses"),
+        (
+            refused(500),
+            "the API server refuses (500 Internal Server Error): no word from the cluster",
+            "the API server refuses",
+        ),
+        (
+            Fault::TooManyRequests { on: on(), retry_after: 1, times: None },
+            "the API server refuses (429 Too Many Requests): no word from the cluster",
+            "the API server refuses",
+        ),
+        (Fault::ErrorEvents { on: on(), code: 403 }, FORBIDDEN, "the API server refuses"),
+        (Fault::Page { on: on(), times: None }, NO_WORD, NO_WORD),
+        (Fault::EndWatches { on: on() }, NO_WORD, NO_WORD),
+        (Fault::Drop { on: on(), times: None }, NO_CONTACT, NO_CONTACT),
+        (Fault::Down { milliseconds: None }, NO_CONTACT, NO_CONTACT),
+    ] {
+        let what = format!("{fault:?}");
+        let mirrored = silenced(fault).await;
+        sleep(TIMING.stale_after + MOMENT).await;
+        assert_eq!(said(&mirrored), expected, "{what}");
+        let line = format!("{logged}; serving stale answers");
+        let times = (mirrored.logged(&line), mirrored.logged("serving stale answers"));
+        assert_eq!(times, (1, 1), "{what}: {:#?}", mirrored.log());
+    }
+}
+
+/// T8: what a server answered once is not held against it later.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_silence_follows_what_the_server_does() {
+    let mirrored = silenced(refused(403)).await;
+    sleep(TIMING.stale_after + MOMENT).await;
+    assert_eq!(said(&mirrored), FORBIDDEN);
+    mirrored.sandbox.faults().clear();
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    mirrored.until("said", |mirrored| said(mirrored) == NO_CONTACT).await;
+    mirrored.sandbox.faults().remove(down);
+    mirrored.until("fresh", |mirrored| !is_stale(mirrored)).await;
+    // The log says so once, for both.
+    assert_eq!(mirrored.logged("serving stale answers"), 1, "{:#?}", mirrored.log());
+
+    // Now a link that dies after a refusal that was over in time.
+    let refusal = mirrored.inject(refused(403));
+    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Clean });
+    sleep(TIMING.stale_after / 2).await;
+    mirrored.sandbox.faults().remove(refusal);
+    sleep(TIMING.stale_after).await;
+    assert!(!is_stale(&mirrored), "{:#?}", mirrored.log());
+    mirrored.inject(Fault::Delay { on: Scope::all(), milliseconds: u32::MAX.into() });
+    mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Silent });
+    mirrored.until("stale", is_stale).await;
+    assert!(said(&mirrored) != FORBIDDEN, "{:#?}", mirrored.log());
 }
 
 /// T4: an idle watch that is renewed in time.

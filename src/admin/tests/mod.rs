@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::connection::MAX_HEAD;
 use super::*;
-use crate::authority::{Authority, Identity, Options};
+use crate::authority::{Authority, Options};
 use crate::diagnose::Explainer;
 use crate::dns::name::{Label, Name};
-use crate::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords};
+use crate::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords, Silence, Stale};
 use crate::table::{Publication, TableReader, TableWriter, table};
 use crate::telemetry::heartbeat::Heartbeats;
 use crate::telemetry::metrics::{Exporter, Metrics};
@@ -27,18 +27,7 @@ fn name(text: &str) -> Name {
 }
 
 fn authority() -> Authority {
-    let options = Options {
-        zones: vec![name("cluster.local")],
-        reverse_zones: vec![name("in-addr.arpa")],
-        name_server: Vec::new(),
-        hostmaster: None,
-        identity: Identity::default(),
-        namespaces: Vec::new(),
-        headless_only: false,
-        ttl: 5,
-        negative_ttl: 1,
-    };
-    Authority::new(options).expect("zones that fit")
+    Authority::new(Options::of_tests()).expect("zones that fit")
 }
 
 fn label(text: &str) -> Label {
@@ -161,7 +150,8 @@ async fn it_is_not_alive_while_a_worker_or_the_index_is_stalled_and_names_it() {
 #[tokio::test]
 async fn it_stays_ready_while_it_is_stale_and_says_since_when() {
     let mut admin = Running::start().await;
-    admin.writer.set_stale(jiff::Timestamp::from_second(1_795_226_645).ok());
+    let since = jiff::Timestamp::from_second(1_795_226_645).expect("a time");
+    admin.writer.set_stale(Some(Stale { since, silence: Silence::Unreachable }));
     let (status, _, body) = admin.get("/readyz", "").await;
     assert_eq!(
         (status, body.as_str()),

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::selection::WatchConfig;
 use crate::cluster::api::ApiError;
 use crate::cluster::decoding::Status;
+use crate::records::Silence;
 use crate::telemetry::metrics::WatchErrorReason;
 
 /// A list or a watch has failed.
@@ -65,6 +68,15 @@ impl Error {
             Self::Event(status) => status_reason(status),
             Self::NoResourceVersion => WatchErrorReason::Malformed,
             Self::ListEnded | Self::EndedAtOnce => WatchErrorReason::Other,
+        }
+    }
+
+    /// Why there is no word from the cluster while a watch has it.
+    pub fn silence(&self) -> Silence {
+        match self.status() {
+            Some(status) => StatusCode::from_u16(status.code).map_or(Silence::Unexplained, Silence::Refused),
+            None if self.reason() == WatchErrorReason::Unreachable => Silence::Unreachable,
+            None => Silence::Unexplained,
         }
     }
 

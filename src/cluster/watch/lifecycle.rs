@@ -26,6 +26,7 @@ use crate::cluster::connection::Connection;
 use crate::cluster::decoding::Kind;
 use crate::cluster::objects::Scope;
 use crate::cluster::update::{Change, ClusterEvent, EventTimes, WatchId, WatchUpdate};
+use crate::records::Silence;
 use crate::telemetry::metrics::{Metrics, Resource, WatchEvent};
 
 /// What the watches of one scope share.
@@ -59,6 +60,8 @@ pub(super) struct Watch<'a, K: Kind> {
     /// When the next reconcile is due, if ever.
     reconcile_at: Option<Instant>,
     reporter: Reporter<'a>,
+    /// What was reported last.
+    silence: Silence,
     sink: &'a EventSink<'a>,
 }
 
@@ -88,6 +91,7 @@ impl<'a, K: Kind> Watch<'a, K> {
             reconcile: Reconcile::new(),
             reconcile_at: None,
             reporter: Reporter::new(id.clone(), &context.connection.url, context.outage, context.metrics),
+            silence: Silence::default(),
             sink: context.sink,
             id,
         }
@@ -116,10 +120,10 @@ impl<'a, K: Kind> Watch<'a, K> {
                 lost = &mut lost => self.on_lost(&lost).await,
                 () = sleep_until_some(self.reconcile_at), if trust.trust().is_current() => self.on_reconcile_due(),
                 // An idle watch that was resumed has no event.
-                () = trust.steady(), if self.has_recovered() => self.on_recovery(),
+                () = trust.steady(), if self.has_recovered() => self.on_recovery().await?,
                 event = events.next() => match event {
                     Some(Ok(event)) => self.on_event(event).await?,
-                    Some(Err(error)) => self.on_error(&error).await,
+                    Some(Err(error)) => self.on_error(&error).await?,
                     None => Next::Relist,
                 },
                 () = trust.became_proven() => self.on_proven().await?,
@@ -137,14 +141,14 @@ impl<'a, K: Kind> Watch<'a, K> {
             Event::ListStarted => self.trust.record(Happening::ListStarted),
             Event::Listed(_) => {}
             Event::ListCompleted => self.reconcile_at = self.timing.next_reconcile(),
-            Event::Applied(_) | Event::Deleted(_) => _ = self.on_recovery(),
+            Event::Applied(_) | Event::Deleted(_) => _ = self.on_recovery().await?,
         }
         let is_listed = matches!(event, Event::ListCompleted);
         let times = self.times(&event);
         let change = self.change(event);
         self.sink.send(WatchUpdate { event: K::event(self.id.scope.clone(), change), times }).await?;
         if is_listed {
-            self.on_listed();
+            self.on_listed().await?;
         }
         if K::RESOURCE == Resource::EndpointSlices && self.trust.trust() != Trust::Listing {
             // The controller writes many slices at a time, each as long as a hundred Pods. Let the Pods come in between.
@@ -156,23 +160,25 @@ impl<'a, K: Kind> Watch<'a, K> {
         Ok(Next::Continue)
     }
 
-    fn on_listed(&mut self) {
+    async fn on_listed(&mut self) -> Result<(), SinkClosed> {
         self.trust.record(Happening::ListCompleted);
         // A list in pages has yet to show that a watch can be resumed from it.
         if self.config.is_streaming {
-            self.on_recovery();
+            self.on_recovery().await?;
         }
+        Ok(())
     }
 
-    async fn on_error(&mut self, error: &Error) -> Next {
+    async fn on_error(&mut self, error: &Error) -> Result<Next, SinkClosed> {
         if self.trust.trust() == Trust::Listing && self.drop_refused_parameter(error) {
-            return Next::Relist;
+            return Ok(Next::Relist);
         }
         self.trust.broken();
         self.reporter.error(error);
         self.reconcile.cancel();
+        self.report_silence(error.silence()).await?;
         sleep(self.retry.pause_after(error)).await;
-        if error.is_position_lost() { Next::Relist } else { Next::Continue }
+        Ok(if error.is_position_lost() { Next::Relist } else { Next::Continue })
     }
 
     async fn on_lost(&mut self, lost: &Lost) -> Next {
@@ -187,10 +193,19 @@ impl<'a, K: Kind> Watch<'a, K> {
         self.retry.has_failed() && self.trust.trust() != Trust::Listing
     }
 
-    fn on_recovery(&mut self) -> Next {
+    async fn on_recovery(&mut self) -> Result<Next, SinkClosed> {
         self.retry.reset();
         self.reporter.recovered();
-        Next::Continue
+        self.report_silence(Silence::default()).await?;
+        Ok(Next::Continue)
+    }
+
+    /// Reports why there is no word from the cluster, unless that was reported last.
+    async fn report_silence(&mut self, silence: Silence) -> Result<(), SinkClosed> {
+        if std::mem::replace(&mut self.silence, silence) != silence {
+            self.sink.send(ClusterEvent::WatchSilence { watch: self.id.clone(), silence }).await?;
+        }
+        Ok(())
     }
 
     async fn on_proven(&mut self) -> Result<Next, SinkClosed> {

@@ -114,7 +114,9 @@ mod tests {
         let start = Instant::now();
         tokio::time::advance(STALE_AFTER / 2).await;
         clock.word();
+        let before = Timestamp::now() - STALE_AFTER - Duration::from_secs(1);
         let Staleness::Stale { since } = monitor.next().await else { panic!("it is stale") };
+        assert!((before..=Timestamp::now() - STALE_AFTER).contains(&since), "{since} is the second of the last word");
         assert_eq!(start.elapsed().as_secs(), (STALE_AFTER * 3 / 2).as_secs());
         assert_eq!(monitor.next().await, Staleness::Stale { since }, "reported again");
         assert_eq!(start.elapsed().as_secs(), (STALE_AFTER * 5 / 2).as_secs());

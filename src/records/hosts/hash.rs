@@ -5,6 +5,9 @@ use std::hash::BuildHasher;
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 
+#[cfg(test)]
+use crate::dns::name::Label;
+
 /// Bits of a label's hash that a [`LabelHash`] has: as many as fit beside an address in the table's index of reverse names.
 const BITS: u32 = 24;
 
@@ -26,6 +29,17 @@ impl LabelHash {
         let least = u64::from_be_bytes([first, second, third, 0, 0, 0, 0, 0]);
         let most = least | u64::MAX >> BITS;
         (home(least, slots), home(most, slots) - home(least, slots))
+    }
+}
+
+#[cfg(test)]
+impl LabelHash {
+    /// Two labels with equal hashes. Of 20,000 labels a dozen pairs have such, as good as always.
+    pub(crate) fn of_two_labels() -> [Label; 2] {
+        let mut by_hash = std::collections::BTreeMap::new();
+        let mut labels = (0..1_000_000).map(|number| Label::parse(&format!("db-{number}")).expect("a label"));
+        let pair = labels.find_map(|label| Some([by_hash.insert(Self::of(label.as_wire()), label.clone())?, label]));
+        pair.expect("so many labels do not have as many hashes")
     }
 }
 

@@ -134,7 +134,7 @@ impl Collector for Snapshot {
         let ages = Resource::ALL.iter().map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
         out.gauges(
             "watch_age",
-            "Time since the last contact with the API server, on the watch with the oldest contact",
+            "Time since the last word from the API server, on the watch that has been quiet the longest",
             Some(Unit::Seconds),
             ages,
         )?;
@@ -152,7 +152,7 @@ impl Collector for Snapshot {
         )?;
         out.gauge(
             "stale",
-            "Time since the last contact with the API server, while answers are stale; 0 while they are fresh",
+            "Time since the last word from the API server, while answers are stale; 0 while they are fresh",
             Some(Unit::Seconds),
             metrics.stale_age().as_secs_f64(),
         )?;

@@ -164,7 +164,7 @@ impl Metrics {
         }
     }
 
-    /// The time since the last contact with the API server on the watch of `resource` for which it is longest ago; since the
+    /// The time since the last word from the API server on the watch of `resource` for which it is longest ago; since the
     /// start of the process if there was none.
     pub fn watch_age(&self, resource: Resource) -> Duration {
         let oldest = self.watch_contacts(resource).iter().map(|contact| contact.load(Relaxed)).min();
@@ -182,7 +182,7 @@ impl Default for Metrics {
     }
 }
 
-/// The time since the last contact with the API server on one watch.
+/// The time since the last word from the API server on one watch.
 #[derive(Clone, Debug)]
 pub struct WatchAge {
     metrics: Arc<Metrics>,
