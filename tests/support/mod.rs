@@ -27,7 +27,7 @@ pub mod program;
 pub mod reasons;
 pub mod rebuild;
 pub mod reference;
-pub mod targets;
 pub mod secret;
 pub mod sockets;
+pub mod targets;
 pub mod upstream;
