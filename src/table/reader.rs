@@ -15,6 +15,10 @@ use crate::dns::reverse::Prefix;
 use crate::records::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords, Stale};
 
+/// How often an address is looked up that moves from name to name meanwhile. A move takes the writer longer than a look-up takes,
+/// so that two in a row are rare.
+const REVERSE_TRIES: usize = 8;
+
 /// A handle from which readers pin the table. Cheap to clone, one for each worker.
 #[derive(Clone)]
 pub struct TableReader {
@@ -53,13 +57,18 @@ impl Table<'_> {
 
     /// The names that an address leads back to; none if there is none.
     pub fn reverse(&self, address: IpAddr) -> Option<PtrTargets<'_>> {
-        let candidates = || self.shared.reverse.candidates(address, &self.guard);
-        let seen = candidates();
-        if seen.is_empty() {
-            return None;
+        // A name may lose the address before it is looked up. Another that takes it over is in the index by then, and may lose it
+        // as well.
+        for _ in 0..REVERSE_TRIES {
+            let candidates = self.shared.reverse.candidates(address, &self.guard);
+            if candidates.is_empty() {
+                return None;
+            }
+            if let Some(targets) = PtrTargets::find(self, address, candidates) {
+                return Some(targets);
+            }
         }
-        // A name may lose the address before it is looked up. Another that takes it over is in the index by then.
-        PtrTargets::find(self, address, seen).or_else(|| PtrTargets::find(self, address, candidates()))
+        None
     }
 
     /// The Service of these candidates, as it is now.

@@ -31,5 +31,9 @@ async fn a_worker_that_has_not_passed_its_loop_for_ten_seconds_is_stalled_and_an
     }
     let heartbeats = server.heartbeats.clone();
     server.stop().await.expect("no panic").expect("no error");
-    assert_eq!(heartbeats.stalled(Instant::now() + TEN_SECONDS * 2), [], "who has ended is not missed");
+    // A thread ends a moment after what it was for.
+    while !heartbeats.stalled(Instant::now() + TEN_SECONDS * 2).is_empty() {
+        assert!(began.elapsed() < PATIENCE, "who has ended is missed");
+        yield_now().await;
+    }
 }

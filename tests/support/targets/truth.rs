@@ -5,6 +5,7 @@ use std::sync::{LazyLock, Mutex};
 
 use headless_dns::cluster::{Change, ClusterEvent, Scope, read_json};
 use headless_dns::index::Index;
+use headless_dns::records::{Silence, Stale};
 use headless_dns::table::{TableReader, TableWriter, table};
 use headless_dns::telemetry::metrics::Transport;
 use hickory_proto::op::{Message, ResponseCode};
@@ -139,7 +140,7 @@ fn respond(server: &Answering, asked: &[u8], transport: Transport) -> Vec<u8> {
 /// The answer of the server that knows the cluster, while it may be out of date since then.
 fn respond_when(since: Option<Timestamp>, asked: &[u8], transport: Transport) -> Vec<u8> {
     let mut writer = SERVERS.writer.lock().expect("no panic");
-    writer.set_stale(since);
+    writer.set_stale(since.map(|since| Stale { since, silence: Silence::default() }));
     respond(&SERVERS.knowing, asked, transport)
 }
 
