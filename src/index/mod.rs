@@ -23,7 +23,7 @@ mod store;
 mod tombstones;
 mod view;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -70,8 +70,7 @@ pub struct Index {
     awaiting_pods: HashSet<ServiceKey, RandomState>,
     /// The namespace of the last object, shared with the next one if equal: lists are sorted by namespace.
     last_namespace: Arc<str>,
-    /// Watches without word, and whether that has been reported again.
-    stale_watches: HashMap<WatchId, bool, RandomState>,
+    stale_watches: HashSet<WatchId, RandomState>,
     /// Services whose records may have changed.
     dirty: DirtyServices,
     /// Services whose reasons for absent names may have changed.
@@ -214,31 +213,24 @@ impl Index {
     }
 
     fn watch_is_stale(&mut self, watch: WatchId) {
-        let scope = watch.scope.clone();
-        self.stale_watches.entry(watch).and_modify(|is_repeated| *is_repeated = true).or_insert(false);
-        self.distrust_stuck_pods(&scope);
+        let is_repeated = !self.stale_watches.insert(watch.clone());
+        // In an outage of the API server the watch of slices would be stale too by the second report. Otherwise the watch
+        // of Pods alone is stuck, and slices become the source of all endpoints.
+        let slices = WatchId::new(Resource::EndpointSlices, watch.scope.clone());
+        let slices_are_fresh = !self.stale_watches.contains(&slices);
+        if watch.resource == Resource::Pods && is_repeated && slices_are_fresh {
+            self.set_pods_untrusted(&watch.scope, true);
+        }
     }
 
     fn watch_recovered(&mut self, watch: &WatchId) {
         self.stale_watches.remove(watch);
-        self.distrust_stuck_pods(&watch.scope);
     }
 
     /// What the watch had missed has been applied, so its Pods count again.
     fn watch_is_proven(&mut self, watch: &WatchId) {
         if watch.resource == Resource::Pods {
-            // That it has recovered is reported apart, and maybe later.
-            self.stale_watches.remove(watch);
             self.set_pods_untrusted(&watch.scope, false);
-        }
-    }
-
-    /// Makes slices the source of all endpoints if the watch of Pods alone is stuck. In an outage of the API server the watch of
-    /// slices is stale too by the second report of that of Pods, and decides when it has recovered.
-    fn distrust_stuck_pods(&mut self, scope: &Scope) {
-        let of = |resource| self.stale_watches.get(&WatchId::new(resource, scope.clone())).copied();
-        if of(Resource::Pods) == Some(true) && of(Resource::EndpointSlices).is_none() {
-            self.set_pods_untrusted(scope, true);
         }
     }
 
