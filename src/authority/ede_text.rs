@@ -21,7 +21,7 @@ pub struct Ede<'t> {
 
 impl Ede<'_> {
     /// The error as it is sent. What its text is about comes first, so that little is lost where long names make it longer
-    /// than [`MAX_EXTRA_TEXT`].
+    /// than [`crate::dns::wire::extended_error::MAX_EXTRA_TEXT`].
     pub fn written(&self) -> ExtendedError {
         ExtendedError::new(self.code as u16, self.text)
     }

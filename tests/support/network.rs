@@ -55,6 +55,7 @@ impl Namespace {
     }
 
     /// Gives the link another address of the network's subnet, 10.77.2.`host`.
+    #[cfg(feature = "sandbox")]
     pub fn add_address(&self, link: &str, host: u8) -> Ipv4Addr {
         let address = Ipv4Addr::new(10, 77, 2, host);
         ip(&format!("-n {} addr add {address}/16 dev {link}", self.0));
