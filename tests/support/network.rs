@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -56,8 +55,8 @@ impl Namespace {
 
     /// Gives the link another address of the network's subnet, 10.77.2.`host`.
     #[cfg(feature = "sandbox")]
-    pub fn add_address(&self, link: &str, host: u8) -> Ipv4Addr {
-        let address = Ipv4Addr::new(10, 77, 2, host);
+    pub fn add_address(&self, link: &str, host: u8) -> std::net::Ipv4Addr {
+        let address = std::net::Ipv4Addr::new(10, 77, 2, host);
         ip(&format!("-n {} addr add {address}/16 dev {link}", self.0));
         address
     }
