@@ -5,9 +5,10 @@
 //! `s db/pg`, `e db/pg-a` and `p db/pg-0` delete one, `<S`, `<E` and `<P` begin a relist, `>S`, `>E` and `>P` end it, `!`
 //! publishes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, read_json};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, Uid, read_json};
 use headless_dns::index::Index;
 use headless_dns::table::table;
 use headless_dns::telemetry::metrics::Transport;
@@ -46,15 +47,28 @@ fn question(name: &[u8], qtype: u8) -> Vec<u8> {
     [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], name, &[0, qtype, 0, 1], &OPT].concat()
 }
 
+/// Whether no Pod of another namespace has had a UID that this names: API servers never give one twice.
+fn has_own_uids(update: &ClusterEvent, namespaces: &mut HashMap<Uid, Arc<str>>) -> bool {
+    let (namespace, uids): (Arc<str>, Vec<Uid>) = match update {
+        ClusterEvent::Pod(_, Change::Apply(pod)) => (pod.namespace().into(), pod.uid.into_iter().collect()),
+        ClusterEvent::Slice(_, Change::Apply(slice)) => {
+            (Arc::clone(&slice.object.namespace), slice.endpoints.pods().collect())
+        }
+        _ => return true,
+    };
+    uids.into_iter().all(|uid| *namespaces.entry(uid).or_insert_with(|| Arc::clone(&namespace)) == namespace)
+}
+
 pub fn run(history: &[u8]) {
     let (mut writer, reader) = table();
     writer.set_synchronised();
     let mut index = Index::default();
     let mut model = Model::default();
+    let mut namespaces = HashMap::new();
     for line in history.split(|octet| *octet == b'\n') {
         if line == b"!" {
             writer.publish(index.take_publications());
-        } else if let Some(update) = update(line) {
+        } else if let Some(update) = update(line).filter(|update| has_own_uids(update, &mut namespaces)) {
             model.apply(&update);
             index.apply(update);
         }
