@@ -10,7 +10,7 @@
 set -eu
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- packet differential truth stream https upstream state objects
+[ $# -gt 0 ] || set -- packet differential truth stream https upstream state objects protobuf
 corpus=${HEADLESS_DNS_FUZZ_CORPUS:-$(dirname "$0")/corpus}
 mkdir -p "$corpus"
 corpus=$(cd "$corpus" && pwd)
@@ -39,7 +39,7 @@ fuzz() { # TARGET
     case $target in
     objects) words=objects ;;
     https) words=https ;;
-    state) words= ;;
+    state | protobuf) words= ;;
     *) words=dns ;;
     esac
     before=$(units "$corpus/$target")

@@ -10,12 +10,14 @@
 //!           upstream      as the response of an upstream
 //!           state         as a state file
 //!           objects       as a history of objects
+//!           protobuf      as an object in Protobuf
 //! ```
 
 pub mod differential;
 pub mod https;
 pub mod objects;
 pub mod packet;
+pub mod protobuf;
 pub mod question;
 pub mod state;
 pub mod stream;
@@ -26,7 +28,7 @@ pub mod upstream;
 pub type Run = fn(&[u8]);
 
 /// Each target with the name of its folder of seeds.
-pub const ALL: [(&str, Run); 8] = [
+pub const ALL: [(&str, Run); 9] = [
     ("packet", packet::run),
     ("differential", differential::run),
     ("truth", truth::run),
@@ -35,4 +37,5 @@ pub const ALL: [(&str, Run); 8] = [
     ("upstream", upstream::run),
     ("state", state::run),
     ("objects", objects::run),
+    ("protobuf", protobuf::run),
 ];
