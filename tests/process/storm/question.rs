@@ -15,8 +15,8 @@ const OTHER: u16 = 0;
 const STALE: u16 = 3;
 const NOT_READY: u16 = 14;
 const UNREACHABLE: [u16; 2] = [22, 23];
-/// The text of *Stale Answer* up to the time of the last word.
-const STALE_SINCE: &str = "no contact with the API server since ";
+/// What the time of the last word follows in the text of *Stale Answer*, whatever the reason.
+const STALE_SINCE: &str = " since ";
 const ZONE: &str = "db.svc.cluster.local.";
 /// Different names of the world outside. Half of them are cached for a second, the others for a minute.
 const ELSEWHERE: usize = 64;
@@ -241,7 +241,7 @@ fn server(data: &RData, message: &Message) -> Option<Server> {
 
 /// When there was last word from the cluster, as a stale answer says.
 fn since(text: &str) -> Option<Instant> {
-    let since = text.strip_prefix(STALE_SINCE)?.parse::<jiff::Timestamp>().ok()?;
+    let since = text.rsplit_once(STALE_SINCE)?.1.parse::<jiff::Timestamp>().ok()?;
     let age = SystemTime::now().duration_since(SystemTime::from(since)).unwrap_or(Duration::ZERO);
     Instant::now().checked_sub(age)
 }
