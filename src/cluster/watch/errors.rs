@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::selection::WatchConfig;
 use crate::cluster::api::ApiError;
 use crate::cluster::decoding::Status;
 use crate::records::Silence;
@@ -80,20 +79,17 @@ impl Error {
         }
     }
 
-    /// Whether the server may have refused a list for its field selector: before Kubernetes 1.31, Services cannot be selected by
-    /// `spec.clusterIP`.
-    pub fn is_field_selector_refused(&self, config: &WatchConfig) -> bool {
-        config.selectors.fields.is_some()
-            && !matches!(self, Self::Event(_))
-            && self.status().is_some_and(|status| status.code == 400)
+    /// Whether the server may have refused a list for its field selector, if it has one: before Kubernetes 1.31, Services cannot be
+    /// selected by `spec.clusterIP`.
+    pub fn may_refuse_field_selector(&self) -> bool {
+        !matches!(self, Self::Event(_)) && self.status().is_some_and(|status| status.code == 400)
     }
 
-    /// Whether the server refused the streaming list that `config` requests, if the error precedes the list: before Kubernetes
-    /// 1.27, and later if the feature is disabled, the parameters of such a request are invalid.
-    pub fn is_streaming_list_refused(&self, config: &WatchConfig) -> bool {
-        config.is_streaming
-            && matches!(self, Self::StartFailed(ApiError::Refused { status, .. })
-                if matches!(status.code, 400 | 404 | 405 | 406 | 415 | 422))
+    /// Whether the server refused a streaming list, if that was requested and the error precedes it: before Kubernetes 1.27, and later
+    /// if the feature is disabled, the parameters of such a request are invalid.
+    pub fn may_refuse_streaming_list(&self) -> bool {
+        matches!(self, Self::StartFailed(ApiError::Refused { status, .. })
+            if matches!(status.code, 400 | 404 | 405 | 406 | 415 | 422))
     }
 
     /// Whether the server cannot resume from the resourceVersion of the watch: it was compacted (410), or it is rejected in another

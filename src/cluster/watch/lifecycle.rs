@@ -223,10 +223,10 @@ impl<'a, K: Kind> Watch<'a, K> {
     /// Adapts to an older API server. Returns false if that is not what the error is about.
     fn drop_refused_parameter(&mut self, error: &Error) -> bool {
         let WatchId { resource, scope } = &self.id;
-        if error.is_field_selector_refused(&self.config) {
+        if self.config.selectors.fields.is_some() && error.may_refuse_field_selector() {
             tracing::info!(%resource, %scope, "the API server does not support the field selector; requesting all objects");
             self.config.selectors.fields = None;
-        } else if error.is_streaming_list_refused(&self.config) {
+        } else if self.config.is_streaming && error.may_refuse_streaming_list() {
             tracing::info!(%resource, %scope, "the API server does not support streaming lists; listing in pages");
             self.config.is_streaming = false;
         } else {
