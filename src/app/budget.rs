@@ -7,15 +7,13 @@
 
 use std::fmt;
 use std::fs;
-use std::num::NonZero;
-use std::thread::available_parallelism;
 
-use super::forwarding;
+use super::listening::udp_workers;
+use super::{MIB, forwarding};
 use crate::admin;
 use crate::config::Config;
 use crate::server::{Encryption, connection_memory, quic_memory, udp_memory};
 
-const MIB: usize = 1024 * 1024;
 /// The program without a cluster and without clients, octets: resident, with its threads.
 const PROGRAM: usize = 20 * MIB;
 /// Where a process finds the limit of its container: control groups of version 2 and 1.
@@ -42,10 +40,6 @@ impl Budget {
 
     /// What this configuration allows. Workers are counted as on this machine.
     pub fn of(config: &Config) -> Self {
-        let workers = match config.udp_workers {
-            0 => available_parallelism().map_or(1, NonZero::get),
-            workers => workers,
-        };
         let encryption = if !config.https_listen.is_empty() || !config.quic_listen.is_empty() {
             Encryption::HttpsOrQuic
         } else if !config.tls_listen.is_empty() {
@@ -55,7 +49,7 @@ impl Budget {
         };
         let listeners = [config.admin, config.probes].iter().flatten().count();
         Self {
-            udp: udp_memory(config.listen.len(), workers),
+            udp: udp_memory(config.listen.len(), udp_workers(config)),
             quic: quic_memory(config.quic_listen.len()),
             connections: config.tcp_max_connections,
             of_connection: connection_memory(encryption),
@@ -81,13 +75,12 @@ impl Budget {
     /// The message for a configured limit that clients alone can exceed.
     pub fn refusal(&self) -> Option<String> {
         let limit = self.limit?;
-        let needed = self.without_records();
-        (needed >= limit).then(|| {
+        self.exceeds(limit).then(|| {
             format!(
                 "found {}; expected more than {}, which clients can make the server take:\n{self}  lower tcp_max_connections \
                  or udp_workers, or raise the limit",
                 mebibytes(limit),
-                mebibytes(needed)
+                mebibytes(self.without_records())
             )
         })
     }
@@ -105,6 +98,7 @@ impl Budget {
         })
     }
 
+    /// Whether clients alone can make the server take so much.
     fn exceeds(&self, limit: usize) -> bool {
         self.without_records() >= limit
     }

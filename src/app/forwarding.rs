@@ -1,12 +1,11 @@
 //! The wiring of what is asked elsewhere: the resolver, and its threads.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use anyhow::Context;
 
-use super::threads::Threads;
+use super::MIB;
+use super::threads::{Threads, cores};
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::resolver::{self, CacheLimits, MAX_IN_FLIGHT, Resolver, WAITING_MEMORY};
@@ -14,8 +13,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// Threads that ask upstreams: they wait most of the time.
 const MOST_THREADS: usize = 2;
-/// Octets of a megabyte.
-const MEGABYTE: usize = 1 << 20;
 
 /// The resolver of a server that forwards, and the threads on which it asks.
 pub(super) struct Upstreams {
@@ -32,15 +29,11 @@ impl Upstreams {
         if config.forward.is_empty() {
             return Ok(None);
         }
-        let cores = available_parallelism().map_or(1, NonZero::get);
-        let threads = Threads::new("resolver", cores.min(MOST_THREADS))?;
+        let threads = Threads::new("resolver", cores().min(MOST_THREADS))?;
         let options = resolver::Options {
             forward: config.forward.clone(),
             clients: config.forward_clients.clone(),
-            cache: CacheLimits {
-                octets: config.forward_cache_size.saturating_mul(MEGABYTE),
-                stale: config.serve_stale,
-            },
+            cache: CacheLimits { octets: cache_octets(config), stale: config.serve_stale },
             timeout: config.forward_timeout,
             in_flight: MAX_IN_FLIGHT,
             trees: authority.elsewhere_trees(),
@@ -57,8 +50,11 @@ pub(super) fn files(config: &Config) -> usize {
 
 /// Octets that the cache may take, and the queries that wait for upstreams.
 pub(super) fn memory(config: &Config) -> usize {
-    let cache = config.forward_cache_size.saturating_mul(MEGABYTE);
-    if config.forward.is_empty() { 0 } else { cache.saturating_add(WAITING_MEMORY) }
+    if config.forward.is_empty() { 0 } else { cache_octets(config).saturating_add(WAITING_MEMORY) }
+}
+
+fn cache_octets(config: &Config) -> usize {
+    config.forward_cache_size.saturating_mul(MIB)
 }
 
 /// The authority of this server: one that forwards leaves to others what it does not mirror.

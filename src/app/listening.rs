@@ -2,11 +2,10 @@
 //! with another process are bound after synchronisation, because from then on the kernel sends clients here.
 
 use std::net::SocketAddr;
-use std::num::NonZero;
-use std::thread::available_parallelism;
 
 use anyhow::ensure;
 
+use super::threads::cores;
 use crate::config::Config;
 use crate::server::{self, BindError, Certificate, CertificateError, CertificateFiles, Encrypted};
 use crate::table::TableReader;
@@ -123,9 +122,9 @@ fn spaced(addresses: &[SocketAddr]) -> String {
 }
 
 /// The configured number of UDP workers, by default one per core.
-fn udp_workers(config: &Config) -> usize {
+pub(super) fn udp_workers(config: &Config) -> usize {
     match config.udp_workers {
-        0 => available_parallelism().map_or(1, NonZero::get),
+        0 => cores(),
         workers => workers,
     }
 }

@@ -24,9 +24,7 @@ mod throttle;
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
@@ -40,7 +38,7 @@ use self::listening::{Listening, Pages};
 pub use self::mirror::{Mirror, MirrorConfig};
 pub use self::shutdown::Stop;
 use self::shutdown::{Stoppable, Tasks};
-use self::threads::Threads;
+use self::threads::{Threads, cores};
 use crate::admin::{Listener, ProbeSources, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};
@@ -56,6 +54,8 @@ use crate::telemetry::heartbeat::Heartbeats;
 use crate::telemetry::metrics::{Exporter, Metrics};
 use crate::telemetry::readiness::Readiness;
 
+/// Octets of a mebibyte, in which memory is configured.
+const MIB: usize = 1024 * 1024;
 /// Threads of the admin pages: one for each client that may read records at a time.
 const ADMIN_THREADS: usize = 2;
 /// Threads of the probes, which wait for no other page.
@@ -152,7 +152,7 @@ impl App {
             Pages { admin: admin.as_ref().map(Listener::address), probes: probes.as_ref().map(Listener::address) };
         let sockets = listening.sockets(pages, &readiness, table);
         let (limits, drain_timeout) = (stream_limits(&config), config.drain_timeout);
-        let streams = Threads::new("streams", available_parallelism().map_or(1, NonZero::get))?;
+        let streams = Threads::new("streams", cores())?;
         let transports = Stoppable::spawn_on(&streams, |stop| async move {
             let Some(sockets) = stop.run_until_cancelled(sockets).await else { return Ok(()) };
             sockets?.run(Arc::new(responder), limits, reporting, stop).await.context("answering failed")

@@ -1,9 +1,16 @@
 //! Threads apart from those of the watch and the index: no work that a client can ask for runs where the watch is followed.
 
 use std::io;
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+
+/// Cores that this process may use; one where the system does not tell.
+pub(super) fn cores() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
 
 /// A runtime with threads of its own. Its tasks end with it.
 pub(super) struct Threads {
