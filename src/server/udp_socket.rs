@@ -24,21 +24,30 @@ const DISCARD_PORT: u16 = 9;
 /// # Errors
 /// Those of the system calls; `AddrInUse` if a program that does not share it has the address.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = unbound(address)?;
     socket.set_reuse_port(true)?;
+    if address.ip().is_unspecified() {
+        sys::ask_for_local_address(socket.as_fd(), address.is_ipv6())?;
+    }
+    socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A socket for an address, with room for what arrives and for what leaves.
+///
+/// # Errors
+/// Those of the system calls.
+pub(super) fn unbound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` are two addresses; both may be configured.
         socket.set_only_v6(true)?;
     }
-    if address.ip().is_unspecified() {
-        sys::ask_for_local_address(socket.as_fd(), address.is_ipv6())?;
-    }
     backlog::make_room(&socket);
     // If this fails, the socket has the size that the system gives by default.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Stops new datagrams from arriving at a socket; those that have arrived stay. A connected socket receives from its peer alone,

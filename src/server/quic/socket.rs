@@ -13,13 +13,12 @@ use std::time::{Duration, Instant};
 
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::time::{Sleep, sleep};
 
-use crate::server::backlog;
 use crate::server::neighbours::Neighbours;
-use crate::server::udp_socket::{self, SEND_BUFFER};
+use crate::server::udp_socket;
 use crate::telemetry::metrics::{DropReason, Metrics};
 
 /// Further sockets to send from when the listener's own is full: room for what is sent while the kernel is asked which neighbours it
@@ -42,13 +41,7 @@ impl QuicSockets {
     /// # Errors
     /// Those of the system calls.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let receiving = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        if address.is_ipv6() {
-            receiving.set_only_v6(true)?;
-        }
-        backlog::make_room(&receiving);
-        // If this fails, the socket has the size that the system gives by default.
-        let _ = receiving.set_send_buffer_size(SEND_BUFFER);
+        let receiving = udp_socket::unbound(address)?;
         receiving.set_nonblocking(true)?;
         receiving.bind(&address.into())?;
         let receiving = UdpSocket::from(receiving);
