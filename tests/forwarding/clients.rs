@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::support::common::{framed, read_framed};
-use crate::support::upstream::is_of_test;
 use crate::transport::encrypted::clients::{Secret, ask_quic, connect, connect_https, connect_quic, get, post, send};
 
 /// A server with all transports.
@@ -81,15 +80,7 @@ async fn over_every_transport_names_of_the_world_are_answered_from_upstream_and_
 /// W5, F1. RFC 7766 section 6.2.1.1: answers need not come in the order of the queries.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_stream_an_answer_that_waits_holds_up_no_other() {
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let upstream = FakeUpstream::start(move |query| {
-        if is_of_test(query) {
-            gate.lock().expect("no panic").recv().expect("opened");
-        }
-        vec![answer(query)]
-    })
-    .await;
+    let (upstream, open) = gated().await;
     let server = serving(options(), resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) });
     let mut stream = TcpStream::connect(server.address).await.expect("a connection");
     let names = (1..=20).map(|id| (id, format!("name-{id}.example."))).chain([(100, OURS.to_owned())]);

@@ -6,7 +6,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 use crate::support::common::extended_errors;
-use crate::support::upstream::{is_of_test, read, refusal, response};
+use crate::support::upstream::{read, refusal};
 
 /// An address where nobody is.
 async fn nobody() -> SocketAddr {
@@ -129,15 +129,7 @@ async fn a_failure_is_told_to_all_who_ask_within_a_second_and_costs_no_storm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_too_many_questions_in_flight_the_next_fails_at_once_and_ours_are_answered() {
     const IN_FLIGHT: usize = 4;
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let upstream = FakeUpstream::start(move |query| {
-        if is_of_test(query) {
-            gate.lock().expect("no panic").recv().expect("opened");
-        }
-        vec![answer(query)]
-    })
-    .await;
+    let (upstream, open) = gated().await;
     let forward = resolver::Options { timeout: 3 * PATIENCE, in_flight: IN_FLIGHT, ..forward_to(&[upstream.address]) };
     let server = Arc::new(serving(options(), forward));
     let waiting: Vec<_> = (0..IN_FLIGHT)
@@ -236,16 +228,8 @@ fn without_edns(message: &[u8]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn identical_questions_in_flight_are_asked_once() {
     const CLIENTS: usize = 50;
-    let (open, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
-    let upstream = FakeUpstream::start(move |query| {
-        // The question of the test stays in flight until all have asked.
-        if response(query).queries[0].name().to_ascii().eq_ignore_ascii_case("www.example.") {
-            gate.lock().expect("no panic").recv().expect("opened");
-        }
-        vec![answer(query)]
-    })
-    .await;
+    // The question stays in flight until all have asked.
+    let (upstream, open) = gated().await;
     let forward = resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) };
     let server = Arc::new(serving(options(), forward));
     let asking: Vec<_> = (0..CLIENTS)
