@@ -4,10 +4,9 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 
-use crate::support::memory::program;
+use crate::support::memory::{may_open, program};
 use crate::support::peers::{PATIENCE, until};
 use crate::support::program::Program;
 use crate::support::sockets::undelivered;
@@ -21,8 +20,6 @@ const SLOW: usize = 64;
 /// Probes that are sent, and within what time most of them are answered. The kubelet waits for a second by default.
 const PROBES: usize = 20;
 const PROMPT: Duration = Duration::from_millis(100);
-/// Files of this process besides those connections.
-const OTHER_FILES: u64 = 256;
 
 /// How long a probe takes, from its connection to its whole answer.
 fn probe(server: SocketAddr, page: &str) -> Duration {
@@ -55,9 +52,7 @@ async fn ask(stream: &mut TcpStream, page: &str) {
 
 #[tokio::test]
 async fn the_kubelets_probes_are_answered_under_4096_idle_connections_and_64_slow_readers() {
-    let limit = getrlimit(Resource::Nofile);
-    let needed = (IDLE + 2 * SLOW) as u64 + OTHER_FILES;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), ..limit }).expect("files enough");
+    assert!(may_open(IDLE + 2 * SLOW), "files enough");
     let program = program(Program::serve);
     probes_are_answered(&program, "alone");
     let mut idle = Vec::new();

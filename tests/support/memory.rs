@@ -1,6 +1,8 @@
-//! The memory of the program, measured from outside.
+//! What the program and its tests take of the machine: memory, measured from outside, and open files.
 
 use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::malformed::CLUSTER;
 use crate::support::program::Program;
@@ -23,4 +25,15 @@ pub fn resident(process: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Files that the tests of this process have open besides connections.
+const OTHER_FILES: u64 = 256;
+
+/// Lets this process have so many connections open; false if it may not. The limit is only ever raised: other tests run in the same
+/// process.
+pub fn may_open(connections: usize) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let may = limit.maximum.is_none_or(|maximum| maximum >= connections as u64 + OTHER_FILES);
+    may && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
 }

@@ -8,10 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hickory_proto::rr::RecordType;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::common::{PATIENCE, query};
-use crate::support::memory::{NOISE, program, resident};
+use crate::support::memory::{NOISE, may_open, program, resident};
 use crate::support::peers::{self, until};
 use crate::support::program::Program;
 use crate::transport::connections::{VALID, client, connect, is_answered, metric, until_closed};
@@ -159,23 +158,13 @@ const PER_CLIENT: usize = 250;
 const AT_ONCE: usize = 500;
 /// Resident memory that an idle connection may cost, octets.
 const MOST_MEMORY: usize = 4096;
-/// Files that the test has open besides connections.
-const OTHER_FILES: u64 = 256;
-
-/// Lets this process have as many files open as the test needs; false if it may not.
-fn may_open(files: u64) -> bool {
-    let limit = getrlimit(Resource::Nofile);
-    let may = limit.maximum.is_none_or(|maximum| maximum >= files);
-    may && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
-}
-
 fn open_connections(program: &Program) -> u64 {
     metric(&program.page("/metrics").1, "tcp_connections")
 }
 
 #[tokio::test]
 async fn ten_thousand_idle_connections_cost_little_each_and_are_closed_in_time_and_others_are_answered() {
-    if !may_open(IDLE as u64 + OTHER_FILES) {
+    if !may_open(IDLE) {
         assert!(
             !peers::are_required(),
             "a process may open fewer than {IDLE} files here; raise the limit (ulimit -Hn)"
