@@ -11,6 +11,7 @@ use headless_dns::admin::Explanation;
 use headless_dns::cli::commands;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
 use headless_dns::server::allow_low_ports;
+use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
             Err(error) => fail(EXIT_USAGE, &error),
         },
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(sandbox) => run(sandbox.run()),
+        Command::Sandbox(sandbox) => run_on(Builder::new_multi_thread(), sandbox.run()),
         Command::CheckConfig(check) => match check.run(vars_os()) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(EXIT_USAGE, &error),
@@ -40,9 +41,14 @@ fn main() -> ExitCode {
     ExitCode::from(outcome)
 }
 
-/// Runs an asynchronous command and prints its output.
+/// Runs an asynchronous command and prints its output. All that it does by itself, which is to follow the cluster and to keep the
+/// index, happens on one thread: on several, nearly every event of a watch wakes another thread, which costs more than the event.
 fn run<T: Into<Printed>>(command: impl Future<Output = anyhow::Result<T>>) -> u8 {
-    let outcome = match tokio::runtime::Runtime::new() {
+    run_on(Builder::new_current_thread(), command)
+}
+
+fn run_on<T: Into<Printed>>(mut threads: Builder, command: impl Future<Output = anyhow::Result<T>>) -> u8 {
+    let outcome = match threads.enable_all().build() {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Err(error.into()),
     };

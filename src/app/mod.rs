@@ -38,7 +38,7 @@ use self::listening::{Listening, Pages};
 pub use self::mirror::{Mirror, MirrorConfig};
 pub use self::shutdown::Stop;
 use self::shutdown::{Stoppable, Tasks};
-use self::threads::{Threads, cores};
+pub use self::threads::{Threads, cores};
 use crate::admin::{Listener, ProbeSources, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};

@@ -8,12 +8,12 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 /// Cores that this process may use; one where the system does not tell.
-pub(super) fn cores() -> usize {
+pub fn cores() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
 /// A runtime with threads of its own. Its tasks end with it.
-pub(super) struct Threads {
+pub struct Threads {
     handle: Handle,
     /// There until it is dropped.
     runtime: Option<Runtime>,

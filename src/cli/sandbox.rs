@@ -9,6 +9,7 @@ use clap::{Args, ValueHint};
 use kube_sandbox::{Options, controllers};
 
 use super::{commands, log};
+use crate::app::{Threads, cores};
 use crate::config::{Config, ConfigError, Effective, LogFilter, LogFormat, Origin, Problem};
 
 /// The default address of the sandbox's API: a free port each time, written to its kubeconfig.
@@ -110,7 +111,10 @@ pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String
         return commands::answer(config).await;
     }
     let options = Options { controllers: Some(pods(POD_DELAY, POD_DELAY)), ..Options::default() };
-    let sandbox = Running::start(options, flags.kubeconfig, &flags.manifests).await?;
+    // As another process would have them.
+    let threads = Threads::new("sandbox", cores())?;
+    let ServeSandbox { manifests, kubeconfig } = flags;
+    let sandbox = threads.spawn(async move { Running::start(options, kubeconfig, &manifests).await }).await??;
     let answered = commands::answer(Config { kubeconfig: Some(sandbox.kubeconfig.path.clone()), ..config }).await;
     sandbox.api.shutdown().await;
     answered

@@ -18,17 +18,18 @@ impl Process {
 
     /// User and system time of all its threads so far, in steps of 10 ms.
     pub fn cpu(self) -> Duration {
-        let stat = self.read("stat");
-        // The name in brackets may hold anything. Behind it, utime and stime are the 12th and 13th field.
-        let (_, fields) = stat.rsplit_once(')').expect("a name");
-        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+        cpu_in(&self.read("stat")).1
+    }
+
+    /// The same of the threads that are alive and not called so.
+    pub fn cpu_without(self, name: &str) -> Duration {
+        let threads = self.of_each_thread("stat");
+        threads.map(|stat| cpu_in(&stat)).filter(|(other, _)| other != name).map(|(_, cpu)| cpu).sum()
     }
 
     /// Context switches of its threads so far, voluntary and not.
     pub fn context_switches(self) -> u64 {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
-        let statuses = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
+        let statuses = self.of_each_thread("status");
         statuses.map(|status| sum_of(&status, &["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"])).sum()
     }
 
@@ -50,6 +51,20 @@ impl Process {
     fn read(self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.0)).expect("a process that is alive")
     }
+
+    fn of_each_thread(self, file: &str) -> impl Iterator<Item = String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        threads.filter_map(move |thread| fs::read_to_string(thread.path().join(file)).ok())
+    }
+}
+
+/// The name, and the user and system time, in a file `stat`.
+fn cpu_in(stat: &str) -> (String, Duration) {
+    // The name in brackets may hold anything. Behind it, utime and stime are the 12th and 13th field.
+    let (begin, fields) = stat.rsplit_once(')').expect("a name");
+    let (_, name) = begin.split_once('(').expect("a name");
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    (name.to_owned(), Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
 /// The sum of the numbers in the lines that begin with one of these keys.

@@ -28,7 +28,7 @@ const CLUSTERS: [usize; 3] = [1_000, 5_000, 10_000];
 /// Pods of each Service.
 const REPLICAS: usize = 15;
 /// Each cluster is read so often that this many Services are, so that short times can be told in steps of 10 ms.
-const SERVICES_READ: usize = 30_000;
+const SERVICES_READ: usize = 10_000;
 /// Octets that arrive at a time.
 const CHUNK: usize = 16 << 10;
 
@@ -97,13 +97,14 @@ impl Recorded {
             let response = self.respond(&request);
             async move { Ok::<_, Infallible>(response) }
         });
-        let connection = Connection { client: Client::new(service, "default"), url: String::new() };
         let timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
         let selection = Selection::of(vec![Scope::All], timing);
         let metrics = Arc::default();
         let (updates, mut incoming) = mpsc::channel::<WatchUpdate>(1024);
         let (mut writer, _reader) = table();
         threads.block_on(async {
+            // It starts a task, so it needs the runtime.
+            let connection = Connection { client: Client::new(service, "default"), url: String::new() };
             let apply = async {
                 let (mut index, mut lists) = (Index::default(), 0);
                 while lists < PATHS.len() {
