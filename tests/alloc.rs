@@ -1,18 +1,21 @@
 //! A query costs no allocation: the case table, and names of others that the cache holds, asked over UDP in a process that counts
 //! every allocation it makes. A binary of its own with one test, so that nothing else in it allocates meanwhile.
 
+#[path = "support/counting.rs"]
+#[allow(dead_code, reason = "the number of blocks is all that is asked")]
+mod counting;
 #[path = "support/fixture.rs"]
 mod fixture;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use counting::ALLOCATIONS;
 use headless_dns::authority::Authority;
 use headless_dns::cluster::{Scope, read_json};
 use headless_dns::dns::name::Name;
@@ -28,28 +31,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-
-/// The system's allocator with a counter in front.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: what the caller promises holds for the system's allocator too.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; the block came from there.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A file of the case table, as far as it is asked here.
 #[derive(Deserialize)]

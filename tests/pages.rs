@@ -1,16 +1,19 @@
 //! What a page of a large cluster costs in memory, in a process that counts what it has allocated. A binary of its own, so that
 //! nothing else in it allocates meanwhile.
 
+#[path = "support/counting.rs"]
+#[allow(dead_code, reason = "octets are asked for, not blocks")]
+mod counting;
 #[path = "support/fixture.rs"]
 #[allow(dead_code, reason = "pages are asked for over HTTP")]
 mod fixture;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use counting::{IN_USE, PEAK};
 use headless_dns::admin::{Listener, ProbeSources, Records, Sources};
 use headless_dns::authority::Authority;
 use headless_dns::diagnose::Explainer;
@@ -25,30 +28,6 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-
-/// The system's allocator, which counts the octets that are in use.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(IN_USE.fetch_add(layout.size(), Ordering::SeqCst) + layout.size(), Ordering::SeqCst);
-        // SAFETY: what the caller promises holds for the system's allocator too.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::SeqCst);
-        // SAFETY: as above; the block came from there.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Services and the endpoints of each: as many endpoints as Kubernetes is tested with, and Services as large as it is tested with.
 const CLUSTERS: [(usize, usize); 2] = [(10_000, 15), (2, 5_000)];

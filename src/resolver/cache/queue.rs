@@ -23,7 +23,7 @@ pub(super) struct Queue {
 struct Node {
     /// None where the place is free.
     entry: Option<Arc<Entry>>,
-    key: Box<[u8]>,
+    key: Arc<[u8]>,
     size: usize,
     newer: u32,
     older: u32,
@@ -46,11 +46,11 @@ impl Queue {
     }
 
     /// Adds a new entry, which `make` makes for its place.
-    pub fn push(&mut self, size: usize, key: &[u8], make: impl FnOnce(u32) -> Arc<Entry>) -> Arc<Entry> {
+    pub fn push(&mut self, size: usize, key: Arc<[u8]>, make: impl FnOnce(u32) -> Arc<Entry>) -> Arc<Entry> {
         // Fewer entries than this fit into any memory.
         let place = self.free.pop().unwrap_or(self.nodes.len() as u32);
         let entry = make(place);
-        let node = Node { entry: Some(Arc::clone(&entry)), key: key.into(), size, newer: NONE, older: self.newest };
+        let node = Node { entry: Some(Arc::clone(&entry)), key, size, newer: NONE, older: self.newest };
         match self.nodes.get_mut(place as usize) {
             Some(free) => *free = node,
             None => self.nodes.push(node),
@@ -73,7 +73,7 @@ impl Queue {
     }
 
     /// Takes out the entry that has to go, and gives its key. Not `newcomer`, which has had no time to be used.
-    pub fn evict(&mut self, newcomer: &Arc<Entry>) -> Option<Box<[u8]>> {
+    pub fn evict(&mut self, newcomer: &Arc<Entry>) -> Option<Arc<[u8]>> {
         let mut at = if self.hand == NONE { self.oldest } else { self.hand };
         // Each is passed by once at most, as that takes its mark away; the newcomer once more.
         for _ in 0..2 * self.nodes.len() + 2 {
@@ -93,8 +93,8 @@ impl Queue {
         None
     }
 
-    fn remove(&mut self, place: u32) -> Box<[u8]> {
-        let Some(node) = self.node(place) else { return Box::default() };
+    fn remove(&mut self, place: u32) -> Arc<[u8]> {
+        let Some(node) = self.node(place) else { return Arc::default() };
         node.entry = None;
         let (key, size, newer, older) = (std::mem::take(&mut node.key), node.size, node.newer, node.older);
         match self.node(newer) {
