@@ -71,6 +71,8 @@ pub struct Index {
     /// The namespace of the last object, shared with the next one if equal: lists are sorted by namespace.
     last_namespace: Arc<str>,
     stale_watches: HashSet<WatchId, RandomState>,
+    /// The scopes whose Pods have been without word for so long that they may be out of date, until their watch is proven.
+    long_silent_pods: HashSet<Scope, RandomState>,
     /// Services whose records may have changed.
     dirty: DirtyServices,
     /// Services whose reasons for absent names may have changed.
@@ -213,24 +215,33 @@ impl Index {
     }
 
     fn watch_is_stale(&mut self, watch: WatchId) {
-        let is_repeated = !self.stale_watches.insert(watch.clone());
-        // In an outage of the API server the watch of slices would be stale too by the second report. Otherwise the watch
-        // of Pods alone is stuck, and slices become the source of all endpoints.
-        let slices = WatchId::new(Resource::EndpointSlices, watch.scope.clone());
-        let slices_are_fresh = !self.stale_watches.contains(&slices);
-        if watch.resource == Resource::Pods && is_repeated && slices_are_fresh {
-            self.set_pods_untrusted(&watch.scope, true);
+        let WatchId { resource, scope } = watch.clone();
+        let is_repeated = !self.stale_watches.insert(watch);
+        if resource == Resource::Pods && is_repeated {
+            self.long_silent_pods.insert(scope.clone());
         }
+        self.distrust_silent_pods(&scope);
     }
 
     fn watch_recovered(&mut self, watch: &WatchId) {
         self.stale_watches.remove(watch);
+        self.distrust_silent_pods(&watch.scope);
     }
 
     /// What the watch had missed has been applied, so its Pods count again.
     fn watch_is_proven(&mut self, watch: &WatchId) {
         if watch.resource == Resource::Pods {
+            self.long_silent_pods.remove(&watch.scope);
             self.set_pods_untrusted(&watch.scope, false);
+        }
+    }
+
+    /// Makes slices the source of all endpoints if they are up to date and the Pods may not be. In an outage of the API server
+    /// the watch of slices is stale too, and nothing is gained before it has recovered.
+    fn distrust_silent_pods(&mut self, scope: &Scope) {
+        let slices = WatchId::new(Resource::EndpointSlices, scope.clone());
+        if self.long_silent_pods.contains(scope) && !self.stale_watches.contains(&slices) {
+            self.set_pods_untrusted(scope, true);
         }
     }
 

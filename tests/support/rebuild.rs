@@ -27,7 +27,9 @@ pub struct Model {
     listed: HashSet<Scope>,
     /// The watches from which there is no word, and how often that was reported.
     stale: HashMap<WatchId, usize>,
-    /// The scopes whose Pods do not count until their watch is proven.
+    /// The scopes whose Pods have been without word for long, and whose watch is not proven since.
+    long_silent: HashSet<Scope>,
+    /// Those of them whose Pods do not count, because there has been word of slices since.
     untrusted: HashSet<Scope>,
 }
 
@@ -39,7 +41,7 @@ struct Deleted {
     age: usize,
 }
 
-/// Reports of staleness by which Pods are no longer trusted, while the slices are not stale.
+/// Reports of staleness by which Pods are no longer trusted where slices are not stale.
 const REPORTS: usize = 2;
 /// Expiries that every tombstone outlives but the last of.
 const MIN_AGE: usize = 2;
@@ -123,21 +125,23 @@ impl Model {
                 let reports = self.stale.entry(watch.clone()).or_default();
                 *reports += 1;
                 let WatchId { resource, scope } = watch;
-                let is_long = *resource == Resource::Pods && *reports >= REPORTS;
-                let slices = WatchId::new(Resource::EndpointSlices, scope.clone());
-                if is_long && !self.stale.contains_key(&slices) {
-                    self.untrusted.insert(scope.clone());
+                if *resource == Resource::Pods && *reports >= REPORTS {
+                    self.long_silent.insert(scope.clone());
                 }
             }
             ClusterEvent::WatchRecovered(watch) => {
                 self.stale.remove(watch);
             }
             ClusterEvent::WatchProven(WatchId { resource: Resource::Pods, scope }) => {
+                self.long_silent.remove(scope);
                 self.untrusted.remove(scope);
             }
             // Without objects.
             _ => {}
         }
+        let is_fresh =
+            |scope: &&Scope| !self.stale.contains_key(&WatchId::new(Resource::EndpointSlices, (*scope).clone()));
+        self.untrusted.extend(self.long_silent.iter().filter(is_fresh).cloned());
     }
 
     /// Forgets deleted Pods, as [`Index::expire_tombstones`] does: at the second time, unless a slice still lists one whose

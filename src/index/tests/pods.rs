@@ -249,6 +249,34 @@ fn slices_are_the_source_before_the_pods_are_listed_and_while_their_watch_is_sta
     }
 }
 
+/// T7.
+#[test]
+fn pods_do_not_overrule_the_slices_that_are_back_after_an_outage_before_their_own_watch_has_told_something() {
+    let watch = |resource| WatchId::new(resource, Scope::All);
+    let (slices, pods) = (watch(Resource::EndpointSlices), watch(Resource::Pods));
+    let recovered = |watch: &WatchId| ClusterEvent::WatchRecovered(watch.clone());
+    for recoveries in [vec![&slices], vec![&slices, &pods], vec![&pods, &slices]] {
+        let mut cluster = cluster();
+        cluster.pod(Change::Apply(pod_0()));
+        for _ in 0..2 {
+            cluster.index.apply(stale(Resource::Pods));
+            cluster.index.apply(stale(Resource::EndpointSlices));
+        }
+        assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"], "an outage of everything");
+        recoveries.iter().for_each(|watch| cluster.index.apply(recovered(watch)));
+        assert_eq!(cluster.writer.publish(cluster.index.take_publications()), 1, "{recoveries:?}");
+        assert_eq!(cluster.hosts("db/pg"), [""; 0], "the Pod that no slice lists is of before the outage");
+        cluster.index.apply(stale(Resource::EndpointSlices));
+        assert_eq!(cluster.writer.publish(cluster.index.take_publications()), 0, "slices are still newer");
+        cluster.index.apply(ClusterEvent::WatchProven(pods.clone()));
+        assert_eq!(cluster.writer.publish(cluster.index.take_publications()), 1);
+        assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);
+        cluster.index.apply(recovered(&pods));
+        cluster.index.apply(recovered(&slices));
+        assert_eq!(cluster.writer.publish(cluster.index.take_publications()), 0, "proven is proven");
+    }
+}
+
 #[test]
 fn selectors_labels_and_subdomains_may_change_at_any_time() {
     let mut cluster = cluster();
