@@ -13,6 +13,9 @@ const PORT: u16 = 5432;
 /// For so long a failure of upstreams is answered again (RFC 9520).
 const KEPT_FAILURE: Duration = Duration::from_secs(1);
 
+/// Reasons, and with them the TTL of a denial, follow the records by a tenth of a second; by so much on a busy machine.
+const REASONS_FOLLOW: Duration = Duration::from_secs(1);
+
 /// How far what is told of a fault reaches back, and how many views of an ordinal it has.
 const TOLD: Duration = Duration::from_secs(30);
 const VIEWS: usize = 12;
@@ -34,8 +37,11 @@ impl Fault {
 }
 
 /// What an answer may follow from.
+#[derive(Clone, Copy)]
 struct Window {
     oldest: Instant,
+    /// The same for the reasons of a denial.
+    oldest_reason: Instant,
     latest: Instant,
     /// The Pods do not count (T7).
     slices_alone: bool,
@@ -70,10 +76,13 @@ impl History {
             return Some(fault);
         }
         let window = inner.window(from, until, stale_since);
+        // The last records of before a disturbance's end may be the reason yet.
+        let before = inner.window(from - REASONS_FOLLOW, until, stale_since);
+        let window = Window { oldest_reason: window.oldest.min(before.oldest), ..window };
         if inner.follows(outcome.asked, found, &window) {
             return None;
         }
-        let all = Window { oldest: inner.began, latest: until, slices_alone: false };
+        let all = Window { oldest: inner.began, oldest_reason: inner.began, latest: until, slices_alone: false };
         Some(if matches!(found, Found::NoData | Found::Denied { .. }) {
             (Fault::Lost, "what exists is denied, or for too long")
         } else if inner.follows(outcome.asked, found, &all) {
@@ -129,7 +138,7 @@ impl Inner {
     fn window(&self, from: Instant, until: Instant, stale_since: Option<Instant>) -> Window {
         let disturbed = || self.of(Matter::Disturbed).filter(|period| period.overlaps(from, until));
         let since = disturbed().map(|period| period.from).min();
-        let window = |oldest: Instant| Window { oldest, latest: until, slices_alone: false };
+        let window = |oldest| Window { oldest, oldest_reason: oldest, latest: until, slices_alone: false };
         let is_starting = self.of(Matter::Starting).any(|period| period.overlaps(from, until));
         match stale_since {
             // The saved state: what was known then, and that was as good as the API allowed.
@@ -251,16 +260,16 @@ impl Inner {
 
     /// Whether the denial of all these may be cached for so long (R4, D7).
     fn may_be_denied_for(&self, ttl: u32, ordinals: &[Ordinal], window: &Window) -> bool {
+        let window = Window { oldest: window.oldest_reason, ..*window };
         let is_coming = |peer: &Peer| matches!(peer, Peer::Coming(_));
         let peers = |ordinal: &Ordinal| {
-            Family::ALL.into_iter().flat_map(|family| self.peers(*ordinal, family, window)).collect::<BTreeSet<_>>()
+            Family::ALL.into_iter().flat_map(|family| self.peers(*ordinal, family, &window)).collect::<BTreeSet<_>>()
         };
         let may_come = |ordinal: &Ordinal| peers(ordinal).iter().any(is_coming);
         let must_come = |ordinal: &Ordinal| peers(ordinal).iter().all(is_coming);
         let was_ready = |ordinal: &Ordinal| peers(ordinal).iter().any(|peer| peer.is_ready());
         match ttl {
             AWAITED_TTL => ordinals.iter().any(may_come),
-            // Reasons follow the records by a tenth of a second.
             DENIED_TTL => !ordinals.iter().any(must_come) || ordinals.iter().any(was_ready),
             _ => false,
         }
@@ -285,16 +294,22 @@ mod tests {
 
     /// One ordinal whose Pod is replaced at 20 s, and a disturbance from 18 s to 30 s.
     fn judge(found: Found, second: u64, stale_since: Option<u64>) -> Option<Fault> {
+        judge_of([Peer::Ready(1), Peer::Ready(2)], found, 1000 * second, stale_since)
+    }
+
+    /// The same with what is there before 20 s and after, and the time of the answer in milliseconds.
+    fn judge_of(peers: [Peer; 2], found: Found, millisecond: u64, stale_since: Option<u64>) -> Option<Fault> {
         let began = Instant::now();
         let at = |second| began + Duration::from_secs(second);
-        let views = |number| Views { pod: Peer::Ready(number), slices: [Peer::Ready(number); 2] };
+        let [before, after] = peers.map(|peer| Views { pod: peer, slices: [peer; 2] });
         let mut all = vec![vec![(began, Views::default())]; SERVICES.iter().sum()];
-        all[0] = vec![(began, views(1)), (at(20), views(2))];
+        all[0] = vec![(began, before), (at(20), after)];
         let disturbed = Period { matter: Matter::Disturbed, from: at(18), until: Some(at(30)) };
         let history = History::of(Inner { began, views: all, periods: vec![disturbed], certificates: Vec::new() });
         let answer = Answer::Found { found, stale_since: stale_since.map(at) };
         let asked = Asked::Ordinal(ORDINAL, Family::V4);
-        let outcome = Outcome { asked, sent_at: at(second), ended_at: at(second), answer };
+        let moment = began + Duration::from_millis(millisecond);
+        let outcome = Outcome { asked, sent_at: moment, ended_at: moment, answer };
         history.judge(&outcome).map(|(fault, _)| fault)
     }
 
@@ -305,6 +320,19 @@ mod tests {
         assert_eq!(judge(old(), 29, Some(18)), None);
         assert_eq!(judge(old(), 31, None), Some(Fault::Late));
         assert_eq!(judge(old(), 21, None), None, "a change takes a moment");
+    }
+
+    /// D7. The Pod that was coming is deleted while the API is away.
+    #[test]
+    fn a_denial_may_say_for_a_moment_after_a_disturbance_that_a_pod_is_coming_that_went_meanwhile() {
+        let judge =
+            |millisecond, ttl| judge_of([Peer::Coming(1), Peer::Absent], Found::Denied { ttl }, millisecond, None);
+        for (millisecond, fault) in [(29_000, None), (30_003, None), (31_003, Some(Fault::Lost))] {
+            assert_eq!(judge(millisecond, AWAITED_TTL), fault, "{millisecond} ms");
+            assert_eq!(judge(millisecond, DENIED_TTL), None, "{millisecond} ms");
+        }
+        let is_ready = [Peer::Ready(1); 2];
+        assert_eq!(judge_of(is_ready, Found::Denied { ttl: AWAITED_TTL }, 30_003, None), Some(Fault::Lost));
     }
 
     #[test]
