@@ -43,7 +43,7 @@
 //! |---|---|
 //! | `axum` | `admin` |
 //! | `clap` | `cli`, `main` |
-//! | `dashmap` | `resolver`, `server` |
+//! | `dashmap` | `resolver` |
 //! | `futures` | `cluster`, `server` |
 //! | `hickory_proto` | `server` |
 //! | `k8s_openapi` | `cluster` |

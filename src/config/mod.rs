@@ -128,7 +128,7 @@ options! {
         /// Threads that answer over UDP, each with its own socket on every address.
         /// From 0 to 256. 0 means one per core that the process may use.
         udp_workers: usize = 0, "--udp-workers NUMBER", |value| parse::integer(value, parse::UDP_WORKERS);
-        /// Maximum number of open TCP connections. Further ones are closed at once.
+        /// Maximum number of open TCP connections. A further one takes the place of one that makes no progress, or is closed.
         /// From 1 to 65536. Each takes a file descriptor and about 3 kB when idle. One whose client reads nothing takes up to
         /// 0.7 MB, most of it in the kernel, and 2.8 MB over HTTPS and QUIC, until it is closed after `tcp_idle_timeout`:
         /// `headless-dns check-config` adds up the worst case. Usually connections take very little.

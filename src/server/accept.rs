@@ -109,13 +109,20 @@ pub(super) async fn serve<C: Future<Output = ()> + Send + 'static>(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        // Over the limit: the client sees its connection closed at once and can turn to another server.
+        // Over the limit, and nobody gives way: the client sees its connection closed at once and can turn to another server.
         let Some(permit) = connections.admit(client.ip()) else { continue };
         // Answers leave in few large writes: waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let idle = permit.idle();
         let stream = ClientStream::new(stream, permit);
-        tasks.spawn(serve_one(Accepted { stream, client, idle, closing: closing.clone() }));
+        let place = stream.place();
+        let serving = serve_one(Accepted { stream, client, idle, closing: closing.clone() });
+        tasks.spawn(async move {
+            tokio::select! {
+                () = serving => {}
+                () = place.displaced() => {}
+            }
+        });
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::runtime::Handle;
 use super::delivery::{deliver, is_undelivered, reset};
 use super::limits::Permit;
 
-/// A TCP connection. Once it is dropped, its place is free as soon as the client has taken what was sent to it.
+/// A TCP connection. Once it is dropped, its place is free as soon as the client has taken what was sent to it, or another
+/// connection has the place.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     stream: TcpStream,
@@ -24,6 +25,19 @@ impl ClientStream {
     pub fn new(stream: TcpStream, place: Permit) -> Self {
         Self { stream, place: Arc::new(place) }
     }
+
+    /// The place of this connection.
+    pub fn place(&self) -> Arc<Permit> {
+        Arc::clone(&self.place)
+    }
+
+    /// Records that something was written: there was a query, and room for its answer.
+    fn progress(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.place.has_progress();
+        }
+        written
+    }
 }
 
 impl Drop for ClientStream {
@@ -33,9 +47,14 @@ impl Drop for ClientStream {
         }
         let stream = SockRef::from(&self.stream);
         match (Handle::try_current(), stream.try_clone()) {
-            (Ok(runtime), Ok(stream)) => {
+            (Ok(runtime), Ok(stream)) if !self.place.is_displaced() => {
                 let place = Arc::clone(&self.place);
-                runtime.spawn(async move { deliver(&stream, place.idle()).await });
+                runtime.spawn(async move {
+                    tokio::select! {
+                        () = deliver(&stream, place.idle()) => {}
+                        () = place.displaced() => reset(&stream),
+                    }
+                });
             }
             _ => reset(&stream),
         }
@@ -54,7 +73,8 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, octets)
+        let written = Pin::new(&mut self.stream).poll_write(context, octets);
+        self.progress(written)
     }
 
     fn poll_write_vectored(
@@ -62,7 +82,8 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         octets: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, octets)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, octets);
+        self.progress(written)
     }
 
     fn is_write_vectored(&self) -> bool {

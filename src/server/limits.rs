@@ -1,13 +1,16 @@
 //! Limits on open connections, in all and for each client, and on open files, which connections need.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::metrics::{Metrics, OpenConnection, RejectReason};
 
@@ -57,26 +60,55 @@ fn counted_as(client: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts open connections. Shared by all listeners.
+/// A connection that has had no progress for so long gives way to a new one: RFC 7766 section 6.2.3 lets a server under load close
+/// idle connections at any time. Most exchanges take a few milliseconds.
+const QUIET: Duration = Duration::from_secs(1);
+/// Shortest time between two lines in the log about connections that gave way.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Counts open connections, and decides which of them gives way to a new one. Shared by all listeners.
+///
+/// Where a limit is reached, the connection goes that has had no progress for the longest time: its client asks nothing, or does not
+/// read. A client with its share takes a place of its own. A client that has fewer connections than another takes one of that other,
+/// however busy: whoever holds many places cannot keep others out by using them slowly.
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: StreamLimits,
     metrics: Arc<Metrics>,
-    open: AtomicUsize,
-    of_client: DashMap<IpAddr, usize>,
+    began: Instant,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    by_id: HashMap<u64, Occupied>,
+    of_client: HashMap<IpAddr, usize>,
+    last_id: u64,
+    reported: Option<Instant>,
+}
+
+/// What is known of an open connection.
+#[derive(Debug)]
+struct Occupied {
+    client: IpAddr,
+    /// Nanoseconds since [`Connections::began`].
+    last_progress: Arc<AtomicU64>,
+    displaced: CancellationToken,
 }
 
 /// A place for one connection, which is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     connections: Arc<Connections>,
-    client: IpAddr,
+    id: u64,
+    last_progress: Arc<AtomicU64>,
+    displaced: CancellationToken,
     _metric: OpenConnection,
 }
 
 impl Connections {
     pub fn new(limits: StreamLimits, metrics: Arc<Metrics>) -> Self {
-        Self { limits, metrics, open: AtomicUsize::new(0), of_client: DashMap::new() }
+        Self { limits, metrics, began: Instant::now(), open: Mutex::default() }
     }
 
     pub fn limits(&self) -> StreamLimits {
@@ -87,24 +119,96 @@ impl Connections {
         Arc::clone(&self.metrics)
     }
 
-    /// Takes a place for a connection of `client`; None if that would exceed a limit.
+    /// Takes a place for a connection of `client`, that of another if none is free; None if a limit is reached and no connection has
+    /// to give way.
     pub fn admit(self: &Arc<Self>, client: IpAddr) -> Option<Permit> {
         let client = counted_as(client);
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limits.connections {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.tcp_rejected(RejectReason::Total);
-            return None;
+        let mut open = self.open();
+        let now = self.now();
+        if let Some(limit) = open.reached(client, self.limits) {
+            let Some(id) = open.who_gives_way(client, limit, now) else {
+                self.metrics.tcp_rejected(limit);
+                return None;
+            };
+            open.displace(id);
+            self.metrics.tcp_rejected(RejectReason::Displaced);
         }
-        let mut of_client = self.of_client.entry(client).or_insert(0);
-        if *of_client >= self.limits.connections_per_client {
-            drop(of_client);
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.tcp_rejected(RejectReason::Client);
-            return None;
+        open.last_id += 1;
+        let (id, last_progress, displaced) = (open.last_id, Arc::new(AtomicU64::new(now)), CancellationToken::new());
+        *open.of_client.entry(client).or_default() += 1;
+        let occupied = Occupied { client, last_progress: Arc::clone(&last_progress), displaced: displaced.clone() };
+        open.by_id.insert(id, occupied);
+        let metric = self.metrics.tcp_opened();
+        Some(Permit { connections: Arc::clone(self), id, last_progress, displaced, _metric: metric })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nanoseconds since the start.
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_nanos() as u64
+    }
+}
+
+impl Open {
+    /// Which limit another connection of `client` would exceed.
+    fn reached(&self, client: IpAddr, limits: StreamLimits) -> Option<RejectReason> {
+        if self.connections_of(client) >= limits.connections_per_client {
+            Some(RejectReason::Client)
+        } else if self.by_id.len() >= limits.connections {
+            Some(RejectReason::Total)
+        } else {
+            None
         }
-        *of_client += 1;
-        drop(of_client);
-        Some(Permit { connections: Arc::clone(self), client, _metric: self.metrics.tcp_opened() })
+    }
+
+    fn connections_of(&self, client: IpAddr) -> usize {
+        self.of_client.get(&client).copied().unwrap_or_default()
+    }
+
+    /// The connection that a new one of `client` takes the place of.
+    fn who_gives_way(&self, client: IpAddr, limit: RejectReason, now: u64) -> Option<u64> {
+        let after = self.connections_of(client) + 1;
+        let gives_way = |of: IpAddr, last_progress: u64| {
+            let is_quiet = Duration::from_nanos(now.saturating_sub(last_progress)) >= QUIET;
+            match limit {
+                RejectReason::Client => of == client && is_quiet,
+                _ => is_quiet || self.connections_of(of) > after,
+            }
+        };
+        let candidates = self.by_id.iter().filter_map(|(id, occupied)| {
+            let last_progress = occupied.last_progress.load(Ordering::Relaxed);
+            let connections = self.connections_of(occupied.client);
+            gives_way(occupied.client, last_progress).then_some((Reverse(connections), last_progress, *id))
+        });
+        candidates.min().map(|(.., id)| id)
+    }
+
+    /// Ends a connection, whose place is another's from now on.
+    fn displace(&mut self, id: u64) {
+        let Some(Occupied { client, displaced, .. }) = self.remove(id) else { return };
+        displaced.cancel();
+        if self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
+            self.reported = Some(Instant::now());
+            tracing::warn!(
+                %client,
+                "all places for connections are taken; closing those that make no progress, the longest without any first"
+            );
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Occupied> {
+        let occupied = self.by_id.remove(&id)?;
+        if let Entry::Occupied(mut of_client) = self.of_client.entry(occupied.client) {
+            *of_client.get_mut() -= 1;
+            // Clients without a connection take no memory.
+            if *of_client.get() == 0 {
+                of_client.remove();
+            }
+        }
+        Some(occupied)
     }
 }
 
@@ -113,33 +217,99 @@ impl Permit {
     pub fn idle(&self) -> Duration {
         self.connections.limits.idle
     }
+
+    /// Records that answers were sent, or that there was room for them: the client asks and reads.
+    pub fn has_progress(&self) {
+        self.last_progress.store(self.connections.now(), Ordering::Relaxed);
+    }
+
+    /// Whether another connection has the place.
+    pub fn is_displaced(&self) -> bool {
+        self.displaced.is_cancelled()
+    }
+
+    /// Waits until another connection has the place.
+    pub async fn displaced(&self) {
+        self.displaced.cancelled().await;
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        if let Entry::Occupied(mut of_client) = self.connections.of_client.entry(self.client) {
-            *of_client.get_mut() -= 1;
-            // Clients without a connection take no memory.
-            if *of_client.get() == 0 {
-                of_client.remove();
-            }
-        }
+        self.connections.open().remove(self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
+    fn connections(connections: usize, connections_per_client: usize) -> Arc<Connections> {
+        let limits = StreamLimits { connections, connections_per_client, idle: Duration::ZERO };
+        Arc::new(Connections::new(limits, Arc::default()))
+    }
+
+    fn client(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    /// Which of these have given way.
+    fn displaced(places: &[Permit]) -> Vec<usize> {
+        (0..places.len()).filter(|place| places[*place].is_displaced()).collect()
+    }
+
+    /// W5.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_its_share_gives_way_to_itself_and_only_what_is_quiet_does() {
+        let connections = connections(8, 3);
+        let mut places: Vec<_> = (0..3).map(|_| connections.admit(client(1)).expect("within the limit")).collect();
+        places.push(connections.admit(client(2)).expect("within the limit"));
+        advance(QUIET - Duration::from_nanos(1)).await;
+        assert!(connections.admit(client(1)).is_none(), "none is quiet yet");
+        places[0].has_progress();
+        advance(Duration::from_nanos(1)).await;
+        places[3].has_progress();
+        places.push(connections.admit(client(1)).expect("in place of the one that was quiet the longest"));
+        assert_eq!(displaced(&places), [1]);
+        places.push(connections.admit(client(1)).expect("in place of the next"));
+        assert_eq!(displaced(&places), [1, 2]);
+        assert!(connections.admit(client(1)).is_none(), "the others make progress");
+        drop(places);
+        let Open { by_id, of_client, .. } = &*connections.open();
+        assert!(by_id.is_empty() && of_client.is_empty());
+    }
+
+    /// W5, W7.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_few_connections_takes_a_place_of_one_with_more_however_busy() {
+        let connections = connections(4, 3);
+        let admit = |last| connections.admit(client(last));
+        let mut places = vec![admit(1).expect("room")];
+        advance(Duration::from_millis(1)).await;
+        places.extend((0..3).map(|_| admit(2).expect("room")));
+        advance(Duration::from_millis(1)).await;
+        places[1].has_progress();
+        places.push(admit(3).expect("in place of one of those with the most"));
+        assert_eq!(displaced(&places), [2], "the first is quieter, and its client has fewer");
+        assert!(admit(4).is_some_and(|place| !place.is_displaced()), "two are still more than one");
+        assert_eq!(displaced(&places), [2, 3]);
+        places.push(admit(4).expect("the last has gone again"));
+        assert!(admit(5).is_none(), "nobody has more than one, and none is quiet");
+        assert!(admit(4).is_none(), "nor would it have fewer than others");
+        advance(QUIET).await;
+        places.push(admit(5).expect("in place of the one that was quiet the longest"));
+        assert_eq!(displaced(&places), [0, 2, 3]);
+    }
+
     #[test]
     fn the_addresses_of_an_ipv6_network_are_one_client_and_those_of_another_are_not() {
-        let limits = StreamLimits { connections: 8, connections_per_client: 2, idle: Duration::ZERO };
-        let connections = Arc::new(Connections::new(limits, Arc::default()));
+        let connections = connections(8, 2);
         let admit = |text| connections.admit(address(text));
         let first = admit("2001:db8::1").expect("the first");
         let _second = admit("2001:db8::ffff:2").expect("the second");

@@ -72,26 +72,95 @@ pub fn metric(page: &str, name: &str) -> u64 {
 
 #[tokio::test]
 async fn a_connection_over_a_limit_is_closed_at_once_and_those_within_are_unharmed() {
-    let limits = StreamLimits { connections: 8, connections_per_client: 4, idle: PATIENCE };
+    let limits = StreamLimits { connections: 8, connections_per_client: 1, idle: PATIENCE };
     let server = server(1, limits);
     let mut within = Vec::new();
-    for from in [client(0), client(1)] {
-        for _ in 0..limits.connections_per_client {
-            within.push(connect(server.address, from, None).await);
-        }
+    for number in 0..limits.connections {
+        within.push(connect(server.address, client(number), None).await);
+    }
+    for stream in &mut within {
+        assert!(is_answered(stream, NAME).await);
     }
     // One too many of a client that has its share, and one of a client that has none while all are taken.
-    for from in [client(0), client(1), client(2)] {
+    for from in [client(0), client(1), client(8)] {
         until_closed(&mut connect(server.address, from, None).await).await;
     }
     for stream in &mut within {
         assert!(is_answered(stream, NAME).await);
     }
-    until_closed(&mut connect(server.address, client(2), None).await).await;
+    until_closed(&mut connect(server.address, client(8), None).await).await;
     let mut last = within.pop().expect("eight");
     last.shutdown().await.expect("sent");
     until_closed(&mut last).await;
-    assert!(is_answered(&mut connect_within(server.address, client(2)).await, NAME).await, "there is room again");
+    assert!(is_answered(&mut connect_within(server.address, client(8)).await, NAME).await, "there is room again");
+}
+
+/// W5, W7.
+#[tokio::test]
+async fn a_client_that_reads_gets_its_answer_while_200_connections_that_do_not_read_hold_every_place() {
+    const CLIENTS: usize = 4;
+    let limits = StreamLimits { connections: 200, connections_per_client: 50, idle: PATIENCE };
+    let server = server(4000, limits);
+    let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
+    let mut unread = Vec::new();
+    for number in 0..limits.connections {
+        let mut stream = connect(server.address, client(number % CLIENTS), Some(1)).await;
+        stream.write_all(&query).await.expect("sent");
+        unread.push(stream);
+    }
+    until(&server, "tcp_connections", limits.connections as u64).await;
+    let mut streams = Vec::new();
+    for number in 0..limits.connections_per_client / 2 {
+        let mut stream = connect(server.address, client(CLIENTS + number), None).await;
+        assert!(is_answered(&mut stream, NAME).await, "the client after {number} others");
+        streams.push(stream);
+    }
+    // Nobody who reads had to give way to another of them.
+    for stream in &mut streams {
+        assert!(is_answered(stream, NAME).await);
+    }
+    let page = Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text");
+    let displaced = format!("tcp_rejected_connections_total{{reason=\"displaced\"}} {}\n", streams.len());
+    assert!(page.contains(&displaced), "{page}");
+    until(&server, "tcp_connections", limits.connections as u64).await;
+}
+
+/// W5. What a client has not read by then is dropped, or it would count against the memory of the container for minutes.
+#[tokio::test]
+async fn a_client_whose_connections_do_not_read_is_answered_on_a_new_one_in_place_of_the_oldest() {
+    let limits = StreamLimits { connections: 8, connections_per_client: 4, idle: PATIENCE };
+    let server = server(1000, limits);
+    let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
+    let mut unread = Vec::new();
+    for number in 0..limits.connections_per_client {
+        let mut stream = connect(server.address, VALID, Some(1)).await;
+        stream.write_all(&query).await.expect("sent");
+        until(&server, "responses_total", number as u64 + 1).await;
+        unread.push(stream);
+    }
+    let mut stream = connect_within(server.address, VALID).await;
+    assert!(is_answered(&mut stream, NAME).await);
+    let first = &mut unread[0];
+    until_closed(first).await;
+    // What the last client has read may not be acknowledged yet.
+    let is_dropped = async {
+        while undelivered(server.address) >= limits.connections_per_client {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, is_dropped).await.expect("what the oldest did not read is kept no longer");
+}
+
+/// Waits for the value of a metric.
+async fn until(server: &Server, name: &str, value: u64) {
+    let is_so = async {
+        while metric(&Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text"), name)
+            != value
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, is_so).await.unwrap_or_else(|_| panic!("{name} is {value} in time"));
 }
 
 /// A connection that is answered on, once there is room: the server counts one that has ended a moment after its client

@@ -25,6 +25,7 @@ use crate::dns::wire::edns::find_opt;
 use crate::dns::wire::screen::{Screened, screen};
 use crate::server::accept::LINGER;
 use crate::server::elsewhere::Deferred;
+use crate::server::limits::Permit;
 use crate::server::responder::{Responder, Worker};
 use crate::telemetry::metrics::Transport;
 
@@ -45,7 +46,7 @@ enum DoqError {
     ProtocolError = 0x2,
     /// DOQ_REQUEST_CANCELLED: the client reset its query (section 4.3.1), and gets no answer.
     RequestCancelled = 0x3,
-    /// DOQ_EXCESSIVE_LOAD: the client holds streams open and asks nothing.
+    /// DOQ_EXCESSIVE_LOAD: the client holds streams open and asks nothing, or another connection has the place of this one.
     ExcessiveLoad = 0x4,
     /// DOQ_UNSPECIFIED_ERROR: for what has no code of its own, here a stream that timed out.
     UnspecifiedError = 0x5,
@@ -71,8 +72,9 @@ struct Received {
 
 /// Answers on one connection until the client ends it, breaks the protocol, or asks nothing for `idle`, or until
 /// `closing`, and then what has arrived.
-pub(super) async fn serve(connection: &Connection, responder: &Responder, idle: Duration, closing: &CancellationToken) {
-    let client = connection.remote_address();
+/// Ends it when another connection has its `place`.
+pub(super) async fn serve(connection: &Connection, responder: &Responder, place: &Permit, closing: &CancellationToken) {
+    let (client, idle) = (connection.remote_address(), place.idle());
     let mut worker = responder.worker(Transport::Quic);
     let (mut reading, mut writing) = (FuturesUnordered::new(), FuturesUnordered::new());
     let mut deadline = Instant::now() + idle;
@@ -84,7 +86,11 @@ pub(super) async fn serve(connection: &Connection, responder: &Responder, idle: 
             () = sleep_until(deadline) => {
                 break if in_flight == 0 || is_closing { DoqError::NoError } else { DoqError::ExcessiveLoad };
             }
-            Some(()) = writing.next() => {}
+            Some(is_taken) = writing.next() => {
+                if is_taken {
+                    place.has_progress();
+                }
+            }
             Some(received) = reading.next() => {
                 let received: Option<Result<Received, Violation>> = received;
                 let Some(received) = received else { continue };
@@ -107,6 +113,7 @@ pub(super) async fn serve(connection: &Connection, responder: &Responder, idle: 
                 // The client has ended it, or it is lost.
                 Err(_) => return,
             },
+            () = place.displaced() => break DoqError::ExcessiveLoad,
             () = closing.cancelled(), if !is_closing => {
                 is_closing = true;
                 deadline = deadline.min(Instant::now() + LINGER);
@@ -141,8 +148,8 @@ enum Answer {
 }
 
 /// Writes an answer, once it is there, and waits until the client has acknowledged all of it. A client that does not within
-/// `idle` loses the rest.
-async fn write(mut stream: SendStream, answer: Answer, responder: &Responder, idle: Duration) {
+/// `idle` loses the rest. Returns whether the client has done with it in time.
+async fn write(mut stream: SendStream, answer: Answer, responder: &Responder, idle: Duration) -> bool {
     let answer = match answer {
         Answer::Ready(answer) => answer,
         Answer::Deferred(deferred) => {
@@ -156,9 +163,11 @@ async fn write(mut stream: SendStream, answer: Answer, responder: &Responder, id
             let _ = stream.stopped().await;
         }
     };
-    if timeout(idle, written).await.is_err() {
+    let is_in_time = timeout(idle, written).await.is_ok();
+    if !is_in_time {
         let _ = stream.reset(DoqError::UnspecifiedError.into());
     }
+    is_in_time
 }
 
 /// The answer to the octets of a stream.

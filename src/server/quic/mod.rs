@@ -114,11 +114,14 @@ impl Listener {
         };
         let (responder, closing) = (Arc::clone(&self.responder), self.context.closing.clone());
         self.open.spawn(async move {
-            let handshake = handshake(incoming, permit.idle(), &closing).await;
+            let handshake = tokio::select! {
+                handshake = handshake(incoming, permit.idle(), &closing) => handshake,
+                () = permit.displaced() => None,
+            };
             // A client that completes the handshake has proved its address.
             drop(unvalidated);
             if let Some(connection) = handshake {
-                connection::serve(&connection, &responder, permit.idle(), &closing).await;
+                connection::serve(&connection, &responder, &permit, &closing).await;
             }
             drop(permit);
         });

@@ -119,7 +119,7 @@ impl Collector for Snapshot {
             RejectReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.tcp_rejected[reason.index()]));
         out.counters(
             "tcp_rejected_connections",
-            "Connections over TCP, TLS, HTTPS and QUIC that were closed at once or refused because a limit was reached",
+            "Connections over TCP, TLS, HTTPS and QUIC that were refused, or gave way to new ones, because a limit was reached",
             rejected,
         )?;
 

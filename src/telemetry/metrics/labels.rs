@@ -184,12 +184,14 @@ label! {
 }
 
 label! {
-    /// Which limit a rejected TCP connection exceeded.
+    /// Why a connection was closed where a limit was reached.
     RejectReason "reason" {
-        /// `tcp_max_connections`.
+        /// It was a new one, over `tcp_max_connections`.
         Total = "total_limit",
-        /// `tcp_max_connections_per_client`.
+        /// It was a new one, over `tcp_max_connections_per_client`.
         Client = "client_limit",
+        /// It was open, and gave way to a new one.
+        Displaced = "displaced",
     }
 }
 
