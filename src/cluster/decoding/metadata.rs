@@ -121,7 +121,7 @@ pub(super) fn read_labels(raw: Field<RawMap<'_>>, field: &str) -> Result<Labels,
     let pairs = raw.optional(field)?.unwrap_or_default().0.into_iter();
     let pairs = pairs.map(|(key, value)| match value {
         Field::Value(value) => Ok((key, value)),
-        other => other.required(&format!("{field}[{}]", &*key)).map(|value| (key, value)),
+        other => other.required(format_args!("{field}[{}]", &*key)).map(|value| (key, value)),
     });
     pairs.collect()
 }

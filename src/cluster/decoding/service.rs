@@ -62,12 +62,13 @@ impl Kind for Service {
         let spec = raw.spec.required("spec")?;
         let namespace = name_label(&object.namespace, "metadata.namespace")?;
         let name = name_label(&object.name, "metadata.name")?;
-        let tolerate =
-            annotations.tolerate_unready_endpoints.optional(&format!("metadata.annotations[{TOLERATE_UNREADY}]"))?;
+        let tolerate = annotations
+            .tolerate_unready_endpoints
+            .optional(format_args!("metadata.annotations[{TOLERATE_UNREADY}]"))?;
         let publish = spec.publish_not_ready_addresses.optional("spec.publishNotReadyAddresses")?;
         let not_ready_ordinals = match annotations
             .not_ready_ordinals
-            .optional(&format!("metadata.annotations[{NOT_READY_ORDINALS}]"))?
+            .optional(format_args!("metadata.annotations[{NOT_READY_ORDINALS}]"))?
             .as_deref()
         {
             None => None,

@@ -77,7 +77,7 @@ impl Kind for Slice {
         let metadata = raw.metadata.required("metadata")?;
         let version = read_version(&metadata);
         let mut labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
-        let mut label = |key: &str| labels.take(key).optional(&format!("metadata.labels[{key}]"));
+        let mut label = |key: &str| labels.take(key).optional(format_args!("metadata.labels[{key}]"));
         let service = match label(SERVICE_NAME)?.filter(|name| !name.is_empty()) {
             None => None,
             Some(name) => {

@@ -41,7 +41,7 @@ impl<T> Field<T> {
     ///
     /// # Errors
     /// It is malformed; the message names the `field`.
-    pub fn optional(self, field: &str) -> Result<Option<T>, String> {
+    pub fn optional(self, field: impl fmt::Display) -> Result<Option<T>, String> {
         match self {
             Self::Absent => Ok(None),
             Self::Value(value) => Ok(Some(value)),
@@ -53,8 +53,8 @@ impl<T> Field<T> {
     ///
     /// # Errors
     /// It is malformed or absent.
-    pub fn required(self, field: &str) -> Result<T, String> {
-        self.optional(field)?.ok_or_else(|| format!("{field} is missing"))
+    pub fn required(self, field: impl fmt::Display) -> Result<T, String> {
+        self.optional(&field)?.ok_or_else(|| format!("{field} is missing"))
     }
 }
 

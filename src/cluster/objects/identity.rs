@@ -42,8 +42,11 @@ pub struct Uid(NonZeroU64);
 impl Uid {
     /// None if the text is not a UUID.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
-        NonZeroU64::new(digits as u64).map(Self)
+        let mut number = 0_u128;
+        for octet in text.bytes().filter(|octet| *octet != b'-') {
+            number = number.checked_mul(16)? | u128::from(char::from(octet).to_digit(16)?);
+        }
+        NonZeroU64::new(number as u64).map(Self)
     }
 }
 

@@ -170,12 +170,12 @@ fn named_ports(
         [("spec.containers", containers, false), ("spec.initContainers", init_containers, true)]
     {
         for (i, container) in containers.optional(field)?.unwrap_or_default().into_iter().enumerate() {
-            let container = container.required(&format!("{field}[{i}]"))?;
-            let restarts = container.restart_policy.optional(&format!("{field}[{i}].restartPolicy"))?;
+            let container = container.required(format_args!("{field}[{i}]"))?;
+            let restarts = container.restart_policy.optional(format_args!("{field}[{i}].restartPolicy"))?;
             if is_init && restarts.as_deref() != Some("Always") {
                 continue;
             }
-            let listed = container.ports.optional(&format!("{field}[{i}].ports"))?.unwrap_or_default();
+            let listed = container.ports.optional(format_args!("{field}[{i}].ports"))?.unwrap_or_default();
             for (j, port) in listed.into_iter().enumerate() {
                 match port.required("the port").and_then(read_port) {
                     Ok(port) => ports.extend(port),
