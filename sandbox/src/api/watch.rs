@@ -291,8 +291,11 @@ impl Watch {
                 self.push("ADDED", object);
             }
         }
-        self.lost.extend(new.lost);
-        self.outbox.retain(|chunk| !is_lost(&self.lost, chunk.revision));
+        // The outbox of a list is long, and this is called for each of its events.
+        if !new.lost.is_empty() {
+            self.lost.extend(new.lost);
+            self.outbox.retain(|chunk| !is_lost(&self.lost, chunk.revision));
+        }
         new.cut
     }
 
