@@ -11,6 +11,7 @@
 //! is a tenth of what a map of addresses takes.
 
 use std::collections::HashMap;
+use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -105,45 +106,68 @@ pub(super) struct ReverseIndexWriter {
 }
 
 impl ReverseIndexWriter {
-    /// Adds an address by one name of a Service.
-    pub fn add(&mut self, index: &ReverseIndex, entry: &ReverseEntry, service: ServiceId, guard: &LocalGuard<'_>) {
-        let (block, candidate) = Candidate::new(entry, service);
-        let Some(candidates) = index.blocks.get(&block, guard) else {
-            for prefix in Prefix::above(entry.address).filter(Prefix::is_above_blocks) {
-                let count = self.blocks_below.entry(prefix).or_default();
-                *count += 1;
-                if *count == 1 {
-                    index.above.insert(prefix, (), guard);
+    /// Adds addresses by names of a Service.
+    pub fn add(&mut self, index: &ReverseIndex, entries: &[ReverseEntry], service: ServiceId, guard: &LocalGuard<'_>) {
+        for (block, added) in by_block(entries, service) {
+            let candidates = index.blocks.get(&block, guard);
+            if candidates.is_none() {
+                for prefix in Prefix::above(block.address(0)).filter(Prefix::is_above_blocks) {
+                    let count = self.blocks_below.entry(prefix).or_default();
+                    *count += 1;
+                    if *count == 1 {
+                        index.above.insert(prefix, (), guard);
+                    }
                 }
             }
-            index.blocks.insert(block, [candidate].into(), guard);
-            return;
-        };
-        let position = candidates.partition_point(|other| *other < candidate);
-        let (before, after) = candidates.split_at(position);
-        index.blocks.insert(block, [before, &[candidate], after].concat().into(), guard);
+            let mut candidates = [candidates.map_or(&[][..], |candidates| candidates), &added].concat();
+            candidates.sort_unstable();
+            index.blocks.insert(block, candidates.into(), guard);
+        }
     }
 
-    /// Removes an address by one name of a Service.
-    pub fn remove(&mut self, index: &ReverseIndex, entry: &ReverseEntry, service: ServiceId, guard: &LocalGuard<'_>) {
-        let (block, candidate) = Candidate::new(entry, service);
-        let Some(candidates) = index.blocks.get(&block, guard) else { return };
-        let Ok(position) = candidates.binary_search(&candidate) else { return };
-        let (before, from) = candidates.split_at(position);
-        let left = [before, &from[1..]].concat();
-        if !left.is_empty() {
-            index.blocks.insert(block, left.into(), guard);
-            return;
-        }
-        index.blocks.remove(&block, guard);
-        for prefix in Prefix::above(entry.address).filter(Prefix::is_above_blocks) {
-            if let Some(count) = self.blocks_below.get_mut(&prefix) {
-                *count -= 1;
-                if *count == 0 {
-                    self.blocks_below.remove(&prefix);
-                    index.above.remove(&prefix, guard);
+    /// Removes addresses by names of a Service.
+    pub fn remove(
+        &mut self,
+        index: &ReverseIndex,
+        entries: &[ReverseEntry],
+        service: ServiceId,
+        guard: &LocalGuard<'_>,
+    ) {
+        for (block, removed) in by_block(entries, service) {
+            let Some(candidates) = index.blocks.get(&block, guard) else { continue };
+            // Both are sorted.
+            let mut removed = removed.into_iter().peekable();
+            let is_left = |candidate: &&Candidate| {
+                while removed.next_if(|other| other < *candidate).is_some() {}
+                removed.next_if(|other| other == *candidate).is_none()
+            };
+            let left: Box<[_]> = candidates.iter().filter(is_left).copied().collect();
+            if !left.is_empty() {
+                index.blocks.insert(block, left, guard);
+                continue;
+            }
+            index.blocks.remove(&block, guard);
+            for prefix in Prefix::above(block.address(0)).filter(Prefix::is_above_blocks) {
+                if let Some(count) = self.blocks_below.get_mut(&prefix) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.blocks_below.remove(&prefix);
+                        index.above.remove(&prefix, guard);
+                    }
                 }
             }
         }
     }
+}
+
+/// The candidates that entries of a Service are, by block, sorted: a block is replaced once, however many of them are in it.
+fn by_block(entries: &[ReverseEntry], service: ServiceId) -> impl Iterator<Item = (Prefix, Vec<Candidate>)> {
+    let mut candidates: Vec<_> = entries.iter().map(|entry| Candidate::new(entry, service)).collect();
+    candidates.sort_unstable_by_key(|(block, candidate)| (block.address(0), *candidate));
+    let mut candidates = candidates.into_iter().peekable();
+    iter::from_fn(move || {
+        let (block, first) = candidates.next()?;
+        let others = iter::from_fn(|| candidates.next_if(|(other, _)| *other == block)).map(|(_, candidate)| candidate);
+        Some((block, iter::once(first).chain(others).collect()))
+    })
 }

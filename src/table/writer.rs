@@ -92,9 +92,7 @@ impl TableWriter {
             Some(published) => published.id,
             None => self.register(key, &guard),
         };
-        for entry in &added {
-            self.reverse.add(&shared.reverse, entry, id, &guard);
-        }
+        self.reverse.add(&shared.reverse, &added, id, &guard);
         match new {
             Some(records) => {
                 shared.services.insert(key.clone(), Arc::new(Published { records, id }), &guard);
@@ -104,9 +102,7 @@ impl TableWriter {
                 self.unregister(key, id, &guard);
             }
         }
-        for entry in &removed {
-            self.reverse.remove(&shared.reverse, entry, id, &guard);
-        }
+        self.reverse.remove(&shared.reverse, &removed, id, &guard);
         true
     }
 
