@@ -1,9 +1,12 @@
 //! Lists, as streams and in pages, and failures in the middle of one.
 
+use std::time::Duration;
+
 use headless_dns::cluster::{Scope as Mirrored, Selection};
 use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use kube_sandbox::kind::Kind;
+use tokio::time::{Instant, sleep};
 
 use crate::support::mirrored::{Link, MirroredSandbox, TIMING, on, service, slice};
 use crate::watch::misbehaving::{change, cut, with_something_to_change};
@@ -156,4 +159,36 @@ async fn a_namespace_without_a_service_is_named_once_in_the_log() {
     tokio::time::sleep(TIMING.stale_after).await;
     let named = "the namespace has no Service yet; does it exist? namespace=typo";
     assert_eq!((mirrored.logged(named), mirrored.logged("does it exist?")), (1, 1), "{:#?}", mirrored.log());
+}
+
+/// So many replicas that no two halves of the time that lists are spread over are without one, but once in a million.
+const REPLICAS: usize = 20;
+
+/// How long after `fault` each of many replicas has listed everything.
+async fn until_listed(fault: &[Fault]) -> Vec<Duration> {
+    let mut delays = Vec::new();
+    for _ in 0..REPLICAS {
+        let mirrored = with_something_to_change().await;
+        sleep(Duration::from_secs(2)).await;
+        let lists = || mirrored.metric("watch_events_total{resource=\"services\",event=\"relist\"}");
+        let (listed, began) = (lists(), Instant::now());
+        fault.iter().for_each(|fault| _ = mirrored.inject(fault.clone()));
+        mirrored.until("listed", |_| lists() > listed).await;
+        delays.push(began.elapsed());
+    }
+    delays.sort();
+    delays
+}
+
+/// T5. Behind one API server there may be hundreds of replicas.
+#[tokio::test(start_paused = true)]
+async fn replicas_that_have_to_list_at_the_same_moment_spread_their_lists_and_wait_no_longer_than_they_may() {
+    let compacted = [Fault::CutWatches { on: Scope::all(), how: Cut::Expired }];
+    let replaced = [Fault::Replace { revision: Some(1_000_000) }];
+    for (fault, longest) in [(&compacted, 1400), (&replaced, 700)] {
+        let delays = until_listed(fault).await;
+        let (first, last) = (delays[0], delays[REPLICAS - 1]);
+        assert!(last <= Duration::from_millis(longest), "{fault:?}: {delays:?}");
+        assert!(last - first > Duration::from_millis(250), "{fault:?}: {delays:?}");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A server that does not answer costs nothing to ask, and its return should be noticed within a second. One that answers
 //! with an error is asked less and less often, and never before its `Retry-After` has passed. Pauses are jittered, so that
-//! the replicas of this program, which all lose the server at the same moment, do not all come back at the same moment.
+//! the replicas of this program, which all lose the server at the same moment, do not all come back at the same moment. A list
+//! costs the server more than anything else that is asked of it: replicas that have to make one at the same moment are spread further.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -25,6 +26,10 @@ struct Backoff {
 const UNREACHABLE: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(800) };
 /// For a server that answers with an error. The same as in client-go.
 const REFUSED: Backoff = Backoff { first: Duration::from_millis(800), longest: Duration::from_secs(30) };
+
+/// Over how long the lists of replicas are spread that all lost their position at the same moment. Answers may be old for as long, so
+/// it is short: T5 has all of it done within a second.
+const RELIST_SPREAD: Duration = Duration::from_millis(500);
 
 impl Backoff {
     fn pause(self, failures: u32) -> Duration {
@@ -54,7 +59,8 @@ impl RetryPolicy {
     pub fn pause_after(&mut self, error: &Error) -> Duration {
         let backoff = if error.reason() == WatchErrorReason::Unreachable { UNREACHABLE } else { REFUSED };
         let requested = error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER);
-        self.next_pause(backoff).max(requested)
+        let pause = self.next_pause(backoff).max(requested);
+        if error.is_position_lost() { pause + up_to(RELIST_SPREAD) } else { pause }
     }
 
     /// The pause after a refusal of something that is asked for beside the watch.
@@ -64,7 +70,7 @@ impl RetryPolicy {
 
     /// The pause before a list that nothing but a change of the server calls for.
     pub fn pause_before_relist(&mut self) -> Duration {
-        self.next_pause(UNREACHABLE)
+        self.next_pause(UNREACHABLE) + up_to(RELIST_SPREAD)
     }
 
     /// Whether the last attempt failed.
@@ -84,10 +90,14 @@ impl RetryPolicy {
 
 /// A random duration between half of `duration` and all of it.
 pub(super) fn jittered(duration: Duration) -> Duration {
+    duration / 2 + up_to(duration / 2)
+}
+
+/// A random duration of at most `longest`.
+fn up_to(longest: Duration) -> Duration {
     // Each RandomState has keys of its own, and so hashes to a number of its own. Its quality does not matter here.
     let random = RandomState::new().hash_one(());
-    let part = random as f64 / u64::MAX as f64;
-    duration.mul_f64((1.0 + part) / 2.0)
+    longest.mul_f64(random as f64 / u64::MAX as f64)
 }
 
 #[cfg(test)]
