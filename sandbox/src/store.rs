@@ -355,7 +355,8 @@ fn key_of(kind: Kind, object: &Value) -> Key {
     (kind, namespace.to_owned(), fields::metadata(object, "name").to_owned())
 }
 
-/// A UUID that is unique in this store: the number of restores and the revision of creation in a version-4 layout.
+/// A UUID that is unique in this store: the number of restores and the revision of creation in a version-4 layout. Either half tells it
+/// from all others, as with random ones.
 fn uid(restores: u64, revision: u64) -> String {
     let mixed = (restores << u32::BITS | revision).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!(
@@ -364,6 +365,6 @@ fn uid(restores: u64, revision: u64) -> String {
         (mixed >> 16) & 0xffff,
         mixed & 0xfff,
         revision & 0xfff,
-        revision
+        (restores << u32::BITS | revision) & 0xffff_ffff_ffff
     )
 }
