@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::publisher::{STALLED, Setup, UPDATES, run_publisher};
+use super::publisher::{Publisher, STALLED, Setup, UPDATES, run_publisher};
 use super::synchronisation::Synchronisation;
-use crate::cluster::{self, Connection, Scope, Selection, Timing};
+use crate::cluster::{self, Connection, Feed, Scope, Selection, Timing};
 use crate::config::Config;
 use crate::diagnose::Inspection;
 use crate::index;
@@ -64,9 +64,11 @@ impl Mirror {
         async move {
             let heartbeat = heartbeats.register("the index", STALLED);
             let setup = Setup { index, state, table, metrics: Arc::clone(&metrics), heartbeat, synchronisation };
+            let publisher = Publisher::start(setup).await;
+            let feed = Feed { positions: publisher.positions(), updates };
             // A task of its own: the index and the watches that feed it run in parallel. Neither ends before the other.
-            let mut publisher = AbortOnDropHandle::new(tokio::spawn(run_publisher(setup, incoming, inspections)));
-            let follow = cluster::follow_all(&connection, &selection, updates, &metrics);
+            let mut publisher = AbortOnDropHandle::new(tokio::spawn(run_publisher(publisher, incoming, inspections)));
+            let follow = cluster::follow_all(&connection, &selection, feed, &metrics);
             let ended = tokio::select! {
                 ended = &mut publisher => ended,
                 // Dropping the watches closes the channel, which ends the publisher.

@@ -17,7 +17,7 @@ use super::saver::{SavedState, StateSaver};
 use super::staleness::Staleness;
 use super::synchronisation::Synchronisation;
 use super::throttle::PublishThrottle;
-use crate::cluster::{WatchId, WatchUpdate};
+use crate::cluster::{Positions, WatchId, WatchUpdate};
 use crate::diagnose::{self, Inspection};
 use crate::index::{self, Index, PendingChange, Repairs};
 use crate::records::{Silence, Stale};
@@ -49,7 +49,8 @@ pub(super) struct Setup {
     pub synchronisation: Synchronisation,
 }
 
-struct Publisher {
+/// The index with what it feeds.
+pub(super) struct Publisher {
     index: Index,
     table: TableWriter,
     metrics: Arc<Metrics>,
@@ -65,11 +66,10 @@ struct Publisher {
 /// All waiting updates are applied before anything is derived, so that a burst costs each Service one derivation. Nothing is
 /// derived before everything has been listed, because nothing is answered before.
 pub(super) async fn run_publisher(
-    setup: Setup,
+    mut publisher: Publisher,
     mut updates: mpsc::Receiver<WatchUpdate>,
     mut inspections: mpsc::Receiver<Inspection>,
 ) {
-    let mut publisher = Publisher::start(setup).await;
     let mut received = Vec::with_capacity(UPDATES);
     let mut beats = interval(BEAT);
     let mut tombstones = interval(EXPIRE_TOMBSTONES);
@@ -108,7 +108,7 @@ pub(super) async fn run_publisher(
 
 impl Publisher {
     /// Starts with the saved state of the last run, if there is one, and serves it as stale.
-    async fn start(setup: Setup) -> Self {
+    pub async fn start(setup: Setup) -> Self {
         let Setup { index, state, table, metrics, heartbeat, synchronisation } = setup;
         let saver = StateSaver::new(state);
         let SavedState { index, as_of } = saver.load(index).await;
@@ -127,6 +127,11 @@ impl Publisher {
         publisher
     }
 
+    /// Where the watches of the last run ended, as far as its state was saved.
+    pub fn positions(&self) -> Positions {
+        self.index.positions().clone()
+    }
+
     /// Whether there is anything to publish.
     fn is_due(&self) -> bool {
         !self.synchronisation.is_listing()
@@ -135,10 +140,10 @@ impl Publisher {
 
     fn apply(&mut self, updates: impl Iterator<Item = WatchUpdate>) {
         for update in updates {
-            let listed = update.event.completed_list();
+            let synchronised = update.event.synchronises().then(|| update.event.watch());
             self.staleness.observe(&update.event);
             self.index.apply(update);
-            if listed.is_some_and(|watch| self.synchronisation.complete(&watch)) {
+            if synchronised.is_some_and(|watch| self.synchronisation.complete(&watch)) {
                 self.index.distrust_restored_pods();
             }
         }
@@ -147,6 +152,7 @@ impl Publisher {
             self.update_stale();
         }
         self.saver.is_due |= self.index.take_objects_changed();
+        self.saver.have_moved |= self.index.take_positions_moved();
         for Repairs { watch: WatchId { resource, scope }, count } in self.index.take_repairs() {
             self.metrics.reconcile_repairs(resource, count);
             tracing::warn!(%resource, %scope, objects = count, "reconcile repaired objects that the watch missed");

@@ -16,6 +16,9 @@ use crate::state::{LoadError, State};
 const PAUSE_PER_SAVE: u32 = 300;
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// The shortest time between two saves of which the second has the same objects, and watches that have come further: an API server sends
+/// bookmarks once a minute, and remembers what happened in the last one at least (`eventFreshDuration` in `storage/cacher/watch_cache.go`).
+const POSITIONS: Duration = Duration::from_secs(60);
 
 /// What was loaded.
 pub(super) struct SavedState {
@@ -30,6 +33,8 @@ pub(super) struct StateSaver {
     state: Option<Arc<State>>,
     /// The index has changed since it was last saved.
     pub is_due: bool,
+    /// The watches have come further.
+    pub have_moved: bool,
     /// The earliest time of the next save.
     next: Instant,
     /// When the last save began.
@@ -42,7 +47,15 @@ pub(super) struct StateSaver {
 impl StateSaver {
     pub fn new(state: Option<State>) -> Self {
         let now = Instant::now();
-        Self { state: state.map(Arc::new), is_due: false, next: now, began: now, saving: None, is_failing: false }
+        Self {
+            state: state.map(Arc::new),
+            is_due: false,
+            have_moved: false,
+            next: now,
+            began: now,
+            saving: None,
+            is_failing: false,
+        }
     }
 
     /// Loads the saved state. A file that cannot be used is ignored with a warning.
@@ -64,16 +77,21 @@ impl StateSaver {
     /// Waits until a snapshot should be saved.
     pub async fn due(&mut self) {
         self.saved().await;
-        if !self.is_due || self.state.is_none() {
+        if self.state.is_none() {
             pending::<()>().await;
         }
-        sleep_until(self.next).await;
+        let next = match (self.is_due, self.have_moved) {
+            (true, _) => self.next,
+            (false, true) => self.next.max(self.began + POSITIONS),
+            (false, false) => pending().await,
+        };
+        sleep_until(next).await;
     }
 
     /// Starts to save a snapshot that is true up to `as_of`.
     pub fn save(&mut self, snapshot: Snapshot, as_of: Timestamp) {
         let Some(state) = self.state.clone() else { return };
-        self.is_due = false;
+        (self.is_due, self.have_moved) = (false, false);
         self.began = Instant::now();
         let was_failing = self.is_failing;
         self.saving = Some(spawn_blocking(move || {

@@ -12,7 +12,7 @@ use crate::telemetry::readiness::{Latch, Readiness};
 /// Listing ──the last required list completes──▶ Listed ──what was listed is published──▶ Done
 /// ```
 pub(super) enum Synchronisation {
-    /// The required watches without a complete list. Each holds its readiness latch, unless saved state is served.
+    /// The required watches whose objects are not all known yet. Each holds its readiness latch, unless saved state is served.
     Listing(HashMap<WatchId, Option<Latch>>),
     /// Everything is listed; the records are not published yet. Holds the last latch.
     Listed {
@@ -48,7 +48,7 @@ impl Synchronisation {
         }
     }
 
-    /// Records that the list of a watch is complete. Returns true if it was the last required one.
+    /// Records that all objects of a watch are known. Returns true if it was the last required one.
     pub fn complete(&mut self, watch: &WatchId) -> bool {
         let Self::Listing(watches) = self else { return false };
         match watches.remove(watch) {

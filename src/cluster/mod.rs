@@ -11,6 +11,7 @@
 //! objects/     Service, Slice, Pod: what the index works with
 //!                  │
 //! update       WatchUpdate ─▶ one channel to the index
+//! position     how far a watch has come, where it may go on after a restart
 //! ```
 //!
 //! Nothing above this room knows `kube` or `k8s_openapi`; nothing in it knows DNS beyond the form of a label.
@@ -19,6 +20,7 @@ mod api;
 mod connection;
 mod decoding;
 mod objects;
+mod position;
 mod resource;
 mod update;
 mod watch;
@@ -29,7 +31,8 @@ pub use objects::{
     ContainerPort, Endpoint, Endpoints, Families, Hostname, Labels, ObjectKey, OwnLabels, POD_INDEX, POD_NAME, Pod,
     PodRef, Port, Protocol, Scope, Service, ServiceSpec, Slice, SlicePort, TargetPort, Template, Uid, Version,
 };
-pub use update::{Change, ClusterEvent, EventTimes, WatchId, WatchUpdate};
-pub use watch::{PodSelection, Selection, Timing, follow_all};
+pub use position::{Position, Witness};
+pub use update::{Change, ClusterEvent, EventTimes, Positions, WatchId, WatchUpdate};
+pub use watch::{Feed, PodSelection, Selection, Timing, follow_all};
 
 pub use crate::telemetry::metrics::Resource;

@@ -19,6 +19,11 @@ impl Resource {
         self.as_str()
     }
 
+    /// The resource with this name.
+    pub fn of_plural(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|resource| resource.plural() == name)
+    }
+
     pub(super) const fn kind(self) -> &'static str {
         match self {
             Self::Services => "Service",

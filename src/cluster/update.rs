@@ -1,10 +1,12 @@
 //! What flows from the watches to the index, on one channel.
 
+use std::collections::HashMap;
 use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
 use super::objects::{ObjectKey, Pod, Scope, Service, Slice};
+use super::position::Position;
 use crate::records::Silence;
 use crate::telemetry::metrics::Resource;
 
@@ -20,6 +22,9 @@ impl WatchId {
         Self { resource, scope }
     }
 }
+
+/// The positions of watches. One that is not among them begins with a list.
+pub type Positions = HashMap<WatchId, Position>;
 
 /// What the watches report to the index: a change of the objects of one kind in one scope, or of the state of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,10 @@ pub enum ClusterEvent {
     },
     /// There is word from the cluster on a watch that was stale.
     WatchRecovered(WatchId),
+    /// A watch that began where a saved state ended has told what has happened since, and is on the same server.
+    WatchResumed(WatchId),
+    /// Nothing but the position of the watch has changed.
+    WatchReached(WatchId),
     /// Why there would be no word from the cluster on the watch has changed.
     WatchSilence {
         watch: WatchId,
@@ -52,14 +61,42 @@ pub enum ClusterEvent {
 }
 
 impl ClusterEvent {
-    /// The watch whose list this event completes, if it does.
-    pub fn completed_list(&self) -> Option<WatchId> {
-        match self {
-            Self::Service(scope, Change::RelistDone) => Some(WatchId::new(Resource::Services, scope.clone())),
-            Self::Slice(scope, Change::RelistDone) => Some(WatchId::new(Resource::EndpointSlices, scope.clone())),
-            Self::Pod(scope, Change::RelistDone) => Some(WatchId::new(Resource::Pods, scope.clone())),
-            _ => None,
-        }
+    /// The watch that it is from.
+    pub fn watch(&self) -> WatchId {
+        let (resource, scope) = match self {
+            Self::Service(scope, _) => (Resource::Services, scope),
+            Self::Slice(scope, _) => (Resource::EndpointSlices, scope),
+            Self::Pod(scope, _) => (Resource::Pods, scope),
+            Self::Reconciled { watch, .. }
+            | Self::WatchStale { watch, .. }
+            | Self::WatchRecovered(watch)
+            | Self::WatchResumed(watch)
+            | Self::WatchReached(watch)
+            | Self::WatchSilence { watch, .. }
+            | Self::WatchProven(watch) => return watch.clone(),
+        };
+        WatchId::new(resource, scope.clone())
+    }
+
+    /// Whether a list begins with it.
+    pub fn starts_list(&self) -> bool {
+        matches!(
+            self,
+            Self::Service(_, Change::RelistStarted)
+                | Self::Slice(_, Change::RelistStarted)
+                | Self::Pod(_, Change::RelistStarted)
+        )
+    }
+
+    /// Whether all objects of the watch are known from this event on: a list is complete, or is not needed.
+    pub fn synchronises(&self) -> bool {
+        matches!(
+            self,
+            Self::Service(_, Change::RelistDone)
+                | Self::Slice(_, Change::RelistDone)
+                | Self::Pod(_, Change::RelistDone)
+                | Self::WatchResumed(_)
+        )
     }
 }
 
@@ -69,11 +106,13 @@ pub struct WatchUpdate {
     pub event: ClusterEvent,
     /// None where latency is not measured: an object in a list may have changed at any time before.
     pub times: Option<EventTimes>,
+    /// How far the watch has come with it. None if it is where it was.
+    pub position: Option<Position>,
 }
 
 impl From<ClusterEvent> for WatchUpdate {
     fn from(event: ClusterEvent) -> Self {
-        Self { event, times: None }
+        Self { event, times: None, position: None }
     }
 }
 

@@ -14,6 +14,7 @@ mod by_service;
 mod derive;
 mod dirty;
 mod pods;
+mod positions;
 mod publish;
 mod reasons;
 mod selectors;
@@ -32,15 +33,16 @@ use by_service::{ByService, InlineVec};
 use dirty::DirtyServices;
 pub use dirty::PendingChange;
 use pods::{PodEffect, PodIndex, may_use_pods};
-pub use snapshot::Snapshot;
+use positions::WatchPositions;
+pub use snapshot::{ListedPods, Snapshot};
 pub use sources::EndpointSources;
 pub use store::Objects;
 use store::{ObjectDiff, ObjectStore};
 pub use tombstones::Tombstone;
 
 use crate::cluster::{
-    Change, ClusterEvent, EventTimes, ObjectKey, Pod, PodSelection, Resource, Scope, Service, Slice, Uid, WatchId,
-    WatchUpdate,
+    Change, ClusterEvent, Endpoints, EventTimes, ObjectKey, Pod, PodSelection, Position, Positions, Resource, Scope,
+    Service, Slice, Uid, WatchId, WatchUpdate,
 };
 use crate::records::ServiceKey;
 
@@ -73,6 +75,7 @@ pub struct Index {
     stale_watches: HashSet<WatchId, RandomState>,
     /// The scopes whose Pods have been without word for so long that they may be out of date, until their watch is proven.
     long_silent_pods: HashSet<Scope, RandomState>,
+    positions: WatchPositions,
     /// Services whose records may have changed.
     dirty: DirtyServices,
     /// Services whose reasons for absent names may have changed.
@@ -95,7 +98,8 @@ impl Index {
 
     /// Applies one update from a watch.
     pub fn apply(&mut self, update: impl Into<WatchUpdate>) {
-        let WatchUpdate { event, times } = update.into();
+        let WatchUpdate { event, times, position } = update.into();
+        self.positions.observe(&event, position);
         match event {
             ClusterEvent::Service(scope, change) => self.apply_service(&scope, change, times),
             ClusterEvent::Slice(scope, change) => self.apply_slice(&scope, change, times),
@@ -103,7 +107,7 @@ impl Index {
             ClusterEvent::Reconciled { watch, newer } => self.record_repairs(watch, newer),
             ClusterEvent::WatchStale { watch, .. } => self.watch_is_stale(watch),
             ClusterEvent::WatchRecovered(watch) => self.watch_recovered(&watch),
-            ClusterEvent::WatchSilence { .. } => {}
+            ClusterEvent::WatchSilence { .. } | ClusterEvent::WatchResumed(_) | ClusterEvent::WatchReached(_) => {}
             ClusterEvent::WatchProven(watch) => self.watch_is_proven(&watch),
         }
     }
@@ -153,6 +157,8 @@ impl Index {
                 slices_by_service.add_slice(new);
             }
             if !repeats_pods {
+                let is_triggered = new.is_some_and(|new| is_triggered_change(old, new));
+                let times = if is_triggered { times } else { times.map(EventTimes::without_changed_at) };
                 let affected = old.into_iter().chain(new).filter_map(|slice| slice.service.as_ref());
                 affected.for_each(|service| dirty.mark(service, times));
             }
@@ -232,6 +238,7 @@ impl Index {
     fn watch_is_proven(&mut self, watch: &WatchId) {
         if watch.resource == Resource::Pods {
             self.long_silent_pods.remove(&watch.scope);
+            self.pods.is_proven(&watch.scope);
             self.set_pods_untrusted(&watch.scope, false);
         }
     }
@@ -277,6 +284,16 @@ impl Index {
         self.services.take_changed() | self.slices.take_changed() | self.pods.store.take_changed()
     }
 
+    /// Whether any watch has come further since the last call, with or without a change of an object.
+    pub fn take_positions_moved(&mut self) -> bool {
+        self.positions.take_moved()
+    }
+
+    /// How far the watches have come.
+    pub fn positions(&self) -> &Positions {
+        self.positions.get()
+    }
+
     /// Marks the Services of a scope that may have Pods as their source, and those that its Pods have as their subdomain.
     fn mark_services_of_pods(&mut self, scope: &Scope) {
         let is_affected = |service: &&Arc<Service>| may_use_pods(service) && scope.covers(&service.object.namespace);
@@ -293,7 +310,8 @@ impl Index {
             slices: self.slices.objects().clone(),
             pods: self.pods.store.objects().clone(),
             tombstones: self.pods.tombstones.iter().collect(),
-            trusted_pod_scopes: self.pods.trusted_scopes().cloned().collect(),
+            listed_pods: self.pods.listed().collect(),
+            positions: self.positions.get().clone(),
         }
     }
 
@@ -303,12 +321,17 @@ impl Index {
     }
 
     /// Restores from a snapshot that the Pods of a scope are listed completely.
-    pub fn restore_listed_pods(&mut self, scope: Scope) {
-        self.mark_services_of_pods(&scope);
-        self.pods.restore_listed(scope);
+    pub fn restore_listed_pods(&mut self, listed: ListedPods) {
+        self.mark_services_of_pods(&listed.scope);
+        self.pods.restore_listed(listed);
     }
 
-    /// Uses slices instead of Pods wherever the Pods come from a snapshot alone, until a watch lists them.
+    /// Restores from a snapshot how far a watch had come.
+    pub fn restore_position(&mut self, watch: WatchId, position: Position) {
+        self.positions.restore(watch, position);
+    }
+
+    /// Uses slices instead of Pods wherever the Pods come from a snapshot alone, until their watch is proven.
     pub fn distrust_restored_pods(&mut self) {
         for scope in self.pods.distrust_restored() {
             self.mark_services_of_pods(&scope);
@@ -331,6 +354,14 @@ fn is_timed_change(old: Option<&Pod>, new: Option<&Pod>) -> bool {
         // A Pod that is going has the time of its deletion alone.
         if new.is_terminating { !old.is_terminating } else { old.ready_changed != new.ready_changed }
     })
+}
+
+/// Whether a change of a slice is the one that its trigger time is of. Whoever writes a slice for another reason, a new label for example,
+/// leaves the time that it has, which may be days old.
+fn is_triggered_change(old: Option<&Arc<Slice>>, new: &Slice) -> bool {
+    let none = Endpoints::default();
+    let (triggered, endpoints) = old.map_or((None, &none), |old| (old.triggered, &old.endpoints));
+    new.triggered.is_some() && new.triggered != triggered && new.endpoints != *endpoints
 }
 
 #[cfg(test)]

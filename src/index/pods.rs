@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::selectors::{SelectorIndex, subdomain};
+use super::snapshot::ListedPods;
 use super::store::{ObjectDiff, ObjectId, ObjectStore, Objects};
 use super::tombstones::{Tombstone, Tombstones};
 use crate::cluster::{Change, Endpoint, Pod, Scope, Service, ServiceSpec, Slice, Template, Uid};
@@ -26,9 +27,9 @@ pub(super) struct PodIndex {
     by_uid: UidIndex,
     /// The scopes whose Pods have been listed completely at least once.
     listed_scopes: HashSet<Scope, RandomState>,
-    /// Those of them whose list comes from a snapshot of the last run.
+    /// Those of them whose list comes from a snapshot of the last run, and whose watch has not shown yet that it goes on from there.
     restored_scopes: HashSet<Scope, RandomState>,
-    /// Scopes whose watch of Pods has been stale for long while that of slices was not.
+    /// Scopes whose watch of Pods has been stale for long while that of slices was not, or has not gone on yet from a snapshot.
     untrusted_scopes: HashSet<Scope, RandomState>,
 }
 
@@ -161,16 +162,28 @@ impl PodIndex {
         if is_untrusted { self.untrusted_scopes.insert(scope.clone()) } else { self.untrusted_scopes.remove(scope) }
     }
 
-    /// Takes the Pods of a scope as listed, from a snapshot of the last run.
-    pub fn restore_listed(&mut self, scope: Scope) {
-        self.listed_scopes.insert(scope.clone());
-        self.restored_scopes.insert(scope);
+    /// The scopes whose Pods are listed.
+    pub fn listed(&self) -> impl Iterator<Item = ListedPods> {
+        let is_trusted = |scope: &Scope| !self.untrusted_scopes.contains(scope);
+        self.listed_scopes.iter().map(move |scope| ListedPods { scope: scope.clone(), are_trusted: is_trusted(scope) })
     }
 
-    /// Takes the scopes as not listed that are listed by a snapshot alone, and returns them.
+    /// Takes the Pods of a scope as listed, from a snapshot of the last run.
+    pub fn restore_listed(&mut self, ListedPods { scope, are_trusted }: ListedPods) {
+        self.listed_scopes.insert(scope.clone());
+        let restored = if are_trusted { &mut self.restored_scopes } else { &mut self.untrusted_scopes };
+        restored.insert(scope);
+    }
+
+    /// The watch of a scope has shown that it goes on from where it was.
+    pub fn is_proven(&mut self, scope: &Scope) {
+        self.restored_scopes.remove(scope);
+    }
+
+    /// Takes the scopes as untrusted that are listed by a snapshot alone, and returns them.
     pub fn distrust_restored(&mut self) -> Vec<Scope> {
         let scopes: Vec<_> = self.restored_scopes.drain().collect();
-        self.listed_scopes.retain(|scope| !scopes.contains(scope));
+        self.untrusted_scopes.extend(scopes.iter().cloned());
         scopes
     }
 }

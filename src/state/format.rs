@@ -17,12 +17,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::LoadError;
-use crate::cluster::{Change, ClusterEvent, Pod, Scope, Service, Slice, Template, Uid};
-use crate::index::{Index, Snapshot, Tombstone};
+use crate::cluster::{Change, ClusterEvent, Pod, Position, Resource, Scope, Service, Slice, Template, Uid, WatchId};
+use crate::index::{Index, ListedPods, Snapshot, Tombstone};
 
 const MAGIC: &[u8; 12] = b"headless-dns";
 /// To be incremented with any change of the format, a new field of an object included. A test notices.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// A block is written once it has this many bytes.
 const BLOCK: usize = 64 * 1024;
@@ -50,7 +50,17 @@ enum Record<'a> {
     Template(Arc<Template>),
     Pod(Cow<'a, Pod>),
     /// The file has all Pods of this scope.
-    ListedPods(Scope),
+    ListedPods {
+        scope: Scope,
+        are_trusted: bool,
+    },
+    /// How far the watch of a resource had come with these objects.
+    Position {
+        /// The plural name.
+        resource: Cow<'a, str>,
+        scope: Scope,
+        position: Position,
+    },
     /// The last record, with the number of records before it.
     End(u64),
 }
@@ -60,7 +70,7 @@ enum Record<'a> {
 /// # Errors
 /// `out` cannot be written.
 pub(super) fn write(out: &mut impl Write, source: &str, as_of: Timestamp, snapshot: Snapshot) -> io::Result<()> {
-    let Snapshot { services, slices, pods, tombstones, trusted_pod_scopes } = snapshot;
+    let Snapshot { services, slices, pods, tombstones, listed_pods, positions } = snapshot;
     out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes()].concat())?;
     let mut writer = BlockWriter { out, block: vec![0; 2 * WORD], number: 0, records: 0 };
     writer.put(&Record::Head { source: source.to_owned(), as_of: as_of.as_second() })?;
@@ -84,8 +94,11 @@ pub(super) fn write(out: &mut impl Write, source: &str, as_of: Timestamp, snapsh
         }
         writer.put(&Record::Pod(Cow::Borrowed(pod)))?;
     }
-    for scope in trusted_pod_scopes {
-        writer.put(&Record::ListedPods(scope))?;
+    for ListedPods { scope, are_trusted } in listed_pods {
+        writer.put(&Record::ListedPods { scope, are_trusted })?;
+    }
+    for (WatchId { resource, scope }, position) in positions {
+        writer.put(&Record::Position { resource: resource.plural().into(), scope, position })?;
     }
     writer.put(&Record::End(writer.records))?;
     writer.flush()
@@ -177,7 +190,13 @@ pub(super) fn read(
                     let pod = Pod { template, ..pod.into_owned() };
                     index.apply(ClusterEvent::Pod(scope, Change::Apply(pod)));
                 }
-                (Record::ListedPods(scope), Some(_)) => index.restore_listed_pods(scope),
+                (Record::ListedPods { scope, are_trusted }, Some(_)) => {
+                    index.restore_listed_pods(ListedPods { scope, are_trusted });
+                }
+                (Record::Position { resource, scope, position }, Some(_)) => {
+                    let watch = WatchId::new(Resource::of_plural(&resource).ok_or_else(corrupt)?, scope);
+                    index.restore_position(watch, position);
+                }
                 (Record::End(expected), Some(as_of)) if expected == records && rest.is_empty() => {
                     return if reader.is_at_end()? { Ok((index, as_of)) } else { Err(corrupt()) };
                 }

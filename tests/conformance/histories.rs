@@ -3,12 +3,15 @@
 
 use std::env;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headless_dns::admin::Records;
 use headless_dns::authority::Authority;
-use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, read_json};
+use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Resource, Scope, Selection, Timing, read_json};
 use headless_dns::index::{Index, Options};
+use headless_dns::state::State;
 use headless_dns::table::{TableReader, table};
+use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -43,8 +46,21 @@ fn zone_files(reader: &TableReader) -> String {
         .join("\n")
 }
 
+/// What the next process goes on with.
+fn restarted(index: &Index, options: Options, watches: Watches) -> Index {
+    let folder = tempfile::tempdir().expect("a folder");
+    let timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
+    let selection = Selection::of(watches.scopes(), timing);
+    let state = State::open(folder.path(), "https://10.96.0.1/", &selection).expect("a folder that can be written");
+    let mut file = Vec::new();
+    state.write(&mut file, index.snapshot(), Timestamp::UNIX_EPOCH).expect("a vector takes all");
+    let (mut index, _) = state.read(&file[..], Index::new(options)).expect("what was saved is loaded");
+    index.distrust_restored_pods();
+    index
+}
+
 fn play(options: Options, watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCaseError> {
-    let (mut writer, reader) = table();
+    let (mut writer, mut reader) = table();
     writer.set_synchronised();
     let (mut index, mut model) = (Index::new(options), Model::new(options));
     let keys = service_keys();
@@ -52,6 +68,12 @@ fn play(options: Options, watches: Watches, steps: &[Step], reversed: bool) -> R
         for update in watches.updates(step) {
             model.apply(&update);
             index.apply(update);
+        }
+        if matches!(step, Step::Restart) {
+            index = restarted(&index, options, watches);
+            (writer, reader) = table();
+            writer.set_synchronised();
+            model.restart();
         }
         if matches!(step, Step::Expiry) {
             model.expire_tombstones();

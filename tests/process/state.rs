@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use headless_dns::cluster::{
-    Change, ClusterEvent, PodSelection, Resource, Scope, Selection, Timing, WatchId, read_json,
+    Change, ClusterEvent, ObjectKey, PodSelection, Position, Resource, Scope, Selection, Timing, Uid, WatchId,
+    WatchUpdate, Witness, read_json,
 };
 use headless_dns::dns::name::Label;
 use headless_dns::index::{Index, Snapshot};
@@ -107,6 +108,11 @@ fn index() -> Index {
     for update in [update, delete, ClusterEvent::Pod(Scope::All, Change::RelistDone)] {
         index.apply(update);
     }
+    let key = ObjectKey::new("db", "pg-0");
+    let uid = Uid::parse("0b0f4f6e-7c2c-4f0e-9d0a-2f8f3a1f8a01").expect("a UUID");
+    let position = Position { version: 2712, witnesses: [Witness { key, uid, version: 7 }].into() };
+    let reached = ClusterEvent::WatchReached(WatchId::new(Resource::Pods, Scope::All));
+    index.apply(WatchUpdate { position: Some(position), ..reached.into() });
     index
 }
 
@@ -143,6 +149,8 @@ fn what_was_saved_last_is_loaded_with_its_time_and_is_for_nobody_else() {
     let (mut loaded, as_of) = load(&state).expect("no refusal").expect("a file");
     assert_eq!(as_of, at(1_795_226_645));
     compare(&table_of(&mut loaded).1, &table_of(&mut index()).1, &addresses()).expect("the same table");
+    assert_eq!(loaded.positions(), index().positions());
+    assert_eq!(loaded.positions().len(), 1);
     state.save(Index::default().snapshot(), at(7)).expect("saved");
     let (mut loaded, as_of) = load(&state).expect("no refusal").expect("a file");
     assert_eq!((as_of, table_of(&mut loaded).1.pin().size().services), (at(7), 0));
@@ -213,6 +221,17 @@ fn refused(state: &State, octets: &[u8]) -> String {
     }
 }
 
+/// A position that is newer than the objects would lose what came between for ever.
+#[test]
+fn while_a_list_streams_in_the_watch_has_no_position() {
+    let mut index = index();
+    assert_eq!(index.positions().len(), 1);
+    index.apply(ClusterEvent::Pod(Scope::All, Change::RelistStarted));
+    assert_eq!(index.positions().len(), 0);
+    index.apply(ClusterEvent::Pod(Scope::All, Change::RelistDone));
+    assert_eq!(index.positions().len(), 0, "the server gave it no version");
+}
+
 #[test]
 fn a_file_that_is_cut_off_anywhere_is_refused() {
     let (_folder, state, octets) = saved();
@@ -246,7 +265,7 @@ fn a_file_with_more_or_other_octets_is_refused() {
         (b"; a zone file\n$ORIGIN cluster.local.\n".to_vec(), "it is not a state file of headless-dns"),
         (
             [&octets[..12], &[9, 0, 0, 0], &octets[16..]].concat(),
-            "its format is version 9, but this program reads version 3",
+            "its format is version 9, but this program reads version 4",
         ),
     ] {
         let said = refused(&state, &octets);
@@ -280,7 +299,7 @@ fn a_file_of_another_cluster_or_of_other_objects_is_refused() {
 #[test]
 fn the_format_is_what_it_was() {
     let (_folder, _, octets) = saved();
-    assert_eq!((octets.len(), crc32fast::hash(&octets)), (453, 4_127_732_759));
+    assert_eq!((octets.len(), crc32fast::hash(&octets)), (484, 2_973_669_730));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{RData, RecordType};
-use kube_sandbox::faults::{Fault, Scope};
+use kube_sandbox::faults::{Fault, Scope, Verb};
 use kube_sandbox::kind::Kind;
 use kube_sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use crate::support::program::{Program, message, run_program};
 const STALE: u16 = 3;
 const NOT_READY: u16 = 14;
 const SERVING: &str = "serving the saved state until synchronised with the cluster";
+const RESUMED: &str = "the watch goes on where the saved state ends; nothing has to be listed";
 
 /// A cluster whose API server comes and goes, and the folder of a program that serves it.
 struct Cluster {
@@ -140,10 +141,7 @@ async fn a_start_while_the_api_server_is_away_serves_what_was_known_as_stale_unt
     // One watch after the other: half the truth is as stale as none.
     let forbidden = cluster.forbid(Kind::EndpointSlice);
     cluster.sandbox.faults().remove(down);
-    until("the Services", || {
-        let heard = "headless_dns_watch_events_total{resource=\"services\",event=\"relist\"} 1\n";
-        program.page("/metrics").1.contains(heard).then_some(())
-    });
+    program.until_logged("the Services", |entry| message(entry) == RESUMED && entry["resource"] == "services");
     until("a refusal", || is_stale_for("the API server refuses (403 Forbidden): no word from the cluster"));
     assert_eq!(ask(&program, "pg").await, found(1, &[STALE]));
 
@@ -176,6 +174,66 @@ async fn what_was_heard_first_is_saved_at_once_and_survives_a_process_that_is_ki
     assert_eq!(fs::read(cluster.file()).expect("a file"), saved);
 }
 
+/// T5. A list of one object is the question by which the server is known, and a watch the request that goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_killed_and_started_again_lists_nothing_and_learns_what_it_missed() {
+    let cluster = Cluster::start().await;
+    cluster.put("changed", 3);
+    cluster.put("late", 4);
+    cluster.put_object(Kind::Pod, "pg-0", pod());
+    let program = cluster.serve();
+    program.until_synchronised();
+    until("the Pods", || heard_pods(&program).then_some(()));
+    until("their positions", || {
+        let file = fs::read(cluster.file()).ok()?;
+        [&b"\x08services"[..], b"\x0eendpointslices", b"\x04pods"]
+            .iter()
+            .all(|name| file.windows(name.len()).any(|part| part == *name))
+            .then_some(())
+    });
+    // It is killed when dropped.
+    drop(program);
+    cluster.put("changed", 5);
+    for kind in [Kind::Service, Kind::EndpointSlice] {
+        cluster.sandbox.store().delete(kind, "db", "late", None).expect("it is there");
+    }
+    let faults = cluster.sandbox.faults();
+    faults.forget_requests();
+    let program = cluster.serve();
+    program.until_logged("the state", |entry| message(entry) == SERVING);
+    program.until_synchronised();
+    assert_eq!(ask(&program, "changed").await, found(5, &[]));
+    assert_eq!(ask(&program, "late").await.0, ResponseCode::NXDomain);
+    for resource in ["services", "endpointslices", "pods"] {
+        program.until_logged(resource, |entry| message(entry) == RESUMED && entry["resource"] == resource);
+    }
+    let requests: Vec<_> =
+        faults.requests().into_iter().map(|(request, count)| (request.verb, request.resource, count)).collect();
+    let expected = [Verb::List, Verb::Watch]
+        .into_iter()
+        .flat_map(|verb| ["pods", "services", "endpointslices"].map(|resource| (verb, resource.to_owned(), 1)));
+    assert_eq!(requests, expected.collect::<Vec<_>>());
+    assert!(!heard_pods(&program), "{}", program.page("/metrics").1);
+    cluster.sandbox.shutdown().await;
+}
+
+fn heard_pods(program: &Program) -> bool {
+    let heard = "headless_dns_watch_events_total{resource=\"pods\",event=\"relist\"} 1\n";
+    program.page("/metrics").1.contains(heard)
+}
+
+/// The ready Pod `pg-0` of a StatefulSet.
+fn pod() -> Value {
+    let labels = json!({ "app": "pg", "statefulset.kubernetes.io/pod-name": "pg-0" });
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": "db", "name": "pg-0", "labels": labels },
+        "spec": { "hostname": "pg-0", "subdomain": "pg", "containers": [{ "name": "pg", "image": "pg" }] },
+        "status": {
+            "podIPs": [{ "ip": "10.0.0.1" }], "conditions": [{ "type": "Ready", "status": "True" }],
+        },
+    })
+}
+
 /// T1.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_damaged_is_warned_of_by_name_and_not_served() {
@@ -201,15 +259,7 @@ async fn a_file_that_is_damaged_is_warned_of_by_name_and_not_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_of_the_last_run_give_way_to_slices_where_pods_may_no_longer_be_watched() {
     let cluster = Cluster::start().await;
-    let labels = json!({ "app": "pg", "statefulset.kubernetes.io/pod-name": "pg-0" });
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "namespace": "db", "name": "pg-0", "labels": labels },
-        "spec": { "hostname": "pg-0", "subdomain": "pg", "containers": [{ "name": "pg", "image": "pg" }] },
-        "status": {
-            "podIPs": [{ "ip": "10.0.0.1" }], "conditions": [{ "type": "Ready", "status": "True" }],
-        },
-    });
-    cluster.put_object(Kind::Pod, "pg-0", pod);
+    cluster.put_object(Kind::Pod, "pg-0", pod());
     let mut service = mirrored::service("pg");
     service["spec"]["selector"] = json!({ "app": "pg" });
     cluster.put_object(Kind::Service, "pg", service);
@@ -225,10 +275,7 @@ async fn pods_of_the_last_run_give_way_to_slices_where_pods_may_no_longer_be_wat
     cluster.put_object(Kind::EndpointSlice, "pg", slice(1));
     let program = cluster.serve();
     program.until_synchronised();
-    until("the Pods", || {
-        let heard = "headless_dns_watch_events_total{resource=\"pods\",event=\"relist\"} 1\n";
-        program.page("/metrics").1.contains(heard).then_some(())
-    });
+    until("the Pods", || heard_pods(&program).then_some(()));
     program.signal("TERM");
     assert_eq!(program.end().0, Some(0));
 

@@ -1,8 +1,8 @@
 //! A sandbox that is mirrored by the real watch code: what the tests of misbehaving API servers share.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use headless_dns::cluster::{
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index;
 use headless_dns::server::Responder;
+use headless_dns::state::State;
 use headless_dns::table::{TableReader, table};
 use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::heartbeat::Heartbeats;
@@ -24,20 +25,21 @@ use hickory_proto::rr::{RData, RecordType};
 use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{self, Fault, Verb};
 use kube_sandbox::kind::Kind;
-use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::service_fn;
-use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::common::{extended_errors, options, query};
 use crate::support::expected::found;
+use crate::support::log::Log;
 use crate::support::rebuild::{Model, compare};
+use crate::support::services::put;
+pub use crate::support::services::{service, slice};
 
 /// Longer than what these tests wait for. On a paused clock it is over after about two seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,8 +69,31 @@ pub struct MirroredSandbox {
     reader: TableReader,
     pub responder: Arc<Responder>,
     log: Log,
-    _mirror: AbortOnDropHandle<()>,
+    requested: Requested,
+    setting: Setting,
+    stop: CancellationToken,
+    mirror: AbortOnDropHandle<()>,
     _subscriber: DefaultGuard,
+}
+
+/// What a mirror is of, and what it has from the one before it.
+struct Setting {
+    link: Link,
+    selection: Selection,
+    /// Where it keeps its state.
+    folder: Option<TempDir>,
+}
+
+/// Path and parameters of each request over [`Link::InProcess`].
+type Requested = Arc<Mutex<Vec<String>>>;
+
+/// How a mirror ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// As at SIGTERM: with a last state.
+    Stopped,
+    /// As at SIGKILL: with what was saved by then.
+    Killed,
 }
 
 impl MirroredSandbox {
@@ -96,26 +121,52 @@ impl MirroredSandbox {
         options: kube_sandbox::Options,
         prepare: impl FnOnce(&Sandbox),
     ) -> Self {
+        Self::mirror(sandbox(options, prepare).await, Setting { link, selection, folder: None }).await
+    }
+
+    /// The same, with a state on disk.
+    pub async fn with_state(selection: Selection, prepare: impl FnOnce(&Sandbox)) -> Self {
+        let folder = Some(tempfile::tempdir().expect("a folder"));
+        let sandbox = sandbox(kube_sandbox::Options::default(), prepare).await;
+        Self::mirror(sandbox, Setting { link: Link::InProcess, selection, folder }).await
+    }
+
+    /// Ends the mirror. The sandbox and the state remain.
+    pub async fn end(self, end: End) -> Ended {
+        let Self { sandbox, setting, stop, mirror, .. } = self;
+        match end {
+            End::Stopped => {
+                stop.cancel();
+                mirror.await.expect("no panic");
+            }
+            End::Killed => {
+                mirror.abort();
+                assert!(mirror.await.is_err_and(|error| error.is_cancelled()), "it ran");
+            }
+        }
+        Ended { sandbox, setting }
+    }
+
+    async fn mirror(sandbox: Sandbox, setting: Setting) -> Self {
         let log = Log::default();
         let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
-        let protobuf = options.protobuf && !std::env::var(ENCODING).is_ok_and(|encoding| encoding == "json");
-        let options = kube_sandbox::Options { controllers: None, protobuf, ..options };
-        let sandbox = Sandbox::start(options).await.expect("a free port");
-        put(&sandbox, "steady", &[1]);
-        prepare(&sandbox);
-
-        let connection = match link {
-            Link::InProcess => in_process(&sandbox),
+        let requested = Requested::default();
+        let connection = match setting.link {
+            Link::InProcess => in_process(&sandbox, &requested),
             Link::Sockets => over_sockets(&sandbox).await,
         };
+        let selection = setting.selection.clone();
+        let open = |folder: &TempDir| State::open(folder.path(), &connection.url, &selection).expect("a folder");
+        let state = setting.folder.as_ref().map(open);
         let (writer, reader) = table();
         let (readiness, metrics) = (Readiness::new(), Arc::new(Metrics::new()));
-        let config = MirrorConfig { selection, index: index::Options::default(), state: None };
+        let config = MirrorConfig { selection, index: index::Options::default(), state };
         let inspections = mpsc::channel(1).1;
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
         let heartbeats = reporting.heartbeats.clone();
         let mirror = Mirror { connection, config, table: writer, inspections, reporting };
-        let mirror = mirror.run(&readiness, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let mirror = mirror.run(&readiness, stop.clone());
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));
         let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
         Self {
@@ -126,7 +177,10 @@ impl MirroredSandbox {
             readiness,
             reader,
             log,
-            _mirror: AbortOnDropHandle::new(tokio::spawn(mirror)),
+            requested,
+            setting,
+            stop,
+            mirror: AbortOnDropHandle::new(tokio::spawn(mirror)),
             _subscriber: subscriber,
         }
     }
@@ -239,19 +293,60 @@ impl MirroredSandbox {
         of.map(|(_, count)| count).sum()
     }
 
+    /// Path and parameters of each request so far, over [`Link::InProcess`].
+    pub fn requested(&self) -> Vec<String> {
+        self.requested.lock().expect("no panic").clone()
+    }
+
     /// All warnings so far.
     pub fn warnings(&self) -> Vec<String> {
         self.log().into_iter().filter_map(|line| line.strip_prefix("WARN ").map(str::to_owned)).collect()
     }
 
     pub fn log(&self) -> Vec<String> {
-        self.log.0.lock().expect("the log").clone()
+        self.log.lines()
     }
 }
 
-fn in_process(sandbox: &Sandbox) -> Connection {
-    let api = sandbox.in_process();
+/// A mirror that has ended, and what it leaves.
+pub struct Ended {
+    pub sandbox: Sandbox,
+    setting: Setting,
+}
+
+impl Ended {
+    /// The file of the state.
+    pub fn file(&self) -> PathBuf {
+        self.setting.folder.as_ref().expect("a state").path().join("cluster.state")
+    }
+
+    /// The next mirror is of another part of the cluster.
+    pub fn select(mut self, selection: Selection) -> Self {
+        self.setting.selection = selection;
+        self
+    }
+
+    /// Starts the next mirror. Does not wait.
+    pub async fn start(self) -> MirroredSandbox {
+        self.sandbox.faults().forget_requests();
+        MirroredSandbox::mirror(self.sandbox, self.setting).await
+    }
+}
+
+/// A sandbox without controllers that has the Service `db/steady` and what `prepare` adds.
+async fn sandbox(options: kube_sandbox::Options, prepare: impl FnOnce(&Sandbox)) -> Sandbox {
+    let protobuf = options.protobuf && !std::env::var(ENCODING).is_ok_and(|encoding| encoding == "json");
+    let options = kube_sandbox::Options { controllers: None, protobuf, ..options };
+    let sandbox = Sandbox::start(options).await.expect("a free port");
+    put(&sandbox, "steady", &[1]);
+    prepare(&sandbox);
+    sandbox
+}
+
+fn in_process(sandbox: &Sandbox, requested: &Requested) -> Connection {
+    let (api, requested) = (sandbox.in_process(), Arc::clone(requested));
     let service = service_fn(move |request: http::Request<kube::client::Body>| {
+        requested.lock().expect("no panic").push(request.uri().to_string());
         let api = api.clone();
         async move { api.send(request).await }
     });
@@ -290,57 +385,4 @@ fn answer(responder: &Responder, name: &str) -> Message {
 /// Every watch and list of one kind, or of both.
 pub fn on(kind: Kind) -> faults::Scope {
     faults::Scope::kind(kind)
-}
-
-fn put(sandbox: &Sandbox, name: &str, endpoints: &[u8]) {
-    for (kind, object) in [(Kind::Service, service(name)), (Kind::EndpointSlice, slice(name, endpoints))] {
-        let store = sandbox.store();
-        let stored =
-            if store.get(kind, "db", name).is_some() { store.update(kind, object) } else { store.create(kind, object) };
-        stored.expect("a valid object");
-    }
-}
-
-pub fn service(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "db", "name": name },
-        "spec": { "clusterIP": "None", "ports": [{ "name": "sql", "port": 5432 }] },
-    })
-}
-
-/// A slice with the endpoints `NAME-0` at 10.0.0.`endpoints[0]` and so on.
-pub fn slice(name: &str, endpoints: &[u8]) -> Value {
-    let endpoint =
-        |(i, last): (usize, &u8)| json!({ "addresses": [format!("10.0.0.{last}")], "hostname": format!("{name}-{i}") });
-    json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": { "namespace": "db", "name": name, "labels": { "kubernetes.io/service-name": name } },
-        "addressType": "IPv4",
-        "ports": [{ "name": "sql", "port": 5432, "protocol": "TCP" }],
-        "endpoints": endpoints.iter().enumerate().map(endpoint).collect::<Vec<_>>(),
-    })
-}
-
-/// The log of the program, in lines: `WARN message field=value`.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl<S: Subscriber> Layer<S> for Log {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        if metadata.target().starts_with("headless_dns") && *metadata.level() <= Level::INFO {
-            let mut line = Line(metadata.level().to_string());
-            event.record(&mut line);
-            self.0.lock().expect("the log").push(line.0);
-        }
-    }
-}
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let name = if field.name() == "message" { String::new() } else { format!("{}=", field.name()) };
-        self.0 += &format!(" {name}{value:?}");
-    }
 }

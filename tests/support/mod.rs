@@ -12,6 +12,7 @@ pub mod fixture;
 pub mod forged;
 pub mod history;
 pub mod large;
+pub mod log;
 pub mod malformed;
 #[cfg(feature = "sandbox")]
 pub mod memory;
@@ -28,6 +29,7 @@ pub mod reasons;
 pub mod rebuild;
 pub mod reference;
 pub mod secret;
+pub mod services;
 pub mod sockets;
 pub mod targets;
 pub mod upstream;

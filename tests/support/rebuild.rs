@@ -144,6 +144,15 @@ impl Model {
         self.untrusted.extend(self.long_silent.iter().filter(is_fresh).cloned());
     }
 
+    /// Everything is saved and loaded again but how long watches have been silent, and when Pods were deleted. No Pod counts until its
+    /// watch is proven.
+    pub fn restart(&mut self) {
+        self.stale.clear();
+        self.long_silent.clear();
+        self.untrusted = self.listed.clone();
+        self.deleted.values_mut().for_each(|deleted| deleted.age = 0);
+    }
+
     /// Forgets deleted Pods, as [`Index::expire_tombstones`] does: at the second time, unless a slice still lists one whose
     /// deletion is certain.
     pub fn expire_tombstones(&mut self) {

@@ -6,4 +6,5 @@ mod misbehaving;
 mod outage;
 mod pods;
 mod restored;
+mod resumed;
 mod trust;

@@ -13,7 +13,7 @@ use crate::support::mirrored::{MirroredSandbox, TIMING, on};
 
 const SERVICE: &str = "pg";
 
-fn service() -> Value {
+pub fn service() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": "db", "name": SERVICE },
         "spec": { "clusterIP": "None", "selector": { "app": "pg" }, "ipFamilies": ["IPv4"] },
@@ -21,7 +21,7 @@ fn service() -> Value {
 }
 
 /// The Pod `pg-ORDINAL` of a StatefulSet.
-fn pod(ordinal: u8, generation: u8, is_ready: bool) -> Value {
+pub fn pod(ordinal: u8, generation: u8, is_ready: bool) -> Value {
     let name = format!("{SERVICE}-{ordinal}");
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -37,12 +37,12 @@ fn pod(ordinal: u8, generation: u8, is_ready: bool) -> Value {
     })
 }
 
-fn address(ordinal: u8, generation: u8) -> Ipv4Addr {
+pub fn address(ordinal: u8, generation: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 1, generation, ordinal)
 }
 
 /// What the EndpointSlice controller writes of the Pod `pg-0` while that is ready.
-fn slice(sandbox: &Sandbox) -> Value {
+pub fn slice(sandbox: &Sandbox) -> Value {
     let pod = sandbox.store().get(Kind::Pod, "db", "pg-0").expect("the Pod");
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
@@ -58,7 +58,7 @@ fn slice(sandbox: &Sandbox) -> Value {
 }
 
 /// Creates an object, or puts it in the place of the one of its name.
-fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
+pub fn put(sandbox: &Sandbox, kind: Kind, object: Value) {
     let (store, name) = (sandbox.store(), object["metadata"]["name"].as_str().expect("a name").to_owned());
     let stored =
         if store.get(kind, "db", &name).is_some() { store.update(kind, object) } else { store.create(kind, object) };
@@ -97,7 +97,7 @@ async fn with_pg_0() -> MirroredSandbox {
     mirrored
 }
 
-async fn answers(mirrored: &MirroredSandbox, name: &str, addresses: &[Ipv4Addr]) {
+pub async fn answers(mirrored: &MirroredSandbox, name: &str, addresses: &[Ipv4Addr]) {
     let expected = (!addresses.is_empty()).then(|| addresses.to_vec());
     mirrored.until(&format!("{name} = {addresses:?}"), |mirrored| mirrored.addresses(name) == expected).await;
 }

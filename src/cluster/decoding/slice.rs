@@ -1,6 +1,7 @@
 //! EndpointSlices as the API sends them.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::time::SystemTime;
 
 use super::incoming::{Kind, Raw};
@@ -74,6 +75,7 @@ impl Kind for Slice {
     }
 
     fn read(object: ObjectKey, raw: RawSlice<'_>, warn: &mut dyn FnMut(String)) -> Result<Self, String> {
+        let triggered = Self::changed_at(&raw).and_then(nanoseconds);
         let metadata = raw.metadata.required("metadata")?;
         let version = read_version(&metadata);
         let mut labels = metadata.labels.optional("metadata.labels")?.unwrap_or_default();
@@ -92,7 +94,8 @@ impl Kind for Slice {
             "FQDN" => {
                 // Deprecated, and without meaning in the DNS specification.
                 warn("addressType FQDN is not served".to_owned());
-                return Ok(Self { object, version, service, endpoints: Endpoints::default(), ports: Vec::new() });
+                let endpoints = Endpoints::default();
+                return Ok(Self { object, version, triggered, service, endpoints, ports: Vec::new() });
             }
             other => return Err(format!("addressType {other:?} is not IPv4, IPv6 or FQDN")),
         };
@@ -111,8 +114,14 @@ impl Kind for Slice {
             }
         }
         ports.shrink_to_fit();
-        Ok(Self { object, version, service, endpoints: endpoints.into_iter().collect(), ports })
+        Ok(Self { object, version, triggered, service, endpoints: endpoints.into_iter().collect(), ports })
     }
+}
+
+/// Nanoseconds since 1970. None if the time is not later, or as late as no object is.
+fn nanoseconds(time: SystemTime) -> Option<NonZeroU64> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    since.as_nanos().try_into().ok().and_then(NonZeroU64::new)
 }
 
 fn read_endpoint(raw: RawEndpoint<'_>, is_v4: bool) -> Result<Endpoint<'static>, String> {

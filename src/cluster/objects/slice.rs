@@ -1,5 +1,7 @@
 //! EndpointSlices.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use super::endpoints::Endpoints;
@@ -11,6 +13,8 @@ use crate::records::ServiceKey;
 pub struct Slice {
     pub object: ObjectKey,
     pub version: Version,
+    /// When the change was made for which it was last written, in nanoseconds since 1970, if its controller has said so.
+    pub triggered: Option<NonZeroU64>,
     /// The Service named in its label, if there is one.
     pub service: Option<ServiceKey>,
     pub endpoints: Endpoints,

@@ -11,7 +11,7 @@
 //! If the question is refused, the server cannot be told from another: everything is listed. If it fails otherwise, it is asked
 //! again, less and less often, and the watch goes on meanwhile.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -21,7 +21,8 @@ use super::retry::RetryPolicy;
 use super::trust::{Opening, TrustRecord};
 use crate::cluster::api::{Api, ApiError, ListQuery, Selectors};
 use crate::cluster::decoding::{Incoming, Kind, Page};
-use crate::cluster::objects::{ObjectKey, Uid};
+use crate::cluster::objects::ObjectKey;
+use crate::cluster::position::Witness;
 
 /// How long the question may take. kube-apiserver waits up to three seconds for its cache to catch up
 /// (`blockTimeout` in `storage/cacher/watch_cache.go`).
@@ -42,54 +43,49 @@ pub(super) enum Lost {
     Refused(u16),
 }
 
-/// An object that a watch knows the server to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
-    key: ObjectKey,
-    uid: Uid,
-    version: u64,
-}
-
 /// The witnesses of a watch: of what it listed, what has not changed for the longest time, and is likely to stay.
 #[derive(Debug, Default)]
-pub(super) struct Witnesses(Mutex<Vec<Known>>);
+pub(super) struct Witnesses(Mutex<Arc<[Witness]>>);
 
 impl Witnesses {
+    pub fn of_saved_state(known: Arc<[Witness]>) -> Self {
+        Self(Mutex::new(known))
+    }
+
     /// Follows the events of the watch.
     pub fn observe<K: Kind>(&self, event: &Event<K>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::ListStarted => known.clear(),
-            Event::Listed(object) => {
-                if known.len() < WITNESSES || known.iter().any(|known| version(object) < known.version) {
-                    known.extend(read(object));
-                    known.sort_by_key(|known| known.version);
-                    known.truncate(WITNESSES);
-                }
+        let has_room = known.len() < WITNESSES;
+        let is_known = |object: &Incoming<K>| known.iter().any(|known| known.key == object.key);
+        let changed: Vec<_> = match event {
+            Event::ListStarted => Vec::new(),
+            Event::Listed(object) if has_room || known.iter().any(|known| version(object) < known.version) => {
+                let mut known: Vec<_> = known.iter().cloned().chain(read(object)).collect();
+                known.sort_by_key(|known| known.version);
+                known.truncate(WITNESSES);
+                known
             }
-            Event::Applied(object) => {
-                let before = known.len();
-                known.retain(|known| !is_it(known, object));
-                if before < WITNESSES || known.len() < before {
-                    known.extend(read(object));
-                }
+            Event::Applied(object) if has_room || is_known(object) => {
+                others(&known, object).chain(read(object)).collect()
             }
-            Event::Deleted(object) => known.retain(|known| !is_it(known, object)),
-            Event::ListCompleted => {}
-        }
+            Event::Deleted(object) if is_known(object) => others(&known, object).collect(),
+            _ => return,
+        };
+        *known = changed.into();
     }
 
-    fn get(&self) -> Vec<Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn get(&self) -> Arc<[Witness]> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn read<K: Kind>(object: &Incoming<K>) -> Option<Known> {
-    Some(Known { key: object.key.clone(), uid: object.uid?, version: version(object) })
+/// The witnesses that are not this object.
+fn others<K: Kind>(known: &[Witness], object: &Incoming<K>) -> impl Iterator<Item = Witness> {
+    known.iter().filter(|known| known.key != object.key).cloned()
 }
 
-fn is_it<K: Kind>(known: &Known, object: &Incoming<K>) -> bool {
-    known.key == object.key
+fn read<K: Kind>(object: &Incoming<K>) -> Option<Witness> {
+    Some(Witness { key: object.key.clone(), uid: object.uid?, version: version(object) })
 }
 
 fn version<K: Kind>(object: &Incoming<K>) -> u64 {
@@ -132,7 +128,7 @@ impl<K: Kind> Doubts<'_, K> {
             return self.ask_for(None, position).await;
         }
         let mut lost = None;
-        for witness in &witnesses {
+        for witness in witnesses.iter() {
             lost = self.ask_for(Some(witness), position).await?;
             if !matches!(lost, Some(Lost::WithoutWitness(_))) {
                 break;
@@ -141,7 +137,7 @@ impl<K: Kind> Doubts<'_, K> {
         Ok(lost)
     }
 
-    async fn ask_for(&self, witness: Option<&Known>, position: u64) -> Result<Option<Lost>, String> {
+    async fn ask_for(&self, witness: Option<&Witness>, position: u64) -> Result<Option<Lost>, String> {
         let selectors = question(self.selectors, witness);
         let query = ListQuery { selectors: &selectors, limit: 1, continue_token: "" };
         match timeout(PATIENCE, self.api.list(&query)).await {
@@ -165,21 +161,21 @@ fn is_temporary(code: u16) -> bool {
 }
 
 /// What selects the witness, if there is one, of what the watch selects. The API server reads one key for it.
-fn question(watched: &Selectors, witness: Option<&Known>) -> Selectors {
-    let name = witness.map(|Known { key: ObjectKey { namespace, name }, .. }| {
+fn question(watched: &Selectors, witness: Option<&Witness>) -> Selectors {
+    let name = witness.map(|Witness { key: ObjectKey { namespace, name }, .. }| {
         format!("metadata.namespace={namespace},metadata.name={name}")
     });
     let fields: Vec<_> = watched.fields.iter().cloned().chain(name).collect();
     Selectors { labels: watched.labels.clone(), fields: (!fields.is_empty()).then(|| fields.join(",")) }
 }
 
-fn judge<K: Kind>(ours: u64, witness: Option<&Known>, list: &Page<K>) -> Option<Lost> {
+fn judge<K: Kind>(ours: u64, witness: Option<&Witness>, list: &Page<K>) -> Option<Lost> {
     let server = list.resource_version.parse().ok();
     if let Some(server) = server.filter(|server| *server < ours) {
         return Some(Lost::WentBack { server, ours });
     }
     match witness {
-        Some(Known { key, uid, .. }) => {
+        Some(Witness { key, uid, .. }) => {
             let is_there = list.items.iter().any(|object| object.uid == Some(*uid));
             (!is_there).then(|| Lost::WithoutWitness(key.clone()))
         }
@@ -193,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::objects::{POD_NAME, Service};
+    use crate::cluster::objects::{POD_NAME, Service, Uid};
 
     const UID: &str = "00000000-0000-4000-8000-000000000007";
     const OTHER: &str = "00000000-0000-4000-8000-000000000008";

@@ -6,7 +6,7 @@
 //!   ▲ │                             │ ends before that                          │   ▲
 //!   └─│──────◀──────────────────────┘                                      ends │   │ accepted
 //!     │ list in pages      last page                                            ▼   │
-//!     └──────────────▶ Page ───────────────────────────────────────────────▶ Listed
+//!     └──────────────▶ Page ───────────────────────────────────────────────▶ Listed ◀── saved position
 //! ```
 //!
 //! After an error, the stream goes on where it was: with a new list if that was not complete, else from the last position. Whoever reads
@@ -17,7 +17,7 @@ use std::time::Duration;
 use std::vec;
 
 use futures::{Stream, stream};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 use tokio::time::{Instant, timeout};
 
 use super::errors::Error;
@@ -34,20 +34,18 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) enum Event<K> {
     ListStarted,
     Listed(Incoming<K>),
-    /// Objects that are not in the list are gone.
-    ListCompleted,
+    /// Objects that are not in the list are gone. With the resourceVersion of the list.
+    ListCompleted(SmolStr),
     Applied(Incoming<K>),
     Deleted(Incoming<K>),
+    /// Everything up to this resourceVersion has been told.
+    Bookmark(SmolStr),
 }
 
-/// The events, for ever.
-pub(super) fn events<K: Kind>(
-    api: Api<K>,
-    config: WatchConfig,
-    trust: Arc<TrustRecord>,
-) -> impl Stream<Item = Result<Event<K>, Error>> {
-    let follower = Follower { api, config, trust };
-    stream::unfold((follower, State::Start), |(follower, mut state)| async {
+/// The events, for ever: of a list first, or from a position.
+pub(super) fn events<K: Kind>(follower: Follower<K>, from: Option<u64>) -> impl Stream<Item = Result<Event<K>, Error>> {
+    let start = from.map_or(State::Start, |position| State::Listed { position: format_smolstr!("{position}") });
+    stream::unfold((follower, start), |(follower, mut state)| async {
         loop {
             let (event, next) = follower.step(state).await;
             if let Some(event) = event {
@@ -81,10 +79,11 @@ enum State<K> {
 /// The event of a step, if it has one, and the state that follows.
 type Step<K> = (Option<Result<Event<K>, Error>>, State<K>);
 
-struct Follower<K> {
-    api: Api<K>,
-    config: WatchConfig,
-    trust: Arc<TrustRecord>,
+/// What makes the requests of a watch.
+pub(super) struct Follower<K> {
+    pub api: Api<K>,
+    pub config: WatchConfig,
+    pub trust: Arc<TrustRecord>,
 }
 
 impl<K: Kind> Follower<K> {
@@ -98,7 +97,9 @@ impl<K: Kind> Follower<K> {
             State::Page { continue_token } => self.page(&continue_token).await,
             State::Items { mut items, continue_token, position } => match items.next() {
                 Some(item) => (Some(Ok(Event::Listed(item))), State::Items { items, continue_token, position }),
-                None if continue_token.is_empty() => (Some(Ok(Event::ListCompleted)), State::Listed { position }),
+                None if continue_token.is_empty() => {
+                    (Some(Ok(Event::ListCompleted(position.clone()))), State::Listed { position })
+                }
                 None => (None, State::Page { continue_token }),
             },
             State::Streaming(watch) => stream_list(watch).await,
@@ -147,7 +148,8 @@ async fn stream_list<K: Kind>(mut watch: Following) -> Step<K> {
         // There are none in a streaming list.
         Ok(Some(WireEvent::Delete(_))) => (None, State::Streaming(watch)),
         Ok(Some(WireEvent::Bookmark(bookmark))) if bookmark.ends_list => {
-            (Some(Ok(Event::ListCompleted)), State::Watching(watch, bookmark.resource_version))
+            let position = bookmark.resource_version;
+            (Some(Ok(Event::ListCompleted(position.clone()))), State::Watching(watch, position))
         }
         Ok(Some(WireEvent::Bookmark(_))) => (None, State::Streaming(watch)),
         Ok(Some(WireEvent::Error(status))) => (Some(Err(Error::Event(status))), State::Start),
@@ -160,13 +162,16 @@ async fn follow<K: Kind>(mut watch: Following, position: SmolStr) -> Step<K> {
     let (event, reached) = match watch.next().await {
         Ok(Some(WireEvent::Apply(object))) => {
             let reached = object.resource_version.clone();
-            (Some(Event::Applied(object)), reached)
+            (Event::Applied(object), reached)
         }
         Ok(Some(WireEvent::Delete(object))) => {
             let reached = object.resource_version.clone();
-            (Some(Event::Deleted(object)), reached)
+            (Event::Deleted(object), reached)
         }
-        Ok(Some(WireEvent::Bookmark(bookmark))) => (None, bookmark.resource_version),
+        Ok(Some(WireEvent::Bookmark(bookmark))) => {
+            let reached = bookmark.resource_version;
+            (Event::Bookmark(reached.clone()), reached)
+        }
         Ok(Some(WireEvent::Error(status))) => return (Some(Err(Error::Event(status))), State::Listed { position }),
         Ok(None) => return (None, State::Listed { position }),
         Err(error) => return (Some(Err(error)), State::Listed { position }),
@@ -174,7 +179,7 @@ async fn follow<K: Kind>(mut watch: Following, position: SmolStr) -> Step<K> {
     if reached.is_empty() {
         return (Some(Err(Error::NoResourceVersion)), State::Start);
     }
-    (event.map(Ok), State::Watching(watch, reached))
+    (Some(Ok(event)), State::Watching(watch, reached))
 }
 
 /// A watch that was accepted. It has failed if it ends before its time.

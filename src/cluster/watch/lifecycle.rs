@@ -1,5 +1,7 @@
 //! The life of one watch: lists, events, errors, and the state of trust that follows from them (drawn in [`super::trust`]).
 //!
+//! A watch begins with a list, or in doubt at the position at which the last run of this program ended.
+//!
 //! After every error there is a pause. An error that shows that the watch cannot be resumed is followed by a list; after any other,
 //! the watch is resumed.
 
@@ -13,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::doubt::{Doubts, Lost, Witnesses};
 use super::errors::Error;
-use super::events::{Event, events};
+use super::events::{Event, Follower, events};
 use super::reconcile::Reconcile;
 use super::report::{Outage, Reporter};
 use super::retry::RetryPolicy;
@@ -25,7 +27,8 @@ use crate::cluster::api::{Api, Server};
 use crate::cluster::connection::Connection;
 use crate::cluster::decoding::Kind;
 use crate::cluster::objects::Scope;
-use crate::cluster::update::{Change, ClusterEvent, EventTimes, WatchId, WatchUpdate};
+use crate::cluster::position::Position;
+use crate::cluster::update::{Change, ClusterEvent, EventTimes, Positions, WatchId, WatchUpdate};
 use crate::records::Silence;
 use crate::telemetry::metrics::{Metrics, Resource, WatchEvent};
 
@@ -34,6 +37,7 @@ pub(super) struct WatchContext<'a> {
     pub connection: &'a Connection,
     pub selection: &'a Selection,
     pub scope: &'a Scope,
+    pub positions: &'a Positions,
     pub sink: &'a EventSink<'a>,
     pub outage: &'a Outage,
     pub server: &'a Arc<Server>,
@@ -55,6 +59,8 @@ pub(super) struct Watch<'a, K: Kind> {
     timing: Timing,
     trust: Arc<TrustRecord>,
     witnesses: Arc<Witnesses>,
+    /// The position of the saved state, until the watch has shown that it goes on from there, or was listed anew.
+    restored: Option<u64>,
     retry: RetryPolicy,
     reconcile: Reconcile,
     /// When the next reconcile is due, if ever.
@@ -70,7 +76,12 @@ impl<'a, K: Kind> Watch<'a, K> {
     /// it recovers.
     pub async fn follow(context: &WatchContext<'a>) {
         let Some(config) = context.selection.config(K::RESOURCE) else { return };
-        let watch = Self::new(context, config);
+        let id = WatchId::new(K::RESOURCE, context.scope.clone());
+        let position = context.positions.get(&id).filter(|position| position.is_proof());
+        if position.is_none() {
+            wait_before_list::<K>(context.sink).await;
+        }
+        let watch = Self::new(context, config, position);
         let (id, trust, stale_after) = (watch.id.clone(), Arc::clone(&watch.trust), watch.timing.stale_after);
         tokio::select! {
             SinkClosed = watch.run() => {}
@@ -78,15 +89,18 @@ impl<'a, K: Kind> Watch<'a, K> {
         }
     }
 
-    fn new(context: &WatchContext<'a>, config: WatchConfig) -> Self {
+    fn new(context: &WatchContext<'a>, config: WatchConfig, position: Option<&Position>) -> Self {
         let id = WatchId::new(K::RESOURCE, context.scope.clone());
-        let trust = TrustRecord::new(context.metrics.register_watch(K::RESOURCE));
+        let start = if position.is_some() { Trust::Doubted { has_told: false } } else { Trust::Listing };
+        let trust = TrustRecord::new(context.metrics.register_watch(K::RESOURCE), start);
+        let witnesses = position.map(|position| Witnesses::of_saved_state(Arc::clone(&position.witnesses)));
         Self {
             api: Api::new(context.connection.client.clone(), context.scope, Arc::clone(context.server)),
             config,
             timing: context.selection.timing,
             trust,
-            witnesses: Arc::default(),
+            witnesses: Arc::new(witnesses.unwrap_or_default()),
+            restored: position.map(|position| position.version),
             retry: RetryPolicy::new(),
             reconcile: Reconcile::new(),
             reconcile_at: None,
@@ -98,21 +112,25 @@ impl<'a, K: Kind> Watch<'a, K> {
     }
 
     async fn run(mut self) -> SinkClosed {
+        let mut from = self.restored;
         loop {
-            if let Err(closed) = self.list_and_watch().await {
+            if let Err(closed) = self.list_and_watch(from.take()).await {
                 return closed;
             }
+            self.restored = None;
+            wait_before_list::<K>(self.sink).await;
+            self.trust.record(Happening::ListStarted);
         }
     }
 
-    /// One list and the watch that follows it, until it is time for another list.
-    async fn list_and_watch(&mut self) -> Result<(), SinkClosed> {
-        self.trust.record(Happening::ListStarted);
+    /// One list and the watch that follows it, or the watch from a position, until it is time for another list.
+    async fn list_and_watch(&mut self, from: Option<u64>) -> Result<(), SinkClosed> {
         let (api, config) = (self.api.clone(), self.config.clone());
         let (trust, witnesses) = (Arc::clone(&self.trust), Arc::clone(&self.witnesses));
         let doubts = Doubts { api: &api, selectors: &config.selectors, trust: &trust, witnesses: &witnesses };
         let mut lost = pin!(doubts.lost());
-        let mut events = pin!(events(api.clone(), config.clone(), Arc::clone(&trust)));
+        let follower = Follower { api: api.clone(), config: config.clone(), trust: Arc::clone(&trust) };
+        let mut events = pin!(events(follower, from));
         loop {
             let next = tokio::select! {
                 // Whether the watch is proven comes last, after the events that prove it.
@@ -121,12 +139,13 @@ impl<'a, K: Kind> Watch<'a, K> {
                 () = sleep_until_some(self.reconcile_at), if trust.trust().is_current() => self.on_reconcile_due(),
                 // An idle watch that was resumed has no event.
                 () = trust.steady(), if self.has_recovered() => self.on_recovery().await?,
+                () = trust.steady(), if self.restored.is_some() && trust.trust().is_current() => self.on_resumed().await?,
                 event = events.next() => match event {
                     Some(Ok(event)) => self.on_event(event).await?,
                     Some(Err(error)) => self.on_error(&error).await?,
                     None => Next::Relist,
                 },
-                () = trust.became_proven() => self.on_proven().await?,
+                () = trust.became_current() => self.on_current().await?,
             };
             if next == Next::Relist {
                 return Ok(());
@@ -139,14 +158,17 @@ impl<'a, K: Kind> Watch<'a, K> {
         self.witnesses.observe(&event);
         match &event {
             Event::ListStarted => self.trust.record(Happening::ListStarted),
-            Event::Listed(_) => {}
-            Event::ListCompleted => self.reconcile_at = self.timing.next_reconcile(),
+            Event::Listed(_) | Event::Bookmark(_) => {}
+            Event::ListCompleted(_) => self.reconcile_at = self.timing.next_reconcile(),
             Event::Applied(_) | Event::Deleted(_) => _ = self.on_recovery().await?,
         }
-        let is_listed = matches!(event, Event::ListCompleted);
-        let times = self.times(&event);
-        let change = self.change(event);
-        self.sink.send(WatchUpdate { event: K::event(self.id.scope.clone(), change), times }).await?;
+        let is_listed = matches!(event, Event::ListCompleted(_));
+        let (times, position) = (self.times(&event), self.position(&event));
+        let event = match self.change(event) {
+            Some(change) => K::event(self.id.scope.clone(), change),
+            None => ClusterEvent::WatchReached(self.id.clone()),
+        };
+        self.sink.send(WatchUpdate { event, times, position }).await?;
         if is_listed {
             self.on_listed().await?;
         }
@@ -208,7 +230,17 @@ impl<'a, K: Kind> Watch<'a, K> {
         Ok(())
     }
 
-    async fn on_proven(&mut self) -> Result<Next, SinkClosed> {
+    /// A watch that began at a saved position is on the same server, and has been open for long enough to tell what was missed: the API
+    /// server has it at hand when it accepts the watch.
+    async fn on_resumed(&mut self) -> Result<Next, SinkClosed> {
+        self.restored = None;
+        self.reconcile_at = self.timing.next_reconcile();
+        self.reporter.resumed();
+        self.sink.send(ClusterEvent::WatchResumed(self.id.clone())).await?;
+        Ok(Next::Continue)
+    }
+
+    async fn on_current(&mut self) -> Result<Next, SinkClosed> {
         if self.trust.trust() == Trust::Proven {
             self.sink.send(ClusterEvent::WatchProven(self.id.clone())).await?;
         }
@@ -235,27 +267,39 @@ impl<'a, K: Kind> Watch<'a, K> {
         true
     }
 
-    /// When an object changed, and when that arrived. None for a list.
+    /// When an object changed, and when that arrived. None for a list, and for what was missed while this program did not run.
     fn times(&self, event: &Event<K>) -> Option<EventTimes> {
         let changed_at = match event {
+            _ if self.restored.is_some() => return None,
             Event::Applied(incoming) => incoming.changed_at,
             Event::Deleted(_) => None,
-            Event::ListStarted | Event::Listed(_) | Event::ListCompleted => return None,
+            Event::ListStarted | Event::Listed(_) | Event::ListCompleted(_) | Event::Bookmark(_) => return None,
         };
         Some(EventTimes { received_at: self.trust.clock.last_word(), changed_at })
     }
 
-    /// Counts the event, and reports what is malformed about its object.
-    fn change(&mut self, event: Event<K>) -> Change<K> {
+    /// How far the watch has come with an event.
+    fn position(&self, event: &Event<K>) -> Option<Position> {
+        let reached = match event {
+            Event::ListCompleted(position) | Event::Bookmark(position) => position,
+            Event::Applied(object) | Event::Deleted(object) => &object.resource_version,
+            Event::ListStarted | Event::Listed(_) => return None,
+        };
+        Some(Position { version: reached.parse().ok()?, witnesses: self.witnesses.get() })
+    }
+
+    /// Counts the event, and reports what is malformed about its object. None if it changes none.
+    fn change(&mut self, event: Event<K>) -> Option<Change<K>> {
         let incoming = match event {
+            Event::Bookmark(_) => return None,
             Event::ListStarted => {
                 self.reporter.list_started();
-                return Change::RelistStarted;
+                return Some(Change::RelistStarted);
             }
-            Event::ListCompleted => {
+            Event::ListCompleted(_) => {
                 self.reporter.list_completed();
                 self.reporter.event(WatchEvent::Relist);
-                return Change::RelistDone;
+                return Some(Change::RelistDone);
             }
             Event::Deleted(incoming) => {
                 self.reporter.event(WatchEvent::Delete);
@@ -264,7 +308,7 @@ impl<'a, K: Kind> Watch<'a, K> {
                 // A Pod has its deletionTimestamp before it is removed, even if it is deleted by force: `podStrategy` in
                 // kube-apiserver is graceful with any grace period. One without lives on, and has lost the label.
                 let lives_on = self.config.selectors.labels.is_some() && !incoming.is_terminating;
-                return if lives_on { Change::Deselect(key) } else { Change::Delete(key) };
+                return Some(if lives_on { Change::Deselect(key) } else { Change::Delete(key) });
             }
             Event::Applied(incoming) => {
                 self.reporter.event(WatchEvent::Apply);
@@ -278,7 +322,14 @@ impl<'a, K: Kind> Watch<'a, K> {
         let key = incoming.key.clone();
         let (change, problems) = incoming.into_change();
         self.reporter.malformed(&key, &problems);
-        change
+        Some(change)
+    }
+}
+
+/// Pods are the most numerous objects, and are not needed before the first answer.
+async fn wait_before_list<K: Kind>(sink: &EventSink<'_>) {
+    if K::RESOURCE == Resource::Pods {
+        sink.first_watches_synchronised().await;
     }
 }
 

@@ -35,28 +35,38 @@ use self::sink::EventSink;
 use super::api::Server;
 use super::connection::Connection;
 use super::objects::{Pod, Service, Slice};
-use super::update::WatchUpdate;
+use super::update::{Positions, WatchUpdate};
 use crate::telemetry::metrics::Metrics;
 
-/// Follows every selected resource in every scope, each with a list and watch of its own, until the receiver of `updates` is
+/// What the watches go on from, and what they feed.
+pub struct Feed {
+    /// Where watches of the last run ended. All others begin with a list.
+    pub positions: Positions,
+    pub updates: mpsc::Sender<WatchUpdate>,
+}
+
+/// Follows every selected resource in every scope, each with a list and watch of its own, until the receiver of the updates is
 /// dropped.
-pub async fn follow_all(
-    connection: &Connection,
-    selection: &Selection,
-    updates: mpsc::Sender<WatchUpdate>,
-    metrics: &Arc<Metrics>,
-) {
+pub async fn follow_all(connection: &Connection, selection: &Selection, feed: Feed, metrics: &Arc<Metrics>) {
+    let Feed { positions, updates } = feed;
     let (outage, server) = (Outage::default(), Arc::<Server>::default());
     let scopes = selection.scopes.iter().map(|scope| async {
         let sink = EventSink::new(&updates);
-        let context =
-            WatchContext { connection, selection, scope, sink: &sink, outage: &outage, server: &server, metrics };
-        let pods = async {
-            // Pods are the most numerous objects, and are not needed before the first answer.
-            sink.first_lists_completed().await;
-            Watch::<Pod>::follow(&context).await;
+        let context = WatchContext {
+            connection,
+            selection,
+            scope,
+            positions: &positions,
+            sink: &sink,
+            outage: &outage,
+            server: &server,
+            metrics,
         };
-        tokio::join!(Watch::<Service>::follow(&context), Watch::<Slice>::follow(&context), pods);
+        tokio::join!(
+            Watch::<Service>::follow(&context),
+            Watch::<Slice>::follow(&context),
+            Watch::<Pod>::follow(&context)
+        );
     });
     future::join_all(scopes).await;
 }

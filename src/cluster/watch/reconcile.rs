@@ -68,13 +68,14 @@ impl Reconcile {
                     *newer += 1;
                 }
             }
-            Event::ListCompleted => {
+            Event::ListCompleted(_) => {
                 (self.reached, self.last_event) = (self.listed, Instant::now());
                 return self.newer.take();
             }
             Event::Applied(object) | Event::Deleted(object) => {
                 (self.reached, self.last_event) = (version(object), Instant::now());
             }
+            Event::Bookmark(_) => {}
         }
         None
     }
@@ -103,7 +104,7 @@ mod tests {
         for version in versions {
             assert_eq!(reconcile.observe(&Event::Listed(at(*version))), None);
         }
-        reconcile.observe(&Event::<Service>::ListCompleted)
+        reconcile.observe(&Event::<Service>::ListCompleted("1".into()))
     }
 
     #[tokio::test(start_paused = true)]

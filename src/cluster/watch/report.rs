@@ -80,6 +80,12 @@ impl<'a> Reporter<'a> {
         }
     }
 
+    /// The watch goes on from the saved state.
+    pub fn resumed(&self) {
+        let WatchId { resource, scope } = &self.watch;
+        tracing::info!(%resource, %scope, "the watch goes on where the saved state ends; nothing has to be listed");
+    }
+
     pub fn event(&self, event: WatchEvent) {
         self.metrics.watch_event(self.watch.resource, event);
     }

@@ -1,5 +1,6 @@
 //! Watches of an API server that only refuses, on paused time.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use tower::service_fn;
 
 use super::retry::MAX_RETRY_AFTER;
-use super::{PodSelection, Selection, Timing, follow_all};
+use super::{Feed, PodSelection, Selection, Timing, follow_all};
 use crate::cluster::connection::Connection;
 use crate::cluster::objects::Scope;
 
@@ -34,6 +35,7 @@ async fn pause_between_requests(retry_after: &'static str) -> Duration {
     let selection = Selection { pods: PodSelection::Off, ..Selection::of(vec![Scope::All], timing) };
     // Room for every event, because nobody receives them.
     let (updates, _received) = mpsc::channel(1024);
+    let feed = Feed { positions: HashMap::new(), updates };
     let metrics = Arc::default();
     let pause = async {
         let first = requests.recv().await.unwrap();
@@ -41,7 +43,7 @@ async fn pause_between_requests(retry_after: &'static str) -> Duration {
     };
     tokio::select! {
         pause = pause => pause,
-        () = follow_all(&connection, &selection, updates, &metrics) => panic!("a watch never ends by itself"),
+        () = follow_all(&connection, &selection, feed, &metrics) => panic!("a watch never ends by itself"),
     }
 }
 

@@ -7,7 +7,8 @@
 //!           │                             │ another connection     │  │ has been open for a second
 //!           │                             ▼                        │  │
 //!           └──────position lost─────── Doubted ◀──────────────────┘  │
-//!                                          └──────────────────────────┘
+//!                                        ▲ └──────────────────────────┘
+//!                        saved position ─┘
 //! ```
 //!
 //! | state | a word is | answers |
@@ -106,8 +107,8 @@ pub(super) struct Opening {
 pub(super) struct TrustRecord {
     pub clock: Clock,
     state: watch::Sender<State>,
-    /// The watch has become Proven, and nobody was told yet.
-    proven: Notify,
+    /// The watch has become Resumed or Proven, and nobody was told yet.
+    confirmed: Notify,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -117,9 +118,10 @@ struct State {
 }
 
 impl TrustRecord {
-    pub fn new(age: WatchAge) -> Arc<Self> {
-        let state = State { trust: Trust::Listing, opening: None };
-        Arc::new(Self { clock: Clock::new(age), state: watch::Sender::new(state), proven: Notify::new() })
+    /// Of a watch that begins with a list, or else in doubt.
+    pub fn new(age: WatchAge, start: Trust) -> Arc<Self> {
+        let state = State { trust: start, opening: None };
+        Arc::new(Self { clock: Clock::new(age), state: watch::Sender::new(state), confirmed: Notify::new() })
     }
 
     pub fn record(&self, happening: Happening) {
@@ -150,8 +152,8 @@ impl TrustRecord {
         if before.trust.is_word(happening) {
             self.clock.word();
         }
-        if before.trust != Trust::Proven && after.trust == Trust::Proven {
-            self.proven.notify_one();
+        if before.trust != after.trust && after.trust.is_current() {
+            self.confirmed.notify_one();
         }
     }
 
@@ -159,9 +161,9 @@ impl TrustRecord {
         self.state.borrow().trust
     }
 
-    /// Returns once after each time that the watch has become Proven.
-    pub async fn became_proven(&self) {
-        self.proven.notified().await;
+    /// Returns once after each time that the watch has become Resumed or Proven.
+    pub async fn became_current(&self) {
+        self.confirmed.notified().await;
     }
 
     /// Returns when a watch has been open for [`STEADY`].

@@ -86,6 +86,7 @@ fn slice(text: &str) -> Slice {
     Slice {
         object: object(text),
         version: Version::default(),
+        triggered: None,
         service: None,
         endpoints: Endpoints::default(),
         ports: Vec::new(),

@@ -349,7 +349,7 @@ fn a_server_of_headless_services_serves_no_others() {
 fn pods_of_a_saved_state_count_until_they_are_distrusted_and_for_good_once_they_are_listed() {
     for is_listed in [false, true] {
         let mut cluster = Cluster::new();
-        cluster.index.restore_listed_pods(Scope::All);
+        cluster.index.restore_listed_pods(ListedPods { scope: Scope::All, are_trusted: true });
         cluster.service(Change::Apply(pg()));
         cluster.pod(Change::Apply(pod_0()));
         assert_eq!(cluster.hosts("db/pg"), ["pg-0=10.0.0.1"]);

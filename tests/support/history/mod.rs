@@ -52,6 +52,8 @@ pub enum Step {
         namespace: usize,
         is_proof: bool,
     },
+    /// The program ends and goes on from its saved state.
+    Restart,
     /// The time has come to drop tombstones.
     Expiry,
     Publish,
@@ -85,6 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (resource(), namespace(), any::<bool>()).prop_map(|(resource, namespace, is_proof)| {
             Step::Word { resource, namespace, is_proof }
         }),
+        1 => Just(Step::Restart),
         1 => Just(Step::Expiry),
         3 => Just(Step::Publish),
     ]
@@ -232,7 +235,7 @@ impl Watches {
                 updates.extend(is_proof.then_some(ClusterEvent::WatchProven(watch)));
                 updates
             }
-            Step::Expiry | Step::Publish => Vec::new(),
+            Step::Restart | Step::Expiry | Step::Publish => Vec::new(),
         }
     }
 }

@@ -189,6 +189,7 @@ impl SliceState {
         Slice {
             object: slot.object(),
             version: self.version,
+            triggered: None,
             service: self.service.map(|name| Slot { name, ..slot }.service_key()),
             endpoints: self.endpoints.iter().map(|endpoint| endpoint.endpoint(slot.namespace)).collect(),
             ports: self.ports.iter().map(|port| port.of_slice()).collect(),

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use headless_dns::cluster::{Change, ClusterEvent, ObjectKey, Scope, Selection, Timing, read_json};
+use headless_dns::cluster::{
+    Change, ClusterEvent, ObjectKey, Position, Resource, Scope, Selection, Timing, Uid, WatchId, WatchUpdate, Witness,
+    read_json,
+};
 use headless_dns::index::{Index, Snapshot};
 use headless_dns::state::State;
 use headless_dns::table::{TableReader, table};
@@ -60,6 +63,14 @@ pub fn file_of(manifests: &str, gone: &[ObjectKey]) -> Vec<u8> {
     for pod in gone {
         index.apply(ClusterEvent::Pod(Scope::All, Change::Delete(pod.clone())));
     }
+    let key = ObjectKey::new("db", "pg-0");
+    let uid = Uid::parse("0b0f4f6e-7c2c-4f0e-9d0a-2f8f3a1f8a01").expect("a UUID");
+    for (version, resource) in (2712..).zip([Resource::Services, Resource::EndpointSlices, Resource::Pods]) {
+        let witness = Witness { key: key.clone(), uid, version: 7 };
+        let position = Position { version, witnesses: [witness].into() };
+        let reached = ClusterEvent::WatchReached(WatchId::new(resource, Scope::All));
+        index.apply(WatchUpdate { position: Some(position), ..reached.into() });
+    }
     written(&index.snapshot(), Timestamp::UNIX_EPOCH)
 }
 
@@ -76,10 +87,11 @@ fn written(snapshot: &Snapshot, as_of: Timestamp) -> Vec<u8> {
 
 /// What a snapshot holds, without its order.
 fn contents(snapshot: &Snapshot) -> BTreeSet<String> {
-    let Snapshot { services, slices, pods, tombstones, trusted_pod_scopes } = snapshot;
+    let Snapshot { services, slices, pods, tombstones, listed_pods, positions } = snapshot;
     let objects = services.iter().map(|it| format!("{it:?}")).chain(slices.iter().map(|it| format!("{it:?}")));
     let pods = pods.iter().map(|it| format!("{it:?}")).chain(tombstones.iter().map(|it| format!("{it:?}")));
-    objects.chain(pods).chain(trusted_pod_scopes.iter().map(|it| format!("{it:?}"))).collect()
+    let listed = listed_pods.iter().map(|it| format!("{it:?}"));
+    objects.chain(pods).chain(listed).chain(positions.iter().map(|it| format!("{it:?}"))).collect()
 }
 
 fn table_of(index: &mut Index) -> TableReader {

@@ -1,13 +1,14 @@
 //! What it costs to read a cluster, by the encoding in which the API server sends it: octets, and CPU time from the first octet to the
 //! table. The bodies are recorded from the sandbox once, and come from memory: no socket, no TLS, no server's work is in the figures.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body as Answer;
 use futures::{StreamExt, stream};
-use headless_dns::cluster::{Connection, Scope, Selection, Timing, WatchUpdate, follow_all};
+use headless_dns::cluster::{Connection, Feed, Scope, Selection, Timing, WatchUpdate, follow_all};
 use headless_dns::index::Index;
 use headless_dns::table::table;
 use http::{Request, Response, StatusCode};
@@ -101,6 +102,7 @@ impl Recorded {
         let selection = Selection::of(vec![Scope::All], timing);
         let metrics = Arc::default();
         let (updates, mut incoming) = mpsc::channel::<WatchUpdate>(1024);
+        let feed = Feed { positions: HashMap::new(), updates };
         let (mut writer, _reader) = table();
         threads.block_on(async {
             // It starts a task, so it needs the runtime.
@@ -109,14 +111,14 @@ impl Recorded {
                 let (mut index, mut lists) = (Index::default(), 0);
                 while lists < PATHS.len() {
                     let update = incoming.recv().await.expect("a watch that goes on");
-                    lists += usize::from(update.event.completed_list().is_some());
+                    lists += usize::from(update.event.synchronises());
                     index.apply(update);
                 }
                 writer.publish(index.take_publications());
             };
             tokio::select! {
                 () = apply => {}
-                () = follow_all(&connection, &selection, updates, &metrics) => panic!("a watch never ends by itself"),
+                () = follow_all(&connection, &selection, feed, &metrics) => panic!("a watch never ends by itself"),
             }
         });
     }
