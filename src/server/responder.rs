@@ -259,3 +259,13 @@ impl Drop for Batch<'_> {
         self.responder.metrics.add(&mut self.worker.tally, self.began.elapsed());
     }
 }
+
+#[cfg(test)]
+impl Responder {
+    /// Answers from an empty table.
+    pub fn of_tests() -> Self {
+        let authority = Authority::new(crate::authority::Options::of_tests()).expect("names that fit");
+        let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
+        Self::new(Arc::new(authority), crate::table::table().1, Arc::default(), wire)
+    }
+}

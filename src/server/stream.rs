@@ -69,7 +69,8 @@ pub async fn answer_queries(
     let mut was_full = false;
     loop {
         while deferred.len() < MAX_DEFERRED {
-            let answered = answer(responder.batch(&mut worker), &queries, client, &mut answers, &mut new);
+            let room = MAX_DEFERRED - deferred.len();
+            let answered = answer(responder.batch(&mut worker), &queries, client, &mut answers, (&mut new, room));
             deferred
                 .extend(mem::take(&mut new).into_iter().map(|deferred| responder.resolve(deferred, transport).boxed()));
             if answered == 0 {
@@ -152,18 +153,18 @@ async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), late: &mut V
     let _ = timeout(LINGER, ended).await;
 }
 
-/// Answers the whole queries at the start of `queries`, until there are enough responses for one write. Returns the number of
-/// octets that have been answered, or whose answer waits for an upstream.
+/// Answers the whole queries at the start of `queries`, until there are enough responses for one write, or no room for another that
+/// has to wait. Returns the number of octets that have been answered, or whose answer waits for an upstream.
 fn answer(
     mut batch: Batch<'_>,
     queries: &[u8],
     client: SocketAddr,
     answers: &mut Vec<u8>,
-    deferred: &mut Vec<Deferred>,
+    (deferred, room): (&mut Vec<Deferred>, usize),
 ) -> usize {
     let mut rest = queries;
     while answers.len() < WRITE_AT
-        && deferred.len() < MAX_DEFERRED
+        && deferred.len() < room
         && let Some((query, after)) = split(rest)
     {
         rest = after;
@@ -198,4 +199,46 @@ fn make_room(queries: &mut Vec<u8>, was_full: bool) {
 fn split(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = octets.split_first_chunk::<LENGTH>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::dns::wire::HEADER;
+
+    /// W5.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_closed_when_no_whole_query_has_come_for_the_idle_time_since_the_last() {
+        const IDLE: Duration = Duration::from_secs(10);
+        /// What a timer may be late.
+        const TICK: Duration = Duration::from_millis(2);
+        let (mut client, mut stream) = duplex(FIRST_BUFFER);
+        let (responder, closing) = (Responder::of_tests(), CancellationToken::new());
+        let answering = async move {
+            let client = ([127, 0, 0, 1], 1).into();
+            let connection = Connection { transport: Transport::Tcp, client, idle: IDLE, closing: &closing };
+            answer_queries(&mut stream, &connection, &responder).await;
+        };
+        let asking = async {
+            // Half of a message and a half that makes it whole: FORMERR is an answer too.
+            let query = framed(&[0; HEADER]);
+            let (first, second) = query.split_at(query.len() / 2);
+            for _ in 0..3 {
+                client.write_all(first).await.unwrap();
+                sleep(IDLE - TICK).await;
+                client.write_all(second).await.unwrap();
+                client.read_exact(&mut [0; LENGTH + HEADER]).await.unwrap();
+            }
+            let last = Instant::now();
+            client.write_all(first).await.unwrap();
+            sleep(IDLE / 2).await;
+            client.write_all(&second[..1]).await.unwrap();
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "the end");
+            assert!((IDLE..=IDLE + TICK).contains(&last.elapsed()), "{:?}", last.elapsed());
+        };
+        tokio::join!(answering, asking);
+    }
 }

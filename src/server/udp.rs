@@ -227,10 +227,8 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     use super::*;
-    use crate::authority::{Authority, Options};
-    use crate::dns::wire::{HEADER, WireOptions};
+    use crate::dns::wire::HEADER;
     use crate::server::udp_socket::{RECEIVE_TIMEOUT, is_of_the_descriptor};
-    use crate::table::table;
     use crate::telemetry::heartbeat::Heartbeats;
 
     /// Clients of each kind: so many that none of two sockets goes without.
@@ -283,13 +281,6 @@ mod tests {
         }
     }
 
-    /// Answers from an empty table.
-    fn responder() -> Arc<Responder> {
-        let authority = Arc::new(Authority::new(Options::of_tests()).unwrap());
-        let wire = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
-        Arc::new(Responder::new(authority, table().1, Arc::default(), wire))
-    }
-
     #[test]
     fn a_lack_of_memory_ends_no_worker_and_a_closed_descriptor_does() {
         for errno in
@@ -312,7 +303,7 @@ mod tests {
         let (server, client) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         client.set_read_timeout(Some(STALLED)).unwrap();
         let heartbeat = heartbeats.register("worker", STALLED);
-        let (responder, shutdown) = (responder(), CancellationToken::new());
+        let (responder, shutdown) = (Arc::new(Responder::of_tests()), CancellationToken::new());
         let (socket, tasks) = (Arc::new(socket), TaskTracker::new());
         let worker = UdpWorker { socket, workers: 1, responder, heartbeat, tasks, shutdown };
         let _ended = spawn(worker, "w".to_owned()).unwrap();

@@ -1,9 +1,11 @@
 //! Clients over every transport and at every address: an answer that had to wait arrives as others do.
 
+use std::collections::BTreeSet;
+
 use headless_dns::server::{Certificate, CertificateFiles, Encrypted};
 use headless_dns::telemetry::metrics::Transport;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::*;
@@ -109,6 +111,36 @@ async fn a_client_that_has_closed_its_half_of_the_connection_gets_the_answer_tha
     stream.shutdown().await.expect("closed");
     let answer = read(&read_framed(&mut stream).await.expect("an answer"));
     assert_eq!(shown(&answer), found(&["192.0.2.1"]));
+}
+
+/// W7. Each waits in memory until it is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_connection_has_128_questions_that_wait_no_further_one_is_read() {
+    const MOST: usize = 128;
+    /// Far more than all buffers on the way hold.
+    const QUERIES: usize = 40_000;
+    let upstream = FakeUpstream::hanging().await;
+    let server = serving(options(), resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) });
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_send_buffer_size(1).expect("a buffer");
+    let mut stream = socket.connect(server.address).await.expect("a connection");
+    let queries: Vec<_> =
+        (0..QUERIES).flat_map(|id| framed(&question(&format!("n{id}.example."), id as u16))).collect();
+    let writing = tokio::spawn(async move {
+        let written = stream.write_all(&queries).await;
+        (stream, written)
+    });
+    let asked =
+        || upstream.questions().into_iter().filter(|name| name.starts_with(['n', 'N'])).map(|name| name.to_lowercase());
+    let count = || asked().collect::<BTreeSet<_>>().len();
+    until("as many wait as may", async || count() >= MOST).await;
+    // The connection's thread has had its turn many times since.
+    for _ in 0..100 {
+        assert_eq!(shown(&ask_over(&server, OURS, RecordType::A, true).await), found(&["10.1.0.10"]));
+    }
+    assert_eq!(count(), MOST);
+    assert!(!writing.is_finished(), "everything was read");
+    writing.abort();
 }
 
 /// W6, F1.

@@ -286,6 +286,20 @@ fn open_connections(server: &Server) -> u64 {
     metric(&page, "tcp_connections")
 }
 
+/// W7. However long a connection may be idle.
+#[tokio::test]
+async fn the_place_of_a_client_that_takes_nothing_of_its_last_answer_is_free_long_before_the_idle_time_is_over() {
+    let limits = StreamLimits { connections: 2, connections_per_client: 2, idle: Duration::from_secs(86_400) };
+    let server = server(1000, limits);
+    let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
+    let mut stream = connect(server.address, client(0), Some(1)).await;
+    stream.write_all(&query).await.expect("sent");
+    stream.shutdown().await.expect("sent");
+    until(&server, "responses_total", 1).await;
+    until(&server, "tcp_connections", 0).await;
+    assert_eq!(undelivered(server.address), 0);
+}
+
 /// W7, RFC 7766 section 6.2.4.
 #[tokio::test]
 async fn a_client_that_reads_slowly_after_its_last_query_gets_the_whole_answer() {

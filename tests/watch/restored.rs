@@ -168,6 +168,14 @@ async fn a_question_that_fails_is_asked_again_and_holds_nothing_up() {
         mirrored.sandbox.faults().remove(fault);
         sleep(TIMING.stale_after).await;
         assert_eq!(relists(&mirrored), relisted, "{code}: {:#?}", mirrored.log());
+        // The next outage has nothing to do with this one: what fails then for the first time is asked again soon.
+        let before = questions(&mirrored);
+        let on = Scope::all().verb(Verb::List);
+        mirrored.inject(Fault::Answer { on, code, retry_after: None, times: Some(3) });
+        mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Abrupt });
+        sleep(SOON * 2).await;
+        let twice: Vec<_> = before.iter().map(|asked| asked + 2).collect();
+        assert_eq!(questions(&mirrored), twice, "{code}: {:#?}", mirrored.log());
     }
 }
 

@@ -218,6 +218,8 @@ mod tests {
             (30, Some(&pg), vec![], gone),
             (20, None, vec![], None),
             (30, None, vec![other], None),
+            (30, None, vec![object("pg", UID, 20)], Some(Lost::UnknownObject)),
+            (30, None, vec![object("pg", UID, 21)], None),
             (30, None, vec![same], Some(Lost::UnknownObject)),
             (19, None, vec![], Some(Lost::WentBack { server: 19, ours: 20 })),
         ] {

@@ -31,7 +31,7 @@ use crate::support::malformed::Random;
 use clients::{Judged, Over, ask};
 use history::History;
 use judge::Fault;
-use plays::Play;
+use plays::{LONGEST, Play};
 use world::World;
 
 const SECONDS: &str = "HEADLESS_DNS_STORM_SECONDS";
@@ -65,7 +65,7 @@ async fn in_a_storm_no_answer_is_wrong_or_late_and_none_is_lost_without_a_cause(
         let (mut rounds, mut round) = (0, Vec::new());
         while began.elapsed() < time {
             world.calm();
-            // Each before any comes again, in an order of the seed's. In every other round they are long.
+            // Each before any comes again, in an order of the seed's. Half of them are long, and in the next round the others.
             let Some(play) = round.pop() else {
                 rounds += 1;
                 round = shuffled(&Play::ALL, &mut random);
@@ -75,7 +75,7 @@ async fn in_a_storm_no_answer_is_wrong_or_late_and_none_is_lost_without_a_cause(
             if play.ends_process() && began.elapsed() >= time / 2 {
                 continue;
             }
-            let is_long = rounds % 2 == 0;
+            let is_long = (rounds + play as usize).is_multiple_of(2) && began.elapsed() + LONGEST < time;
             println!("{:.1} s: {play:?}{}", began.elapsed().as_secs_f64(), if is_long { ", long" } else { "" });
             world.play(play, is_long);
             if play.ends_process() {

@@ -20,7 +20,7 @@ const SHORT: Duration = Duration::from_millis(700);
 /// Long enough for answers to be marked as stale, and for some time after that.
 const LONG: Duration = STALE_AFTER.saturating_add(CALM).saturating_add(CALM);
 /// Long enough for the Pods not to count (T7), and for some time after that.
-const LONGEST: Duration = LONG.saturating_add(STALE_AFTER);
+pub const LONGEST: Duration = LONG.saturating_add(STALE_AFTER);
 /// How soon a change must be answered after a fault of which the program learns as soon as it is over: the longest pause while
 /// nobody answers.
 const SOON: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use super::history::{History, Ordinal, SERVICES};
 use crate::support::common::extended_errors;
 use crate::support::malformed::Random;
 
-/// *Other*, *Stale Answer*, *Not Ready*, *No Reachable Authority* and *Network Error*, RFC 8914.
-const OTHER: u16 = 0;
+/// *Other* and *Cached Error*, *Stale Answer*, *Not Ready*, *No Reachable Authority* and *Network Error*, RFC 8914.
+const PASSED_ON: [u16; 2] = [0, 13];
 const STALE: u16 = 3;
 const NOT_READY: u16 = 14;
 const UNREACHABLE: [u16; 2] = [22, 23];
@@ -190,7 +190,9 @@ pub fn read(asked: Asked, message: &Message) -> Answer {
         ResponseCode::ServFail if has(&[NOT_READY]) => return Answer::NotReady,
         ResponseCode::ServFail if has(&UNREACHABLE) => return Answer::NoUpstream,
         // What all upstreams refuse.
-        ResponseCode::Refused if !message.metadata.authoritative && errors.iter().all(|(code, _)| *code == OTHER) => {
+        ResponseCode::Refused
+            if !message.metadata.authoritative && errors.iter().all(|(code, _)| PASSED_ON.contains(code)) =>
+        {
             return Answer::NoUpstream;
         }
         ResponseCode::NoError => records(asked, message),
