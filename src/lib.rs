@@ -25,15 +25,16 @@
 //! | `table` | `dns`, `records` |
 //! | `authority` | `dns`, `records`, `table` |
 //! | `telemetry` | `dns` |
+//! | `transfer` | `dns`, `records`, `table`, `authority`, `telemetry` |
 //! | `resolver` | `dns`, `telemetry` |
-//! | `server` | `dns`, `records`, `table`, `authority`, `resolver`, `telemetry` |
+//! | `server` | `dns`, `records`, `table`, `authority`, `resolver`, `telemetry`, `transfer` |
 //! | `cluster` | `dns`, `records`, `telemetry` |
 //! | `index` | `dns`, `records`, `table`, `cluster` |
 //! | `state` | `cluster`, `index` |
 //! | `diagnose` | `dns`, `records`, `table`, `authority`, `resolver`, `cluster`, `index` |
-//! | `config` | `dns`, `resolver`, `cluster` |
-//! | `admin` | `dns`, `records`, `table`, `authority`, `server`, `diagnose`, `telemetry` |
-//! | `app` | `dns`, `records`, `table`, `authority`, `telemetry`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
+//! | `config` | `dns`, `resolver`, `transfer`, `cluster` |
+//! | `admin` | `dns`, `records`, `table`, `authority`, `server`, `diagnose`, `telemetry`, `transfer` |
+//! | `app` | `dns`, `records`, `table`, `authority`, `telemetry`, `transfer`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
 //! | `main` | `admin`, `cli`, `server` |
 //!
@@ -44,6 +45,7 @@
 //! | `axum` | `admin` |
 //! | `clap` | `cli`, `main` |
 //! | `dashmap` | `resolver` |
+//! | `domain` | `transfer` |
 //! | `futures` | `cluster`, `server` |
 //! | `hickory_proto` | `server` |
 //! | `k8s_openapi` | `cluster` |
@@ -51,7 +53,7 @@
 //! | `papaya` | `resolver`, `table` |
 //! | `quinn` | `server` |
 //! | `rustls` | `resolver`, `server` |
-//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `resolver`, `server`, `telemetry` |
+//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `resolver`, `server`, `telemetry`, `transfer` |
 #![deny(unsafe_code)]
 // Nothing that a packet or an object can reach may end the process.
 #![warn(
@@ -78,3 +80,4 @@ pub mod server;
 pub mod state;
 pub mod table;
 pub mod telemetry;
+pub mod transfer;

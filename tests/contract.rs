@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 /// Letters that rule numbers start with.
-const LETTERS: &str = "SKDRWTF";
+const LETTERS: &str = "SKDRWTFX";
 
 /// A file of `tests/cases`, as far as it is looked at here.
 #[derive(Deserialize)]

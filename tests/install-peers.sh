@@ -17,6 +17,9 @@ want unbound unbound
 want dnsmasq dnsmasq-base
 want knotd knot
 want nsd nsd
+want named bind9
+want pdns_server pdns-server
+[ -e /usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql ] || packages="$packages pdns-backend-sqlite3"
 want busybox busybox
 want capsh libcap2-bin
 want setcap libcap2-bin
@@ -57,9 +60,9 @@ apt-get install -q -y --no-install-recommends $packages
 
 # Where systemd runs, the packages' units would start at the next boot and take port 53.
 if [ -d /run/systemd/system ]; then
-    for unit in unbound knot nsd; do
+    for unit in unbound knot nsd bind9:named pdns-server:pdns; do
         case " $packages " in
-        *" $unit "*) systemctl disable --now "$unit.service" ;;
+        *" ${unit%:*} "*) systemctl disable --now "${unit#*:}.service" ;;
         esac
     done
 fi

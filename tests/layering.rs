@@ -13,10 +13,11 @@ use syn::{ItemExternCrate, ItemMod, ItemUse, Macro, UseTree, Visibility};
 const LIBRARY: &str = "headless_dns";
 
 /// Libraries that a room has to be granted; others are for everyone.
-const GRANTED: [&str; 11] = [
+const GRANTED: [&str; 12] = [
     "axum",
     "clap",
     "dashmap",
+    "domain",
     "futures",
     "hickory_proto",
     "k8s_openapi",

@@ -69,6 +69,7 @@ fn listener(reader: &TableReader) -> Listener {
         // There is no index to ask.
         explainer: Explainer::new(Arc::clone(&authority), reader.clone(), mpsc::channel(1).0),
         records: Records::new(authority, reader.clone()),
+        transfers: None,
     };
     Listener::admin(([127, 0, 0, 1], 0).into(), sources).expect("a free port")
 }

@@ -19,6 +19,7 @@ mod places;
 mod probes;
 mod records_page;
 mod refusal;
+mod transfers_page;
 mod views;
 mod walk;
 
@@ -38,6 +39,7 @@ pub use export::Records;
 pub use pages::Sources;
 use places::{PlaceLimits, Places};
 pub use probes::ProbeSources;
+pub use transfers_page::TransferSources;
 
 pub use crate::diagnose::Explanation;
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
@@ -15,6 +15,7 @@ use super::export::Records;
 use super::probes::{self, ProbeSources, with_index};
 use super::records_page::RecordsPage;
 use super::refusal::{Refusal, bad_request};
+use super::transfers_page::TransferSources;
 use super::views::{DEFAULT_PAGE, MAX_PAGE, RecordsQuery};
 use crate::diagnose::{Explainer, Explanation};
 use crate::dns::name::Name;
@@ -23,6 +24,7 @@ const INDEX: &str = "\
 /records   the records as JSON; parameters: namespace=NAME service=NAME limit=NUMBER continue=TOKEN
 /zone      a zone as a zone file; parameter: name=ZONE
 /explain   why a name is answered as it is; parameter: name=NAME; 404 if it has no records
+/transfers versions of the zones, and the secondaries that follow them, as JSON; 404 if zones are not transferred
 ";
 
 /// Where the pages get their content.
@@ -31,6 +33,8 @@ pub struct Sources {
     pub probes: Arc<ProbeSources>,
     pub records: Records,
     pub explainer: Explainer,
+    /// Where zones are handed out.
+    pub transfers: Option<TransferSources>,
 }
 
 /// What the handlers share.
@@ -55,6 +59,7 @@ pub(super) fn router(sources: Sources) -> Router {
         .route("/records", get(show_records))
         .route("/zone", get(zone))
         .route("/explain", get(explain))
+        .route("/transfers", get(transfers))
         .with_state(Arc::new(Pages { sources, readers: Readers::new(), explained: Readers::new() }));
     with_index(probes.merge(pages), [probes::INDEX, INDEX].concat())
 }
@@ -130,6 +135,14 @@ async fn explain(
     let status = if resolves { StatusCode::OK } else { StatusCode::NOT_FOUND };
     let body = of_parts(std::iter::once(text), place);
     Ok((status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+async fn transfers(State(pages): Shared) -> Result<Response, Refusal> {
+    let Some(transfers) = &pages.sources.transfers else {
+        let text = "zones are not transferred: transfer_clients is empty\n".to_owned();
+        return Err(Refusal::Status(StatusCode::NOT_FOUND, text));
+    };
+    Ok(Json(transfers.page()).into_response())
 }
 
 fn bad_parameters(rejection: QueryRejection) -> Refusal {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 
 use super::listening::udp_workers;
-use super::{MIB, forwarding};
+use super::{MIB, forwarding, transfers};
 use crate::admin;
 use crate::config::Config;
 use crate::server::{Encryption, connection_memory, quic_memory, udp_memory};
@@ -29,6 +29,8 @@ pub struct Budget {
     pages: usize,
     /// The cache, and what waits for upstreams.
     forwarding: usize,
+    /// Older versions of the zones.
+    versions: usize,
     /// The configured limit, if there is one.
     limit: Option<usize>,
 }
@@ -55,6 +57,7 @@ impl Budget {
             of_connection: connection_memory(encryption),
             pages: listeners * admin::LISTENER_MEMORY + config.admin.map_or(0, |_| admin::LONG_PAGES_MEMORY),
             forwarding: forwarding::memory(config),
+            versions: transfers::memory(config),
             limit: (config.memory_limit > 0).then(|| config.memory_limit.saturating_mul(MIB)),
         }
     }
@@ -62,7 +65,7 @@ impl Budget {
     /// Everything but what grows with the cluster.
     pub fn without_records(&self) -> usize {
         let connections = self.connections.saturating_mul(self.of_connection);
-        [PROGRAM, self.udp, self.quic, connections, self.pages, self.forwarding]
+        [PROGRAM, self.udp, self.quic, connections, self.pages, self.forwarding, self.versions]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
@@ -115,6 +118,7 @@ impl fmt::Display for Budget {
             (format!("{} connections of {of_connection} KiB, half of it in the kernel", self.connections), connections),
             ("admin pages and probes".to_owned(), self.pages),
             ("forwarded answers and questions".to_owned(), self.forwarding),
+            ("older versions of the zones".to_owned(), self.versions),
             ("in all, whatever clients do".to_owned(), self.without_records()),
         ] {
             writeln!(f, "  {:>6} MiB  {part}", mebibytes(octets))?;

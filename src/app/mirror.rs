@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::publisher::{Publisher, STALLED, Setup, UPDATES, run_publisher};
 use super::synchronisation::Synchronisation;
+use super::versions::VersionCutter;
 use crate::cluster::{self, Connection, Feed, Scope, Selection, Timing};
 use crate::config::Config;
 use crate::diagnose::Inspection;
@@ -48,6 +49,8 @@ pub struct Mirror {
     pub connection: Connection,
     pub config: MirrorConfig,
     pub table: TableWriter,
+    /// Cuts versions of the zones, where they are handed out.
+    pub versions: Option<VersionCutter>,
     /// Questions about the index.
     pub inspections: mpsc::Receiver<Inspection>,
     pub reporting: Reporting,
@@ -57,13 +60,21 @@ impl Mirror {
     /// Keeps the table up to date until `stop`. From this call on, readiness is blocked until every required watch has been
     /// listed or the saved state is served.
     pub fn run(self, readiness: &Readiness, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-        let Self { connection, config: MirrorConfig { selection, index, state }, table, inspections, reporting } = self;
+        let Self {
+            connection,
+            config: MirrorConfig { selection, index, state },
+            table,
+            versions,
+            inspections,
+            reporting,
+        } = self;
         let Reporting { metrics, heartbeats } = reporting;
         let synchronisation = Synchronisation::start(&selection.scopes, readiness);
         let (updates, incoming) = mpsc::channel(UPDATES);
         async move {
             let heartbeat = heartbeats.register("the index", STALLED);
-            let setup = Setup { index, state, table, metrics: Arc::clone(&metrics), heartbeat, synchronisation };
+            let metrics_of_setup = Arc::clone(&metrics);
+            let setup = Setup { index, state, table, versions, metrics: metrics_of_setup, heartbeat, synchronisation };
             let publisher = Publisher::start(setup).await;
             let feed = Feed { positions: publisher.positions(), updates };
             // A task of its own: the index and the watches that feed it run in parallel. Neither ends before the other.

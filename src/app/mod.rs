@@ -21,6 +21,8 @@ mod staleness;
 mod synchronisation;
 mod threads;
 mod throttle;
+mod transfers;
+mod versions;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +41,8 @@ pub use self::mirror::{Mirror, MirrorConfig};
 pub use self::shutdown::Stop;
 use self::shutdown::{Stoppable, Tasks};
 pub use self::threads::{Threads, cores};
+use self::transfers::Transfers;
+pub use self::versions::VersionCutter;
 use crate::admin::{Listener, ProbeSources, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};
@@ -73,6 +77,7 @@ pub struct App {
     listening: Listening,
     responder: Responder,
     upstreams: Option<Upstreams>,
+    transfers: Option<Transfers>,
     admin: Option<Listener>,
     probes: Option<Listener>,
     table: TableReader,
@@ -107,6 +112,11 @@ impl App {
             Some(upstreams) => responder.forwarding(upstreams.resolver.clone()),
             None => responder,
         };
+        let (transfers, versions) = Transfers::new(&config, &authority, &metrics)?.unzip();
+        let responder = match &transfers {
+            Some(Transfers { primary, .. }) => responder.transferring(Arc::clone(primary)),
+            None => responder,
+        };
         let (index, inspections) = mpsc::channel(INSPECTIONS);
         let mut explainer = Explainer::new(Arc::clone(&authority), table.clone(), index);
         if let Some(upstreams) = &upstreams {
@@ -118,12 +128,36 @@ impl App {
             exporter: Exporter::new(Arc::clone(&metrics)),
             table: table.clone(),
         });
-        let sources =
-            Sources { probes: Arc::clone(&probe_sources), explainer, records: Records::new(authority, table.clone()) };
+        let sources = Sources {
+            probes: Arc::clone(&probe_sources),
+            explainer,
+            records: Records::new(authority, table.clone()),
+            transfers: transfers.as_ref().map(Transfers::sources),
+        };
         let admin = bind_pages("admin", config.admin, |address| Listener::admin(address, sources))?;
         let probes = bind_pages("probes", config.probes, |address| Listener::probes(address, probe_sources))?;
-        let mirror = Mirror { connection, config: mirrored, table: writer, inspections, reporting: reporting.clone() };
-        Ok(Self { config, mirror, listening, responder, upstreams, admin, probes, table, reporting, readiness })
+        let reporting_of_mirror = reporting.clone();
+        let mirror = Mirror {
+            connection,
+            config: mirrored,
+            table: writer,
+            versions,
+            inspections,
+            reporting: reporting_of_mirror,
+        };
+        Ok(Self {
+            config,
+            mirror,
+            listening,
+            responder,
+            upstreams,
+            transfers,
+            admin,
+            probes,
+            table,
+            reporting,
+            readiness,
+        })
     }
 
     pub fn readiness(&self) -> &Readiness {
@@ -141,6 +175,7 @@ impl App {
             listening,
             responder,
             upstreams: _upstreams,
+            transfers,
             admin,
             probes,
             table,
@@ -153,6 +188,9 @@ impl App {
         let sockets = listening.sockets(pages, &readiness, table);
         let (limits, drain_timeout) = (stream_limits(&config), config.drain_timeout);
         let streams = Threads::new("streams", cores())?;
+        if let Some(transfers) = transfers {
+            transfers.start(&streams);
+        }
         let transports = Stoppable::spawn_on(&streams, |stop| async move {
             let Some(sockets) = stop.run_until_cancelled(sockets).await else { return Ok(()) };
             sockets?.run(Arc::new(responder), limits, reporting, stop).await.context("answering failed")
@@ -176,7 +214,8 @@ pub async fn read_zone(config: Config, zone: &Name) -> anyhow::Result<String> {
     let records = Records::new(Arc::new(Authority::new(served(&config))?), reader.clone());
     let (_, inspections) = mpsc::channel(INSPECTIONS);
     let config = MirrorConfig::new(&config);
-    let mirror = Mirror { connection, config, table: writer, inspections, reporting: Reporting::default() };
+    let reporting = Reporting::default();
+    let mirror = Mirror { connection, config, table: writer, versions: None, inspections, reporting };
     tokio::select! {
         () = mirror.run(&readiness, CancellationToken::new()) => Err(anyhow!("the watch of the cluster ended by itself")),
         () = readiness.wait_ready() => {

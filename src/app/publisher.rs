@@ -17,6 +17,7 @@ use super::saver::{SavedState, StateSaver};
 use super::staleness::Staleness;
 use super::synchronisation::Synchronisation;
 use super::throttle::PublishThrottle;
+use super::versions::VersionCutter;
 use crate::cluster::{Positions, WatchId, WatchUpdate};
 use crate::diagnose::{self, Inspection};
 use crate::index::{self, Index, PendingChange, Repairs};
@@ -44,6 +45,7 @@ pub(super) struct Setup {
     pub index: index::Options,
     pub state: Option<State>,
     pub table: TableWriter,
+    pub versions: Option<VersionCutter>,
     pub metrics: Arc<Metrics>,
     pub heartbeat: Heartbeat,
     pub synchronisation: Synchronisation,
@@ -53,6 +55,7 @@ pub(super) struct Setup {
 pub(super) struct Publisher {
     index: Index,
     table: TableWriter,
+    versions: Option<VersionCutter>,
     metrics: Arc<Metrics>,
     heartbeat: Heartbeat,
     saver: StateSaver,
@@ -80,6 +83,9 @@ pub(super) async fn run_publisher(
         tokio::select! {
             biased;
             () = publisher.throttle.ready(), if publisher.is_due() => publisher.publish(),
+            () = VersionCutter::due_if_any(publisher.versions.as_ref()), if publisher.table.has_changes() => {
+                publisher.cut_version();
+            }
             () = publisher.saver.due(), if !publisher.synchronisation.is_listing() => {
                 publisher.saver.save(publisher.index.snapshot(), publisher.staleness.fresh_until());
             }
@@ -100,7 +106,10 @@ pub(super) async fn run_publisher(
             }
         }
     }
-    let Publisher { index, saver, staleness, synchronisation, .. } = publisher;
+    let Publisher { index, saver, staleness, synchronisation, versions, .. } = publisher;
+    if let Some(versions) = versions {
+        versions.end().await;
+    }
     if !synchronisation.is_listing() {
         saver.save_last(index.snapshot(), staleness.fresh_until()).await;
     }
@@ -109,13 +118,18 @@ pub(super) async fn run_publisher(
 impl Publisher {
     /// Starts with the saved state of the last run, if there is one, and serves it as stale.
     pub async fn start(setup: Setup) -> Self {
-        let Setup { index, state, table, metrics, heartbeat, synchronisation } = setup;
+        let Setup { index, state, mut table, versions, metrics, heartbeat, synchronisation } = setup;
+        if versions.is_some() {
+            table.keep_changes();
+        }
         let saver = StateSaver::new(state);
         let SavedState { index, as_of } = saver.load(index).await;
         let (staleness, throttle) = (Staleness::default(), PublishThrottle::new());
-        let mut publisher = Self { index, table, metrics, heartbeat, saver, staleness, synchronisation, throttle };
+        let mut publisher =
+            Self { index, table, versions, metrics, heartbeat, saver, staleness, synchronisation, throttle };
         if let Some(as_of) = as_of {
             publisher.publish_records();
+            publisher.cut_version();
             let stale = Stale { since: as_of, silence: Silence::default() };
             publisher.set_stale(Some(stale));
             publisher.table.set_synchronised();
@@ -167,6 +181,10 @@ impl Publisher {
         self.staleness.end_saved_state();
         self.update_stale();
         if self.synchronisation.is_listed() {
+            if self.versions.as_ref().is_some_and(|versions| !versions.has_version()) {
+                // An empty cluster has a version too, and no answer has a serial of before the first.
+                self.cut_version();
+            }
             self.table.set_synchronised();
             // Only now that the answers show what was listed is the last latch dropped.
             self.synchronisation = Synchronisation::Done;
@@ -188,6 +206,13 @@ impl Publisher {
         let size = self.table.size();
         self.metrics.table(size.services, size.endpoints, size.namespaces);
         size
+    }
+
+    /// Cuts a version of what is published.
+    fn cut_version(&mut self) {
+        if let Some(versions) = &mut self.versions {
+            versions.cut(&mut self.table);
+        }
     }
 
     fn update_stale(&mut self) {

@@ -100,6 +100,8 @@ pub enum Data<'t> {
     Aaaa(&'t [Ipv6Addr]),
     Srv(SrvSet<'t>),
     Ptr(PtrSet<'t>),
+    /// One record of such a set.
+    OnePtr(NameParts<'t>),
     Cname(&'t Name),
     Ns(&'t Name),
     Soa(Soa<'t>),
@@ -115,7 +117,13 @@ impl Data<'_> {
             Data::A(addresses) => addresses.is_empty(),
             Data::Aaaa(addresses) => addresses.is_empty(),
             Data::Srv(set) => set.records.is_empty(),
-            Data::Ptr(_) | Data::Cname(_) | Data::Ns(_) | Data::Soa(_) | Data::Txt(_) | Data::Hinfo(..) => false,
+            Data::Ptr(_)
+            | Data::OnePtr(_)
+            | Data::Cname(_)
+            | Data::Ns(_)
+            | Data::Soa(_)
+            | Data::Txt(_)
+            | Data::Hinfo(..) => false,
         }
     }
 
@@ -124,7 +132,7 @@ impl Data<'_> {
             Data::A(_) => RrType::A,
             Data::Aaaa(_) => RrType::AAAA,
             Data::Srv(_) => RrType::SRV,
-            Data::Ptr(_) => RrType::PTR,
+            Data::Ptr(_) | Data::OnePtr(_) => RrType::PTR,
             Data::Cname(_) => RrType::CNAME,
             Data::Ns(_) => RrType::NS,
             Data::Soa(_) => RrType::SOA,

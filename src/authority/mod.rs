@@ -10,6 +10,7 @@
 //! version 1.1.0, and of the RFCs quoted where they are obeyed.
 
 mod answer;
+mod contents;
 mod ede_text;
 mod elsewhere;
 mod explain;
@@ -20,6 +21,7 @@ mod zone;
 pub use answer::{
     ALIAS_LIMIT, Additional, Aliases, Answer, Data, PtrSet, Rrset, SRV_PRIORITY, SRV_WEIGHT, Soa, SrvSet, Suffix,
 };
+pub use contents::Place;
 pub use ede_text::{Ede, EdeText, Errors};
 pub use elsewhere::Elsewhere;
 pub use explain::About;

@@ -48,7 +48,7 @@ const MOST_LABELS: usize = 5;
 pub const SVC: &[u8] = b"\x03svc";
 const DNS: &[u8] = b"\x03dns";
 const NS: &[u8] = b"\x02ns";
-const DNS_VERSION: &[u8] = b"\x0bdns-version";
+pub const DNS_VERSION: &[u8] = b"\x0bdns-version";
 
 impl<'q> OwnerName<'q> {
     /// Parses the part of a name in front of the zone: lower-case labels in wire form.
@@ -80,6 +80,20 @@ impl<'q> OwnerName<'q> {
             }
             _ => Self::Other,
         }
+    }
+}
+
+/// The labels of the name server.
+pub const NS_DNS: &[u8] = b"\x02ns\x03dns";
+
+/// Whether labels in front of a Service's name make a name that is read as a host's or a port's, or none are.
+pub fn is_own(labels: &[u8]) -> bool {
+    let mut each = Labels(labels);
+    match (each.next(), each.next(), each.next()) {
+        (None, ..) => true,
+        (Some(host), None, _) => !is_underscored(host),
+        (Some(port), Some(protocol), None) => is_underscored(port) && is_underscored(protocol),
+        _ => false,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::{Authority, Data, SRV_PRIORITY, SRV_WEIGHT};
+use super::{Authority, Data, Rrset, SRV_PRIORITY, SRV_WEIGHT};
 use crate::dns::name::{self, NameParts};
 use crate::dns::wire::{Class, Owner, Question, RrType};
 use crate::table::Table;
@@ -31,12 +31,17 @@ impl Authority {
             let question = Question { name, qtype: rr_type, class: Class::IN };
             let answer = self.answer(table, &question);
             let own = answer.answer().filter(|rrset| rrset.owner == Owner::Question && rrset.data.rr_type() == rr_type);
-            for rrset in own {
-                let record = |data| RecordText { rr_type, ttl: rrset.ttl, data };
-                records.extend(texts(&rrset.data).into_iter().map(record));
-            }
+            own.for_each(|rrset| records.extend(rrset.texts()));
         }
         records
+    }
+}
+
+impl Rrset<'_> {
+    /// Its records as text.
+    pub fn texts(&self) -> impl Iterator<Item = RecordText> {
+        let (rr_type, ttl) = (self.data.rr_type(), self.ttl);
+        texts(&self.data).into_iter().map(move |data| RecordText { rr_type, ttl, data })
     }
 }
 
@@ -66,6 +71,7 @@ fn texts(data: &Data<'_>) -> Vec<String> {
             names.sort_unstable();
             names
         }
+        Data::OnePtr(target) => vec![AbsoluteName(&target.0.concat()).to_string()],
         Data::Cname(target) | Data::Ns(target) => vec![target.to_string()],
         Data::Soa(soa) => vec![format!(
             "{} {} {} {} {} {} {}",

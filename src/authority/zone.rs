@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use super::{Authority, Soa};
 use crate::dns::name::{Label, Name, NameError};
 
-/// Times of the SOA record that only secondary servers use (RFC 1912 section 2.2), seconds.
-const REFRESH: u32 = 7200;
-const RETRY: u32 = 1800;
+/// Times of the SOA record that only secondary servers use (RFC 1035 section 3.3.13), seconds. One that was told of no version asks
+/// for the serial each minute, which is one datagram.
+const REFRESH: u32 = 60;
+const RETRY: u32 = 10;
 const EXPIRE: u32 = 86_400;
 
 /// The most octets in one character-string (RFC 1035 section 3.3).
@@ -25,6 +26,11 @@ pub struct Zone {
 impl Zone {
     pub fn apex(&self) -> &Name {
         &self.apex
+    }
+
+    /// Whether its names are those of addresses.
+    pub fn is_reverse(&self) -> bool {
+        self.is_reverse
     }
 
     pub(super) fn soa(&self, serial: u32, minimum: u32) -> Soa<'_> {

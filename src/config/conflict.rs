@@ -1,5 +1,7 @@
 //! Combinations of options that contradict each other although each value is valid by itself.
 
+use ipnet::IpNet;
+
 use super::Config;
 use super::parse::overlap;
 use super::source::{Origin, Problem, Settings};
@@ -12,6 +14,14 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
         let message = "found true; expected false when quic_listen is on, because a QUIC connection belongs to one \
                        process";
         problems.push(problem(settings, "share_address", "quic_listen", message.to_owned()));
+    }
+    if config.transfer_clients.is_empty() {
+        let unused = [("transfer_keys", config.transfer_keys.is_empty()), ("notify", config.notify.is_empty())];
+        for (key, _) in unused.into_iter().filter(|(_, is_empty)| !is_empty) {
+            let message =
+                "found none; expected the networks of the secondaries, as there is more about transfers".to_owned();
+            problems.push(problem(settings, "transfer_clients", key, message));
+        }
     }
     if config.tcp_max_connections_per_client > config.tcp_max_connections {
         let message = format!(
@@ -26,14 +36,31 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
 pub fn warnings(config: &Config) -> Vec<String> {
     let listening = [&config.listen, &config.tls_listen, &config.https_listen, &config.quic_listen];
     let beyond_this_host = listening.into_iter().flatten().find(|address| !address.ip().is_loopback());
-    let everybody = config.forward_clients.iter().find(|network| network.prefix_len() == 0);
-    let (Some(address), Some(network), false) = (beyond_this_host, everybody, config.forward.is_empty()) else {
-        return Vec::new();
-    };
-    vec![format!(
-        "forward_clients has {network} and the server listens on {address}: everybody who reaches it may have names forwarded, \
-         and a server like that is abused for attacks on others; name the networks of its clients"
-    )]
+    let everybody = |networks: &[IpNet]| networks.iter().find(|network| network.prefix_len() == 0).copied();
+    let mut warnings = Vec::new();
+    if let (Some(address), Some(network), false) =
+        (beyond_this_host, everybody(&config.forward_clients), config.forward.is_empty())
+    {
+        warnings.push(format!(
+            "forward_clients has {network} and the server listens on {address}: everybody who reaches it may have names \
+             forwarded, and a server like that is abused for attacks on others; name the networks of its clients"
+        ));
+    }
+    if let (Some(network), true) = (everybody(&config.transfer_clients), config.transfer_keys.is_empty()) {
+        warnings.push(format!(
+            "transfer_clients has {network} and there are no transfer_keys: everybody who reaches the server may have every \
+             record; name the networks of the secondaries, or give them a key"
+        ));
+    }
+    let has_address =
+        !config.nameservers.is_empty() || config.listen.iter().any(|address| !address.ip().is_unspecified());
+    if !config.transfer_clients.is_empty() && !has_address {
+        warnings.push(
+            "zones are transferred and their name server has no address (nameservers): some secondaries refuse such a zone"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 /// No two options may claim the same port of the same address over the same protocol.

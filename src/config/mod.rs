@@ -34,6 +34,7 @@ use source::{Kind, Settings};
 use crate::cluster::PodSelection;
 use crate::dns::name::{Label, Name};
 use crate::resolver::ForwardTo;
+use crate::transfer::NotifyTo;
 
 /// Declares the options by heading: `field: type = default, "--flag VALUE", parser`. The default is a TOML literal.
 macro_rules! options {
@@ -211,6 +212,27 @@ options! {
         /// Seconds for which forwarded answers are served after their TTL while no upstream answers (RFC 8767).
         /// From 0 to 259200 (three days); 0 serves none. They have a TTL of 30 s and are marked *Stale Answer*.
         serve_stale: Duration = 3600, "--serve-stale SECONDS", |value| parse::seconds(value, parse::SERVE_STALE);
+    }
+    "Zone transfer" {
+        /// Networks whose hosts may transfer the zones (AXFR and IXFR, over TCP and TLS). An empty list is off.
+        /// A transfer shows every record. Secondaries follow this server instead of the API server: Knot, NSD, BIND,
+        /// PowerDNS, unbound and CoreDNS, as in `config/`.
+        transfer_clients: Vec<IpNet> = [], "--transfer-clients NETWORK", parse::networks;
+        /// Files with the keys (TSIG) with which those hosts have to sign their requests; without any, the address is enough.
+        /// In the form of BIND's `tsig-keygen` or Knot's `keymgr -t`: hmac-sha256, hmac-sha384 or hmac-sha512. They are
+        /// reloaded within seconds of a change.
+        transfer_keys: Vec<PathBuf> = [], "--transfer-keys FILE", parse::paths;
+        /// Secondaries that are told of each new version (NOTIFY): `ADDRESS`, `ADDRESS:PORT`, each with `#KEY` to sign with.
+        /// A version is cut at most four times a second. A secondary that does not answer is told again.
+        notify: Vec<NotifyTo> = [], "--notify ADDRESS:PORT#KEY", parse::notify;
+        /// Number of this replica among those that secondaries follow. From 0 to 15.
+        /// Each replica that hands out zones needs a number of its own, so that no two give one serial to two contents. In a
+        /// StatefulSet it is the ordinal of the Pod, as in `deploy/overlays/primary`. With `state`, serials rise whatever
+        /// happens to the clock.
+        replica: u8 = 0, "--replica NUMBER", |value| parse::integer(value, parse::REPLICA);
+        /// Memory for older versions, from which differences are transferred, in megabytes (1,048,576 bytes).
+        /// From 0 to 65536. A secondary whose version is no longer there gets the whole zone.
+        transfer_history_size: usize = 16, "--transfer-history-size MEGABYTES", |value| parse::integer(value, parse::CACHE_SIZE);
     }
     "Operation" {
         /// Address of the admin pages: `/records`, `/zone`, `/explain`, and those of `probes`; "off" for none.

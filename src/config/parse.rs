@@ -15,6 +15,7 @@ use crate::cluster::PodSelection;
 use crate::dns::name::{Label, MAX_LABEL, MAX_NAME, Name, strip_suffix};
 use crate::dns::reverse::ReverseName;
 use crate::resolver::ForwardTo;
+use crate::transfer::{MOST_REPLICAS, NotifyTo};
 
 /// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
 /// outlives any rollout.
@@ -41,6 +42,8 @@ pub const RECONCILE_EVERY: RangeInclusive<i64> = 0..=86_400;
 pub const FORWARD_TIMEOUT: RangeInclusive<i64> = 1..=30;
 /// Bounds of the memory for forwarded answers, in megabytes.
 pub const CACHE_SIZE: RangeInclusive<i64> = 0..=65_536;
+/// Bounds of the number of a replica.
+pub const REPLICA: RangeInclusive<i64> = 0..=MOST_REPLICAS as i64 - 1;
 /// Bounds of the time for which stale answers are served, in seconds: RFC 8767 section 5 suggests one to three days.
 pub const SERVE_STALE: RangeInclusive<i64> = 0..=259_200;
 
@@ -88,6 +91,20 @@ pub fn text(value: &Value) -> Parsed<Option<String>> {
 /// A path; the empty text is `None`.
 pub fn path(value: &Value) -> Parsed<Option<PathBuf>> {
     Ok(text(value)?.map(PathBuf::from))
+}
+
+/// Paths, each once.
+pub fn paths(value: &Value) -> Parsed<Vec<PathBuf>> {
+    let texts = distinct(each(value, |text| {
+        if text.is_empty() { Err("the path of a file".to_owned()) } else { Ok(text.to_owned()) }
+    })?)?;
+    Ok(texts.into_iter().map(PathBuf::from).collect())
+}
+
+/// Secondaries that are told of new versions.
+pub fn notify(value: &Value) -> Parsed<Vec<NotifyTo>> {
+    let allowed = "an address such as \"10.0.0.2\" or \"10.0.0.2:53\", with \"#KEY\" behind it to sign with that key";
+    distinct(each(value, |text| NotifyTo::parse(text).ok_or_else(|| allowed.to_owned()))?)
 }
 
 /// The path of a URL.

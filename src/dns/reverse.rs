@@ -104,6 +104,11 @@ impl ReverseName {
     }
 }
 
+/// Whether a name is in the tree of IPv6 addresses.
+pub fn is_ipv6(name: &[u8]) -> bool {
+    name::strip_suffix(name, IP6_ARPA).is_some()
+}
+
 /// The absolute name, in wire form, of an address in its reverse tree.
 pub fn name_of(address: IpAddr) -> Vec<u8> {
     let (labels, root): (Vec<String>, _) = match address {

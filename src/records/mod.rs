@@ -3,6 +3,7 @@
 //! Names are relative to the zone, because each Service is served under every configured zone; `crate::authority` completes
 //! them. Addresses are stored one after the other in network order, which is their wire form.
 
+mod each;
 mod hosts;
 mod key;
 pub mod reasons;
@@ -11,6 +12,7 @@ mod stale;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+pub use each::{OwnData, OwnRecord};
 pub use hosts::{Hosts, LabelHash};
 pub use key::ServiceKey;
 pub use stale::{Silence, Stale};
@@ -36,6 +38,11 @@ impl Addresses {
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.borrowed().iter()
     }
+
+    /// The memory that they take, octets.
+    pub(super) fn octets(&self) -> usize {
+        size_of_val(&*self.v4) + size_of_val(&*self.v6)
+    }
 }
 
 /// Borrowed [`Addresses`].
@@ -48,6 +55,18 @@ pub struct AddressesRef<'a> {
 impl<'a> AddressesRef<'a> {
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Whether an address is one of them. They are sorted, as [`Addresses`] are.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4.binary_search_by_key(&address.to_bits(), |own| own.to_bits()).is_ok(),
+            IpAddr::V6(address) => self.v6.binary_search(&address).is_ok(),
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
@@ -113,6 +132,11 @@ impl SrvByOwner {
         Some(&self.0.get(position)?.1)
     }
 
+    /// The owners and their records, by owner.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[Srv])> {
+        self.0.iter().map(|(owner, records)| (&**owner, &**records))
+    }
+
     /// The owners, in order.
     pub fn owners(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(|(owner, _)| &**owner)
@@ -136,9 +160,9 @@ pub struct ServiceRecords {
     pub addresses: Addresses,
     /// The names of endpoints, by label.
     pub hosts: Hosts,
-    /// The SRV records of named ports.
+    /// The SRV records of named ports, each set sorted by target and port.
     pub srv: SrvByOwner,
-    /// The SRV records of the bare name: those of every port, named or not. Shared with `srv` where there is one port.
+    /// The SRV records of the bare name: those of every port, named or not, sorted in the same way. Shared with `srv` where there is one port.
     pub all_srv: Arc<[Srv]>,
 }
 

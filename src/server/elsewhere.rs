@@ -24,12 +24,15 @@ use crate::dns::wire::extended_error::{ExtendedError, MAX_ERRORS};
 use crate::dns::wire::response::ForeignRecord;
 use crate::dns::wire::{EdeCode, MessageWriter, Owner, Query, Question, Rcode, Response, Section};
 use crate::resolver::{AskedElsewhere, Failure, Given, Origin, Resolved, Resolver};
+use crate::transfer::Signer;
 
 /// A query whose answer has to wait for an upstream.
 pub struct Deferred {
     pub(super) message: Box<[u8]>,
     pub(super) received: Instant,
     pub(super) waiting: Waiting,
+    /// Where the message was signed.
+    pub(super) signer: Option<Box<Signer>>,
 }
 
 /// What is waited for, in a place among those who may wait.

@@ -2,6 +2,7 @@
 //! protocol and judges what is malformed; what is not becomes the same [`Query`].
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::opt::EdnsCode;
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
@@ -17,6 +18,15 @@ pub(super) fn parse(message: &[u8]) -> Option<Query<'_>> {
     }
     let (question, _) = split_question(message)?;
     Query::new(message, question, read.edns.as_ref().map(edns))
+}
+
+/// The serial of the SOA record in the authority section, with which a secondary says what it has (RFC 1995 section 3).
+pub(super) fn serial(message: &[u8]) -> Option<u32> {
+    let read = Message::read(&mut BinDecoder::new(message)).ok()?;
+    read.authorities.iter().find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    })
 }
 
 fn edns(edns: &hickory_proto::op::Edns) -> Edns {

@@ -32,6 +32,7 @@ mod response;
 mod stream;
 mod sys;
 mod tls;
+mod transfer;
 mod udp;
 mod udp_socket;
 
@@ -48,6 +49,7 @@ pub use memory::{Encryption, connection_memory, quic_memory, udp_memory};
 pub use responder::{Batch, Responder, Worker};
 pub use response::{Encoding, encode};
 pub use stream::{Connection, answer_queries};
+pub use transfer::{Outbound, Portion};
 
 /// Log directive that keeps hickory-proto quiet: it warns of what any client can send.
 pub const QUIET: &str = "hickory_proto=error";

@@ -1,13 +1,15 @@
 //! What every transport calls: the octets of a message in, those of its response out.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::elsewhere::{self, Deferred, Step, Waiting};
 use super::hickory;
 use super::response::{Encoding, encode};
+use super::transfer::{self, Granted, Outbound};
 use crate::authority::{Answer, Authority};
 use crate::dns::wire::encode::write_error;
 use crate::dns::wire::parse::parse;
@@ -16,6 +18,7 @@ use crate::dns::wire::{EDNS_VERSION, EdeCode, HEADER, Query, Question, Rcode, Wi
 use crate::resolver::{Failure, Resolved, Resolver};
 use crate::table::{Table, TableReader};
 use crate::telemetry::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
+use crate::transfer::{Primary, Signer, Verified};
 
 /// The golden ratio's fraction of 2^64: the places that steps of it reach are spread evenly, however many they are.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -28,6 +31,8 @@ pub struct Responder {
     options: WireOptions,
     /// Answers what is not ours, where that is configured.
     resolver: Option<Resolver>,
+    /// Hands out zones, where that is configured.
+    primary: Option<Arc<Primary>>,
     /// Where the next worker starts to rotate.
     workers: AtomicU64,
 }
@@ -47,18 +52,34 @@ pub struct Batch<'r> {
     worker: &'r mut Worker,
     table: Table<'r>,
     began: Instant,
-    deferred: Option<Deferred>,
+    later: Option<Later>,
+    /// Octets of the response that are left to its signature.
+    reserved: u16,
+}
+
+/// What has to be done before a message is answered, or to answer it.
+enum Later {
+    /// Ask others.
+    Deferred(Deferred),
+    /// Send more messages than one.
+    Transfer(Outbound),
 }
 
 impl Responder {
     pub fn new(authority: Arc<Authority>, table: TableReader, metrics: Arc<Metrics>, options: WireOptions) -> Self {
-        Self { authority, table, metrics, options, resolver: None, workers: AtomicU64::new(0) }
+        Self { authority, table, metrics, options, resolver: None, primary: None, workers: AtomicU64::new(0) }
     }
 
     /// The same, with answers to what is not ours.
     #[must_use]
     pub fn forwarding(self, resolver: Resolver) -> Self {
         Self { resolver: Some(resolver), ..self }
+    }
+
+    /// The same, with transfers of zones.
+    #[must_use]
+    pub fn transferring(self, primary: Arc<Primary>) -> Self {
+        Self { primary: Some(primary), ..self }
     }
 
     pub(super) fn resolver(&self) -> Option<&Resolver> {
@@ -72,12 +93,18 @@ impl Responder {
 
     /// Starts a batch of messages that have just come in.
     pub fn batch<'r>(&'r self, worker: &'r mut Worker) -> Batch<'r> {
-        Batch { responder: self, worker, table: self.table.pin(), began: Instant::now(), deferred: None }
+        Batch { responder: self, worker, table: self.table.pin(), began: Instant::now(), later: None, reserved: 0 }
     }
 
     /// Counts a response that could not be sent, outside of a batch.
     pub(super) fn dropped(&self, reason: DropReason) {
         self.metrics.dropped(reason);
+    }
+
+    /// How a response of one record a set is written.
+    pub(super) fn encoding(&self, transport: Transport, reserved: u16) -> Encoding<'_> {
+        let (options, server_id) = (&self.options, self.authority.server_id());
+        Encoding { options, server_id, transport, recursion_available: false, rotation: 0, reserved }
     }
 
     pub(super) fn options(&self) -> &WireOptions {
@@ -105,7 +132,7 @@ impl Responder {
     }
 
     /// The response to a message, once others have been asked.
-    pub(super) async fn resolve(&self, deferred: Deferred, transport: Transport) -> Vec<u8> {
+    pub(super) async fn resolve(&self, mut deferred: Deferred, transport: Transport) -> Vec<u8> {
         let resolved = match &self.resolver {
             Some(resolver) => resolver.resolve(&deferred.waiting.asked).await,
             None => Resolved::Failed(Failure { code: EdeCode::OtherError, text: "nobody can be asked".into() }),
@@ -113,7 +140,7 @@ impl Responder {
         let (mut out, mut worker) = (Vec::new(), self.worker(transport));
         let mut batch = self.batch(&mut worker);
         batch.began = deferred.received;
-        batch.respond_resolved(&deferred, &resolved, &mut out);
+        batch.respond_resolved(&mut deferred, &resolved, &mut out);
         drop(batch);
         out
     }
@@ -121,31 +148,80 @@ impl Responder {
 
 impl Batch<'_> {
     /// Appends the response to `message` to `out`. False, and nothing is appended, if it deserves none, or if others have to be
-    /// asked first: then [`Batch::take_deferred`] has it.
+    /// asked first ([`Batch::take_deferred`]), or if it is many messages ([`Batch::take_transfer`]).
     pub fn respond(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> bool {
         let rcode = match screen(message) {
-            Screened::Query => match parse(message).or_else(|| hickory::parse(message)) {
-                Some(query) => {
-                    self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
-                    match self.answer(&query, client, out) {
-                        Ok(rcode) => rcode,
-                        Err(waiting) => {
-                            self.deferred = Some(Deferred { message: message.into(), received: self.began, waiting });
-                            return false;
-                        }
-                    }
-                }
-                None => self.error(message, Rcode::FormErr, out),
+            Screened::Query => match parse(message) {
+                Some(query) => self.respond_to((&query, message), None, client, out),
+                None => self.respond_unusual(message, client, out),
             },
-            Screened::Error(rcode) => self.error(message, rcode, out),
+            Screened::Error(rcode) => Some(self.error(message, rcode, out)),
             Screened::Drop => {
                 let is_short = message.len() < HEADER;
                 self.dropped(if is_short { DropReason::TooShort } else { DropReason::Response });
                 return false;
             }
         };
-        self.worker.tally.response(rcode);
-        true
+        rcode.inspect(|rcode| self.worker.tally.response(*rcode)).is_some()
+    }
+
+    /// Appends the response to a message that the fast parser declines. It may be signed.
+    fn respond_unusual(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> Option<Rcode> {
+        let verified = self.responder.primary.as_ref().map(|primary| primary.verify(message, SystemTime::now()));
+        let (message, signer) = match verified {
+            None | Some(Verified::Unsigned) => (Cow::Borrowed(message), None),
+            Some(Verified::Signed(message, signer)) => (Cow::Owned(message), Some(signer)),
+            Some(Verified::Rejected(rejection)) => {
+                out.extend_from_slice(&rejection.response);
+                return Some(rejection.rcode);
+            }
+        };
+        match parse(&message).or_else(|| hickory::parse(&message)) {
+            Some(query) => self.respond_to((&query, &message), signer, client, out),
+            None => Some(self.error(&message, Rcode::FormErr, out)),
+        }
+    }
+
+    /// Appends the response to a query, signed if it is. None if that has to be done later.
+    fn respond_to(
+        &mut self,
+        (query, message): (&Query<'_>, &[u8]),
+        mut signer: Option<Box<Signer>>,
+        client: SocketAddr,
+        out: &mut Vec<u8>,
+    ) -> Option<Rcode> {
+        self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
+        self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
+        let start = out.len();
+        let responder = self.responder;
+        let rcode = match &responder.primary {
+            Some(primary) if transfer::is_transfer(query) => {
+                let transport = self.worker.tally.transport();
+                match transfer::decide(primary, (query, message), client, transport, signer.is_some()) {
+                    Granted::Answer(answer) => {
+                        encode(query, &answer, &self.encoding(false), out);
+                        answer.rcode
+                    }
+                    Granted::Transfer(transfer) => {
+                        self.worker.tally.response(Rcode::NoError);
+                        self.later = Some(Later::Transfer(Outbound::new(transfer, message, signer)));
+                        return None;
+                    }
+                }
+            }
+            _ => match self.answer(query, client, out) {
+                Ok(rcode) => rcode,
+                Err(waiting) => {
+                    let deferred = Deferred { message: message.into(), received: self.began, waiting, signer };
+                    self.later = Some(Later::Deferred(deferred));
+                    return None;
+                }
+            },
+        };
+        if let Some(signer) = &mut signer {
+            signer.sign(out, start, SystemTime::now());
+        }
+        Some(rcode)
     }
 
     /// When the batch began.
@@ -155,15 +231,37 @@ impl Batch<'_> {
 
     /// The message for whose response others have to be asked, if the last one is such.
     pub fn take_deferred(&mut self) -> Option<Deferred> {
-        self.deferred.take()
+        match self.later.take()? {
+            Later::Deferred(deferred) => Some(deferred),
+            later => {
+                self.later = Some(later);
+                None
+            }
+        }
+    }
+
+    /// The transfer that the last message asks for, if it may have one.
+    pub fn take_transfer(&mut self) -> Option<Outbound> {
+        match self.later.take()? {
+            Later::Transfer(outbound) => Some(outbound),
+            later => {
+                self.later = Some(later);
+                None
+            }
+        }
     }
 
     /// Appends the response to a message of which others have been asked.
-    fn respond_resolved(&mut self, deferred: &Deferred, resolved: &Resolved, out: &mut Vec<u8>) {
-        let message = &deferred.message;
+    fn respond_resolved(&mut self, deferred: &mut Deferred, resolved: &Resolved, out: &mut Vec<u8>) {
+        let Deferred { message, waiting, signer, .. } = deferred;
         // It could be read when it came.
         let Some(query) = parse(message).or_else(|| hickory::parse(message)) else { return };
-        let rcode = self.answer_resolved(&query, &deferred.waiting, resolved, out);
+        self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
+        let start = out.len();
+        let rcode = self.answer_resolved(&query, waiting, resolved, out);
+        if let Some(signer) = signer {
+            signer.sign(out, start, SystemTime::now());
+        }
         self.worker.tally.response(rcode);
     }
 
@@ -239,13 +337,8 @@ impl Batch<'_> {
     }
 
     fn encoding(&self, recursion_available: bool) -> Encoding<'_> {
-        Encoding {
-            options: &self.responder.options,
-            server_id: self.responder.authority.server_id(),
-            transport: self.worker.tally.transport(),
-            recursion_available,
-            rotation: self.worker.rotation,
-        }
+        let encoding = self.responder.encoding(self.worker.tally.transport(), self.reserved);
+        Encoding { recursion_available, rotation: self.worker.rotation, ..encoding }
     }
 
     /// Counts a message without a response, or a response that could not be sent.

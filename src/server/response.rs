@@ -21,6 +21,8 @@ pub struct Encoding<'a> {
     pub recursion_available: bool,
     /// Where on its circle each RRset begins, a fraction of 2^64.
     pub rotation: u64,
+    /// Octets that are left to a signature.
+    pub reserved: u16,
 }
 
 impl Encoding<'_> {
@@ -70,6 +72,8 @@ impl<'m> Records<'m> {
     /// Begins the response to `query`.
     pub fn new(query: &'m Query<'m>, encoding: &Encoding<'_>, out: &'m mut Vec<u8>) -> Self {
         let limit = encoding.options.limit(query.edns.as_ref(), encoding.transport.is_datagram());
+        // The least that a client takes has room for a signature and a question.
+        let limit = limit.saturating_sub(encoding.reserved);
         Self { message: MessageWriter::new(query, limit, out), rotation: encoding.rotation }
     }
 
@@ -96,6 +100,7 @@ impl Records<'_> {
                 .filter_map(|srv| Some((srv.port, set.target(srv)?.0)))
                 .all(|(port, target)| message.record(&head, |message| srv(message, port, &target))),
             Data::Ptr(set) => set.targets().all(|target| message.record(&head, |message| message.name(&target))),
+            Data::OnePtr(target) => message.record(&head, |message| message.name(&target)),
             Data::Cname(name) | Data::Ns(name) => {
                 message.record(&head, |message| message.name(&NameParts::whole(name)))
             }

@@ -2,8 +2,9 @@
 //!
 //! A connection may have many queries in flight: all that have arrived whole are answered in order, and their responses are
 //! written together. A response that has to wait for an upstream comes when it is there, and holds up no other (RFC 7766
-//! section 6.2.1.1).
+//! section 6.2.1.1). A zone transfer is many messages, and between two of them whatever else has arrived is answered.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -14,12 +15,14 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Accepted, LINGER};
 use super::elsewhere::Deferred;
 use super::responder::{Batch, Responder};
+use super::transfer::{Outbound, Portion};
 use crate::telemetry::metrics::Transport;
 
 /// Octets of a message's length.
@@ -33,6 +36,13 @@ pub(super) const WRITE_AT: usize = 64 * 1024;
 
 /// Queries of a connection that may wait for upstreams. While there are so many, none is read.
 const MAX_DEFERRED: usize = 128;
+
+/// What queries ask for that is not answered with one message at once.
+#[derive(Default)]
+struct Later {
+    deferred: Vec<Deferred>,
+    transfers: Vec<Outbound>,
+}
 
 /// Answers on one TCP connection.
 pub(super) async fn serve(accepted: Accepted, responder: Arc<Responder>) {
@@ -61,9 +71,10 @@ pub async fn answer_queries(
     let Connection { transport, client, idle, closing } = *connection;
     let mut worker = responder.worker(transport);
     let mut queries = Vec::with_capacity(FIRST_BUFFER);
-    let (mut answers, mut new) = (Vec::new(), Vec::new());
+    let (mut answers, mut new) = (Vec::new(), Later::default());
     // Boxed, so that a connection without any has no room for one.
     let mut deferred: FuturesUnordered<BoxFuture<'_, Vec<u8>>> = FuturesUnordered::new();
+    let mut transfers = VecDeque::new();
     // A whole query has to arrive by then: single octets do not extend it.
     let mut deadline = Instant::now() + idle;
     let mut was_full = false;
@@ -71,8 +82,9 @@ pub async fn answer_queries(
         while deferred.len() < MAX_DEFERRED {
             let room = MAX_DEFERRED - deferred.len();
             let answered = answer(responder.batch(&mut worker), &queries, client, &mut answers, (&mut new, room));
-            deferred
-                .extend(mem::take(&mut new).into_iter().map(|deferred| responder.resolve(deferred, transport).boxed()));
+            let Later { deferred: to_resolve, transfers: to_transfer } = mem::take(&mut new);
+            deferred.extend(to_resolve.into_iter().map(|deferred| responder.resolve(deferred, transport).boxed()));
+            transfers.extend(to_transfer);
             if answered == 0 {
                 break;
             }
@@ -83,6 +95,12 @@ pub async fn answer_queries(
                 return;
             }
             answers.clear();
+        }
+        if !transfers.is_empty() {
+            if !is_continued(stream, (responder, transport), &mut transfers, &mut answers, idle).await {
+                return;
+            }
+            deadline = Instant::now() + idle;
         }
         make_room(&mut queries, was_full);
         // A large response does not hold its memory for the rest of the connection.
@@ -101,11 +119,47 @@ pub async fn answer_queries(
                 write_rest(stream, deferred, idle).await;
                 return linger(stream, &mut queries).await;
             }
+            // Other queries come first, and those of other connections.
+            () = yield_now(), if !transfers.is_empty() => continue,
         };
         // RFC 7766 section 6.2.4: a client may have closed its half after its last query, whose answer it waits for.
-        let Ok(Ok(1..)) = read else { return write_rest(stream, deferred, idle).await };
+        let Ok(Ok(1..)) = read else {
+            while !transfers.is_empty() {
+                if !is_continued(stream, (responder, transport), &mut transfers, &mut answers, idle).await {
+                    return;
+                }
+                yield_now().await;
+            }
+            return write_rest(stream, deferred, idle).await;
+        };
         was_full = queries.len() == queries.capacity();
     }
+}
+
+/// Does a portion of the first transfer, and writes the message that comes of it. False if the client does not take it in time, or has
+/// gone.
+async fn is_continued(
+    stream: &mut (impl AsyncWrite + Unpin),
+    (responder, transport): (&Responder, Transport),
+    transfers: &mut VecDeque<Outbound>,
+    message: &mut Vec<u8>,
+    idle: Duration,
+) -> bool {
+    let Some(first) = transfers.front_mut() else { return true };
+    let portion = first.next(&responder.encoding(transport, first.reserved()), message);
+    let is_written = match portion {
+        Portion::Working => true,
+        Portion::Message | Portion::Last => is_written(stream, message, idle).await,
+        Portion::Broken => false,
+    };
+    message.clear();
+    if is_written
+        && portion == Portion::Last
+        && let Some(done) = transfers.pop_front()
+    {
+        done.is_done();
+    }
+    is_written
 }
 
 /// Writes `answers`. False if the client does not take them in time, or has gone.
@@ -160,11 +214,11 @@ fn answer(
     queries: &[u8],
     client: SocketAddr,
     answers: &mut Vec<u8>,
-    (deferred, room): (&mut Vec<Deferred>, usize),
+    (later, room): (&mut Later, usize),
 ) -> usize {
     let mut rest = queries;
     while answers.len() < WRITE_AT
-        && deferred.len() < room
+        && later.deferred.len() < room
         && let Some((query, after)) = split(rest)
     {
         rest = after;
@@ -176,7 +230,8 @@ fn answer(
             answers[start..start + LENGTH].copy_from_slice(&length.to_be_bytes());
         } else {
             answers.truncate(start);
-            deferred.extend(batch.take_deferred());
+            later.deferred.extend(batch.take_deferred());
+            later.transfers.extend(batch.take_transfer());
         }
     }
     queries.len() - rest.len()

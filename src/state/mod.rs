@@ -8,6 +8,7 @@
 //! truncated, of another format version or of another cluster is rejected as a whole.
 
 mod format;
+mod serial;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+pub use serial::SerialFile;
 
 use crate::cluster::{PodSelection, Selection};
 use crate::index::{Index, Snapshot};

@@ -20,6 +20,7 @@
 //! (`cargo bench --bench live -- derive`).
 
 mod address_diff;
+mod changes;
 mod maps;
 mod reader;
 mod reverse_index;
@@ -29,9 +30,10 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use changes::Change;
 pub use reader::{PtrTargets, Table, TableReader};
 use shared::Shared;
-pub use shared::TableSize;
+pub use shared::{Published, TableSize};
 pub use writer::{Publication, TableWriter};
 
 /// A new, empty table that is not synchronised.

@@ -28,10 +28,11 @@ pub(super) struct Shared {
     pub stale: AtomicI64,
 }
 
-/// A Service in the table.
-pub(super) struct Published {
+/// The records of a Service as they are, or were, in the table.
+#[derive(Debug)]
+pub struct Published {
     pub records: ServiceRecords,
-    pub id: ServiceId,
+    pub(super) id: ServiceId,
 }
 
 impl Default for Shared {

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use papaya::LocalGuard;
 
 use super::address_diff::AddressDiff;
+use super::changes::{Change, Changes};
 use super::reverse_index::{ReverseIndexWriter, ServiceId};
 use super::shared::{Published, Shared, TableSize};
 use crate::records::reasons::Reasons;
@@ -30,6 +31,8 @@ pub struct TableWriter {
     replaced: Vec<Arc<Published>>,
     /// The same for reasons.
     replaced_reasons: Vec<Arc<Reasons>>,
+    /// What has changed, where somebody keeps versions: then that one owns what is replaced, and gives the serial.
+    changes: Option<Changes>,
 }
 
 impl TableWriter {
@@ -41,7 +44,29 @@ impl TableWriter {
             last_id: 0,
             replaced: Vec::new(),
             replaced_reasons: Vec::new(),
+            changes: None,
         }
+    }
+
+    /// From now on changes are kept until they are taken, and the serial is that of the newest version
+    /// ([`TableWriter::set_serial`]), not the number of the publication.
+    pub fn keep_changes(&mut self) {
+        self.changes = Some(Changes::default());
+    }
+
+    /// Whether changes are kept and there are any.
+    pub fn has_changes(&self) -> bool {
+        self.changes.as_ref().is_some_and(|changes| !changes.is_empty())
+    }
+
+    /// The changes since the last call, one for each Service, in no order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.changes.as_mut().map(|changes| changes.take(&self.shared)).unwrap_or_default()
+    }
+
+    /// Sets the serial in SOA records.
+    pub fn set_serial(&mut self, serial: u32) {
+        self.shared.serial.store(serial, Ordering::Release);
     }
 
     /// Publishes records, each Service atomically, and returns the number of Services that changed. Records equal to those in
@@ -66,7 +91,7 @@ impl TableWriter {
                 on_published(&key);
             }
         }
-        if has_changed {
+        if has_changed && self.changes.is_none() {
             self.shared.serial.fetch_add(1, Ordering::Release);
         }
     }
@@ -82,7 +107,10 @@ impl TableWriter {
         if old == new.as_ref() {
             return false;
         }
-        self.replaced.extend(current.cloned());
+        match &mut self.changes {
+            Some(changes) => changes.record(key, current),
+            None => self.replaced.extend(current.cloned()),
+        }
         let endpoints = |records: Option<&ServiceRecords>| records.map_or(0, |records| records.hosts.len());
         let difference = endpoints(new.as_ref()).wrapping_sub(endpoints(old));
         shared.endpoints.fetch_add(difference, Ordering::Relaxed);

@@ -62,7 +62,7 @@ fn sorted(records: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 fn soa(zone: &str, primary: &str, ttl: u32) -> String {
-    format!("{zone} {ttl} IN SOA ns.dns.{primary} hostmaster.{primary} SERIAL 7200 1800 86400 {ttl}")
+    format!("{zone} {ttl} IN SOA ns.dns.{primary} hostmaster.{primary} SERIAL 60 10 86400 {ttl}")
 }
 
 /// A SOA record without its serial, which follows the clock.

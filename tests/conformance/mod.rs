@@ -9,3 +9,4 @@ mod malformed;
 mod readers;
 mod reasons;
 mod seeds;
+mod transfers;

@@ -112,8 +112,13 @@ fn the_single_namespace_may_watch_the_same_there_and_asks_for_nothing_beyond() {
 }
 
 /// Every folder that renders.
-const FOLDERS: [&str; 4] =
-    ["deploy/base", "deploy/overlays/single-namespace", "deploy/overlays/sidecar-example", "deploy/overlays/node"];
+const FOLDERS: [&str; 5] = [
+    "deploy/base",
+    "deploy/overlays/single-namespace",
+    "deploy/overlays/sidecar-example",
+    "deploy/overlays/node",
+    "deploy/overlays/primary",
+];
 
 /// Whether an object is of this type: what its schema does not have would be lost.
 fn has_type<T: Resource + DeserializeOwned + Serialize>(object: &Value) -> bool {

@@ -1,5 +1,5 @@
-//! Other people's programs beside ours: forwarders with the examples of `config/`, `kubectl` with those of `deploy/`, and Knot as
-//! the upstream.
+//! Other people's programs beside ours: forwarders with the examples of `config/`, `kubectl` with those of `deploy/`, Knot as
+//! the upstream, and other name servers as secondaries.
 
 #[cfg(feature = "sandbox")]
 mod deploy;
@@ -11,5 +11,7 @@ mod knot;
 mod node;
 #[cfg(feature = "sandbox")]
 mod policy;
+#[cfg(feature = "sandbox")]
+mod secondaries;
 #[cfg(feature = "sandbox")]
 mod sidecar;

@@ -14,6 +14,7 @@ use headless_dns::table::{TableWriter, table};
 use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::heartbeat::Heartbeats;
 use headless_dns::telemetry::metrics::{Metrics, Transport};
+use headless_dns::transfer::{HistoryLimits, Policy, Primary, VersionWriter, versions};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -39,11 +40,16 @@ pub struct Server {
     pub running: JoinHandle<std::io::Result<()>>,
     pub metrics: Arc<Metrics>,
     pub heartbeats: Heartbeats,
+    /// Cuts versions of the zones, where they are handed out.
+    pub versions: Option<VersionWriter>,
     stop: DropGuard,
 }
 
 pub const LIMITS: StreamLimits =
     StreamLimits { connections: 64, connections_per_client: 32, idle: Duration::from_secs(5) };
+
+/// Enough for every test.
+const HISTORY: HistoryLimits = HistoryLimits { versions: 64, octets: 64 << 20 };
 
 pub const WIRE: WireOptions = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
 
@@ -65,14 +71,39 @@ impl Server {
 
     /// The same with wire options of choice.
     pub fn answering(bound: Bound, options: Options, limits: StreamLimits, wire: WireOptions) -> Self {
-        Self::with(bound, Authority::new(options).expect("names that fit"), limits, wire, None)
+        Self::with(bound, Authority::new(options).expect("names that fit"), limits, wire, |responder, _| {
+            (responder, None)
+        })
+    }
+
+    /// A server on loopback that hands out its zones and is not synchronised yet.
+    pub fn primary(bound: Bound, limits: StreamLimits, policy: Policy) -> Self {
+        let authority = Arc::new(Authority::new(options()).expect("names that fit"));
+        let of_primary = Arc::clone(&authority);
+        let mut server = Self::of(bound, authority, limits, WIRE, |responder, metrics| {
+            let (writer, reader) = versions(HISTORY);
+            let primary = Primary::new(of_primary, reader, policy, Arc::clone(metrics));
+            (responder.transferring(Arc::new(primary)), Some(writer))
+        });
+        server.writer.keep_changes();
+        server
+    }
+
+    /// Cuts a version of what is published.
+    pub fn cut(&mut self, serial: u32) {
+        let changes = self.writer.take_changes();
+        self.versions.as_mut().expect("versions").cut(serial, changes);
+        self.writer.set_serial(serial);
     }
 
     /// A server on sockets of choice that asks others for what is not its own.
     pub fn forwarding(bound: Bound, options: Options, forward: resolver::Options) -> Self {
         let authority = Authority::new(options).expect("names that fit").forwarding();
         let forward = resolver::Options { trees: authority.elsewhere_trees(), ..forward };
-        Self::with(bound, authority, LIMITS, WIRE, Some(forward))
+        Self::with(bound, authority, LIMITS, WIRE, |responder, metrics| {
+            let runtime = tokio::runtime::Handle::current();
+            (responder.forwarding(Resolver::start(forward, &runtime, Arc::clone(metrics)).expect("upstreams")), None)
+        })
     }
 
     fn with(
@@ -80,16 +111,22 @@ impl Server {
         authority: Authority,
         limits: StreamLimits,
         wire: WireOptions,
-        forward: Option<resolver::Options>,
+        extend: impl FnOnce(Responder, &Arc<Metrics>) -> (Responder, Option<VersionWriter>),
+    ) -> Self {
+        Self::of(bound, Arc::new(authority), limits, wire, extend)
+    }
+
+    fn of(
+        bound: Bound,
+        authority: Arc<Authority>,
+        limits: StreamLimits,
+        wire: WireOptions,
+        extend: impl FnOnce(Responder, &Arc<Metrics>) -> (Responder, Option<VersionWriter>),
     ) -> Self {
         let (writer, reader) = table();
         let metrics = Arc::new(Metrics::new());
-        let mut responder = Responder::new(Arc::new(authority), reader, Arc::clone(&metrics), wire);
-        if let Some(forward) = forward {
-            let runtime = tokio::runtime::Handle::current();
-            responder =
-                responder.forwarding(Resolver::start(forward, &runtime, Arc::clone(&metrics)).expect("upstreams"));
-        }
+        let responder = Responder::new(authority, reader, Arc::clone(&metrics), wire);
+        let (responder, versions) = extend(responder, &metrics);
         let (address, encrypted) = (bound.addresses()[0], bound.encrypted_addresses().to_vec());
         let stop = CancellationToken::new();
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
@@ -100,7 +137,7 @@ impl Server {
         for change in [Change::RelistStarted, Change::RelistDone] {
             index.apply(ClusterEvent::Pod(Scope::All, change));
         }
-        Self { address, index, writer, metrics, heartbeats, encrypted, running, stop: stop.drop_guard() }
+        Self { address, index, writer, metrics, heartbeats, encrypted, running, versions, stop: stop.drop_guard() }
     }
 
     /// Tells it to stop; it ends when what is due has been answered.

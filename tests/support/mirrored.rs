@@ -164,7 +164,7 @@ impl MirroredSandbox {
         let inspections = mpsc::channel(1).1;
         let reporting = Reporting { metrics: Arc::clone(&metrics), ..Reporting::default() };
         let heartbeats = reporting.heartbeats.clone();
-        let mirror = Mirror { connection, config, table: writer, inspections, reporting };
+        let mirror = Mirror { connection, config, table: writer, versions: None, inspections, reporting };
         let stop = CancellationToken::new();
         let mirror = mirror.run(&readiness, stop.clone());
         let authority = Arc::new(Authority::new(self::options()).expect("names that fit"));

@@ -53,6 +53,7 @@ fn records(rrset: &Rrset<'_>, question: &Name) -> Vec<Record> {
             vec![RData::SOA(SOA::new(mname, rname, soa.serial, refresh, retry, expire, soa.minimum))]
         }
         Data::Txt(text) => vec![RData::TXT(TXT::from_bytes(vec![text]))],
+        Data::OnePtr(target) => vec![RData::PTR(PTR(name(&target)))],
         Data::Hinfo(cpu, os) => vec![RData::HINFO(HINFO::from_bytes(cpu.into(), os.into()))],
     };
     let record = |data| {

@@ -8,5 +8,7 @@ mod liveness;
 #[cfg(feature = "sandbox")]
 mod load;
 pub mod neighbours;
+mod notify;
 mod options;
+mod transfers;
 mod wire;

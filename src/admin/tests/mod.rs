@@ -77,6 +77,7 @@ impl Running {
             // There is no index to ask.
             explainer: Explainer::new(Arc::clone(&authority), reader.clone(), mpsc::channel(1).0),
             records: Records::new(authority, reader.clone()),
+            transfers: None,
         };
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let admin = Listener::admin(loopback, sources).expect("bound");

@@ -115,6 +115,11 @@ impl<'m> MessageWriter<'m> {
         self.is_truncated
     }
 
+    /// What has been left out is in another message that follows, and is not missed.
+    pub fn is_continued(&mut self) {
+        self.is_truncated = false;
+    }
+
     /// Leaves so many octets to what comes after the records.
     pub fn reserve(&mut self, octets: usize) {
         self.records_limit = self.records_limit.saturating_sub(octets);

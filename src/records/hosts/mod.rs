@@ -13,6 +13,7 @@
 mod hash;
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::slice;
@@ -87,6 +88,26 @@ impl Hosts {
     /// The label and the addresses of the host at a position in the order of labels.
     pub fn at(&self, position: u32) -> Option<(&[u8], AddressesRef<'_>)> {
         self.host(self.slots.get(*self.order.get(position as usize)? as usize)?)
+    }
+
+    /// The position of a host in the order of labels.
+    pub fn position(&self, label: &[u8]) -> Option<u32> {
+        let (mut low, mut high) = (0, self.order.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            match self.at(middle as u32)?.0.cmp(label) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Some(middle as u32),
+            }
+        }
+        None
+    }
+
+    /// The memory that they take, octets, without what the allocator adds.
+    pub fn octets(&self) -> usize {
+        let others = size_of_val(&*self.others) + self.others.iter().map(Addresses::octets).sum::<usize>();
+        size_of_val(&*self.slots) + size_of_val(&*self.order) + self.labels.len() + others
     }
 
     /// The labels in wire form with their addresses, in the order of labels, which for a StatefulSet is nearly that of the

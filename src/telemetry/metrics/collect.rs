@@ -12,8 +12,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    CachedKind, DropReason, EndpointSource, FailureReason, Family, Histogram, Label, Metrics, QueryType, Rcode,
-    RejectReason, Resource, Transport, UpstreamMetrics, WatchErrorReason, WatchEvent,
+    CachedKind, DropReason, EndpointSource, FailureReason, Family, Histogram, Label, Metrics, NotifyOutcome, QueryType,
+    Rcode, RejectReason, Resource, TransferForm, TransferRejection, Transport, UpstreamMetrics, WatchErrorReason,
+    WatchEvent,
 };
 
 /// The prefix of all metric names.
@@ -184,6 +185,7 @@ impl Collector for Snapshot {
         )?;
 
         forwarding(metrics, &mut out)?;
+        transfers(metrics, &mut out)?;
 
         let version = Labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauges("build_info", "Version of the running program; the value is always 1", None, [(version, 1.0)])?;
@@ -231,6 +233,30 @@ fn forwarding(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
     out.gauges("forward_healthy", "1 while an upstream answers, 0 while it is failing", None, working)?;
     let loops = in_use().map(|upstream| (vec![to(upstream)], upstream.loops.load(Relaxed) as f64));
     out.gauges("forward_loops", "Parts of the name space in which an upstream sends queries back", None, loops)
+}
+
+fn transfers(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
+    let transfers = metrics.transfers();
+    let done = TransferForm::ALL.iter().map(|form| (Labels([pair(*form)]), &transfers.done[form.index()]));
+    out.counters("transfers", "Zone transfers that came to their end, by form", done)?;
+    out.counter("transfers_aborted", "Zone transfers that the client or a time-out broke off", &transfers.aborted)?;
+    out.counter("transfer_sent_bytes", "Bytes of zone transfers", &transfers.octets)?;
+    let rejected =
+        TransferRejection::ALL.iter().map(|reason| (Labels([pair(*reason)]), &transfers.rejected[reason.index()]));
+    out.counters("transfers_rejected", "Requests for zone transfers that were not granted, by reason", rejected)?;
+    let notifies =
+        NotifyOutcome::ALL.iter().map(|outcome| (Labels([pair(*outcome)]), &transfers.notifies[outcome.index()]));
+    out.counters("notifies", "Notifications of secondaries, by outcome", notifies)?;
+    out.counter("zone_versions", "Versions of the zones that were cut", &transfers.versions)?;
+    out.gauge("zone_serial", "Serial of the newest version", None, transfers.serial.load(Relaxed) as f64)?;
+    out.gauge(
+        "zone_history_versions",
+        "Older versions from which a difference can be transferred",
+        None,
+        transfers.history.load(Relaxed) as f64,
+    )?;
+    let octets = transfers.history_octets.load(Relaxed) as f64;
+    out.gauge("zone_history_size", "Memory that older versions take", Some(Unit::Bytes), octets)
 }
 
 /// Writes whole families.

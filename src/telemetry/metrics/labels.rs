@@ -165,6 +165,7 @@ label! {
         NxDomain = "NXDOMAIN",
         NotImp = "NOTIMP",
         Refused = "REFUSED",
+        NotAuth = "NOTAUTH",
         BadVers = "BADVERS",
     }
 }
@@ -272,5 +273,45 @@ label! {
         Network = "network",
         /// It cannot be read.
         Malformed = "malformed",
+    }
+}
+
+label! {
+    /// How a zone was transferred.
+    TransferForm "form" {
+        /// As a whole.
+        Axfr = "axfr",
+        /// As the difference to the version that the secondary had.
+        Ixfr = "ixfr",
+        /// Not at all: the secondary had the newest version.
+        Soa = "soa",
+    }
+}
+
+label! {
+    /// Why a zone was not transferred.
+    TransferRejection "reason" {
+        /// The client is not one of `transfer_clients`, or its request is not signed.
+        Refused = "refused",
+        /// There is no zone of that name.
+        NotAuth = "not_auth",
+        /// The first synchronisation is not complete.
+        NotSynchronised = "not_synchronised",
+        /// Too many transfers at a time.
+        Busy = "busy",
+        /// The signature is not accepted. Ordinary queries may have one too.
+        BadSignature = "bad_signature",
+    }
+}
+
+label! {
+    /// What became of a notification.
+    NotifyOutcome "outcome" {
+        /// The secondary has answered.
+        Answered = "answered",
+        /// It answers with an error: it does not expect notifications from here, or not about this zone.
+        Refused = "refused",
+        /// It does not answer; it is notified again.
+        Unanswered = "unanswered",
     }
 }

@@ -14,6 +14,7 @@ mod collect;
 mod forwarding;
 mod labels;
 mod tally;
+mod transfers;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,10 +25,11 @@ use jiff::Timestamp;
 pub use collect::{Exporter, Format};
 pub use forwarding::{CacheMetrics, Forwarding, UpstreamMetrics};
 pub use labels::{
-    CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, QueryType, RejectReason, Resource, Transport,
-    WatchErrorReason, WatchEvent,
+    CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, NotifyOutcome, QueryType, RejectReason,
+    Resource, TransferForm, TransferRejection, Transport, WatchErrorReason, WatchEvent,
 };
 pub use tally::Tally;
+pub use transfers::Transfers;
 
 use crate::dns::wire::Rcode;
 
@@ -52,6 +54,7 @@ pub struct Metrics {
     programming: [Histogram<MILLISECOND>; EndpointSource::COUNT],
     publication: Histogram<MICROSECOND>,
     forwarding: Forwarding,
+    transfers: Transfers,
     started: Instant,
     start_time: Duration,
 }
@@ -84,6 +87,7 @@ impl Metrics {
             programming: Default::default(),
             publication: Histogram::default(),
             forwarding: Forwarding::default(),
+            transfers: Transfers::default(),
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }

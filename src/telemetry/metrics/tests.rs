@@ -25,6 +25,9 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     add::<WatchErrorReason>(&mut labels);
     add::<CachedKind>(&mut labels);
     add::<FailureReason>(&mut labels);
+    add::<TransferForm>(&mut labels);
+    add::<TransferRejection>(&mut labels);
+    add::<NotifyOutcome>(&mut labels);
     // The one label that is configured.
     labels.insert("to", BTreeSet::from([UPSTREAM]));
     labels
@@ -71,6 +74,15 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_forward_request_duration_seconds histogram",
             "headless_dns_forward_healthy gauge",
             "headless_dns_forward_loops gauge",
+            "headless_dns_transfers_total counter",
+            "headless_dns_transfers_aborted_total counter",
+            "headless_dns_transfer_sent_bytes_total counter",
+            "headless_dns_transfers_rejected_total counter",
+            "headless_dns_notifies_total counter",
+            "headless_dns_zone_versions_total counter",
+            "headless_dns_zone_serial gauge",
+            "headless_dns_zone_history_versions gauge",
+            "headless_dns_zone_history_size_bytes gauge",
             "headless_dns_build_info gauge",
             "headless_dns_process_start_time_seconds gauge",
         ]

@@ -101,7 +101,8 @@ fn encode(bencher: Bencher<'_, '_>, workload: &str) {
     let answered: Vec<_> =
         parsed.iter().map(|query| (query, fixture.authority.answer(&table, &query.question()))).collect();
     let transport = Transport::Udp;
-    let encoding = Encoding { options: &WIRE, server_id: None, transport, recursion_available: false, rotation: 1 };
+    let encoding =
+        Encoding { options: &WIRE, server_id: None, transport, recursion_available: false, rotation: 1, reserved: 0 };
     let mut batches = answered.chunks(BATCH).cycle();
     let mut out = Vec::with_capacity(ANSWER);
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {

@@ -9,6 +9,7 @@
 
 mod forwarder;
 mod running;
+pub mod secondary;
 
 use std::collections::BTreeSet;
 use std::env;

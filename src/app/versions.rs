@@ -1,0 +1,114 @@
+//! Cuts versions of the zones beside the publisher, and keeps their serials rising.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+
+use crate::state::SerialFile;
+use crate::table::TableWriter;
+use crate::telemetry::metrics::Metrics;
+use crate::transfer::{SerialClock, TICK, VersionWriter};
+
+/// Ticks that are written down as used before they are: ten seconds of them. A process that was killed begins behind them.
+const RESERVED: u64 = 40;
+
+/// Cuts versions.
+pub struct VersionCutter {
+    writer: VersionWriter,
+    clock: SerialClock,
+    metrics: Arc<Metrics>,
+    /// The earliest time of the next version.
+    next: Instant,
+    /// Where used ticks are written down, if anywhere.
+    file: Option<Arc<SerialFile>>,
+    /// The last tick that is written down as used, or about to be.
+    reserved: u64,
+    saving: Option<JoinHandle<bool>>,
+}
+
+impl VersionCutter {
+    /// A cutter, with its file and the last tick there that is used.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn new(
+        writer: VersionWriter,
+        replica: u8,
+        file: Option<(SerialFile, u64)>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let last = file.as_ref().map_or(0, |(_, last)| *last);
+        let mut clock = SerialClock::new(replica, last);
+        let reserved = clock.next(SystemTime::now()) + RESERVED;
+        let file = file.map(|(file, _)| Arc::new(file));
+        file.as_ref().map_or(Ok(()), |file| file.save(reserved))?;
+        Ok(Self { writer, clock, metrics, next: Instant::now(), file, reserved, saving: None })
+    }
+
+    /// Waits until a version may be cut.
+    pub(super) async fn due(&self) {
+        sleep_until(self.next).await;
+    }
+
+    /// The same, or for ever if there are no versions.
+    pub(super) async fn due_if_any(cutter: Option<&Self>) {
+        match cutter {
+            Some(cutter) => cutter.due().await,
+            None => pending().await,
+        }
+    }
+
+    /// Cuts a version of what the table has.
+    pub fn cut(&mut self, table: &mut TableWriter) {
+        let changes = table.take_changes();
+        let tick = self.clock.next(SystemTime::now());
+        let serial = self.clock.serial(tick);
+        self.writer.cut(serial, changes);
+        table.set_serial(serial);
+        let (versions, octets) = self.writer.history();
+        self.metrics.transfers().cut(serial, versions, octets);
+        self.next = Instant::now() + TICK;
+        self.reserve(tick);
+    }
+
+    /// Whether there is a version.
+    pub fn has_version(&self) -> bool {
+        self.writer.has_version()
+    }
+
+    /// Writes down further ticks in time.
+    fn reserve(&mut self, tick: u64) {
+        let is_saving = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
+        let Some(file) = self.file.clone().filter(|_| !is_saving && tick + RESERVED / 2 > self.reserved) else {
+            return;
+        };
+        let reserved = tick + RESERVED;
+        self.reserved = reserved;
+        self.saving = Some(spawn_blocking(move || save(&file, reserved)));
+    }
+
+    /// Writes down the ticks that are really used.
+    pub(super) async fn end(mut self) {
+        if let Some(saving) = self.saving.take() {
+            // A panic in it has been logged.
+            let _ = saving.await;
+        }
+        if let Some(file) = self.file {
+            let last = self.clock.last();
+            let _ = spawn_blocking(move || save(&file, last)).await;
+        }
+    }
+}
+
+/// Whether it is saved. Otherwise serials go on to rise as long as the clock does.
+fn save(file: &SerialFile, tick: u64) -> bool {
+    let saved = file.save(tick);
+    if let Err(error) = &saved {
+        tracing::warn!(%error, "cannot save the serial of the zones; it may go back after a crash if the clock is set back");
+    }
+    saved.is_ok()
+}

@@ -1,0 +1,226 @@
+//! Knot, NSD, BIND, PowerDNS and unbound as secondaries of two replicas, while the cluster changes, replicas are killed and
+//! secondaries are stopped: in the end each has what is exported, and no serial goes back.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kube_sandbox::kind::Kind as ObjectKind;
+use kube_sandbox::{Options, Sandbox};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::mirrored;
+use crate::support::peers::secondary::{KEY, Kind, Secondary, ZONES, lines};
+use crate::support::peers::{PATIENCE, bounded, free_address, missing, run, until};
+use crate::support::program::Program;
+
+/// How long the cluster changes, and how often a second: more by hand.
+const SECONDS: &str = "HEADLESS_DNS_SECONDARIES_SECONDS";
+const RATE: &str = "HEADLESS_DNS_SECONDARIES_RATE";
+const DEFAULT_SECONDS: u64 = 4;
+const DEFAULT_RATE: u64 = 100;
+/// Services that change.
+const SERVICES: u64 = 50;
+
+fn number(variable: &str, default: u64) -> u64 {
+    env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// A cluster, and what two replicas of a primary need to start.
+struct Cluster {
+    sandbox: Sandbox,
+    folder: TempDir,
+    replicas: [SocketAddr; 2],
+    is_signed: bool,
+}
+
+impl Cluster {
+    async fn start(is_signed: bool) -> Self {
+        let options = Options { controllers: None, ..Options::default() };
+        let sandbox = Sandbox::start(options).await.expect("a free port");
+        let folder = tempfile::tempdir().expect("a folder");
+        sandbox.write_kubeconfig(&folder.path().join("kubeconfig")).expect("a file");
+        fs::write(folder.path().join("keys"), KEY).expect("written");
+        let cluster = Self { sandbox, folder, replicas: [free_address(), free_address()], is_signed };
+        for service in 0..SERVICES {
+            let name = format!("s{service}");
+            cluster.put(ObjectKind::Service, &name, mirrored::service(&name));
+            cluster.put(ObjectKind::EndpointSlice, &name, mirrored::slice(&name, &[1]));
+        }
+        cluster
+    }
+
+    fn put(&self, kind: ObjectKind, name: &str, object: Value) {
+        let store = self.sandbox.store();
+        let is_there = store.get(kind, "db", name).is_some();
+        if is_there { store.update(kind, object) } else { store.create(kind, object) }.expect("a valid object");
+    }
+
+    /// Changes the endpoints of Services for a while, at this rate.
+    fn change(&self, from: u64, lasting: Duration) -> u64 {
+        let (began, rate) = (Instant::now(), number(RATE, DEFAULT_RATE));
+        let mut changes = 0;
+        while began.elapsed() < lasting {
+            let change = from + changes;
+            let name = format!("s{}", change % SERVICES);
+            let endpoints: Vec<u8> = (0..1 + change % 5).map(|n| ((change + n) % 250 + 1) as u8).collect();
+            self.put(ObjectKind::EndpointSlice, &name, mirrored::slice(&name, &endpoints));
+            changes += 1;
+            thread::sleep(Duration::from_secs(changes).div_f64(rate as f64).saturating_sub(began.elapsed()));
+        }
+        from + changes
+    }
+
+    fn replica(&self, number: usize, secondaries: &[Secondary]) -> Program {
+        let path = |name: &str| self.folder.path().join(name).to_str().expect("UTF-8").to_owned();
+        let (kubeconfig, keys, replica) = (path("kubeconfig"), path("keys"), number.to_string());
+        let state = path(&format!("state-{number}"));
+        let notify: Vec<_> = secondaries.iter().map(Secondary::notify).collect();
+        let mut arguments = vec!["--kubeconfig", &kubeconfig, "--state", &state, "--replica", &replica];
+        arguments.extend(["--drain-timeout", "0", "--nameserver", "127.0.0.1", "--reverse-zone", "10.0.0.0/8"]);
+        arguments.extend(["--transfer-clients", "127.0.0.0/8", "--log-level", "info"]);
+        notify.iter().for_each(|to| arguments.extend(["--notify", to]));
+        if self.is_signed {
+            arguments.extend(["--transfer-keys", &keys]);
+        }
+        Program::serve_on(&self.replicas[number].to_string(), &arguments)
+    }
+}
+
+/// Fails if a serial has gone back (RFC 1982).
+fn check_serials(secondaries: &[Secondary], last: &mut Vec<Option<u32>>) {
+    last.resize(secondaries.len() * ZONES.len(), None);
+    let zones = secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone)));
+    for ((secondary, zone), last) in zones.zip(last) {
+        let Some(serial) = secondary.serial(zone) else { continue };
+        let is_back = last.is_some_and(|last| serial.wrapping_sub(last).cast_signed() < 0);
+        assert!(!is_back, "{:?} went back from {last:?} to {serial} in {zone}", secondary.kind);
+        *last = Some(serial);
+    }
+}
+
+/// Waits until every secondary has what a replica exports.
+fn converge(replica: &Program, secondaries: &[Secondary]) {
+    for (secondary, zone) in secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone))) {
+        let exported = || lines(&replica.page(&format!("/zone?name={zone}")).1);
+        let mut seen = None;
+        let began = Instant::now();
+        while seen.as_ref() != Some(&exported()) {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{:?} has not what is exported of {zone}:\nit has {seen:#?}\nexported is {:#?}\nit said {}\n{}",
+                secondary.kind,
+                exported(),
+                secondary.said(),
+                replica.page("/transfers").1
+            );
+            seen = secondary.records(zone);
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+async fn follow(kinds: &[Kind], is_signed: bool) {
+    let programs: Vec<_> = kinds.iter().map(|kind| kind.program()).chain(["dig"]).collect();
+    if missing(&programs) {
+        return;
+    }
+    let cluster = Cluster::start(is_signed).await;
+    let mut secondaries: Vec<_> = kinds.iter().map(|kind| Secondary::new(*kind, cluster.replicas)).collect();
+    let mut replicas = [0, 1].map(|number| Some(cluster.replica(number, &secondaries)));
+    tokio::task::block_in_place(|| {
+        replicas.iter().flatten().for_each(Program::until_synchronised);
+        secondaries.iter_mut().for_each(Secondary::start);
+        let mut serials = Vec::new();
+        let part = Duration::from_secs(number(SECONDS, DEFAULT_SECONDS)) / 4;
+        let mut changes = cluster.change(0, part);
+        check_serials(&secondaries, &mut serials);
+        // Killed, and back while the other one goes on.
+        replicas[0] = None;
+        changes = cluster.change(changes, part);
+        check_serials(&secondaries, &mut serials);
+        replicas[0] = Some(cluster.replica(0, &secondaries));
+        // Ends as it should, and a secondary with it.
+        let ended = replicas[1].take().expect("a replica");
+        ended.signal("TERM");
+        assert_eq!(ended.end().0, Some(0));
+        if let Some(first) = secondaries.first_mut() {
+            first.stop();
+            changes = cluster.change(changes, part);
+            first.start();
+        }
+        replicas[1] = Some(cluster.replica(1, &secondaries));
+        cluster.change(changes, part);
+        until("the end of the changes", || {
+            let files = replicas.iter().flatten().map(|replica| lines(&replica.page("/zone?name=cluster.local").1));
+            let files: Vec<_> = files.collect();
+            files.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
+        });
+        check_serials(&secondaries, &mut serials);
+        for replica in replicas.iter().flatten() {
+            converge(replica, &secondaries);
+        }
+        check_serials(&secondaries, &mut serials);
+        assert!(serials.iter().all(Option::is_some), "{serials:?}");
+    });
+}
+
+/// X1, X2, X3, X4, X5.
+#[tokio::test(flavor = "multi_thread")]
+async fn knot_nsd_and_bind_follow_two_replicas_with_signed_requests_whatever_happens() {
+    follow(&[Kind::Knot, Kind::Nsd, Kind::Bind], true).await;
+}
+
+/// X1, X2, X3, X4, X5.
+#[tokio::test(flavor = "multi_thread")]
+async fn powerdns_follows_two_replicas_with_signed_requests_whatever_happens() {
+    follow(&[Kind::PowerDns], true).await;
+}
+
+/// X1, X2, X4, X5.
+#[tokio::test(flavor = "multi_thread")]
+async fn unbound_follows_two_replicas_whatever_happens() {
+    follow(&[Kind::Unbound], false).await;
+}
+
+/// X1: what `dig` makes of wrong keys, wrong times, and transfers of each form.
+#[tokio::test(flavor = "multi_thread")]
+async fn dig_and_kdig_transfer_with_a_key_and_are_told_what_is_wrong_with_another() {
+    if missing(&["dig", "kdig"]) {
+        return;
+    }
+    let cluster = Cluster::start(true).await;
+    let replica = cluster.replica(0, &[]);
+    tokio::task::block_in_place(|| {
+        replica.until_synchronised();
+        let secret = KEY.split('"').nth(1).expect("a secret");
+        let port = replica.dns.port().to_string();
+        let ask = |program: &str, key: &str, arguments: &[&str]| {
+            let around = ["@127.0.0.1", "-p", &port, "-y", key];
+            let ran = run(bounded(program).args(around).args(arguments));
+            ran.stdout + &ran.stderr
+        };
+        let good = format!("hmac-sha256:secondary:{secret}");
+        let exported = lines(&replica.page("/zone?name=cluster.local").1);
+        for program in ["dig", "kdig"] {
+            let whole = ask(program, &good, &["cluster.local", "AXFR", "+onesoa"]);
+            let transferred: BTreeSet<_> =
+                lines(&whole).into_iter().filter(|line| !line.contains(" ANY TSIG ")).collect();
+            assert_eq!(transferred, exported, "{program}: {whole}");
+            let unknown = ask(program, &good, &["cluster.local", "IXFR=3000000000"]);
+            assert_eq!(unknown.matches("SOA").count(), 2, "{program}: {unknown}");
+            // Half of the circle behind is ahead (RFC 1982).
+            let newer = ask(program, &good, &["cluster.local", "IXFR=1"]);
+            assert_eq!(newer.matches("SOA").count(), 1, "{program}: {newer}");
+            let wrong = format!("hmac-sha256:secondary:{}", "d3Jvbmc=");
+            let said = ask(program, &wrong, &["cluster.local", "AXFR"]);
+            assert!(said.contains("BADSIG"), "{program}: {said}");
+            let said = ask(program, &format!("hmac-sha256:other:{secret}"), &["cluster.local", "AXFR"]);
+            assert!(said.contains("BADKEY"), "{program}: {said}");
+        }
+    });
+}
