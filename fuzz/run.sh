@@ -10,7 +10,7 @@
 set -eu
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- packet differential truth stream https upstream state objects protobuf
+[ $# -gt 0 ] || set -- packet differential truth stream https upstream state objects protobuf transfer
 corpus=${HEADLESS_DNS_FUZZ_CORPUS:-$(dirname "$0")/corpus}
 mkdir -p "$corpus"
 corpus=$(cd "$corpus" && pwd)

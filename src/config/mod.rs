@@ -215,8 +215,7 @@ options! {
     }
     "Zone transfer" {
         /// Networks whose hosts may transfer the zones (AXFR and IXFR, over TCP and TLS). An empty list is off.
-        /// A transfer shows every record. Secondaries follow this server instead of the API server: Knot, NSD, BIND,
-        /// PowerDNS, unbound and CoreDNS, as in `config/`.
+        /// A transfer shows every record. `config/` has examples for Knot, NSD, BIND, PowerDNS, unbound and CoreDNS.
         transfer_clients: Vec<IpNet> = [], "--transfer-clients NETWORK", parse::networks;
         /// Files with the keys (TSIG) with which those hosts have to sign their requests; without any, the address is enough.
         /// In the form of BIND's `tsig-keygen` or Knot's `keymgr -t`: hmac-sha256, hmac-sha384 or hmac-sha512. They are
@@ -226,9 +225,8 @@ options! {
         /// A version is cut at most four times a second. A secondary that does not answer is told again.
         notify: Vec<NotifyTo> = [], "--notify ADDRESS:PORT#KEY", parse::notify;
         /// Number of this replica among those that secondaries follow. From 0 to 15.
-        /// Each replica that hands out zones needs a number of its own, so that no two give one serial to two contents. In a
-        /// StatefulSet it is the ordinal of the Pod, as in `deploy/overlays/primary`. With `state`, serials rise whatever
-        /// happens to the clock.
+        /// No two may have the same number: serials are made of it. In a StatefulSet it is the ordinal of the Pod, as in
+        /// `deploy/overlays/primary`. With `state`, serials rise whatever happens to the clock.
         replica: u8 = 0, "--replica NUMBER", |value| parse::integer(value, parse::REPLICA);
         /// Memory for older versions, from which differences are transferred, in megabytes (1,048,576 bytes).
         /// From 0 to 65536. A secondary whose version is no longer there gets the whole zone.

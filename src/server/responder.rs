@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use super::elsewhere::{self, Deferred, Step, Waiting};
 use super::hickory;
 use super::response::{Encoding, encode};
-use super::transfer::{self, Granted, Outbound};
+use super::transfer::{self, Granted, Outbound, Portion};
 use crate::authority::{Answer, Authority};
 use crate::dns::wire::encode::write_error;
 use crate::dns::wire::parse::parse;
@@ -101,8 +101,13 @@ impl Responder {
         self.metrics.dropped(reason);
     }
 
+    /// Goes on with a transfer over this transport, as [`Outbound::next`] does.
+    pub fn next(&self, outbound: &mut Outbound, transport: Transport, out: &mut Vec<u8>) -> Portion {
+        outbound.next(&self.encoding(transport, outbound.reserved()), out)
+    }
+
     /// How a response of one record a set is written.
-    pub(super) fn encoding(&self, transport: Transport, reserved: u16) -> Encoding<'_> {
+    fn encoding(&self, transport: Transport, reserved: u16) -> Encoding<'_> {
         let (options, server_id) = (&self.options, self.authority.server_id());
         Encoding { options, server_id, transport, recursion_available: false, rotation: 0, reserved }
     }

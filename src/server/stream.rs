@@ -146,7 +146,7 @@ async fn is_continued(
     idle: Duration,
 ) -> bool {
     let Some(first) = transfers.front_mut() else { return true };
-    let portion = first.next(&responder.encoding(transport, first.reserved()), message);
+    let portion = responder.next(first, transport, message);
     let is_written = match portion {
         Portion::Working => true,
         Portion::Message | Portion::Last => is_written(stream, message, idle).await,
@@ -157,7 +157,7 @@ async fn is_continued(
         && portion == Portion::Last
         && let Some(done) = transfers.pop_front()
     {
-        done.is_done();
+        done.end();
     }
     is_written
 }

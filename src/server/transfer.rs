@@ -25,7 +25,7 @@ const LENGTH: usize = 2;
 /// What becomes of a request for a transfer.
 pub(super) enum Granted<'a> {
     /// This alone.
-    Answer(Answer<'a>),
+    Answer(Box<Answer<'a>>),
     Transfer(Box<Transfer>),
 }
 
@@ -43,7 +43,9 @@ pub(super) fn decide<'a>(
     transport: Transport,
     is_signed: bool,
 ) -> Granted<'a> {
-    let deny = |rcode, code, text| Granted::Answer(Answer::bare(rcode, Some(Ede { code, text: EdeText::Text(text) })));
+    let deny = |rcode, code, text| {
+        Granted::Answer(Box::new(Answer::bare(rcode, Some(Ede { code, text: EdeText::Text(text) }))))
+    };
     let of_clients = "this client may not transfer zones (transfer_clients, transfer_keys)";
     let refused = || deny(Rcode::Refused, EdeCode::Prohibited, of_clients);
     let client = client.ip();
@@ -59,13 +61,13 @@ pub(super) fn decide<'a>(
         _ => hickory::serial(message).map(Wanted::Ixfr),
     };
     // RFC 5936 section 4.2 has no AXFR over UDP, and RFC 1995 section 3 no IXFR without a serial.
-    let Some(wanted) = wanted else { return Granted::Answer(Answer::bare(Rcode::FormErr, None)) };
+    let Some(wanted) = wanted else { return Granted::Answer(Box::new(Answer::bare(Rcode::FormErr, None))) };
     let request = Request { zone: query.name.as_wire(), wanted, client, is_signed };
     let granted = if wanted == Wanted::Soa {
         primary.serial_alone(&request).map(|soa| {
             let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
             answer.records = Some(soa);
-            Granted::Answer(answer)
+            Granted::Answer(Box::new(answer))
         })
     } else {
         primary.begin(request).map(|transfer| Granted::Transfer(Box::new(transfer)))
@@ -106,12 +108,12 @@ impl Outbound {
     }
 
     /// Octets of each message that are left to its signature.
-    pub fn reserved(&self) -> u16 {
+    pub(super) fn reserved(&self) -> u16 {
         self.signer.as_ref().map_or(0, |signer| signer.reserved())
     }
 
     /// Does a portion of the work, and appends the message that comes of it, with its length before it.
-    pub fn next(&mut self, encoding: &Encoding<'_>, out: &mut Vec<u8>) -> Portion {
+    pub(super) fn next(&mut self, encoding: &Encoding<'_>, out: &mut Vec<u8>) -> Portion {
         let Self { transfer, message, signer } = self;
         // It could be read when it came.
         let Some(query) = parse(message).or_else(|| hickory::parse(message)) else { return Portion::Broken };
@@ -145,7 +147,7 @@ impl Outbound {
     }
 
     /// The client has taken the last message.
-    pub fn is_done(mut self) {
-        self.transfer.is_done();
+    pub(super) fn end(mut self) {
+        self.transfer.end();
     }
 }

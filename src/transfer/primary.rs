@@ -175,7 +175,7 @@ impl Transfer {
     }
 
     /// The client has been sent everything.
-    pub fn is_done(&mut self) {
+    pub fn end(&mut self) {
         self.is_done = true;
         self.primary.followers.has(self.client, &self.zone, self.outgoing.serial());
     }

@@ -11,6 +11,7 @@
 //!           state         as a state file
 //!           objects       as a history of objects
 //!           protobuf      as an object in Protobuf
+//!           transfer      as a request for a zone, with and without keys
 //! ```
 
 pub mod differential;
@@ -21,6 +22,7 @@ pub mod protobuf;
 pub mod question;
 pub mod state;
 pub mod stream;
+pub mod transfer;
 pub mod truth;
 pub mod upstream;
 
@@ -28,7 +30,7 @@ pub mod upstream;
 pub type Run = fn(&[u8]);
 
 /// Each target with the name of its folder of seeds.
-pub const ALL: [(&str, Run); 9] = [
+pub const ALL: [(&str, Run); 10] = [
     ("packet", packet::run),
     ("differential", differential::run),
     ("truth", truth::run),
@@ -38,4 +40,5 @@ pub const ALL: [(&str, Run); 9] = [
     ("state", state::run),
     ("objects", objects::run),
     ("protobuf", protobuf::run),
+    ("transfer", transfer::run),
 ];

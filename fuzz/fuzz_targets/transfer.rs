@@ -1,0 +1,3 @@
+#![no_main]
+
+headless_dns_fuzz::target!(transfer);
