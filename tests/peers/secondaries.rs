@@ -26,6 +26,9 @@ const DEFAULT_RATE: u64 = 100;
 /// Services that change.
 const SERVICES: u64 = 50;
 
+/// Pause between two looks at a secondary.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().expect("a number"))
 }
@@ -70,7 +73,7 @@ impl Cluster {
             let endpoints: Vec<u8> = (0..1 + change % 5).map(|n| ((change + n) % 250 + 1) as u8).collect();
             self.put(ObjectKind::EndpointSlice, &name, mirrored::slice(&name, &endpoints));
             changes += 1;
-            thread::sleep(Duration::from_secs(changes).div_f64(rate as f64).saturating_sub(began.elapsed()));
+            thread::park_timeout(Duration::from_secs(changes).div_f64(rate as f64).saturating_sub(began.elapsed()));
         }
         from + changes
     }
@@ -119,7 +122,7 @@ fn converge(replica: &Program, secondaries: &[Secondary]) {
                 replica.page("/transfers").1
             );
             seen = secondary.records(zone);
-            thread::sleep(Duration::from_millis(50));
+            thread::park_timeout(BETWEEN_LOOKS);
         }
     }
 }
