@@ -224,8 +224,8 @@ options! {
         /// Secondaries that are told of each new version (NOTIFY): `ADDRESS`, `ADDRESS:PORT`, each with `#KEY` to sign with.
         /// A version is cut at most four times a second. A secondary that does not answer is told again.
         notify: Vec<NotifyTo> = [], "--notify ADDRESS:PORT#KEY", parse::notify;
-        /// Number of this replica among those that secondaries follow. From 0 to 15.
-        /// No two may have the same number: serials are made of it. In a StatefulSet it is the ordinal of the Pod, as in
+        /// Number of this replica among those that secondaries follow.
+        /// From 0 to 15. No two may have the same: serials are made of it. In a StatefulSet it is the ordinal of the Pod, as in
         /// `deploy/overlays/primary`. With `state`, serials rise whatever happens to the clock.
         replica: u8 = 0, "--replica NUMBER", |value| parse::integer(value, parse::REPLICA);
         /// Memory for older versions, from which differences are transferred, in megabytes (1,048,576 bytes).

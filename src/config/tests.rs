@@ -173,7 +173,8 @@ fn all_problems_of_a_file_are_reported_at_once_with_their_lines() {
              edns_udp_size, udp_workers, tcp_max_connections, tcp_max_connections_per_client, tcp_idle_timeout, \
              drain_timeout, tls_listen, https_listen, https_path, quic_listen, tls_cert, tls_key, namespaces, \
              kubeconfig, context, stale_after, reconcile_every, forward, forward_clients, forward_timeout, \
-             forward_cache_size, serve_stale, admin, probes, state, memory_limit, log_level, log_format",
+             forward_cache_size, serve_stale, transfer_clients, transfer_keys, notify, replica, \
+             transfer_history_size, admin, probes, state, memory_limit, log_level, log_format",
             r#"FILE:4: negative_ttl: found the string "1"; expected a whole number without quotes"#,
             r#"FILE:5: log_format: found "xml"; expected "text" or "json""#,
             "FILE:6: edns_udp_size: found 100; expected a whole number from 512 to 4096",
