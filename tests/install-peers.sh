@@ -25,6 +25,7 @@ want capsh libcap2-bin
 want setcap libcap2-bin
 want python3 python3
 want node nodejs
+want promtool prometheus
 want shellcheck shellcheck
 
 if [ -z "$packages" ]; then
@@ -60,7 +61,7 @@ apt-get install -q -y --no-install-recommends $packages
 
 # Where systemd runs, the packages' units would start at the next boot and take port 53.
 if [ -d /run/systemd/system ]; then
-    for unit in unbound knot nsd bind9:named pdns-server:pdns; do
+    for unit in unbound knot nsd bind9:named pdns-server:pdns prometheus; do
         case " $packages " in
         *" ${unit%:*} "*) systemctl disable --now "${unit#*:}.service" ;;
         esac

@@ -186,6 +186,7 @@ impl Publisher {
                 self.cut_version();
             }
             self.table.set_synchronised();
+            self.metrics.synchronised();
             // Only now that the answers show what was listed is the last latch dropped.
             self.synchronisation = Synchronisation::Done;
             let TableSize { services, endpoints, namespaces } = size;

@@ -108,6 +108,7 @@ pub(super) struct Permit {
 
 impl Connections {
     pub fn new(limits: StreamLimits, metrics: Arc<Metrics>) -> Self {
+        metrics.tcp_limit(limits.connections);
         Self { limits, metrics, began: Instant::now(), open: Mutex::default() }
     }
 

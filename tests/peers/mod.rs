@@ -8,6 +8,8 @@ mod forwarders;
 mod image;
 mod knot;
 #[cfg(feature = "sandbox")]
+mod monitoring;
+#[cfg(feature = "sandbox")]
 mod node;
 #[cfg(feature = "sandbox")]
 mod policy;

@@ -116,6 +116,12 @@ impl Collector for Snapshot {
             None,
             metrics.tcp_open.load(Relaxed) as f64,
         )?;
+        out.gauge(
+            "tcp_max_connections",
+            "Connections over TCP, TLS, HTTPS and QUIC that may be open",
+            None,
+            metrics.tcp_limit.load(Relaxed) as f64,
+        )?;
         let rejected =
             RejectReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.tcp_rejected[reason.index()]));
         out.counters(
@@ -132,7 +138,9 @@ impl Collector for Snapshot {
             (Labels([pair(resource), pair(reason)]), &metrics.watch_errors[resource.index()][reason.index()])
         });
         out.counters("watch_errors", "Failed watches of the Kubernetes API, by reason; each is retried", errors)?;
-        let ages = Resource::ALL.iter().map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
+        // A resource that is not watched has no age.
+        let watched = Resource::ALL.iter().filter(|resource| metrics.is_watched(**resource));
+        let ages = watched.map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
         out.gauges(
             "watch_age",
             "Time since the last word from the API server, on the watch that has been quiet the longest",
@@ -150,6 +158,12 @@ impl Collector for Snapshot {
             "reconcile_repairs",
             "Objects that a reconcile repaired because the watch had missed their change",
             repairs,
+        )?;
+        out.gauge(
+            "synchronised",
+            "1 once the Services and EndpointSlices of the cluster are known and answered, 0 before",
+            None,
+            f64::from(u8::from(metrics.is_synchronised.load(Relaxed))),
         )?;
         out.gauge(
             "stale",

@@ -16,7 +16,7 @@ mod labels;
 mod tally;
 mod transfers;
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,6 +41,7 @@ pub struct Metrics {
     durations: [Histogram<MICROSECOND>; Transport::COUNT],
     dropped: [AtomicU64; DropReason::COUNT],
     tcp_open: AtomicU64,
+    tcp_limit: AtomicU64,
     tcp_rejected: [AtomicU64; RejectReason::COUNT],
     watch_events: [[AtomicU64; WatchEvent::COUNT]; Resource::COUNT],
     watch_errors: [[AtomicU64; WatchErrorReason::COUNT]; Resource::COUNT],
@@ -50,6 +51,7 @@ pub struct Metrics {
     reconcile_repairs: [AtomicU64; Resource::COUNT],
     /// Since when answers are stale, in seconds since the Unix epoch; 0 while they are not.
     stale_since: AtomicI64,
+    is_synchronised: AtomicBool,
     table: TableSize,
     programming: [Histogram<MILLISECOND>; EndpointSource::COUNT],
     publication: Histogram<MICROSECOND>,
@@ -76,6 +78,7 @@ impl Metrics {
             durations: Default::default(),
             dropped: Default::default(),
             tcp_open: AtomicU64::default(),
+            tcp_limit: AtomicU64::default(),
             tcp_rejected: Default::default(),
             watch_events: Default::default(),
             watch_errors: Default::default(),
@@ -83,6 +86,7 @@ impl Metrics {
             malformed: Default::default(),
             reconcile_repairs: Default::default(),
             stale_since: AtomicI64::default(),
+            is_synchronised: AtomicBool::default(),
             table: TableSize::default(),
             programming: Default::default(),
             publication: Histogram::default(),
@@ -102,6 +106,11 @@ impl Metrics {
     pub fn tcp_opened(self: &Arc<Self>) -> OpenConnection {
         increment(&self.tcp_open);
         OpenConnection(self.clone())
+    }
+
+    /// Sets how many TCP connections may be open.
+    pub fn tcp_limit(&self, connections: usize) {
+        self.tcp_limit.store(connections as u64, Relaxed);
     }
 
     /// Counts a TCP connection that was closed because of a limit.
@@ -134,6 +143,11 @@ impl Metrics {
     /// A reconcile repaired `count` objects of `resource` that the watch had missed.
     pub fn reconcile_repairs(&self, resource: Resource, count: usize) {
         self.reconcile_repairs[resource.index()].fetch_add(count as u64, Relaxed);
+    }
+
+    /// What was listed first is published.
+    pub fn synchronised(&self) {
+        self.is_synchronised.store(true, Relaxed);
     }
 
     /// Sets since when answers are stale; None if they are fresh.
@@ -173,6 +187,11 @@ impl Metrics {
     pub fn watch_age(&self, resource: Resource) -> Duration {
         let oldest = self.watch_contacts(resource).iter().map(|contact| contact.load(Relaxed)).min();
         self.started.elapsed().saturating_sub(Duration::from_nanos(oldest.unwrap_or_default()))
+    }
+
+    /// Whether there is a watch of `resource`.
+    fn is_watched(&self, resource: Resource) -> bool {
+        !self.watch_contacts(resource).is_empty()
     }
 
     fn watch_contacts(&self, resource: Resource) -> MutexGuard<'_, Vec<Arc<AtomicU64>>> {

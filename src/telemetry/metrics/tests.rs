@@ -49,12 +49,14 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_request_duration_seconds histogram",
             "headless_dns_dropped_packets_total counter",
             "headless_dns_tcp_connections gauge",
+            "headless_dns_tcp_max_connections gauge",
             "headless_dns_tcp_rejected_connections_total counter",
             "headless_dns_watch_events_total counter",
             "headless_dns_watch_errors_total counter",
             "headless_dns_watch_age_seconds gauge",
             "headless_dns_malformed_objects_total counter",
             "headless_dns_reconcile_repairs_total counter",
+            "headless_dns_synchronised gauge",
             "headless_dns_stale_seconds gauge",
             "headless_dns_dns_programming_duration_seconds histogram",
             "headless_dns_publication_duration_seconds histogram",
@@ -136,6 +138,8 @@ fn what_is_counted_is_what_is_shown() {
     metrics.reconcile_repairs(Resource::Services, 4);
     metrics.stale(Timestamp::from_second(1).ok());
     metrics.table(3, 9, 2);
+    metrics.synchronised();
+    metrics.tcp_limit(256);
     let open = metrics.tcp_opened();
     let upstream = metrics.register_upstream(UPSTREAM);
     upstream.answered(Rcode::NxDomain, Duration::from_millis(2));
@@ -156,6 +160,8 @@ fn what_is_counted_is_what_is_shown() {
         r#"headless_dns_reconcile_repairs_total{resource="services"} 4"#,
         "headless_dns_table_endpoints 9.0",
         "headless_dns_tcp_connections 1.0",
+        "headless_dns_tcp_max_connections 256.0",
+        "headless_dns_synchronised 1.0",
         r#"headless_dns_forward_responses_total{to="10.96.0.10",rcode="NXDOMAIN"} 1"#,
         r#"headless_dns_forward_failures_total{to="10.96.0.10",reason="timeout"} 1"#,
         r#"headless_dns_forward_request_duration_seconds_bucket{le="0.002048",to="10.96.0.10"} 1"#,
@@ -199,6 +205,15 @@ fn the_age_of_a_watch_starts_anew_with_each_contact() {
     contact.reset();
     assert!(metrics.watch_age(Resource::EndpointSlices) >= silent);
     assert!(metrics.watch_age(Resource::Services) < metrics.watch_age(Resource::EndpointSlices));
+}
+
+#[test]
+fn what_is_not_watched_has_no_age_that_would_grow_without_end() {
+    let metrics = Arc::new(Metrics::new());
+    metrics.register_watch(Resource::Services);
+    let text = scrape(&metrics, Format::Prometheus);
+    let ages: Vec<&str> = text.lines().filter(|line| line.starts_with("headless_dns_watch_age_seconds")).collect();
+    assert!(matches!(ages[..], [age] if age.contains("\"services\"")), "{ages:?}");
 }
 
 #[test]
