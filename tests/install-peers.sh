@@ -26,6 +26,7 @@ want setcap libcap2-bin
 want python3 python3
 want node nodejs
 want promtool prometheus
+want systemd-analyze systemd
 want shellcheck shellcheck
 
 if [ -z "$packages" ]; then

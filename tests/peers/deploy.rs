@@ -329,6 +329,29 @@ fn the_image_is_built_without_the_sandbox_for_a_user_that_is_not_root() {
     assert!(dockerfile.contains("\nUSER 65532:65532\n"));
 }
 
+/// Of ten, what `systemd-analyze security` may find exposed, in tenths: a server has its addresses and a port below 1024.
+const EXPOSURE: &str = "--threshold=20";
+
+#[test]
+fn systemd_takes_the_unit_and_finds_little_exposed() {
+    let unit = std::fs::read_to_string(repository().join("deploy/systemd/headless-dns.service")).expect("the unit");
+    let variables = unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
+    let variables: Vec<(OsString, OsString)> = variables.map(|(name, value)| (name.into(), value.into())).collect();
+    let config = Config::load(None, variables, &[]).expect("variables that exist").config;
+    assert_eq!(config.state.as_deref(), Some(Path::new("%S/headless-dns")));
+    if missing(&["systemd-analyze"]) {
+        return;
+    }
+    // A program that is not there is a mistake in a unit.
+    let installed = unit.replace("/usr/bin/headless-dns", env!("CARGO_BIN_EXE_headless-dns"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("headless-dns.service");
+    std::fs::write(&path, installed).expect("written");
+    let verified = peers::run(bounded("systemd-analyze").args(["verify", "--man=no"]).arg(&path));
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    peers::output_of(bounded("systemd-analyze").args(["security", "--offline=yes", EXPOSURE]).arg(&path));
+}
+
 #[test]
 fn unbound_takes_its_example() {
     output_of("unbound-checkconf", &["config/unbound.conf"]);
