@@ -101,7 +101,7 @@ impl Responder {
         self.metrics.dropped(reason);
     }
 
-    /// Goes on with a transfer over this transport, as [`Outbound::next`] does.
+    /// Goes on with a transfer over this transport: appends the next message, with its length before it, if there is one to send.
     pub fn next(&self, outbound: &mut Outbound, transport: Transport, out: &mut Vec<u8>) -> Portion {
         outbound.next(&self.encoding(transport, outbound.reserved()), out)
     }
