@@ -102,11 +102,12 @@ fn labels_with_equal_hashes_are_told_apart_by_their_addresses() {
     assert_eq!((found(1), found(2), found(3)), (vec![one.as_wire()], both.to_vec(), vec![other.as_wire()]));
 }
 
-/// A third of the slots is vacant, so five are probed on average (Knuth, *Sorting and Searching*, 6.4, on linear probing).
+/// A third of the slots is vacant, so a look-up from the home of a label that is there to the next vacant slot probes seven on average
+/// (Knuth, *Sorting and Searching*, 6.4, on linear probing: five for one that is not there). Of fewer hosts the average scatters widely.
 #[test]
 fn a_reverse_look_up_probes_a_few_slots_however_many_hosts_there_are() {
-    const FEW: usize = 8;
-    for count in [1_000, 70_000] {
+    const FEW: usize = 10;
+    for count in [10_000, 70_000] {
         let all = hosts(count);
         let built = laid_out(&all);
         let probed = |label: &Label| built.slots_of(LabelHash::of(label.as_wire())).count();
