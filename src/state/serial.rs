@@ -46,11 +46,13 @@ impl SerialFile {
     /// # Errors
     /// It cannot be written: the file is then the old one or the new one.
     pub fn save(&self, last: u64) -> io::Result<()> {
-        let new = self.path.with_extension("new");
+        // Replicas may share a folder.
+        let mut new = self.path.clone().into_os_string();
+        new.push(".new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
         writeln!(file, "{last}")?;
         file.sync_all()?;
-        fs::rename(new, &self.path)?;
+        fs::rename(&new, &self.path)?;
         // The rename is durable once the folder is synced.
         self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
@@ -66,7 +68,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, last) = SerialFile::open(folder.path(), 3).unwrap();
         assert_eq!(last, 0);
+        // Another replica that shares the folder is about to save.
+        let other = folder.path().join("serial.4.new");
+        fs::write(&other, "1").unwrap();
+        fs::write(folder.path().join("serial.new"), "2").unwrap();
         file.save(7_200_000_001).unwrap();
+        assert!(other.exists() && folder.path().join("serial.new").exists(), "only its own file is replaced");
         let taken = SerialFile::open(folder.path(), 3).unwrap_err().to_string();
         assert_eq!(taken, "another process has the serials of replica 3");
         SerialFile::open(folder.path(), 4).unwrap();
