@@ -104,7 +104,7 @@ impl Upstream {
 
     async fn ask_as(&self, asked: &AskedElsewhere, limit: Duration, purpose: Purpose) -> io::Result<Response> {
         let began = Instant::now();
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"));
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", limit.as_millis()));
         let response = timeout(limit, self.ask_in_its_terms(asked, purpose)).await.map_err(late).flatten();
         match &response {
             Ok(response) => {
