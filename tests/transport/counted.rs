@@ -178,6 +178,7 @@ async fn a_connection_over_a_limit_is_counted_under_that_limit() {
     }
     let expected = [
         ("tcp_connections", 3),
+        ("tcp_max_connections", 3),
         ("tcp_rejected_connections_total{reason=\"client_limit\"}", 3),
         ("tcp_rejected_connections_total{reason=\"total_limit\"}", 5),
     ];
