@@ -26,7 +26,7 @@ RUSTFLAGS="-Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares \
 -Cllvm-args=-simplifycfg-branch-fold-threshold=0" \
-    cargo build --locked --release --bins --target "$host"
+    cargo build --locked --release --bins --target "$host" --target-dir target
 
 units() { # DIRECTORY
     find "$1" -type f | wc -l
