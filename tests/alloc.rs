@@ -6,13 +6,14 @@
 mod counting;
 #[path = "support/fixture.rs"]
 mod fixture;
+#[path = "support/plain_upstream.rs"]
+mod plain_upstream;
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use counting::ALLOCATIONS;
@@ -28,6 +29,7 @@ use headless_dns::table::table;
 use headless_dns::telemetry::Reporting;
 use headless_dns::telemetry::metrics::Metrics;
 use jiff::Timestamp;
+use plain_upstream::{address_record, upstream};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +103,8 @@ async fn allocations_of(path: &Path) -> usize {
 
 /// Those while names of others are asked that the cache holds.
 async fn allocations_from_the_cache() -> usize {
-    let (upstream, metrics) = (upstream(), Arc::new(Metrics::new()));
+    // An answer may be kept for longer than the test takes.
+    let (upstream, metrics) = (upstream(|_| address_record(200)), Arc::new(Metrics::new()));
     let forward = resolver::Options {
         forward: vec![ForwardTo::parse(&upstream.to_string()).expect("an upstream")],
         clients: vec!["127.0.0.0/8".parse().expect("a network")],
@@ -121,25 +124,6 @@ async fn allocations_from_the_cache() -> usize {
         [with_edns, plain].map(|message| message.to_vec().expect("a message"))
     });
     allocations_while_asked(responder, metrics, queries.collect()).await
-}
-
-/// An upstream that gives every name an address, which may be kept for longer than the test takes.
-fn upstream() -> SocketAddr {
-    /// Octets of the OPT record with which it is asked.
-    const OPT: usize = 11;
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let address = socket.local_addr().expect("an address");
-    thread::spawn(move || {
-        let mut query = [0; 2048];
-        while let Ok((length, client)) = socket.recv_from(&mut query) {
-            // A response with one record, and none of the query's.
-            query[2] |= 0x80;
-            (query[7], query[11]) = (1, 0);
-            let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 200, 0, 4, 192, 0, 2, 1];
-            let _ = socket.send_to(&[&query[..length - OPT], &record].concat(), client);
-        }
-    });
-    address
 }
 
 /// The allocations while all queries are asked for the second time.

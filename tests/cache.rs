@@ -4,11 +4,11 @@
 #[path = "support/counting.rs"]
 #[allow(dead_code, reason = "octets are asked for, not blocks")]
 mod counting;
+#[path = "support/plain_upstream.rs"]
+mod plain_upstream;
 
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
 use counting::IN_USE;
@@ -17,6 +17,7 @@ use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::RrType;
 use headless_dns::resolver::{AskedElsewhere, CacheLimits, ForwardTo, MAX_IN_FLIGHT, Options, Resolved, Resolver};
 use headless_dns::telemetry::metrics::Metrics;
+use plain_upstream::{address_record, upstream};
 use tokio::runtime::Handle;
 
 const LIMIT: usize = 4 << 20;
@@ -25,29 +26,18 @@ const NAMES: usize = 40_000;
 const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An upstream that gives every name an address, or, for each that begins with `l`, a text as long as most answers are with DNSSEC.
-fn upstream() -> SocketAddr {
-    /// Octets of the OPT record with which it is asked.
-    const OPT: usize = 11;
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    let address = socket.local_addr().expect("an address");
-    let short = [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0x0e, 0x10, 0, 4][..], &[192, 0, 2, 1]].concat();
-    let long = [&[0xc0, 12, 0, 16, 0, 1, 0, 0, 0x0e, 0x10, 2, 0][..], &[1; 512]].concat();
-    thread::spawn(move || {
-        let mut query = [0; 2048];
-        while let Ok((length, client)) = socket.recv_from(&mut query) {
-            query[2] |= 0x80;
-            (query[7], query[11]) = (1, 0);
-            let record = if query[13].eq_ignore_ascii_case(&b'l') { &long } else { &short };
-            let _ = socket.send_to(&[&query[..length - OPT], record].concat(), client);
-        }
-    });
-    address
+/// An address, or, for each name that begins with `l`, a text as long as most answers are with DNSSEC.
+fn record(query: &[u8]) -> Vec<u8> {
+    if query[13].eq_ignore_ascii_case(&b'l') {
+        [&[0xc0, 12, 0, 16, 0, 1, 0, 0, 0x0e, 0x10, 2, 0][..], &[1; 512]].concat()
+    } else {
+        address_record(3600)
+    }
 }
 
 async fn resolver() -> Resolver {
     let options = Options {
-        forward: vec![ForwardTo::parse(&upstream().to_string()).expect("an upstream")],
+        forward: vec![ForwardTo::parse(&upstream(record).to_string()).expect("an upstream")],
         clients: Vec::new(),
         cache: CacheLimits { octets: LIMIT, stale: PATIENCE },
         timeout: PATIENCE,
