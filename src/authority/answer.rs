@@ -29,6 +29,8 @@ pub struct Answer<'t> {
     pub additional: Additional<'t>,
     /// What others have to be asked for, if the client may have that done; otherwise this is the answer.
     pub elsewhere: Option<Elsewhere<'t>>,
+    /// It follows from the table, be it that others are asked because the table does not hold the name.
+    pub is_of_table: bool,
     /// Sent to clients that sent an OPT record (RFC 8914).
     pub errors: Errors<'t>,
 }
@@ -44,6 +46,7 @@ impl<'t> Answer<'t> {
             authority: None,
             additional: Additional::None,
             elsewhere: None,
+            is_of_table: false,
             errors: error.into_iter().collect(),
         }
     }

@@ -25,10 +25,14 @@ pub struct About<'n> {
 impl Authority {
     /// Adds to the answer to `question` that it may be stale, if so, and why its name does not exist.
     pub fn explain<'t>(&'t self, table: &'t Table<'_>, question: &Question<'t>, answer: &mut Answer<'t>) {
-        if !answer.authoritative || question.class != Class::IN {
+        if !answer.is_of_table || question.class != Class::IN {
             return;
         }
         let stale = table.stale().map(|stale| Ede { code: EdeCode::StaleAnswer, text: EdeText::Stale(stale) });
+        if !answer.authoritative {
+            answer.errors = stale.into_iter().chain(answer.errors.take()).collect();
+            return;
+        }
         let absent = (answer.rcode == Rcode::NxDomain).then(|| {
             let name = answer.aliases.targets.last().map_or(question.name, |target| target.as_wire());
             self.reason(table, name)

@@ -120,7 +120,7 @@ impl Authority {
             return Answer::bare(Rcode::ServFail, Some(Ede { code: EdeCode::NotReady, text }));
         }
         if matches!(node, Node::NotHeld) {
-            return Answer::elsewhere(question.qtype, NOT_MIRRORED);
+            return Answer { is_of_table: true, ..Answer::elsewhere(question.qtype, NOT_MIRRORED) };
         }
         self.answer_from(table, zone, node, question)
     }
@@ -134,7 +134,7 @@ impl Authority {
         question: &Question<'_>,
     ) -> Answer<'t> {
         let qtype = question.qtype;
-        let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };
+        let mut answer = Answer { authoritative: true, is_of_table: true, ..Answer::bare(Rcode::NoError, None) };
         answer.aliases.ttl = self.ttl;
         let (mut zone, mut node, mut owner) = (zone, node, Owner::Question);
         while let Node::Alias(target) = node {

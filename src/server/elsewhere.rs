@@ -105,8 +105,9 @@ pub(super) fn encode_resolved(
     encoding: &Encoding<'_>,
     out: &mut Vec<u8>,
 ) -> Rcode {
-    let mut errors: ArrayVec<_, MAX_ERRORS> =
-        answer.errors.iter().filter(|_| answer.authoritative).map(Ede::written).collect();
+    // Why a name is not ours is no matter where others are asked. That it may be ours by now is.
+    let errors = answer.errors.iter().filter(|error| answer.authoritative || error.code == EdeCode::StaleAnswer);
+    let mut errors: ArrayVec<_, MAX_ERRORS> = errors.map(Ede::written).collect();
     match resolved {
         // Texts cost as much as the rest of an answer from the cache.
         _ if query.edns.is_none() => {}

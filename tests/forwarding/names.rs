@@ -2,6 +2,8 @@
 
 use headless_dns::authority::Options;
 use headless_dns::dns::name::Label;
+use headless_dns::records::{Silence, Stale};
+use jiff::Timestamp;
 
 use super::*;
 use crate::support::common::extended_errors;
@@ -109,6 +111,26 @@ async fn reverse_names_that_the_table_does_not_hold_are_asked_upstream() {
         assert_eq!(upstream.times(name), 1, "{name}");
     }
     assert_eq!(upstream.times("10.0.1.10.in-addr.arpa."), 0);
+}
+
+/// F3, T2. A Pod may have got the address since the last word from the cluster. That a name of the world is not ours is no matter of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reverse_name_that_a_stale_table_does_not_hold_is_asked_upstream_and_the_answer_says_that_it_may_be_ours() {
+    let upstream = FakeUpstream::sound().await;
+    let mut server = server(&[upstream.address]);
+    let since = Timestamp::from_second(1_795_226_645).expect("a time");
+    server.writer.set_stale(Some(Stale { since, silence: Silence::Unreachable }));
+    let stale = (3, "no contact with the API server since 2026-11-21T02:04:05Z".to_owned());
+    // From the upstream, and then from the cache.
+    for _ in 0..2 {
+        let answer = ask_over(&server, "8.8.8.8.in-addr.arpa.", RecordType::PTR, false).await;
+        assert!(!answer.metadata.authoritative, "{answer}");
+        assert_eq!(extended_errors(&answer).first(), Some(&stale), "{answer}");
+        assert_eq!(extended_errors(&ask(&server, "www.example.").await), []);
+    }
+    server.writer.set_stale(None);
+    let answer = ask_over(&server, "8.8.8.8.in-addr.arpa.", RecordType::PTR, false).await;
+    assert!(!extended_errors(&answer).contains(&stale), "{answer}");
 }
 
 /// F4.
