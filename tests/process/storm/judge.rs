@@ -70,14 +70,12 @@ impl History {
         if let Asked::Elsewhere(_) = outcome.asked {
             return (!matches!(found, Found::Numbers(_))).then_some((Fault::Wrong, "F1: what upstreams say"));
         }
-        // Upstreams deny addresses that are not ours (F3).
-        let is_ours = !matches!((outcome.asked, found), (Asked::Pointer { .. }, Found::Denied { .. }));
-        if let Some(fault) = inner.judge_mark(from, until, stale_since).filter(|_| is_ours) {
+        if let Some(fault) = inner.judge_mark(from, until, stale_since) {
             return Some(fault);
         }
         let window = inner.window(from, until, stale_since);
-        // The last records of before a disturbance's end may be the reason yet.
-        let before = inner.window(from - REASONS_FOLLOW, until, stale_since);
+        // The last records of before a disturbance's end may be the reason yet, and those may have been marked as stale.
+        let before = inner.window(from - REASONS_FOLLOW, until, stale_since.or(Some(from)));
         let window = Window { oldest_reason: window.oldest.min(before.oldest), ..window };
         if inner.follows(outcome.asked, found, &window) {
             return None;
@@ -299,12 +297,23 @@ mod tests {
 
     /// The same with what is there before 20 s and after, and the time of the answer in milliseconds.
     fn judge_of(peers: [Peer; 2], found: Found, millisecond: u64, stale_since: Option<u64>) -> Option<Fault> {
+        judge_changing_at(20, peers, found, millisecond, stale_since)
+    }
+
+    /// The same with a change and a disturbance from any second on.
+    fn judge_changing_at(
+        second: u64,
+        peers: [Peer; 2],
+        found: Found,
+        millisecond: u64,
+        stale_since: Option<u64>,
+    ) -> Option<Fault> {
         let began = Instant::now();
         let at = |second| began + Duration::from_secs(second);
         let [before, after] = peers.map(|peer| Views { pod: peer, slices: [peer; 2] });
         let mut all = vec![vec![(began, Views::default())]; SERVICES.iter().sum()];
-        all[0] = vec![(began, before), (at(20), after)];
-        let disturbed = Period { matter: Matter::Disturbed, from: at(18), until: Some(at(30)) };
+        all[0] = vec![(began, before), (at(second), after)];
+        let disturbed = Period { matter: Matter::Disturbed, from: at(second - 2), until: Some(at(30)) };
         let history = History::of(Inner { began, views: all, periods: vec![disturbed], certificates: Vec::new() });
         let answer = Answer::Found { found, stale_since: stale_since.map(at) };
         let asked = Asked::Ordinal(ORDINAL, Family::V4);
@@ -331,6 +340,9 @@ mod tests {
             assert_eq!(judge(millisecond, AWAITED_TTL), fault, "{millisecond} ms");
             assert_eq!(judge(millisecond, DENIED_TTL), None, "{millisecond} ms");
         }
+        let long_ago = [Peer::Coming(1), Peer::Absent];
+        let judged = judge_changing_at(10, long_ago, Found::Denied { ttl: AWAITED_TTL }, 30_003, None);
+        assert_eq!(judged, None, "answers of before were marked as stale");
         let is_ready = [Peer::Ready(1); 2];
         assert_eq!(judge_of(is_ready, Found::Denied { ttl: AWAITED_TTL }, 30_003, None), Some(Fault::Lost));
     }

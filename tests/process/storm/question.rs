@@ -11,7 +11,7 @@ use crate::support::common::extended_errors;
 use crate::support::malformed::Random;
 
 /// *Other* and *Cached Error*, *Stale Answer*, *Not Ready*, *No Reachable Authority* and *Network Error*, RFC 8914.
-const PASSED_ON: [u16; 2] = [0, 13];
+const PASSED_ON: [u16; 3] = [0, STALE, 13];
 const STALE: u16 = 3;
 const NOT_READY: u16 = 14;
 const UNREACHABLE: [u16; 2] = [22, 23];
@@ -200,9 +200,9 @@ pub fn read(asked: Asked, message: &Message) -> Answer {
         _ => None,
     };
     let Some(found) = found else { return other() };
-    // An answer of upstreams may be stale for other reasons.
-    let is_ours = message.metadata.authoritative;
-    let stale = errors.iter().find(|(code, _)| *code == STALE && is_ours).map(|(_, text)| text);
+    // An answer of upstreams may be stale for other reasons. That it may be ours by now is said of it too.
+    let is_ours = |text: &str| message.metadata.authoritative || text.contains(STALE_SINCE);
+    let stale = errors.iter().find(|(code, text)| *code == STALE && is_ours(text)).map(|(_, text)| text);
     match stale.map(|text| since(text)) {
         Some(None) => other(),
         stale_since => Answer::Found { found, stale_since: stale_since.flatten() },
