@@ -2,19 +2,24 @@
 //! `timeoutSeconds` have passed.
 //!
 //! ```text
-//! initial events (see Start) ───▶ outbox ──▶ one chunk of the body per event
-//! log after the cursor ───────────┘ ▲
+//! initial events (see Start) ─┬─▶ outbox ──▶ one chunk of the body per event
+//! then the log ───────────────┘     ▲
 //! bookmarks, malformed objects ─────┘        faults: stall, delay, cut
 //! ```
 //!
 //! The cursor is the resourceVersion up to which the log has been read, including events that the filter hides. Bookmarks
-//! report it.
+//! report it. The outbox is filled a batch at a time, so that the first events are on their way while the last are not encoded yet,
+//! as with the API server.
+
+mod start;
 
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
@@ -25,18 +30,19 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
 use crate::faults::{Cut, Site};
-use crate::status::{ApiError, FieldError};
+use crate::status::ApiError;
 use crate::store::{Event, EventType, Object};
 use crate::verb::Verb;
 
-use super::list::{self, ANY_VERSION};
+use super::list;
 use super::protobuf::{self, Encoding};
 use super::request::{Params, Shape, Target};
 use super::selector::Filter;
 use super::state::Api;
 use super::{partial, table};
+use start::Start;
 
-/// Events read from the log at a time, so that a watch from an old version does not copy the whole log.
+/// Events encoded at a time, so that a watch does not copy the whole state, or the whole log.
 const BATCH: usize = 256;
 
 /// Duration of a watch without `timeoutSeconds`. The API server picks a random time between 30 and 60 minutes.
@@ -78,45 +84,6 @@ pub fn watch(
     Ok(([(header::CONTENT_TYPE, encoding.stream_media_type())], body).into_response())
 }
 
-/// Where a watch starts.
-enum Start {
-    /// With the current state as `ADDED` events, followed by a bookmark if `announce_end` is set.
-    State { announce_end: bool },
-    /// With the events after this resourceVersion.
-    After(u64),
-}
-
-impl Start {
-    fn choose(api: &Api, params: &Params) -> Result<Self, ApiError> {
-        let matching = params.resource_version_match.as_str();
-        let initial = params.send_initial_events();
-        let forbidden = if initial.is_some() && matching != "NotOlderThan" {
-            Some(("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
-        } else if initial.is_some() && !api.streaming_lists {
-            let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
-            Some(("sendInitialEvents", why))
-        } else if initial.is_none() && !matching.is_empty() {
-            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-            Some(("resourceVersionMatch", why))
-        } else if !matching.is_empty() && !params.continue_token.is_empty() {
-            Some(("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
-        } else {
-            None
-        };
-        if let Some((field, why)) = forbidden {
-            return Err(ApiError::invalid_list_options(&FieldError::forbidden(field, why)));
-        }
-        let revision = Params::number::<u64>("resourceVersion", &params.resource_version)?;
-        let from_any = matches!(params.resource_version.as_str(), "" | ANY_VERSION);
-        Ok(match initial {
-            Some(true) => Self::State { announce_end: params.allow_watch_bookmarks() },
-            None if from_any => Self::State { announce_end: false },
-            Some(false) if from_any => Self::After(api.store.revision()),
-            _ => Self::After(revision.unwrap_or_default()),
-        })
-    }
-}
-
 /// One event, framed.
 struct Chunk {
     /// When it may be sent, given injected delays.
@@ -124,6 +91,14 @@ struct Chunk {
     /// The cursor at the time of the event.
     revision: u64,
     bytes: Bytes,
+}
+
+/// The initial events that are not in the outbox yet.
+#[derive(Default)]
+struct InitialEvents {
+    objects: vec::IntoIter<Object>,
+    /// A bookmark is to follow the last of them.
+    announce_end: bool,
 }
 
 struct Watch {
@@ -137,6 +112,7 @@ struct Watch {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    initial: InitialEvents,
     /// The resourceVersion up to which the log has been read.
     cursor: u64,
     latest: Receiver<u64>,
@@ -170,6 +146,7 @@ impl Watch {
             bookmarks: params.allow_watch_bookmarks(),
             next_bookmark: Instant::now() + api.bookmark_interval,
             deadline,
+            initial: InitialEvents::default(),
             cursor: 0,
             latest: api.store.subscribe(),
             changes: api.faults.subscribe(),
@@ -193,15 +170,10 @@ impl Watch {
     fn start(&mut self, start: Start) {
         match start {
             Start::State { announce_end } => {
-                let (revision, objects) = list::matching(&self.api, &self.filter);
+                let (revision, mut objects) = list::matching(&self.api, &self.filter);
+                objects.extend(list::malformed(&self.api, &self.filter));
                 self.cursor = revision;
-                let malformed: Vec<Object> = list::malformed(&self.api, &self.filter).collect();
-                for object in objects.into_iter().chain(malformed) {
-                    self.push("ADDED", &object);
-                }
-                if announce_end {
-                    self.push_bookmark(true);
-                }
+                self.initial = InitialEvents { objects: objects.into_iter(), announce_end };
             }
             Start::After(revision) => self.cursor = revision,
         }
@@ -221,7 +193,7 @@ impl Watch {
             self.changes.mark_unchanged();
             self.latest.mark_unchanged();
             // Before checking the faults, so that a stall that starts now holds back what was read.
-            self.read_log();
+            self.fill_outbox();
             if self.api.faults.ends_watches(&self.site()) {
                 return None;
             }
@@ -295,8 +267,24 @@ impl Watch {
         if !new.lost.is_empty() {
             self.lost.extend(new.lost);
             self.outbox.retain(|chunk| !is_lost(&self.lost, chunk.revision));
+            if is_lost(&self.lost, self.cursor) {
+                self.initial = InitialEvents::default();
+            }
         }
         new.cut
+    }
+
+    /// Encodes the next batch of events, if the outbox is empty.
+    fn fill_outbox(&mut self) {
+        if self.outbox.is_empty() {
+            for object in self.initial.objects.by_ref().take(BATCH).collect::<Vec<_>>() {
+                self.push("ADDED", &object);
+            }
+            if self.initial.objects.as_slice().is_empty() && mem::take(&mut self.initial.announce_end) {
+                self.push_bookmark(true);
+            }
+        }
+        self.read_log();
     }
 
     /// Moves a batch of events from the log to the outbox, if the outbox is empty.
@@ -357,6 +345,7 @@ impl Watch {
 
     /// Ends the watch with an `ERROR` event.
     fn fail(&mut self, error: &ApiError) {
+        self.initial = InitialEvents::default();
         self.push_raw("ERROR", &json!(error.to_status()));
         self.ended = true;
     }
