@@ -1,8 +1,8 @@
 //! Derives the records of one Service from its endpoints, as the DNS specification has them. Pure.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ptr;
 use std::sync::Arc;
 
 use crate::cluster::{Endpoint, Pod, Port, Service, ServiceSpec, SlicePort, TargetPort, Template};
@@ -12,16 +12,19 @@ use crate::records::{Addresses, Hosts, ServiceKind, ServiceRecords, Srv, SrvByOw
 /// One endpoint of a Service, from a slice or from a Pod.
 #[derive(Clone, Debug)]
 pub(super) struct EndpointView<'a> {
-    pub hostname: Option<Label>,
-    pub address: IpAddr,
-    pub is_ready: bool,
+    /// The label below the Service's name: the endpoint's hostname, else its address with dashes (specification section
+    /// 2.4.1, "a unique, system-assigned identifier"), as CoreDNS writes it.
+    label: Label,
+    has_hostname: bool,
+    address: IpAddr,
+    is_ready: bool,
     /// Ports with the endpoint's own numbers.
-    pub ports: &'a [SlicePort],
+    ports: &'a [SlicePort],
 }
 
 impl<'a> EndpointView<'a> {
     pub fn from_slice(endpoint: &Endpoint<'_>, ports: &'a [SlicePort]) -> Self {
-        Self { hostname: endpoint.hostname.clone(), address: endpoint.address, is_ready: endpoint.ready, ports }
+        Self::new(endpoint.hostname.clone(), endpoint.address, endpoint.ready, ports)
     }
 
     /// The endpoints of a Pod, one for each address family, as Kubernetes' EndpointSlice controller makes them.
@@ -31,10 +34,16 @@ impl<'a> EndpointView<'a> {
         let v6 = pod.v6.as_deref().filter(|_| service.families.v6 && !pod.is_finished).map(|v6| IpAddr::V6(*v6));
         // A hostname counts below the Service that the Pod has as its subdomain, and below no other.
         let is_subdomain = pod.template.subdomain.as_deref() == Some(&*service.object.name);
-        let hostname = is_subdomain.then(|| pod.hostname()).flatten();
+        let hostname = move || is_subdomain.then(|| pod.hostname()).flatten();
         // A terminating Pod is never ready, unless the Service publishes addresses regardless.
         let is_ready = pod.is_ready && !pod.is_terminating;
-        v4.into_iter().chain(v6).map(move |address| Self { hostname: hostname.clone(), address, is_ready, ports })
+        v4.into_iter().chain(v6).map(move |address| Self::new(hostname(), address, is_ready, ports))
+    }
+
+    fn new(hostname: Option<Label>, address: IpAddr, is_ready: bool, ports: &'a [SlicePort]) -> Self {
+        let has_hostname = hostname.is_some();
+        let label = hostname.unwrap_or_else(|| Label::of_address(address));
+        Self { label, has_hostname, address, is_ready, ports }
     }
 }
 
@@ -54,102 +63,88 @@ pub(super) fn resolve_ports(service: &Service, template: &Template) -> Vec<Slice
 
 /// The records of a Service with these endpoints, in any order. With `not_ready_ordinals`, an endpoint that is not ready has
 /// its own name already, and no other record.
-pub(super) fn derive(service: &Service, endpoints: &[EndpointView<'_>], not_ready_ordinals: bool) -> ServiceRecords {
+pub(super) fn derive(
+    service: &Service,
+    mut endpoints: Vec<EndpointView<'_>>,
+    not_ready_ordinals: bool,
+) -> ServiceRecords {
     let counts = |endpoint: &EndpointView<'_>| endpoint.is_ready || service.publish_not_ready;
     match &service.spec {
         ServiceSpec::ExternalName(target) => ServiceRecords::empty(ServiceKind::ExternalName(target.clone())),
         ServiceSpec::ClusterIp(addresses) => {
-            let hosts = EndpointsByName::of(endpoints.iter().filter(|endpoint| counts(endpoint)));
-            cluster_ip(service, addresses.iter().copied().collect(), hosts.records())
+            endpoints.retain(counts);
+            cluster_ip(service, addresses.iter().copied().collect(), hosts(&by_name(&mut endpoints)))
         }
         ServiceSpec::Headless => {
-            let has_name =
-                |endpoint: &EndpointView<'_>| counts(endpoint) || (not_ready_ordinals && endpoint.hostname.is_some());
-            let hosts = EndpointsByName::of(endpoints.iter().filter(|endpoint| has_name(endpoint)));
-            let mut srv = SrvSets::default();
-            for (target, named) in (0u32..).zip(hosts.iter()) {
-                for (_, endpoint) in named.iter().filter(|(_, endpoint)| counts(endpoint)) {
-                    for port in endpoint.ports {
-                        srv.add(port.owner.as_deref(), Srv { port: port.port, target: SrvTarget::Host(target) });
-                    }
-                }
+            endpoints.retain(|endpoint| counts(endpoint) || (not_ready_ordinals && endpoint.has_hostname));
+            let counting = endpoints.iter().filter(|endpoint| counts(endpoint));
+            let addresses: Addresses = counting.map(|endpoint| endpoint.address).collect();
+            let named = by_name(&mut endpoints);
+            let mut ports_by_target = Vec::with_capacity(addresses.borrowed().len());
+            for (position, endpoints) in (0..).zip(&named) {
+                let counting = endpoints.iter().filter(|endpoint| counts(endpoint));
+                ports_by_target.extend(counting.map(|endpoint| (SrvTarget::Host(position), endpoint.ports)));
             }
-            let (srv, all_srv) = srv.into_records();
-            let addresses =
-                endpoints.iter().filter(|endpoint| counts(endpoint)).map(|endpoint| endpoint.address).collect();
-            ServiceRecords { kind: ServiceKind::Headless, addresses, hosts: hosts.records(), srv, all_srv }
+            let (srv, all_srv) = srv_sets(&ports_by_target);
+            ServiceRecords { kind: ServiceKind::Headless, addresses, hosts: hosts(&named), srv, all_srv }
         }
     }
 }
 
 /// The records of a Service with virtual addresses. Without an address there are no SRV records.
 fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceRecords {
-    let mut srv = SrvSets::default();
-    for Port { owner, port, .. } in service.ports.iter().filter(|_| !addresses.is_empty()) {
-        srv.add(owner.as_deref(), Srv { port: *port, target: SrvTarget::Service });
-    }
-    let (srv, all_srv) = srv.into_records();
+    let ports = service.ports.iter().filter(|_| !addresses.is_empty());
+    let ports: Vec<_> = ports.map(|Port { owner, port, .. }| SlicePort { owner: owner.clone(), port: *port }).collect();
+    let (srv, all_srv) = srv_sets(&[(SrvTarget::Service, &ports)]);
     ServiceRecords { kind: ServiceKind::ClusterIp, addresses, hosts, srv, all_srv }
 }
 
-/// Endpoints sorted by name, so that equal records are equal values. An endpoint may be in several slices, and several
-/// endpoints may share a name.
-struct EndpointsByName<'a>(Vec<(Cow<'a, Label>, &'a EndpointView<'a>)>);
-
-impl<'a> EndpointsByName<'a> {
-    fn of(endpoints: impl Iterator<Item = &'a EndpointView<'a>>) -> Self {
-        let mut named: Vec<_> = endpoints.map(|endpoint| (host_label(endpoint), endpoint)).collect();
-        // The stable sort is the faster one where they are sorted already, as the Pods of a StatefulSet are.
-        named.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Self(named)
+/// The endpoints of each name, sorted by it, so that equal records are equal values. An endpoint may be in several slices, and
+/// several endpoints may share a name.
+fn by_name<'e, 'a>(endpoints: &'e mut [EndpointView<'a>]) -> Vec<&'e [EndpointView<'a>]> {
+    // The Pods of a StatefulSet are sorted already.
+    if !endpoints.is_sorted_by(|one, other| one.label <= other.label) {
+        endpoints.sort_by(|one, other| one.label.cmp(&other.label));
     }
-
-    /// The endpoints of each name.
-    fn iter(&self) -> impl Iterator<Item = &[(Cow<'a, Label>, &'a EndpointView<'a>)]> {
-        self.0.chunk_by(|(one, _), (other, _)| one == other)
-    }
-
-    fn records(&self) -> Hosts {
-        let named = self.iter().filter_map(|endpoints| Some((endpoints.first()?.0.as_wire(), endpoints)));
-        named.map(|(label, endpoints)| (label, endpoints.iter().map(|(_, endpoint)| endpoint.address))).collect()
-    }
+    let mut named = Vec::with_capacity(endpoints.len());
+    named.extend(endpoints.chunk_by(|one, other| one.label == other.label));
+    named
 }
 
-/// The label below the Service's name: the endpoint's hostname, else its address with dashes (specification section
-/// 2.4.1, "a unique, system-assigned identifier"), as CoreDNS writes it.
-fn host_label<'a>(endpoint: &'a EndpointView<'_>) -> Cow<'a, Label> {
-    let EndpointView { hostname, address, .. } = endpoint;
-    hostname.as_ref().map_or_else(|| Cow::Owned(Label::of_address(*address)), Cow::Borrowed)
+fn hosts(named: &[&[EndpointView<'_>]]) -> Hosts {
+    let hosts = named.iter().map(|endpoints| {
+        let label = endpoints.first().map_or(&[][..], |endpoint| endpoint.label.as_wire());
+        (label, endpoints.iter().map(|endpoint| endpoint.address))
+    });
+    hosts.collect()
 }
 
-/// Collects SRV records and sorts them: by owner, then by target, then by port.
-#[derive(Default)]
-struct SrvSets<'a> {
-    named: BTreeMap<&'a [u8], Vec<Srv>>,
-    all: Vec<Srv>,
-}
-
-impl<'a> SrvSets<'a> {
-    fn add(&mut self, owner: Option<&'a [u8]>, srv: Srv) {
-        self.all.push(srv);
-        if let Some(owner) = owner {
-            self.named.entry(owner).or_default().push(srv);
+/// The SRV records of endpoints with these ports, by owner and all together, each set sorted by target and port.
+fn srv_sets(endpoints: &[(SrvTarget, &[SlicePort])]) -> (SrvByOwner, Arc<[Srv]>) {
+    let mut all = Vec::with_capacity(endpoints.len());
+    let mut named = BTreeMap::<&[u8], Vec<Srv>>::new();
+    // The Pods of one template have the same ports.
+    for run in endpoints.chunk_by(|(_, one), (_, other)| ptr::eq(*one, *other) || one == other) {
+        for SlicePort { owner, port } in run.first().map_or(&[][..], |(_, ports)| ports) {
+            let records = run.iter().map(|(target, _)| Srv { port: *port, target: *target });
+            all.extend(records.clone());
+            if let Some(owner) = owner {
+                named.entry(owner).or_default().extend(records);
+            }
         }
     }
+    let all = sorted(all);
+    let shared = |one: Arc<[Srv]>| if one == all { Arc::clone(&all) } else { one };
+    let named = named.into_iter().map(|(owner, records)| (owner.into(), shared(sorted(records))));
+    (named.collect(), Arc::clone(&all))
+}
 
-    fn into_records(self) -> (SrvByOwner, Arc<[Srv]>) {
-        let set = |mut set: Vec<Srv>| -> Arc<[Srv]> {
-            let order = |srv: &Srv| (srv.target, srv.port);
-            // Sorted already, unless a target has several ports.
-            if !set.is_sorted_by(|one, other| order(one) < order(other)) {
-                set.sort_by_key(order);
-                set.dedup();
-            }
-            set.into()
-        };
-        let all = set(self.all);
-        let shared = |one: Arc<[Srv]>| if one == all { Arc::clone(&all) } else { one };
-        let named = self.named.into_iter().map(|(owner, records)| (owner.into(), shared(set(records))));
-        (named.collect(), Arc::clone(&all))
+fn sorted(mut set: Vec<Srv>) -> Arc<[Srv]> {
+    let order = |srv: &Srv| (srv.target, srv.port);
+    // Sorted already, unless there are several ports.
+    if !set.is_sorted_by(|one, other| order(one) < order(other)) {
+        set.sort_by_key(order);
+        set.dedup();
     }
+    set.into()
 }

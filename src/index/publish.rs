@@ -68,16 +68,17 @@ impl Index {
 
     fn derive_records(&self, service: &Service) -> Derived {
         let sources = self.endpoint_sources(service);
-        let from_slices = sources.from_slices().iter();
-        let mut endpoints: Vec<_> =
-            from_slices.map(|(slice, endpoint)| EndpointView::from_slice(endpoint, &slice.ports)).collect();
         let pods_by_template = sources.pods_by_template();
         let groups: Vec<_> =
             pods_by_template.map(|(template, pods)| (resolve_ports(service, template), pods)).collect();
+        let most_pods = groups.iter().filter_map(|(_, pods)| pods.size_hint().1).sum::<usize>();
+        let mut endpoints = Vec::with_capacity(sources.from_slices().len() + most_pods);
+        let from_slices = sources.from_slices().iter();
+        endpoints.extend(from_slices.map(|(slice, endpoint)| EndpointView::from_slice(endpoint, &slice.ports)));
         for (ports, pods) in &groups {
             pods.clone().for_each(|pod| endpoints.extend(EndpointView::from_pod(service, pod, ports)));
         }
-        let records = derive(service, &endpoints, self.names_not_ready_endpoints(service));
+        let records = derive(service, endpoints, self.names_not_ready_endpoints(service));
         Derived { records, is_awaiting_pods: sources.is_awaiting_pods }
     }
 }

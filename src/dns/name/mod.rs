@@ -8,7 +8,7 @@
 mod parts;
 
 use std::borrow::Borrow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
@@ -61,16 +61,14 @@ impl Label {
 
     /// The address with dashes for its dots or colons: `10-1-0-20`, `fd00--a`.
     pub fn of_address(address: IpAddr) -> Self {
-        let mut text = address.to_string().replace(['.', ':'], "-");
+        // Eight groups of four digits and what stands between them are 41 octets at most, with a digit at either end.
+        let mut text = ArrayString::<MAX_LABEL>::new();
+        let _ = write!(text, "{address}");
         // A label neither begins nor ends with a dash (RFC 1123 section 2.1), as `::1` and `fd00::` would.
-        if text.starts_with('-') {
-            text.insert(0, '0');
-        }
-        if text.ends_with('-') {
-            text.push('0');
-        }
-        // Eight groups of four digits and what stands between them are 41 octets at most.
-        Self([char::from(text.len() as u8)].into_iter().chain(text.chars()).collect())
+        let [first, last] = [text.starts_with(':'), text.ends_with(':')].map(|is_dash| if is_dash { "0" } else { "" });
+        let length = char::from((first.len() + text.len() + last.len()) as u8);
+        let dashed = text.chars().map(|c| if matches!(c, '.' | ':') { '-' } else { c });
+        Self([length].into_iter().chain(first.chars()).chain(dashed).chain(last.chars()).collect())
     }
 
     /// The length octet and the label.
