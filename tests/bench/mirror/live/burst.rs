@@ -8,6 +8,7 @@ use kube_sandbox::{Options, Sandbox};
 use tokio::runtime::Runtime;
 
 use crate::asker::Asker;
+use crate::bare_watch::BareWatch;
 use crate::lower_priority;
 use crate::objects::Workload;
 use crate::server::{Build, Server};
@@ -23,19 +24,38 @@ pub fn run(cluster: &Runtime, builds: &[Build]) {
     println!(
         "burst: {PODS} Pods of one Service become ready within {TIME:?}; each from its write to its first answer over UDP."
     );
+    println!("Arrival: from the write until a bare watch has the event; later: from there to the answer.");
     println!("CPU time is of a run of its own, in which nobody asks.");
-    println!("build         p50 ms   p99 ms   max ms   round trip p99 ms    CPU s");
+    println!(
+        "build          p50 ms   p99 ms   max ms   arrival p50, p99 ms   later p50, p99 ms   round trip p99 ms   CPU s"
+    );
     for build in builds {
         let mut burst = Burst::create(cluster);
         let cpu = burst.cpu(build);
         cluster.block_on(burst.sandbox.shutdown());
         burst = Burst::create(cluster);
-        let (times, round_trips) = burst.times(build);
+        let Times { answered, arrived, later, round_trips } = burst.times(build);
         cluster.block_on(burst.sandbox.shutdown());
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| times.millis(share));
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| answered.millis(share));
+        let [arrival, later] = [arrived, later].map(|times| [0.5, 0.99].map(|share| times.millis(share)));
         let (round_trip, cpu) = (round_trips.millis(0.99), cpu.as_secs_f64());
-        println!("{:<10} {p50:>9.2} {p99:>8.2} {max:>8.2} {round_trip:>19.2} {cpu:>8.2}", build.name);
+        println!(
+            "{:<10} {p50:>10.2} {p99:>8.2} {max:>8.2} {:>12.2} {:>8.2} {:>10.2} {:>8.2} {round_trip:>19.2} {cpu:>7.2}",
+            build.name, arrival[0], arrival[1], later[0], later[1],
+        );
     }
+}
+
+/// What a burst took for each Pod.
+struct Times {
+    /// From the write to the first answer.
+    answered: Sorted,
+    /// From the write until a bare watch has the event.
+    arrived: Sorted,
+    /// From that arrival to the first answer; zero where the answer was first.
+    later: Sorted,
+    /// Of the queries.
+    round_trips: Sorted,
 }
 
 struct Burst {
@@ -61,16 +81,30 @@ impl Burst {
         server.process.cpu() - before
     }
 
-    /// From the write of each Pod to its first answer, and the round trips of the queries.
-    fn times(&self, build: &Build) -> (Sorted, Sorted) {
+    fn times(&self, build: &Build) -> Times {
         let server = self.start(build);
         let asker = Asker::start(server.dns);
+        let watch = BareWatch::start(&self.sandbox).expect("a watch");
         let written = self.make_ready(|ordinal| {
             asker.expect(ordinal, &self.workload.host(ordinal), self.workload.address(ordinal));
         });
-        let answers = (0..PODS).map(|_| asker.answer());
-        let times = Sorted::new(answers.map(|answer| answer.received_at - written[answer.key]).collect());
-        (times, asker.round_trips())
+        let mut answers = written.clone();
+        let mut arrivals = written.clone();
+        for _ in 0..PODS {
+            let answer = asker.answer();
+            answers[answer.key] = answer.received_at;
+            let arrival = watch.next();
+            arrivals[arrival.ordinal] = arrival.at;
+        }
+        let between = |from: &[Instant], to: &[Instant]| {
+            Sorted::new(from.iter().zip(to).map(|(from, to)| to.saturating_duration_since(*from)).collect())
+        };
+        Times {
+            answered: between(&written, &answers),
+            arrived: between(&written, &arrivals),
+            later: between(&arrivals, &answers),
+            round_trips: asker.round_trips(),
+        }
     }
 
     fn start(&self, build: &Build) -> Server {

@@ -25,6 +25,7 @@ mod peers;
 mod support;
 
 mod asker;
+mod bare_watch;
 mod burst;
 mod derive;
 mod feed;
