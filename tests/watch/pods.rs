@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use headless_dns::cluster::Timing;
 use kube_sandbox::Sandbox;
-use kube_sandbox::faults::{Cut, Fault, Missed};
+use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use kube_sandbox::kind::Kind;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -251,6 +252,34 @@ async fn pods_whose_watch_goes_on_and_tells_nothing_are_not_trusted_before_a_boo
     }
     mirrored.sandbox.faults().remove(silent);
     answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+}
+
+/// T7. Behind a link that died without a word, the request that goes on with a watch gets no answer, and fails no sooner than after
+/// a minute: longer than twice a short bound.
+#[tokio::test(start_paused = true)]
+async fn pods_whose_watch_was_not_answered_for_long_count_again_with_its_next_event() {
+    let timing = Timing { stale_after: Duration::from_secs(10), ..TIMING };
+    // Without bookmarks, the watch that is open ends in time, whatever is delayed from then on.
+    let options = kube_sandbox::Options { bookmark_interval: Duration::from_secs(3600), ..Default::default() };
+    let mirrored = MirroredSandbox::timed(timing, options, |sandbox| {
+        put(sandbox, Kind::Service, service());
+        put(sandbox, Kind::Pod, pod(0, 1, true));
+        put(sandbox, Kind::EndpointSlice, slice(sandbox));
+    })
+    .await;
+    answers(&mirrored, "pg-0.pg", &[address(0, 1)]).await;
+    sleep(timing.stale_after).await;
+    let hanging = Scope::kind(Kind::Pod).verb(Verb::Watch);
+    let hanging = mirrored.inject(Fault::Delay { on: hanging, milliseconds: 40_000 });
+    sleep(timing.stale_after * 3).await;
+    // Of which the Pod, which counts where it is trusted, knows nothing.
+    let mut moved = slice(&mirrored.sandbox);
+    moved["endpoints"][0]["addresses"] = json!([address(0, 9)]);
+    put(&mirrored.sandbox, Kind::EndpointSlice, moved);
+    answers(&mirrored, "pg-0.pg", &[address(0, 9)]).await;
+    mirrored.sandbox.faults().remove(hanging);
+    put(&mirrored.sandbox, Kind::Pod, pod(0, 3, true));
+    answers(&mirrored, "pg-0.pg", &[address(0, 3)]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::mirrored::{Link, MirroredSandbox, TIMING, on};
 use crate::watch::misbehaving::{change, with_something_to_change};
+use crate::watch::pods::{self, put};
 
 const RESOURCES: [&str; 3] = ["services", "endpointslices", "pods"];
 /// How soon the answers are those of the server that is there now.
@@ -82,6 +83,62 @@ async fn another_cluster_in_the_place_of_this_one_is_noticed_within_a_second() {
     }
 }
 
+/// T5. A watch that knew of nothing has nothing to ask for by name. The first object of the other cluster proves nothing: it is new.
+#[tokio::test(start_paused = true)]
+async fn another_cluster_that_has_pods_where_this_one_had_none_is_noticed_whichever_of_them_is_the_first() {
+    let mirrored = with_something_to_change().await;
+    put(&mirrored.sandbox, Kind::Service, pods::service());
+    // More changes than the other cluster has objects, so that one of those has a version which the watch has passed.
+    (1..10).for_each(|last| mirrored.put("changed", &[last]));
+    mirrored.converge("before").await;
+    // The watch of Pods gets there with its bookmarks.
+    sleep(TIMING.stale_after).await;
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    mirrored.until("noticed", |mirrored| mirrored.errors("pods", "unreachable") > 2).await;
+    put(&mirrored.sandbox, Kind::Pod, pods::pod(1, 1, true));
+    mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
+    put(&mirrored.sandbox, Kind::Pod, pods::pod(0, 1, true));
+    mirrored.sandbox.faults().remove(down);
+    believed(&mirrored, SOON, "after the server is back").await;
+    assert_eq!(mirrored.addresses("pg"), Some(vec![pods::address(0, 1), pods::address(1, 1)]));
+}
+
+/// T5. It is known by what it tells no sooner than it is known to be the same.
+#[tokio::test(start_paused = true)]
+async fn another_cluster_is_noticed_though_its_watches_tell_at_once_of_objects_of_the_same_names() {
+    let mirrored = with_something_to_change().await;
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") > 2).await;
+    mirrored.inject(Fault::Empty);
+    // What the other cluster has beside this is as old as it may be.
+    mirrored.put("old", &[9]);
+    mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
+    mirrored.put("steady", &[1]);
+    mirrored.put("changed", &[4, 5]);
+    mirrored.sandbox.faults().remove(down);
+    believed(&mirrored, SOON, "after the server is back").await;
+    assert!(mirrored.addresses("gone").is_none() && mirrored.addresses("old").is_some());
+}
+
+/// T5. The objects by which the server was known are gone, and one that it does not have is still answered.
+#[tokio::test(start_paused = true)]
+async fn another_cluster_is_noticed_though_all_that_this_one_was_known_by_was_deleted_before() {
+    let mirrored = with_something_to_change().await;
+    mirrored.put("last", &[7]);
+    for name in ["steady", "changed", "gone"] {
+        mirrored.remove(name);
+    }
+    mirrored.until("followed", |mirrored| mirrored.difference().is_none()).await;
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") > 2).await;
+    mirrored.inject(Fault::Empty);
+    mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
+    mirrored.put("fresh", &[8]);
+    mirrored.sandbox.faults().remove(down);
+    believed(&mirrored, SOON, "after the server is back").await;
+    assert!(mirrored.addresses("last").is_none() && mirrored.addresses("fresh").is_some());
+}
+
 /// T5. Nothing told the watch: the link was dead, and it gives up a while after the time at which the server was to end it.
 #[tokio::test(start_paused = true)]
 async fn a_restore_behind_a_dead_link_is_noticed_when_the_watch_is_made_again() {
@@ -133,6 +190,22 @@ async fn after_an_outage_a_healthy_server_is_asked_one_question_for_each_watch_a
     // The watch ends at its time many times.
     sleep(TIMING.stale_after * 20).await;
     assert_eq!((questions(&mirrored), relists(&mirrored)), (vec![asked; 3], relisted));
+}
+
+/// T5. What was created while nobody watched is told, however much it is.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_knew_of_nothing_lists_nothing_after_an_outage_in_which_objects_were_created() {
+    let mirrored = with_something_to_change().await;
+    put(&mirrored.sandbox, Kind::Service, pods::service());
+    mirrored.converge("before").await;
+    let relisted = relists(&mirrored);
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    mirrored.until("noticed", |mirrored| mirrored.errors("pods", "unreachable") > 2).await;
+    (0..3).for_each(|ordinal| put(&mirrored.sandbox, Kind::Pod, pods::pod(ordinal, 1, true)));
+    mirrored.sandbox.faults().remove(down);
+    pods::answers(&mirrored, "pg", &[0, 1, 2].map(|ordinal| pods::address(ordinal, 1))).await;
+    sleep(SOON * 2).await;
+    assert_eq!(relists(&mirrored), relisted, "{:#?}", mirrored.log());
 }
 
 /// T5. Of several API servers, one may lag: the question is not answered from what that one has heard of.

@@ -7,11 +7,17 @@
 //! - A list whose resourceVersion is lower than that of the watch: the server went back.
 //! - The list asks for one object that the watch knows, a witness, by name. If it is not there under its UID, it was deleted
 //!   meanwhile, or the server is another one: the next witness is asked for. A server without any of them is another one.
+//! - A watch that knows of no object asks for a page of objects: those that it was not told of are newer than its position, or the server
+//!   is another one.
+//! - A watch that knows of objects, and whose witnesses were all deleted, has nothing to ask for: everything is listed.
+//!
+//! What is known is what was when the watch was last current. It may tell events before the question is answered, and those of another
+//! server would make it known by its own objects.
 //!
 //! If the question is refused, the server cannot be told from another: everything is listed. If it fails otherwise, it is asked
 //! again, less and less often, and the watch goes on meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -27,7 +33,7 @@ use crate::cluster::position::Witness;
 /// How long the question may take. kube-apiserver waits up to three seconds for its cache to catch up
 /// (`blockTimeout` in `storage/cacher/watch_cache.go`).
 const PATIENCE: Duration = Duration::from_secs(5);
-/// So many objects are remembered as witnesses. If all are deleted in one outage, the watch lists anew.
+/// So many objects are remembered as witnesses. If all are deleted before others take their place, the watch lists anew.
 const WITNESSES: usize = 3;
 
 /// Why a watch cannot be resumed on a server.
@@ -39,43 +45,90 @@ pub(super) enum Lost {
     WithoutWitness(ObjectKey),
     #[error("the API server has objects that it did not have at that resourceVersion")]
     UnknownObject,
+    #[error("the objects by which the API server was known were deleted")]
+    NoWitness,
     #[error("the API server does not say at which resourceVersion it is: {0}")]
     Refused(u16),
 }
 
 /// The witnesses of a watch: of what it listed, what has not changed for the longest time, and is likely to stay.
 #[derive(Debug, Default)]
-pub(super) struct Witnesses(Mutex<Arc<[Witness]>>);
+pub(super) struct Witnesses(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// When the watch was last current. What the server that is in doubt tells does not speak for it.
+    before: Known,
+    latest: Known,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    witnesses: Arc<[Witness]>,
+    /// The watch knows of no other object.
+    is_all: bool,
+}
 
 impl Witnesses {
-    pub fn of_saved_state(known: Arc<[Witness]>) -> Self {
-        Self(Mutex::new(known))
+    pub fn of_saved_state(witnesses: Arc<[Witness]>) -> Self {
+        let known = Known { witnesses, is_all: false };
+        Self(Mutex::new(Seen { before: known.clone(), latest: known }))
     }
 
-    /// Follows the events of the watch.
-    pub fn observe<K: Kind>(&self, event: &Event<K>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_room = known.len() < WITNESSES;
-        let is_known = |object: &Incoming<K>| known.iter().any(|known| known.key == object.key);
+    /// Follows the events of a list, and of a watch, which may be in doubt.
+    pub fn observe<K: Kind>(&self, event: &Event<K>, is_doubted: bool) {
+        let mut seen = self.lock();
+        seen.latest.observe(event);
+        if !is_doubted {
+            seen.before = seen.latest.clone();
+        }
+    }
+
+    /// The watch is not in doubt any more.
+    pub fn confirm(&self) {
+        let mut seen = self.lock();
+        seen.before = seen.latest.clone();
+    }
+
+    pub fn get(&self) -> Arc<[Witness]> {
+        self.known().witnesses
+    }
+
+    fn known(&self) -> Known {
+        self.lock().before.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn observe<K: Kind>(&mut self, event: &Event<K>) {
+        let Self { witnesses, is_all } = self;
+        let has_room = witnesses.len() < WITNESSES;
+        let is_known = |object: &Incoming<K>| witnesses.iter().any(|known| known.key == object.key);
+        *is_all = match event {
+            Event::ListStarted => true,
+            Event::Listed(object) => *is_all && has_room && object.uid.is_some(),
+            Event::Applied(object) => *is_all && (has_room || is_known(object)) && object.uid.is_some(),
+            Event::Deleted(_) | Event::ListCompleted(_) | Event::Bookmark(_) => *is_all,
+        };
         let changed: Vec<_> = match event {
             Event::ListStarted => Vec::new(),
-            Event::Listed(object) if has_room || known.iter().any(|known| version(object) < known.version) => {
-                let mut known: Vec<_> = known.iter().cloned().chain(read(object)).collect();
+            Event::Listed(object) if has_room || witnesses.iter().any(|known| version(object) < known.version) => {
+                let mut known: Vec<_> = witnesses.iter().cloned().chain(read(object)).collect();
                 known.sort_by_key(|known| known.version);
                 known.truncate(WITNESSES);
                 known
             }
             Event::Applied(object) if has_room || is_known(object) => {
-                others(&known, object).chain(read(object)).collect()
+                others(witnesses, object).chain(read(object)).collect()
             }
-            Event::Deleted(object) if is_known(object) => others(&known, object).collect(),
+            Event::Deleted(object) if is_known(object) => others(witnesses, object).collect(),
             _ => return,
         };
-        *known = changed.into();
-    }
-
-    pub fn get(&self) -> Arc<[Witness]> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        *witnesses = changed.into();
     }
 }
 
@@ -123,9 +176,9 @@ impl<K: Kind> Doubts<'_, K> {
     /// Why the watch cannot go on from here, if it cannot.
     async fn ask(&self, opening: Opening) -> Result<Option<Lost>, String> {
         let Some(position) = opening.position else { return Ok(None) };
-        let witnesses = self.witnesses.get();
+        let Known { witnesses, is_all } = self.witnesses.known();
         if witnesses.is_empty() {
-            return self.ask_for(None, position).await;
+            return if is_all { self.ask_for(None, position).await } else { Ok(Some(Lost::NoWitness)) };
         }
         let mut lost = None;
         for witness in witnesses.iter() {
@@ -139,7 +192,8 @@ impl<K: Kind> Doubts<'_, K> {
 
     async fn ask_for(&self, witness: Option<&Witness>, position: u64) -> Result<Option<Lost>, String> {
         let selectors = question(self.selectors, witness);
-        let query = ListQuery { selectors: &selectors, limit: 1, continue_token: "" };
+        let page = ListQuery::page(&selectors, "");
+        let query = if witness.is_some() { ListQuery { limit: 1, ..page } } else { page };
         match timeout(PATIENCE, self.api.list(&query)).await {
             Ok(Ok(list)) => Ok(judge(position, witness, &list)),
             // It is not going to be answered: asking is forbidden, or this server does not know how.
@@ -179,8 +233,12 @@ fn judge<K: Kind>(ours: u64, witness: Option<&Witness>, list: &Page<K>) -> Optio
             let is_there = list.items.iter().any(|object| object.uid == Some(*uid));
             (!is_there).then(|| Lost::WithoutWitness(key.clone()))
         }
-        // The watch knows of no object, as far as it remembers.
-        None => list.items.iter().any(|object| version(object) <= ours).then_some(Lost::UnknownObject),
+        // The watch knows of no object. It is told of those that are newer. What is not on the page may be older.
+        None => {
+            let is_unknown = |object| version(object) <= ours;
+            let has_unknown = list.items.iter().any(is_unknown) || !list.continue_token.is_empty();
+            has_unknown.then_some(Lost::UnknownObject)
+        }
     }
 }
 
@@ -220,11 +278,16 @@ mod tests {
             (30, None, vec![other], None),
             (30, None, vec![object("pg", UID, 20)], Some(Lost::UnknownObject)),
             (30, None, vec![object("pg", UID, 21)], None),
+            (30, None, vec![object("a", UID, 21), object("pg", UID, 22)], None),
+            (30, None, vec![object("a", UID, 21), object("pg", UID, 20)], Some(Lost::UnknownObject)),
             (30, None, vec![same], Some(Lost::UnknownObject)),
             (19, None, vec![], Some(Lost::WentBack { server: 19, ours: 20 })),
         ] {
             assert_eq!(judge(20, witness, &list(server, &items)), expected, "{server} {items:?}");
         }
+        let page = Page { continue_token: "more".to_owned(), ..list(30, &[object("a", UID, 21)]) };
+        assert_eq!(judge(20, None, &page), Some(Lost::UnknownObject), "the rest may be older");
+        assert_eq!(judge(20, Some(&pg), &Page { items: vec![object("pg", UID, 5)], ..page }), None);
     }
 
     /// T5.
@@ -247,20 +310,54 @@ mod tests {
     #[test]
     fn the_witnesses_are_those_that_changed_the_longest_ago_and_still_exist() {
         let witnesses = Witnesses::default();
+        let observe = |event| witnesses.observe(&event, false);
         let names = || witnesses.get().iter().map(|known| known.key.name.to_string()).collect::<Vec<_>>();
         let objects = [("e", 50), ("c", 30), ("a", 10), ("d", 40), ("b", 20)];
         for _ in 0..2 {
-            witnesses.observe(&Event::<Service>::ListStarted);
-            objects.iter().for_each(|(name, version)| witnesses.observe(&Event::Listed(object(name, UID, *version))));
+            observe(Event::<Service>::ListStarted);
+            objects.iter().for_each(|(name, version)| observe(Event::Listed(object(name, UID, *version))));
             assert_eq!(names(), ["a", "b", "c"]);
         }
-        witnesses.observe(&Event::Applied(object("f", UID, 60)));
-        witnesses.observe(&Event::Applied(object("a", OTHER, 70)));
+        observe(Event::Applied(object("f", UID, 60)));
+        observe(Event::Applied(object("a", OTHER, 70)));
         assert_eq!(names(), ["b", "c", "a"]);
         assert_eq!(witnesses.get()[2].uid, Uid::parse(OTHER).expect("a UUID"), "under its new UID");
-        witnesses.observe(&Event::Deleted(object("b", UID, 80)));
+        observe(Event::Deleted(object("b", UID, 80)));
         assert_eq!(names(), ["c", "a"]);
-        witnesses.observe(&Event::Applied(object("g", UID, 90)));
+        observe(Event::Applied(object("g", UID, 90)));
         assert_eq!(names(), ["c", "a", "g"]);
+        // Told by a server that may be another one.
+        witnesses.observe(&Event::Deleted(object("g", UID, 95)), true);
+        witnesses.observe(&Event::Applied(object("h", UID, 96)), true);
+        witnesses.observe(&Event::Applied(object("c", OTHER, 97)), true);
+        assert_eq!(names(), ["c", "a", "g"]);
+        assert_eq!(witnesses.get()[0].uid, Uid::parse(UID).expect("a UUID"), "under the UID of before");
+        witnesses.confirm();
+        assert_eq!(names(), ["a", "h", "c"], "it is the same one");
+    }
+
+    /// T5.
+    #[test]
+    fn a_watch_knows_whether_there_are_objects_beside_its_witnesses() {
+        let applied = |name, version| Event::Applied(object(name, UID, version));
+        let deleted = |name| Event::Deleted(object(name, UID, 100));
+        let of = |listed: &[&str], events: &[Event<Service>]| {
+            let mut known = Known::default();
+            known.observe(&Event::<Service>::ListStarted);
+            listed.iter().for_each(|name| known.observe(&Event::Listed(object(name, UID, 1))));
+            known.observe(&Event::<Service>::ListCompleted("9".into()));
+            events.iter().for_each(|event| known.observe(event));
+            (known.witnesses.len(), known.is_all)
+        };
+        assert_eq!(of(&[], &[]), (0, true));
+        assert_eq!(of(&["a", "b", "c"], &[applied("c", 10)]), (3, true));
+        assert_eq!(of(&["a", "b", "c", "d"], &[]), (3, false));
+        assert_eq!(of(&["a", "b", "c"], &[applied("d", 10)]), (3, false));
+        assert_eq!(of(&["a"], &[applied("b", 10), deleted("a"), deleted("b")]), (0, true));
+        assert_eq!(of(&["a", "b", "c", "d"], &["a", "b", "c"].map(deleted)), (0, false));
+        assert_eq!(
+            of(&["a", "b", "c", "d"], &[&["a", "b", "c"].map(deleted)[..], &[applied("e", 10)]].concat()),
+            (1, false)
+        );
     }
 }

@@ -155,7 +155,7 @@ impl<'a, K: Kind> Watch<'a, K> {
 
     async fn on_event(&mut self, event: Event<K>) -> Result<Next, SinkClosed> {
         let reconciled = self.reconcile.observe(&event);
-        self.witnesses.observe(&event);
+        self.witnesses.observe(&event, self.trust.trust().is_doubted());
         match &event {
             Event::ListStarted => self.trust.record(Happening::ListStarted),
             Event::Listed(_) | Event::Bookmark(_) => {}
@@ -241,6 +241,7 @@ impl<'a, K: Kind> Watch<'a, K> {
     }
 
     async fn on_current(&mut self) -> Result<Next, SinkClosed> {
+        self.witnesses.confirm();
         if self.trust.trust() == Trust::Proven {
             self.sink.send(ClusterEvent::WatchProven(self.id.clone())).await?;
         }
@@ -343,7 +344,10 @@ async fn report_staleness(
     let mut monitor = trust.clock.monitor(stale_after);
     loop {
         let event = match monitor.next().await {
-            Staleness::Stale { since } => ClusterEvent::WatchStale { watch: watch.clone(), since },
+            Staleness::Stale { since } => {
+                trust.gone_stale();
+                ClusterEvent::WatchStale { watch: watch.clone(), since }
+            }
             Staleness::Fresh => ClusterEvent::WatchRecovered(watch.clone()),
         };
         if let Err(closed) = sink.send(event).await {

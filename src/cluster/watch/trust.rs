@@ -4,8 +4,8 @@
 //! start ─▶ Listing ──list complete──▶ Proven ◀──event, bookmark── Resumed
 //!           ▲   ▲                      │  │                        │  ▲
 //!           │   └────reconcile due─────┘  │ fails, ends early,     │  │ it is the same server, and the watch
-//!           │                             │ another connection     │  │ has been open for a second
-//!           │                             ▼                        │  │
+//!           │                             │ another connection,    │  │ has been open for a second
+//!           │                             ▼ goes stale             │  │
 //!           └──────position lost─────── Doubted ◀──────────────────┘  │
 //!                                        ▲ └──────────────────────────┘
 //!                        saved position ─┘
@@ -19,7 +19,8 @@
 //! | Resumed | a 2xx response, an event, a bookmark | those of the cluster; Pods that could not be trusted are not |
 //!
 //! In each state, answers are stale once there has been no word for `stale_after` ([`super::staleness`]), and Pods cannot be
-//! trusted after twice that time. Doubted becomes Proven, not Resumed, if an event or a bookmark has come meanwhile.
+//! trusted after twice that time. What was proven is no longer then, even if nothing has failed: a request that goes on with a watch
+//! may hang. Doubted becomes Proven, not Resumed, if an event or a bookmark has come meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub(super) enum Happening {
     Accepted,
     /// An event or a bookmark.
     Told,
-    /// It failed, ended before its time-out, or goes on over another connection.
+    /// It failed, ended before its time-out, goes on over another connection, or has gone stale.
     Broken,
     /// The server is the one of before.
     Confirmed,
@@ -81,6 +82,10 @@ impl Trust {
     /// Whether the watch follows the server, as far as is known.
     pub fn is_current(self) -> bool {
         matches!(self, Self::Proven | Self::Resumed)
+    }
+
+    pub fn is_doubted(self) -> bool {
+        matches!(self, Self::Doubted { .. })
     }
 
     /// Whether it is a word from the cluster, in this state.
@@ -136,6 +141,13 @@ impl TrustRecord {
     /// No watch is open, or the open one has failed.
     pub fn broken(&self) {
         self.update(Happening::Broken, |open| *open = None);
+    }
+
+    /// There has been no word for `stale_after`.
+    pub fn gone_stale(&self) {
+        if self.trust().is_current() {
+            self.broken();
+        }
     }
 
     /// The watch has ended at its time.
