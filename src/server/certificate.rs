@@ -257,6 +257,12 @@ mod tests {
         assert!(reloader.trouble.as_ref().is_some_and(|trouble| !trouble.is_logged), "the key may follow");
         reloader = reloader.reload();
         assert!(reloader.trouble.as_ref().is_some_and(|trouble| trouble.is_logged));
+        folder.write("", &key);
+        reloader = reloader.reload();
+        assert!(
+            reloader.trouble.as_ref().is_some_and(|trouble| !trouble.is_logged),
+            "another trouble, which may pass too"
+        );
         assert_eq!(in_use(), first);
         folder.write(&new, &key);
         reloader = reloader.reload();

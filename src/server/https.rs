@@ -16,9 +16,11 @@ use hyper::body::{Body, Bytes};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::accept::Accepted;
 use super::responder::Responder;
@@ -56,6 +58,17 @@ impl Https {
     pub(super) async fn serve(self: Arc<Self>, accepted: Accepted, acceptor: TlsAcceptor) {
         let Accepted { stream, client, idle, closing } = accepted;
         let Some(stream) = tls::tls_handshake(&acceptor, stream, client, idle, &closing).await else { return };
+        self.answer_requests(stream, client, idle, &closing).await;
+    }
+
+    /// The same on the stream within TLS.
+    async fn answer_requests(
+        self: Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        client: SocketAddr,
+        idle: Duration,
+        closing: &CancellationToken,
+    ) {
         let answered = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let (https, answered) = (Arc::clone(&self), Arc::clone(&answered));
@@ -160,4 +173,48 @@ fn refusal(status: StatusCode) -> Response<Full<Bytes>> {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::client::conn::http2::handshake;
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::dns::wire::HEADER;
+
+    /// W5.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_closed_when_no_query_has_come_for_the_idle_time_since_the_last_whatever_else_has() {
+        const IDLE: Duration = Duration::from_secs(10);
+        /// What a timer may be late.
+        const TICK: Duration = Duration::from_millis(2);
+        let (client, server) = duplex(usize::from(MAX_MESSAGE));
+        let closing = CancellationToken::new();
+        let https = Arc::new(Https::new("/dns-query".to_owned(), Arc::new(Responder::of_tests())));
+        let answering = https.answer_requests(server, ([127, 0, 0, 1], 1).into(), IDLE, &closing);
+        let asking = async {
+            let (mut sender, connection) =
+                handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+            let connection = tokio::spawn(connection);
+            // FORMERR is an answer too.
+            let query = BASE64URL_NOPAD.encode(&[0; HEADER]);
+            let mut status = async |path: &str| {
+                let request = Request::get(path).body(Full::default()).unwrap();
+                sender.send_request(request).await.map(|response| response.status())
+            };
+            for _ in 0..3 {
+                assert_eq!(status(&format!("/dns-query?dns={query}")).await.unwrap(), StatusCode::OK);
+                sleep(IDLE - TICK).await;
+            }
+            assert_eq!(status(&format!("/dns-query?dns={query}")).await.unwrap(), StatusCode::OK);
+            let last = Instant::now();
+            sleep(IDLE / 2).await;
+            assert_eq!(status("/").await.unwrap(), StatusCode::NOT_FOUND);
+            connection.await.unwrap().unwrap();
+            assert!((IDLE..=IDLE + TICK).contains(&last.elapsed()), "{:?}", last.elapsed());
+        };
+        tokio::join!(answering, asking);
+    }
 }

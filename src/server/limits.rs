@@ -308,6 +308,22 @@ mod tests {
         assert_eq!(displaced(&places), [0, 2, 3]);
     }
 
+    /// W5. The longest quiet of all is of a client that holds one place, and stays.
+    #[tokio::test(start_paused = true)]
+    async fn of_quiet_connections_those_of_whoever_has_the_most_give_way_and_to_a_client_with_its_share_its_own() {
+        let connections = connections(5, 2);
+        let mut places = Vec::new();
+        for of in [3, 1, 1, 2, 2] {
+            places.push(connections.admit(client(of)).expect("room"));
+            advance(Duration::from_millis(1)).await;
+        }
+        advance(QUIET).await;
+        places.push(connections.admit(client(2)).expect("in place of its own oldest"));
+        assert_eq!(displaced(&places), [3]);
+        places.push(connections.admit(client(4)).expect("in place of the oldest of a client with two"));
+        assert_eq!(displaced(&places), [1, 3]);
+    }
+
     #[test]
     fn the_addresses_of_an_ipv6_network_are_one_client_and_those_of_another_are_not() {
         let connections = connections(8, 2);

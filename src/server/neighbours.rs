@@ -174,4 +174,21 @@ mod tests {
     fn the_kernel_answers() {
         ask(|_| ()).unwrap();
     }
+
+    /// W7. Answers to a neighbour are dropped for as long as the kernel is looking for it, and not longer.
+    #[test]
+    fn the_kernel_is_asked_again_after_a_pause_and_who_is_sought_no_more_is_answered() {
+        // Of TEST-NET-1 (RFC 5737): nobody looks for it.
+        let client = SocketAddr::from(([192, 0, 2, 7], 53));
+        let now = Instant::now();
+        let mut neighbours = Neighbours { sought: [client.ip()].into(), next: Some(now + PAUSE) };
+        neighbours.update(now);
+        assert!(neighbours.is_sought(client), "it is not time to ask");
+        let later = now + PAUSE;
+        neighbours.update(later);
+        assert!(!neighbours.is_sought(client), "it has been found, or given up");
+        neighbours.sought.insert(client.ip());
+        neighbours.update(later + PAUSE - Duration::from_nanos(1));
+        assert!(neighbours.is_sought(client), "it is not time to ask again");
+    }
 }

@@ -78,3 +78,35 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     udp_socket::stop_receiving(&socket)?;
     Ok(socket)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::Ipv4Addr;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    /// W7. That a socket is tried again which is full already would cost a system call, and no answer leaves for it.
+    #[test]
+    fn each_further_socket_is_tried_once_and_all_are_closed_when_they_have_not_been_needed_for_a_while() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        for workers in [1, 2, SOCKETS, 2 * SOCKETS] {
+            let (mut overflow, most) = (Overflow::new(address, workers), SOCKETS.div_ceil(workers));
+            assert!(!overflow.is_open(), "before any is needed");
+            let began = Instant::now();
+            // In the second round they are open already, and the first that is tried is that which had room last.
+            for now in [began, began + KEEP] {
+                let tried: HashSet<_> =
+                    (0..most).map(|full| overflow.next(full, now).expect("another").as_raw_fd()).collect();
+                assert_eq!(tried.len(), most, "{workers} workers");
+                assert!(overflow.next(most, now).is_none(), "{workers} workers: all were full");
+            }
+            overflow.release(began + KEEP * 2);
+            assert!(overflow.is_open(), "they were needed so long ago, and no longer");
+            overflow.release(began + KEEP * 2 + Duration::from_nanos(1));
+            assert!(!overflow.is_open());
+            assert!(overflow.next(0, began + KEEP * 3).is_some(), "they are opened again when they are needed");
+        }
+    }
+}

@@ -48,3 +48,22 @@ async fn the_bits_of_dnssec_are_passed_on_as_a_validating_upstream_sets_them() {
         }
     }
 }
+
+/// F4. RFC 4035 section 3.2.3: AD is for answers whose records are all authentic, and an alias of ours is not signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_begins_with_an_alias_of_ours_is_not_said_to_be_authentic() {
+    let upstream = FakeUpstream::alike(validated).await;
+    let server = server(&[upstream.address]);
+    let mut authentic = 0;
+    for bits in all_bits() {
+        let ask = async |name| {
+            let query = query_with(name, RecordType::A, bits);
+            exchange(server.address, &query, false).await.expect("an answer")
+        };
+        authentic += usize::from(ask("www.example.").await.metadata.authentic_data);
+        let answer = ask("ext.db.svc.cluster.local.").await;
+        assert_eq!(shown(&answer), found(&["www.example.", "192.0.2.1"]), "{bits:?}");
+        assert!(!answer.metadata.authentic_data, "{bits:?}");
+    }
+    assert!(authentic > 0, "the target by itself is, for who asks");
+}

@@ -1,9 +1,11 @@
 //! Upstreams that are asked over TCP: all that they say, and what does not fit into a datagram.
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::*;
-use crate::support::common::read_framed;
+use crate::support::common::{framed, read_framed};
 use crate::support::upstream::{answer_all, is_of_test, read, response, send};
 
 fn server_over_tcp(upstream: &FakeUpstream) -> Server {
@@ -93,6 +95,26 @@ async fn a_connection_that_the_upstream_closes_is_made_again_and_no_question_is_
         metric(&server, &format!("forward_failures_total{{to=\"tcp://{}\",reason=\"network\"}}", upstream.address)),
         0.0
     );
+}
+
+/// W5, F5. A client is told that its question has no answer, and not left with the end of the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_waits_for_an_upstream_when_the_server_stops_is_answered_before_the_connection_ends() {
+    let upstream = FakeUpstream::hanging().await;
+    let server = server(&[upstream.address]);
+    let mut waiting = TcpStream::connect(server.address).await.expect("a connection");
+    let mut asked = query("www.example.", RecordType::A);
+    asked.metadata.recursion_desired = true;
+    waiting.write_all(&framed(&asked.to_vec().expect("a message"))).await.expect("sent");
+    until("asked", async || upstream.times("www.example.") > 0).await;
+    let running = server.stop();
+    let ended = async {
+        let answer = read_framed(&mut waiting).await.expect("an answer");
+        assert_eq!(read(&answer).metadata.response_code, ResponseCode::ServFail);
+        assert_eq!(read_framed(&mut waiting).await, None);
+        running.await.expect("no panic").expect("no error");
+    };
+    timeout(PATIENCE, ended).await.expect("in time");
 }
 
 /// F6. A host that is gone closes nothing.

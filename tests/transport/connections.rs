@@ -12,10 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::answering::big;
 use crate::support::common::{PATIENCE, Server, framed, options, query, read_framed};
 use crate::support::large::BARE;
+use crate::support::log::Log;
 use crate::support::sockets::undelivered;
 
 /// What valid clients ask.
@@ -100,6 +102,8 @@ async fn a_connection_over_a_limit_is_closed_at_once_and_those_within_are_unharm
 async fn a_client_that_reads_gets_its_answer_while_200_connections_that_do_not_read_hold_every_place() {
     const CLIENTS: usize = 4;
     let limits = StreamLimits { connections: 200, connections_per_client: 50, idle: PATIENCE };
+    let log = Log::default();
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
     let server = server(4000, limits);
     let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
     let mut unread = Vec::new();
@@ -122,13 +126,16 @@ async fn a_client_that_reads_gets_its_answer_while_200_connections_that_do_not_r
     let page = Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text");
     let displaced = format!("tcp_rejected_connections_total{{reason=\"displaced\"}} {}\n", streams.len());
     assert!(page.contains(&displaced), "{page}");
+    let said = log.lines().iter().filter(|line| line.contains("all places for connections are taken")).count();
+    assert_eq!(said, 1, "once a minute at most: {:#?}", log.lines());
     until(&server, "tcp_connections", limits.connections as u64).await;
 }
 
 /// W5. What a client has not read by then is dropped, or it would count against the memory of the container for minutes.
 #[tokio::test]
 async fn a_client_whose_connections_do_not_read_is_answered_on_a_new_one_in_place_of_the_oldest() {
-    let limits = StreamLimits { connections: 8, connections_per_client: 4, idle: PATIENCE };
+    // Longer than anything is waited for, so that it is not silence that ends a connection.
+    let limits = StreamLimits { connections: 8, connections_per_client: 4, idle: PATIENCE * 10 };
     let server = server(1000, limits);
     let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
     let mut unread = Vec::new();
@@ -151,8 +158,27 @@ async fn a_client_whose_connections_do_not_read_is_answered_on_a_new_one_in_plac
     timeout(PATIENCE, is_dropped).await.expect("what the oldest did not read is kept no longer");
 }
 
+/// W5. Whatever the order in which they came.
+#[tokio::test]
+async fn a_connection_that_asks_and_reads_stays_and_a_newer_one_that_does_nothing_gives_way() {
+    let limits = StreamLimits { connections: 8, connections_per_client: 2, idle: PATIENCE * 10 };
+    let server = server(1, limits);
+    let mut busy = connect(server.address, VALID, None).await;
+    assert!(is_answered(&mut busy, NAME).await);
+    let mut quiet = connect(server.address, VALID, None).await;
+    until(&server, "tcp_connections", 2).await;
+    let connecting = async {
+        while !is_answered(&mut connect(server.address, VALID, None).await, NAME).await {
+            assert!(is_answered(&mut busy, NAME).await);
+        }
+    };
+    timeout(PATIENCE, connecting).await.expect("room in time");
+    until_closed(&mut quiet).await;
+    assert!(is_answered(&mut busy, NAME).await);
+}
+
 /// Waits for the value of a metric.
-async fn until(server: &Server, name: &str, value: u64) {
+pub async fn until(server: &Server, name: &str, value: u64) {
     let is_so = async {
         while metric(&Exporter::new(Arc::clone(&server.metrics)).encode(Format::Prometheus).expect("text"), name)
             != value

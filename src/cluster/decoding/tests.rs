@@ -9,7 +9,7 @@ use super::envelope::{Page, WireEvent};
 use super::incoming::Encoding;
 use super::{DecodeError, read_object};
 use crate::cluster::objects::{Scope, Service};
-use crate::cluster::update::ClusterEvent;
+use crate::cluster::update::{Change, ClusterEvent};
 use crate::telemetry::metrics::Resource;
 
 const KINDS: [(Resource, SandboxKind); 3] = [
@@ -137,6 +137,67 @@ fn both_encodings_give_the_same_object_whatever_of_it_is_missing() {
                 assert_eq!(json, protobuf, "without {missing}");
             }
         }
+    }
+}
+
+/// S1, S2. An address of the other family would be answered to a question of its type by a Service that has none of that family.
+#[test]
+fn an_endpoint_that_cannot_be_served_costs_itself_alone_and_a_warning() {
+    for (address_type, addresses, expected) in [
+        ("IPv4", ["10.1.0.10", "fd00::1", "10.1.0.300"], "10.1.0.10"),
+        ("IPv6", ["10.1.0.10", "fd00::1", "10.1.0.300"], "fd00::1"),
+    ] {
+        let mut slice = objects()[1].clone();
+        slice["addressType"] = json!(address_type);
+        slice["endpoints"] = addresses.iter().map(|address| json!({ "addresses": [address] })).collect();
+        let (json, protobuf) = read(1, &slice);
+        assert_eq!(json, protobuf);
+        let (event, problems) = json;
+        let ClusterEvent::Slice(_, Change::Apply(slice)) = event else { panic!("{event:?}") };
+        let served: Vec<_> = slice.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect();
+        assert_eq!(served, [expected]);
+        let other = addresses[..2].iter().position(|address| *address != expected).expect("one of two");
+        let wanted = [
+            format!("endpoints[{other}]: {} is not of the slice's addressType", addresses[other]),
+            "endpoints[2]: \"10.1.0.300\" is not an IP address".to_owned(),
+        ];
+        assert_eq!(problems, wanted);
+    }
+}
+
+/// T6. An endpoint that names a mirrored Pod is that Pod, and then not what the slice says counts but what the Pod says. Somebody who
+/// writes a slice by hand means what it says.
+#[test]
+fn an_endpoint_is_a_pod_where_the_controller_says_so_and_the_target_is_one() {
+    let manager = "endpointslice.kubernetes.io/managed-by";
+    for (managed_by, target, is_pod) in [
+        ("endpointslice-controller.k8s.io", "Pod", true),
+        ("endpointslice-controller.k8s.io", "Node", false),
+        ("me", "Pod", false),
+        ("", "Pod", false),
+    ] {
+        let mut slice = objects()[1].clone();
+        slice["metadata"]["labels"][manager] = json!(managed_by);
+        slice["endpoints"][0]["targetRef"]["kind"] = json!(target);
+        let (json, protobuf) = read(1, &slice);
+        assert_eq!(json, protobuf);
+        let ClusterEvent::Slice(_, Change::Apply(slice)) = json.0 else { panic!("{json:?}") };
+        let pods: Vec<_> = slice.endpoints.iter().map(|endpoint| endpoint.pod.is_some()).collect();
+        assert_eq!(pods, [is_pod, false, false], "{managed_by} {target}");
+    }
+}
+
+/// S19. In DNS it would be the name of another Service too.
+#[test]
+fn a_service_whose_name_has_upper_case_letters_is_not_served() {
+    for (name, is_served) in [("pg", true), ("Pg", false)] {
+        let mut service = objects()[0].clone();
+        service["metadata"]["name"] = json!(name);
+        let (json, protobuf) = read(0, &service);
+        assert_eq!(json, protobuf);
+        let (event, problems) = json;
+        assert_eq!(matches!(event, ClusterEvent::Service(_, Change::Apply(_))), is_served, "{event:?}");
+        assert_eq!(problems.iter().any(|problem| problem.ends_with("\"Pg\" has upper-case letters")), !is_served);
     }
 }
 

@@ -261,15 +261,32 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_answer_that_could_not_be_delivered_does_not_end_a_listener() {
-        let socket = socket();
+    /// On a clock that stands still for as long as nobody waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_could_not_be_delivered_neither_ends_a_listener_nor_holds_it_up() {
+        let (socket, began) = (socket(), tokio::time::Instant::now());
         setsockopt(&socket.receiving, Ipv4RecvErr, &true).unwrap();
         let closed = UdpSocket::bind(LOOPBACK).and_then(|client| client.local_addr()).unwrap();
         socket.try_send(&transmit(closed)).unwrap();
         let client = UdpSocket::bind(LOOPBACK).unwrap();
         client.send_to(b"datagram", socket.local_addr().unwrap()).unwrap();
         assert_eq!(receive(&socket).await.unwrap(), 1);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    /// W7. Neighbours are asked about while a socket is full and a while longer; in quiet times nothing is looked up for a datagram.
+    #[tokio::test]
+    async fn neighbours_are_asked_about_since_a_socket_was_full_and_not_for_ever() {
+        let socket = socket();
+        let client = UdpSocket::bind(LOOPBACK).and_then(|client| client.local_addr()).unwrap();
+        let pressed = |last_full: Instant| {
+            lock(&socket.pressure).last_full = last_full;
+            socket.is_pressed.store(true, Ordering::Relaxed);
+            socket.try_send(&transmit(client)).unwrap();
+            socket.is_pressed.load(Ordering::Relaxed)
+        };
+        assert!(pressed(Instant::now()));
+        assert!(!pressed(Instant::now().checked_sub(PRESSURE * 2).unwrap()));
     }
 
     #[tokio::test]
@@ -281,5 +298,17 @@ mod tests {
         let text = text.encode(crate::telemetry::metrics::Format::Prometheus).unwrap();
         assert!(text.contains("headless_dns_dropped_packets_total{reason=\"send_failed\"} 1\n"), "{text}");
         assert!(text.contains("headless_dns_dropped_packets_total{reason=\"send_buffer_full\"} 0\n"), "{text}");
+    }
+
+    /// RFC 9000 section 14.4: "loss of a PMTU probe … is not a reliable indication of congestion", and no answer is lost with it.
+    #[tokio::test]
+    async fn a_probe_that_is_too_long_for_the_path_is_no_answer_that_was_dropped() {
+        let socket = socket();
+        let too_long = vec![0; usize::from(u16::MAX)];
+        let client = UdpSocket::bind(LOOPBACK).and_then(|client| client.local_addr()).unwrap();
+        socket.try_send(&Transmit { contents: &too_long, ..transmit(client) }).unwrap();
+        let text = crate::telemetry::metrics::Exporter::new(Arc::clone(&socket.metrics));
+        let text = text.encode(crate::telemetry::metrics::Format::Prometheus).unwrap();
+        assert!(text.contains("headless_dns_dropped_packets_total{reason=\"send_failed\"} 0\n"), "{text}");
     }
 }

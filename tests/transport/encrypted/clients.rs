@@ -89,6 +89,20 @@ pub async fn try_quic(
     Ok((endpoint, connection))
 }
 
+/// A QUIC connection on whose streams so many octets may come before the client reads.
+pub async fn connect_quic_narrow(
+    server: SocketAddr,
+    secret: &Secret,
+    window: u32,
+) -> (quinn::Endpoint, quinn::Connection) {
+    let (endpoint, mut config) = (quic_endpoint(LOOPBACK), quic_client(secret));
+    let mut transport = quinn::TransportConfig::default();
+    transport.stream_receive_window(window.into());
+    config.transport_config(Arc::new(transport));
+    let connection = endpoint.connect_with(config, server, HOST).expect("a name").await.expect("a connection");
+    (endpoint, connection)
+}
+
 fn quic_endpoint(from: Ipv4Addr) -> quinn::Endpoint {
     quinn::Endpoint::client((from, 0).into()).expect("a socket")
 }

@@ -9,20 +9,27 @@ use futures::future::join_all;
 use headless_dns::server::StreamLimits;
 use headless_dns::telemetry::metrics::Transport;
 use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadToEndError, VarInt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::clients::{LOOPBACK, Secret, ask_quic, connect_quic, quic_initials, read_quic, send_quic, try_quic};
-use super::{at, question, started};
-use crate::support::common::{LIMITS, PATIENCE, Server, framed};
-use crate::transport::connections::{client, until_closed};
+use super::clients::{
+    LOOPBACK, Secret, ask_quic, connect_quic, connect_quic_narrow, quic_initials, read_quic, send_quic, try_quic,
+};
+use super::{at, question, silent, started};
+use crate::support::answering::big;
+use crate::support::common::{LIMITS, PATIENCE, Server, framed, query, read_framed};
+use crate::support::large::BARE;
+use crate::transport::connections::{client, until, until_closed};
 
 /// Error codes of RFC 9250 section 8.4.
 const DOQ_NO_ERROR: VarInt = VarInt::from_u32(0);
 const DOQ_PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 const DOQ_REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
+const DOQ_EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 const DOQ_UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 /// Bits of a long header's first octet that tell the type of a packet, and those of a Retry packet (RFC 9000 section 17.2).
 const LONG_PACKET_TYPE: u8 = 0x30;
@@ -108,6 +115,23 @@ async fn handshakes_from_addresses_that_may_be_forged_take_few_places() {
         (endpoint, connection)
     });
     timeout(PATIENCE, join_all(valid)).await.expect("a place for each that does");
+}
+
+#[tokio::test]
+async fn clients_that_have_proved_their_address_leave_room_for_others_that_have_not() {
+    let limits = StreamLimits { connections: 8, connections_per_client: 8, ..LIMITS };
+    let (secret, server) = started(limits);
+    let mut open = Vec::new();
+    for _ in 0..limits.connections / 4 {
+        let (endpoint, connection) = connect_quic(quic(&server), &secret).await;
+        check(&ask_quic(&connection, &octets()).await);
+        open.push((endpoint, connection));
+    }
+    for socket in stalled_handshakes(limits.connections / 4, quic(&server), &secret).await {
+        let mut first = [0; 2048];
+        timeout(PATIENCE, socket.recv(&mut first)).await.expect("in time").expect("a packet");
+        assert_ne!(first[0] & LONG_PACKET_TYPE, RETRY, "a handshake, without another round trip");
+    }
 }
 
 fn assert_refused(result: Result<(Endpoint, Connection), ConnectionError>) {
@@ -253,6 +277,67 @@ async fn a_connection_without_queries_is_closed_even_if_it_sends_pings() {
     let (_endpoint, connection) = connect_quic(quic(&server), &secret).await;
     check(&ask_quic(&connection, &octets()).await);
     assert_eq!(closed_with(&connection).await, DOQ_NO_ERROR);
+}
+
+/// W5. The limits are for all transports together, and so is who gives way.
+#[tokio::test]
+async fn a_quiet_connection_gives_way_to_a_new_one_of_another_transport_and_is_told_why() {
+    let limits = StreamLimits { connections_per_client: 1, idle: PATIENCE * 10, ..LIMITS };
+    let (secret, server) = started(limits);
+    // With one place for a client, each has to prove its address first.
+    let (_endpoint, connection) = connect_quic(quic(&server), &secret).await;
+    check(&ask_quic(&connection, &octets()).await);
+    let connecting = async {
+        loop {
+            let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+            if stream.write_all(&framed(&octets())).await.is_ok() && read_framed(&mut stream).await.is_some() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, connecting).await.expect("room in time");
+    assert_eq!(closed_with(&connection).await, DOQ_EXCESSIVE_LOAD);
+}
+
+/// W5. The answer has left for the client, as far as the server's buffers go, and the client takes it after the stop.
+#[tokio::test]
+async fn a_stop_waits_until_the_client_has_taken_the_whole_of_a_large_answer() {
+    /// The server waits for half a second; other programs on the machine may take the time that the client has.
+    const TRIES: usize = 3;
+    /// Octets that the client takes before it reads.
+    const WINDOW: u32 = 16 * 1024;
+    let large = query(BARE, RecordType::A);
+    let mut octets = large.to_vec().expect("a query");
+    octets[..2].fill(0);
+    for number in 1..=TRIES {
+        let (secret, mut server) = silent(LIMITS);
+        server.apply(&big(4000));
+        server.writer.set_synchronised();
+        let (_endpoint, connection) = connect_quic_narrow(quic(&server), &secret, WINDOW).await;
+        let mut stream = send_quic(&connection, &framed(&octets)).await;
+        until(&server, "responses_total", 1).await;
+        let running = server.stop();
+        let answer = timeout(PATIENCE, read_quic(&mut stream)).await.expect("in time");
+        timeout(PATIENCE, running).await.expect("stopped in time").expect("no panic").expect("no error");
+        match answer {
+            Ok(answer) => return assert!(answer.len() > 4000 * 16, "{} octets", answer.len()),
+            Err(error) => assert!(number < TRIES, "{error}"),
+        }
+    }
+}
+
+/// W5. However long a connection may be idle.
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_client_that_does_not_finish_its_query() {
+    let (secret, server) = started(StreamLimits { idle: Duration::from_secs(86_400), ..LIMITS });
+    let (_endpoint, connection) = connect_quic(quic(&server), &secret).await;
+    let (mut to, _from) = connection.open_bi().await.expect("a stream");
+    to.write_all(&framed(&octets())[..20]).await.expect("written");
+    // Behind it on the same connection, so that it has arrived when this is answered.
+    check(&ask_quic(&connection, &octets()).await);
+    let running = server.stop();
+    assert_eq!(closed_with(&connection).await, DOQ_NO_ERROR);
+    timeout(PATIENCE, running).await.expect("stopped in time").expect("no panic").expect("no error");
 }
 
 #[tokio::test]

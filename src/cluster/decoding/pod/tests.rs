@@ -69,3 +69,12 @@ fn a_malformed_field_makes_the_pod_unreadable_or_is_left_out() {
     assert!(pod.is_some_and(|pod| !pod.is_ready));
     assert_eq!(problems, ["status.conditions.status is an object"]);
 }
+
+/// S8. PodCondition: "status … can be True, False, Unknown".
+#[test]
+fn a_pod_whose_readiness_is_unknown_is_not_ready() {
+    for (status, is_ready) in [("True", true), ("False", false), ("Unknown", false)] {
+        let (pod, problems) = read(&PG_0.replace(r#""status": "False""#, &format!(r#""status": "{status}""#)));
+        assert_eq!((pod.map(|pod| pod.is_ready), problems), (Some(is_ready), Vec::new()), "{status}");
+    }
+}
