@@ -69,6 +69,8 @@ impl VersionCutter {
         let serial = self.clock.serial(tick);
         self.writer.cut(serial, changes);
         table.set_serial(serial);
+        // Whoever is told asks for the serial next.
+        self.writer.announce();
         let (versions, octets) = self.writer.history();
         self.metrics.transfers().cut(serial, versions, octets);
         self.next = Instant::now() + TICK;
@@ -111,4 +113,37 @@ fn save(file: &SerialFile, tick: u64) -> bool {
         tracing::warn!(%error, "cannot save the serial of the zones; it may go back after a crash if the clock is set back");
     }
     saved.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::table::table;
+    use crate::transfer::{HistoryLimits, is_newer, versions};
+
+    /// X4. A secondary that is told asks for the serial at once, and takes an older one for a sign that nothing has changed.
+    #[test]
+    fn whoever_is_told_of_a_version_finds_its_serial_in_answers() {
+        const CUTS: usize = 20_000;
+        let (mut writer, answers) = table();
+        let (versions, told) = versions(HistoryLimits { versions: 1, octets: 0 });
+        let mut cutter = VersionCutter::new(versions, 0, None, Arc::default()).unwrap();
+        thread::scope(|scope| {
+            let serials = told.serials();
+            let asking = scope.spawn(move || {
+                while serials.has_changed().is_ok() {
+                    let Some(told) = *serials.borrow() else { continue };
+                    let answered = answers.pin().serial();
+                    assert!(!is_newer(told, answered), "told of {told}, answered {answered}");
+                }
+            });
+            // It may have found something.
+            for _ in (0..CUTS).take_while(|_| !asking.is_finished()) {
+                cutter.cut(&mut writer);
+            }
+            drop((cutter, told));
+        });
+    }
 }

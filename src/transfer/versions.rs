@@ -72,7 +72,7 @@ impl VersionWriter {
         self.serial.is_some()
     }
 
-    /// Cuts a version with a serial that is newer than all before. Readers have it from now on.
+    /// Cuts a version with a serial that is newer than all before. Readers have it from now on; nobody is told yet.
     pub fn cut(&mut self, serial: u32, changes: Vec<Change>) {
         self.newest = self.newest.with(&changes);
         if let Some(previous) = self.serial.replace(serial) {
@@ -86,7 +86,11 @@ impl VersionWriter {
         }
         let versions = Versions { serial, newest: self.newest.clone(), cuts: self.cuts.iter().cloned().collect() };
         self.shared.current.store(Some(Arc::new(versions)));
-        self.shared.serial.send_replace(Some(serial));
+    }
+
+    /// Tells who waits for versions of the newest. What they ask next has to be answered with its serial already.
+    pub fn announce(&self) {
+        self.shared.serial.send_replace(self.serial);
     }
 
     /// Versions that the history leads from, and the octets that it takes.
@@ -106,7 +110,7 @@ impl VersionReader {
         self.0.current.load_full()
     }
 
-    /// The serial of the newest version, and each later one.
+    /// The serial of the newest version that was announced, and each later one.
     pub fn serials(&self) -> watch::Receiver<Option<u32>> {
         self.0.serial.subscribe()
     }

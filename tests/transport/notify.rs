@@ -42,6 +42,11 @@ impl Told {
         Self { versions: writer, status, socket, _stop: stop.drop_guard() }
     }
 
+    fn cut(&mut self, serial: u32) {
+        self.versions.cut(serial, Vec::new());
+        self.versions.announce();
+    }
+
     /// The next messages, one for each zone: where they come from, and the messages.
     async fn heard(&self) -> Vec<(SocketAddr, Message)> {
         let mut heard: Vec<(SocketAddr, Message)> = Vec::new();
@@ -89,7 +94,7 @@ fn serials(heard: &[(SocketAddr, Message)]) -> Vec<u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secondary_is_told_of_each_version_until_it_answers_and_of_a_newer_one_instead() {
     let mut told = Told::start().await;
-    told.versions.cut(16, Vec::new());
+    told.cut(16);
     let heard = told.heard().await;
     let began = Instant::now();
     assert_eq!(serials(&heard), [16, 16, 16]);
@@ -101,12 +106,12 @@ async fn a_secondary_is_told_of_each_version_until_it_answers_and_of_a_newer_one
     let again = told.heard().await;
     assert_eq!(serials(&again), [16, 16, 16]);
     assert!(began.elapsed() >= Duration::from_millis(900), "after a pause: {:?}", began.elapsed());
-    told.versions.cut(32, Vec::new());
+    told.cut(32);
     let newer = told.heard().await;
     assert_eq!(serials(&newer), [32, 32, 32], "nothing more of the older one");
     told.answer(&newer).await;
     told.until_answered(32).await;
-    told.versions.cut(48, Vec::new());
+    told.cut(48);
     let last = told.heard().await;
     assert_eq!(serials(&last), [48, 48, 48], "and no repetition of what was answered");
     // Not by an answer to something else.
