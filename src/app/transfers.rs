@@ -45,6 +45,7 @@ impl Transfers {
             let is_known = to.key.as_deref().is_none_or(|key| keys.named(key).is_some());
             ensure!(is_known, "notify has {to}, but transfer_keys has no such key");
         }
+        config.notify.iter().for_each(|to| metrics.transfers().expect_secondary(to.address.ip()));
         let octets = config.transfer_history_size.saturating_mul(MIB);
         let (writer, reader) = versions(HistoryLimits { versions: HISTORY_VERSIONS, octets });
         let file = match &config.state {

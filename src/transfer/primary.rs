@@ -106,7 +106,7 @@ impl Primary {
             return Err(Denied::Busy);
         };
         if let Wanted::Ixfr(serial) = request.wanted {
-            self.followers.has(client, &zone, serial);
+            self.has(client, &zone, serial);
         }
         let outgoing = Outgoing::new(&versions, zone.clone(), request.wanted);
         let primary = Arc::clone(self);
@@ -121,6 +121,12 @@ impl Primary {
         let (versions, _) = self.admit(request)?;
         let zone = self.authority.zone_at(request.zone).ok_or(Denied::NotAuth)?;
         Ok(self.authority.soa(zone, versions.serial()))
+    }
+
+    /// A client has a version.
+    fn has(&self, client: IpAddr, zone: &Name, serial: u32) {
+        self.followers.has(client, zone, serial);
+        self.metrics.transfers().secondary_has(client, zone, serial);
     }
 
     /// Whether a request may be answered, and with what.
@@ -177,7 +183,7 @@ impl Transfer {
     /// The client has been sent everything.
     pub fn end(&mut self) {
         self.is_done = true;
-        self.primary.followers.has(self.client, &self.zone, self.outgoing.serial());
+        self.primary.has(self.client, &self.zone, self.outgoing.serial());
     }
 }
 

@@ -3,12 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
+use hickory_proto::rr::RecordType;
 use serde_yaml_ng::Value;
 
 use crate::peers::deploy::{kinds, rendered, the};
-use crate::support::peers::{bounded, missing, output_of};
+use crate::support::common::{framed, query};
+use crate::support::peers::{bounded, missing, output_of, until};
 use crate::support::program::Program;
 
 const RULES: &str = "deploy/monitoring/rules.yaml";
@@ -97,10 +101,16 @@ fn exported(scrape: &str) -> BTreeMap<&str, BTreeSet<(&str, &str)>> {
     exported
 }
 
-/// A server that forwards, so that it has every metric there is.
+/// A server that forwards and that a secondary has followed, so that it has every metric there is.
 fn scrape() -> String {
-    let program = Program::serve(&["--sandbox", "config/sandbox", "--forward", "127.0.0.1:9"]);
+    let transfer = ["--transfer-clients", "127.0.0.1/32", "--notify", "127.0.0.1:9"];
+    let options = ["--sandbox", "config/sandbox", "--forward", "127.0.0.1:9"];
+    let program = Program::serve(&[&options[..], &transfer].concat());
     program.until_synchronised();
+    let request = query("cluster.local.", RecordType::AXFR).to_vec().expect("a message");
+    let mut secondary = TcpStream::connect(program.dns).expect("a connection");
+    secondary.write_all(&framed(&request)).expect("sent");
+    until("a secondary", || program.page("/metrics").1.contains("headless_dns_secondary_serial{").then_some(()));
     program.page("/metrics").1
 }
 

@@ -263,6 +263,13 @@ fn transfers(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
     out.counters("notifies", "Notifications of secondaries, by outcome", notifies)?;
     out.counter("zone_versions", "Versions of the zones that were cut", &transfers.versions)?;
     out.gauge("zone_serial", "Serial of the newest version", None, transfers.serial.load(Relaxed) as f64)?;
+    let secondaries = transfers.secondaries();
+    let serials = secondaries.iter().flat_map(|(secondary, zones)| {
+        zones.iter().map(move |(zone, serial)| {
+            (vec![("secondary", secondary.to_string()), ("zone", zone.clone())], f64::from(*serial))
+        })
+    });
+    out.gauges("secondary_serial", "Serial of the version that a secondary of `notify` has of a zone", None, serials)?;
     out.gauge(
         "zone_history_versions",
         "Older versions from which a difference can be transferred",

@@ -6,6 +6,8 @@ use super::{collect::PREFIX, *};
 
 /// An upstream.
 const UPSTREAM: &str = "10.96.0.10";
+const SECONDARY: &str = "192.0.2.1";
+const ZONE: &str = "cluster.local";
 
 /// Every label there is, with every value.
 fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -28,8 +30,10 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     add::<TransferForm>(&mut labels);
     add::<TransferRejection>(&mut labels);
     add::<NotifyOutcome>(&mut labels);
-    // The one label that is configured.
+    // The labels that are configured.
     labels.insert("to", BTreeSet::from([UPSTREAM]));
+    labels.insert("secondary", BTreeSet::from([SECONDARY]));
+    labels.insert("zone", BTreeSet::from([ZONE]));
     labels
 }
 
@@ -83,6 +87,7 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_notifies_total counter",
             "headless_dns_zone_versions_total counter",
             "headless_dns_zone_serial gauge",
+            "headless_dns_secondary_serial gauge",
             "headless_dns_zone_history_versions gauge",
             "headless_dns_zone_history_size_bytes gauge",
             "headless_dns_build_info gauge",
@@ -96,7 +101,13 @@ fn every_series_has_the_prefix_a_description_and_only_labels_from_the_closed_set
     let labels = closed_labels();
     let metrics = Arc::new(Metrics::new());
     metrics.register_upstream(UPSTREAM);
+    let [secondary, stranger] = [SECONDARY, "192.0.2.2"].map(|address| address.parse().expect("an address"));
+    metrics.transfers().expect_secondary(secondary);
+    metrics.transfers().secondary_has(secondary, &ZONE, 16);
+    // Whoever asks is not expected to follow.
+    metrics.transfers().secondary_has(stranger, &ZONE, 16);
     let text = scrape(&metrics, Format::Prometheus);
+    assert!(text.contains("secondary_serial{secondary=\"192.0.2.1\",zone=\"cluster.local\"} 16"), "{text}");
     let described: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

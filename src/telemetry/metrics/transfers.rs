@@ -1,6 +1,10 @@
 //! Counts of zone transfers and of notifications.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::labels::{NotifyOutcome, TransferForm, TransferRejection};
 use super::{Metrics, increment};
@@ -17,7 +21,11 @@ pub struct Transfers {
     pub(super) serial: AtomicU64,
     pub(super) history: AtomicU64,
     pub(super) history_octets: AtomicU64,
+    secondaries: Mutex<Secondaries>,
 }
+
+/// The serial that each secondary that is notified has of each zone that it has asked for.
+pub(super) type Secondaries = BTreeMap<IpAddr, BTreeMap<String, u32>>;
 
 impl Transfers {
     /// Counts a transfer that came to its end, with what was sent.
@@ -40,6 +48,22 @@ impl Transfers {
     /// Counts a notification of one secondary about one version of a zone.
     pub fn notified(&self, outcome: NotifyOutcome) {
         increment(&self.notifies[outcome.index()]);
+    }
+
+    /// A secondary is notified, so that it is expected to follow.
+    pub fn expect_secondary(&self, secondary: IpAddr) {
+        self.secondaries().entry(secondary.to_canonical()).or_default();
+    }
+
+    /// A client has this version of a zone. Of others than those that are expected nothing is kept.
+    pub fn secondary_has(&self, client: IpAddr, zone: &impl Display, serial: u32) {
+        if let Some(zones) = self.secondaries().get_mut(&client) {
+            zones.insert(zone.to_string(), serial);
+        }
+    }
+
+    pub(super) fn secondaries(&self) -> MutexGuard<'_, Secondaries> {
+        self.secondaries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A version was cut, and the history has so many, of so many octets.
