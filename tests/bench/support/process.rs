@@ -27,6 +27,17 @@ impl Process {
         threads.map(|stat| cpu_in(&stat)).filter(|(other, _)| other != name).map(|(_, cpu)| cpu).sum()
     }
 
+    /// CPU time so far of the threads that are alive and whose names begin so, to the nanosecond.
+    pub fn cpu_of(self, name: &str) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        let on_cpu = threads.filter_map(|thread| {
+            let read = |file: &str| fs::read_to_string(thread.path().join(file)).ok();
+            let is_called_so = read("comm")?.starts_with(name);
+            is_called_so.then_some(read("schedstat")?.split(' ').next()?.parse().ok()?)
+        });
+        on_cpu.map(Duration::from_nanos).sum()
+    }
+
     /// Context switches of its threads so far, voluntary and not.
     pub fn context_switches(self) -> u64 {
         let statuses = self.of_each_thread("status");

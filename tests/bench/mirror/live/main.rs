@@ -1,7 +1,7 @@
 //! How soon the server answers changes of a cluster, and what following it costs.
 //!
 //! ```text
-//! cargo bench --bench live [-- first-peer derive feed freshness load burst scale] [--binary [NAME=]PATH]... [--rounds 300]
+//! cargo bench --bench live [-- first-peer derive feed freshness load burst scale lag secondaries hostile] [--binary [NAME=]PATH]... [--rounds 300] [--seconds 60]
 //! ```
 //!
 //! | | prints |
@@ -13,6 +13,9 @@
 //! | `load` | the same for a Service, beside connections that ask for the largest answers without a pause |
 //! | `burst` | `freshness` while 5,000 Pods of one StatefulSet become ready within 2 s, and the CPU time of the server |
 //! | `scale` | memory and CPU time of a server that starts with 1,000, 5,000 and 10,000 Services of 15 Pods each |
+//! | `lag` | time from the write of a Pod's new address to the first answer with it of Knot, which follows as a secondary |
+//! | `secondaries` | memory and CPU time of a server that 0, 10 and 50 secondaries follow, of 10,000 Services, and their octets |
+//! | `hostile` | CPU time and latency of queries and of changes beside clients that take zones and mean no good |
 //!
 //! All but `derive` and `feed` start `headless-dns serve` as a process of its own: this build with the sandbox feature, or each
 //! `--binary`, in turn, so that two builds are compared in one run. They ask it over a UDP socket. The cluster is the sandbox,
@@ -30,11 +33,15 @@ mod burst;
 mod derive;
 mod feed;
 mod first_peer;
+mod follower;
 mod freshness;
+mod hostile;
+mod lag;
 mod load;
 mod objects;
 mod relay;
 mod scale;
+mod secondaries;
 mod server;
 
 use std::time::Duration;
@@ -47,6 +54,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The niceness of the cluster's threads. A real cluster is another machine and takes no time from what is measured.
 const NICENESS: i32 = 10;
+
+const BENCHES: [&str; 10] =
+    ["first-peer", "derive", "feed", "freshness", "load", "burst", "scale", "lag", "secondaries", "hostile"];
 
 /// Threads for the cluster.
 fn cluster() -> Runtime {
@@ -64,11 +74,13 @@ struct Arguments {
     benches: Vec<String>,
     builds: Vec<Build>,
     rounds: usize,
+    /// How long each row of `secondaries` takes.
+    time: Duration,
 }
 
 impl Arguments {
     fn parse() -> Self {
-        let mut parsed = Self { benches: Vec::new(), builds: Vec::new(), rounds: 300 };
+        let mut parsed = Self { benches: Vec::new(), builds: Vec::new(), rounds: 300, time: Duration::from_secs(60) };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -78,9 +90,11 @@ impl Arguments {
                 "--rounds" => {
                     parsed.rounds = words.next().and_then(|rounds| rounds.parse().ok()).expect("--rounds NUMBER")
                 }
-                "first-peer" | "derive" | "feed" | "freshness" | "load" | "burst" | "scale" => {
-                    parsed.benches.push(word)
+                "--seconds" => {
+                    let seconds = words.next().and_then(|seconds| seconds.parse().ok());
+                    parsed.time = Duration::from_secs(seconds.expect("--seconds NUMBER"));
                 }
+                _ if BENCHES.contains(&word.as_str()) => parsed.benches.push(word),
                 _ => panic!("what is {word}? See the head of tests/bench/mirror/live/main.rs"),
             }
         }
@@ -118,5 +132,14 @@ fn main() {
     }
     if arguments.has("scale") {
         scale::run(&cluster, &arguments.builds);
+    }
+    if arguments.has("lag") {
+        lag::run(&cluster, &arguments.builds, arguments.rounds);
+    }
+    if arguments.has("secondaries") {
+        secondaries::run(&cluster, &arguments.builds, arguments.time);
+    }
+    if arguments.has("hostile") {
+        hostile::run(&cluster, &arguments.builds);
     }
 }

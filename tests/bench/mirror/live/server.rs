@@ -47,10 +47,15 @@ pub struct Server {
 impl Server {
     /// Starts it with further options; it does not wait for anything.
     pub fn start(sandbox: &Sandbox, build: &Build, options: &[&str]) -> Self {
+        Self::start_on(free_address(), sandbox, build, options)
+    }
+
+    /// The same on an address of choice.
+    pub fn start_on(dns: SocketAddr, sandbox: &Sandbox, build: &Build, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
         sandbox.write_kubeconfig(&kubeconfig).expect("a file");
-        let (dns, admin) = (free_address(), free_address());
+        let admin = free_address();
         let mut command = Command::new(&build.path);
         command.args(["serve", "--log-level", "error", "--listen", &dns.to_string(), "--admin", &admin.to_string()]);
         command.arg("--kubeconfig").arg(&kubeconfig).args(options);
@@ -75,7 +80,7 @@ impl Server {
     }
 
     /// The value of a series; None before the server has it.
-    fn metric(&self, series: &str) -> Option<f64> {
+    pub fn metric(&self, series: &str) -> Option<f64> {
         let metrics = self.metrics().ok()?;
         let line = metrics.lines().find_map(|line| line.strip_prefix("headless_dns_")?.strip_prefix(series))?;
         line.trim().parse().ok()
