@@ -15,6 +15,7 @@ pub mod support {
     pub mod rebuild;
     pub mod reference;
     pub mod targets;
+    pub mod tsig;
 }
 
 /// The fuzz target of this name in [`support::targets`].

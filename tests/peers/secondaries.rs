@@ -1,10 +1,16 @@
 //! Knot, NSD, BIND, PowerDNS and unbound as secondaries of two replicas, while the cluster changes, replicas are killed and
-//! secondaries are stopped: in the end each has what is exported, and no serial goes back.
+//! secondaries are stopped for longer than the history goes back: in the end each has what is exported, and no serial goes back.
+//!
+//! ```text
+//! HEADLESS_DNS_SECONDARIES_SECONDS=60 HEADLESS_DNS_SECONDARIES_RATE=2000 \
+//!     cargo test --release --test suite peers::secondaries -- --nocapture --test-threads 1
+//! ```
 
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::net::SocketAddr;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +31,10 @@ const DEFAULT_SECONDS: u64 = 4;
 const DEFAULT_RATE: u64 = 100;
 /// Services that change.
 const SERVICES: u64 = 50;
+/// Endpoints of each while the history is outrun.
+const MANY: u8 = 50;
+/// Megabytes of the replicas' histories.
+const HISTORY: &str = "1";
 
 /// Pause between two looks at a secondary.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -63,7 +73,7 @@ impl Cluster {
         if is_there { store.update(kind, object) } else { store.create(kind, object) }.expect("a valid object");
     }
 
-    /// Changes the endpoints of Services for a while, at this rate.
+    /// Changes the endpoints of Services for a while, at the rate that is asked for.
     fn change(&self, from: u64, lasting: Duration) -> u64 {
         let (began, rate) = (Instant::now(), number(RATE, DEFAULT_RATE));
         let mut changes = 0;
@@ -75,7 +85,23 @@ impl Cluster {
             changes += 1;
             thread::park_timeout(Duration::from_secs(changes).div_f64(rate as f64).saturating_sub(began.elapsed()));
         }
+        println!("{changes} changes, {:.0} a second", changes as f64 / began.elapsed().as_secs_f64());
         from + changes
+    }
+
+    /// Changes so much that the history of a replica does not reach back to what it has now.
+    fn outrun_history(&self, replica: &Program) {
+        let cut = || counted(replica, "zone_versions_total");
+        let before = cut();
+        let mut first = 0;
+        until("a history that has been outrun", || {
+            first = (first + 1) % MANY;
+            let endpoints: Vec<_> = (first..MANY).chain(0..first).map(|last| last + 1).collect();
+            for name in (0..SERVICES).map(|service| format!("s{service}")) {
+                self.put(ObjectKind::EndpointSlice, &name, mirrored::slice(&name, &endpoints));
+            }
+            (cut() - before > counted(replica, "zone_history_versions")).then_some(())
+        });
     }
 
     fn replica(&self, number: usize, secondaries: &[Secondary]) -> Program {
@@ -86,11 +112,32 @@ impl Cluster {
         let mut arguments = vec!["--kubeconfig", &kubeconfig, "--state", &state, "--replica", &replica];
         arguments.extend(["--drain-timeout", "0", "--nameserver", "127.0.0.1", "--reverse-zone", "10.0.0.0/8"]);
         arguments.extend(["--transfer-clients", "127.0.0.0/8", "--log-level", "info"]);
+        arguments.extend(["--transfer-history-size", HISTORY]);
         notify.iter().for_each(|to| arguments.extend(["--notify", to]));
         if self.is_signed {
             arguments.extend(["--transfer-keys", &keys]);
         }
         Program::serve_on(&self.replicas[number].to_string(), &arguments)
+    }
+}
+
+/// The integral part of a metric.
+fn counted(replica: &Program, series: &str) -> u64 {
+    let text = replica.page("/metrics").1;
+    let line = text.lines().find_map(|line| line.strip_prefix("headless_dns_")?.strip_prefix(series));
+    line.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or_else(|| panic!("no {series} in\n{text}")) as u64
+}
+
+/// How many zones were transferred: whole, and as differences.
+fn transferred(replica: &Program) -> [u64; 2] {
+    ["axfr", "ixfr"].map(|form| counted(replica, &format!("transfers_total{{form=\"{form}\"}}")))
+}
+
+/// Waits until these have the newest version of a replica.
+fn until_current(replica: &Program, secondaries: &[Secondary]) {
+    let newest = || counted(replica, "zone_serial");
+    for (secondary, zone) in secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone))) {
+        until("the newest version", || (secondary.serial(zone).map(u64::from) == Some(newest())).then_some(()));
     }
 }
 
@@ -151,11 +198,18 @@ async fn follow(kinds: &[Kind], is_signed: bool) {
         let ended = replicas[1].take().expect("a replica");
         ended.signal("TERM");
         assert_eq!(ended.end().0, Some(0));
-        if let Some(first) = secondaries.first_mut() {
-            first.stop();
-            changes = cluster.change(changes, part);
-            first.start();
-        }
+        changes = cluster.change(changes, part);
+        // Away for so long that there is no difference to what it had.
+        let [first, others @ ..] = &mut secondaries[..] else { panic!("a secondary") };
+        let replica = replicas[0].as_ref().expect("a replica");
+        first.stop();
+        cluster.outrun_history(replica);
+        until_current(replica, others);
+        let before = transferred(replica);
+        first.start();
+        until_current(replica, slice::from_ref(first));
+        let after = transferred(replica);
+        assert!(after[0] >= before[0] + ZONES.len() as u64, "zones transferred whole: {before:?}, then {after:?}");
         replicas[1] = Some(cluster.replica(1, &secondaries));
         cluster.change(changes, part);
         until("the end of the changes", || {
@@ -169,6 +223,10 @@ async fn follow(kinds: &[Kind], is_signed: bool) {
         }
         check_serials(&secondaries, &mut serials);
         assert!(serials.iter().all(Option::is_some), "{serials:?}");
+        for replica in replicas.iter().flatten() {
+            let ([whole, difference], octets) = (transferred(replica), counted(replica, "transfer_sent_bytes_total"));
+            println!("{kinds:?}: {whole} zones transferred whole, {difference} differences, {octets} octets");
+        }
     });
 }
 

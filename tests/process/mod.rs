@@ -6,6 +6,8 @@ mod drain;
 #[cfg(feature = "sandbox")]
 mod explain;
 #[cfg(feature = "sandbox")]
+mod greedy;
+#[cfg(feature = "sandbox")]
 mod memory;
 #[cfg(feature = "sandbox")]
 mod probes;

@@ -32,4 +32,5 @@ pub mod secret;
 pub mod services;
 pub mod sockets;
 pub mod targets;
+pub mod tsig;
 pub mod upstream;

@@ -1,5 +1,6 @@
-//! Any octets as a request for a zone, to a server that wants no signature and to one that does: whatever is asked, what is sent
-//! can be read, ends, and is a zone, a difference or one record; and nothing is sent without a key where there has to be one.
+//! Any octets as a request for a zone, to a server that wants no signature, and to one that does, as they are and with a signature:
+//! whatever is asked, what is sent can be read, ends, and is a zone, a difference or one record. Nothing is sent without a key where
+//! there has to be one; with it, the same is sent as where none is wanted, and each message is signed.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,12 +15,13 @@ use headless_dns::table::{TableWriter, table};
 use headless_dns::telemetry::metrics::{Metrics, Transport};
 use headless_dns::transfer::{HistoryLimits, KeyFiles, Keys, Policy, Primary, VersionWriter, versions};
 use hickory_proto::op::Message;
-use hickory_proto::rr::RecordType;
+use hickory_proto::rr::{Record, RecordType};
 
 use crate::support::fixture::options;
+use crate::support::tsig::{KEY, Signed};
 
-/// The serials of the versions, of which the first is in the history.
-const SERIALS: [u32; 2] = [16, 32];
+/// The serials of the versions, of which the last is the newest and the others are in the history.
+const SERIALS: [u32; 4] = [4, 12, 16, 32];
 /// More messages than this zone ever takes.
 const MOST_MESSAGES: usize = 8;
 const WIRE: WireOptions = WireOptions { edns_udp_size: 1232, tcp_keepalive: 50 };
@@ -34,7 +36,7 @@ static OPEN: LazyLock<Server> = LazyLock::new(|| Server::new(Vec::new()));
 static SIGNED: LazyLock<Server> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("keys");
-    fs::write(&file, "key fuzz { algorithm hmac-sha256; secret \"c2VjcmV0\"; };").expect("written");
+    fs::write(&file, KEY).expect("written");
     Server::new(vec![file])
 });
 
@@ -52,7 +54,10 @@ impl Server {
                 hosts: [(label("pg-0"), [address])].into_iter().collect(),
                 ..ServiceRecords::empty(ServiceKind::Headless)
             };
-            writer.publish([(ServiceKey::new(&label("db"), &label("pg")), Some(records))]);
+            // One is always there, and one every second time.
+            let other = (last % 2 == 0).then(|| records.clone());
+            let key = |name: &str| ServiceKey::new(&label("db"), &label(name));
+            writer.publish([(key("pg"), Some(records)), (key("web"), other)]);
             versions.cut(serial, writer.take_changes());
             writer.set_serial(serial);
         }
@@ -95,18 +100,42 @@ impl Server {
 
 pub fn run(message: &[u8]) {
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
-        for (server, is_open) in [(&*OPEN, true), (&*SIGNED, false)] {
-            let sent = server.sent(message, transport);
-            let read: Vec<_> = sent.iter().map(|octets| Message::from_vec(octets).expect("it can be read")).collect();
-            let asked = read.iter().flat_map(|message| &message.queries).map(|query| query.query_type()).next();
-            if !matches!(asked, Some(RecordType::AXFR | RecordType::IXFR)) {
-                continue;
-            }
-            let records: Vec<_> = read.iter().flat_map(|message| &message.answers).collect();
-            // Nobody who fuzzes has the time in a signature right.
-            assert!(is_open || records.is_empty(), "sent without a signature");
-            let soas = records.iter().filter(|record| record.record_type() == RecordType::SOA).count();
-            assert!(matches!((soas, records.len()), (0, 0) | (1, 1) | (2, 3..) | (4, 4..)), "{records:?}");
+        let open = records(&OPEN.sent(message, transport));
+        let shut = records(&SIGNED.sent(message, transport));
+        // Nobody who fuzzes has the time in a signature right.
+        assert!(shut.iter().all(Vec::is_empty), "sent without a signature");
+        let Some(mut signed) = Signed::new(message) else { continue };
+        let sent = SIGNED.sent(&signed.octets, transport);
+        // An error about the signature is not signed.
+        if !records(&sent).iter().all(Vec::is_empty) {
+            let unsigned: Vec<_> = sent.iter().map(|octets| signed.check(octets)).collect();
+            assert_eq!(records(&unsigned).concat(), open.concat(), "with a signature, and where none is wanted");
+        } else if has_signature(message) {
+            // Two are one too many.
+        } else {
+            assert!(open.iter().all(Vec::is_empty), "not sent for a signature: {open:?}");
         }
     }
+}
+
+/// The records of each message that answers a request for a zone, which are a zone, a difference or one record.
+fn records(sent: &[Vec<u8>]) -> Vec<Vec<Record>> {
+    let read = sent.iter().map(|octets| Message::from_vec(octets).expect("it can be read"));
+    let of_transfers = read.filter(|message| {
+        let asked = message.queries.first().map(|query| query.query_type());
+        matches!(asked, Some(RecordType::AXFR | RecordType::IXFR))
+    });
+    let records: Vec<_> = of_transfers.map(|message| message.answers).collect();
+    let all = records.concat();
+    let soas = all.iter().filter(|record| record.record_type() == RecordType::SOA).count();
+    assert!(matches!((soas, all.len()), (0, 0) | (1, 1) | (2, 3..) | (4, 4..)), "{all:?}");
+    records
+}
+
+/// Whether a message has a signature of its own.
+fn has_signature(message: &[u8]) -> bool {
+    // Of a message that cannot be read nothing is said.
+    Message::from_vec(message).map_or(true, |message| {
+        message.signature.is_some() || message.additionals.iter().any(|record| record.record_type() == RecordType::TSIG)
+    })
 }
