@@ -2,6 +2,7 @@
 //! target does what it is for.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use headless_dns::cluster::ObjectKey;
 
 use crate::support::answering::{big, dual_stack};
 use crate::support::malformed;
-use crate::support::targets::{self, state, truth};
+use crate::support::targets::{self, state, transfer, truth};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
@@ -32,6 +33,37 @@ fn no_seed_of_a_fuzz_target_is_a_finding() {
         }
     }
     assert!(folders.is_empty(), "no target is called {folders:?}");
+}
+
+/// How many changed requests for zones are tried: more by hand.
+const REQUESTS: &str = "HEADLESS_DNS_REQUESTS";
+const DEFAULT_REQUESTS: u64 = 2_000;
+/// Changes of one request at most.
+const MOST_CHANGES: usize = 4;
+
+/// X1, X2, X3: seeds with octets changed, put in, left out, or with the end of another one. The target signs each of them.
+#[test]
+fn no_changed_request_for_a_zone_is_a_finding() {
+    let requests = env::var(REQUESTS).map_or(DEFAULT_REQUESTS, |text| text.parse().expect("a number"));
+    let seeds = fs::read_dir(folder().join("transfer")).expect("seeds");
+    let mut seeds: Vec<_> = seeds.map(|seed| seed.expect("an entry").path()).collect();
+    // A number names the same request everywhere.
+    seeds.sort();
+    let seeds: Vec<_> = seeds.iter().map(|seed| fs::read(seed).expect("a seed")).collect();
+    for number in 1..=requests {
+        let mut random = malformed::Random(number);
+        let mut request = seeds[random.below(seeds.len())].clone();
+        for _ in 0..=random.below(MOST_CHANGES) {
+            let at = random.below(request.len() + 1);
+            match random.below(4) {
+                0 => request.insert(at, random.octet()),
+                1 => drop(request.splice(at.., seeds[random.below(seeds.len())].iter().skip(at).copied())),
+                2 if at < request.len() => drop(request.remove(at)),
+                _ => request.iter_mut().skip(at).take(1).for_each(|octet| *octet = random.octet()),
+            }
+        }
+        assert!(catch_unwind(|| transfer::run(&request)).is_ok(), "request {number}: {request:02x?}");
+    }
 }
 
 /// Clusters whose state files are seeds.

@@ -66,7 +66,7 @@ impl Random {
         ((self.next() >> 33) as usize) % end
     }
 
-    fn octet(&mut self) -> u8 {
+    pub fn octet(&mut self) -> u8 {
         // What a parser looks at most often comes often.
         const EDGES: [u8; 8] = [0, 1, 0x3f, 0x40, 0x80, 0xc0, 0xfe, 0xff];
         if self.below(2) == 0 { EDGES[self.below(EDGES.len())] } else { self.next() as u8 }
