@@ -21,6 +21,9 @@ fn the_image_has_all_that_the_program_needs_and_no_shell() {
     assert_eq!(version.trim(), concat!("headless-dns ", env!("CARGO_PKG_VERSION")));
     assert!(!root.path().join("bin").exists());
     let dockerfile = include_str!("../../deploy/Dockerfile");
+    let path = dockerfile.lines().find_map(|line| line.strip_prefix("ENV PATH=")).expect("a search path");
+    assert!(root.path().join(path.trim_start_matches('/')).join("headless-dns").exists(), "`kubectl exec` finds it");
+    assert!(dockerfile.contains(concat!("\nARG VERSION=", env!("CARGO_PKG_VERSION"), "\n")));
     assert!(dockerfile.contains("\nRUN deploy/image-root.sh target/dist/headless-dns /image\n"));
     assert!(dockerfile.contains("\nFROM scratch\nCOPY --from=build /image /\n"));
 }
