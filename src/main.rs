@@ -36,6 +36,10 @@ fn main() -> ExitCode {
             Ok(effective) => run(commands::explain(explain, effective.config)),
             Err(error) => fail(EXIT_USAGE, &error),
         },
+        Command::Reload(reload) => match reload.load(vars_os()) {
+            Ok(effective) => run(commands::reload(effective.config)),
+            Err(error) => fail(EXIT_USAGE, &error),
+        },
         Command::Completions(completions) => print(&completions.script()),
     };
     ExitCode::from(outcome)

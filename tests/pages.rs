@@ -14,11 +14,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use counting::{IN_USE, PEAK};
-use headless_dns::admin::{Listener, ProbeSources, Records, Sources};
+use headless_dns::admin::{Listener, ProbeSources, Sources};
 use headless_dns::authority::Authority;
-use headless_dns::diagnose::Explainer;
 use headless_dns::dns::name::Label;
 use headless_dns::records::{Addresses, Hosts, ServiceKey, ServiceKind, ServiceRecords, Srv, SrvByOwner, SrvTarget};
+use headless_dns::server::{Serving, SharedServing};
 use headless_dns::table::{Publication, TableReader, table};
 use headless_dns::telemetry::heartbeat::Heartbeats;
 use headless_dns::telemetry::metrics::{Exporter, Metrics};
@@ -66,10 +66,11 @@ fn listener(reader: &TableReader) -> Listener {
             exporter: Exporter::new(Arc::new(Metrics::new())),
             table: reader.clone(),
         }),
+        serving: SharedServing::new(Serving::of(authority)),
         // There is no index to ask.
-        explainer: Explainer::new(Arc::clone(&authority), reader.clone(), mpsc::channel(1).0),
-        records: Records::new(authority, reader.clone()),
+        index: mpsc::channel(1).0,
         transfers: None,
+        reload: None,
     };
     Listener::admin(([127, 0, 0, 1], 0).into(), sources).expect("a free port")
 }

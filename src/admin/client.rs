@@ -1,10 +1,10 @@
-//! The client of `/zone` and `/explain`, which `headless-dns export` and `headless-dns explain` use.
+//! The client of `/zone`, `/explain` and `/reload`, which the commands of these names use (`export` for a zone).
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -38,20 +38,30 @@ pub enum FetchError {
 /// # Errors
 /// The server cannot be reached, is not ready, or does not serve the zone.
 pub async fn fetch_zone(admin: SocketAddr, zone: &Name) -> Result<String, FetchError> {
-    let (status, text) = fetch(admin, &format!("/zone?name={zone}")).await?;
+    let (status, text) = fetch(admin, Method::GET, &format!("/zone?name={zone}")).await?;
     if status == StatusCode::OK { Ok(text) } else { Err(FetchError::refused(admin, &text)) }
 }
 
-/// Fetches the explanation of `name` from that server.
+/// Fetches the explanation of a name from that server. It may be an address, or the beginning of a name.
 ///
 /// # Errors
 /// The server cannot be reached.
-pub async fn fetch_explanation(admin: SocketAddr, name: &Name) -> Result<Explanation, FetchError> {
-    let (status, text) = fetch(admin, &format!("/explain?name={name}")).await?;
+pub async fn fetch_explanation(admin: SocketAddr, name: &str) -> Result<Explanation, FetchError> {
+    let parameters = form_urlencoded::Serializer::new(String::new()).append_pair("name", name).finish();
+    let (status, text) = fetch(admin, Method::GET, &format!("/explain?{parameters}")).await?;
     match status {
         StatusCode::OK | StatusCode::NOT_FOUND => Ok(Explanation { resolves: status == StatusCode::OK, text }),
         _ => Err(FetchError::refused(admin, &text)),
     }
+}
+
+/// Makes that server load its configuration anew. Returns what has changed.
+///
+/// # Errors
+/// The server cannot be reached, or the configuration cannot be used.
+pub async fn request_reload(admin: SocketAddr) -> Result<String, FetchError> {
+    let (status, text) = fetch(admin, Method::POST, "/reload").await?;
+    if status == StatusCode::OK { Ok(text) } else { Err(FetchError::refused(admin, &text)) }
 }
 
 impl FetchError {
@@ -60,17 +70,19 @@ impl FetchError {
     }
 }
 
-async fn fetch(admin: SocketAddr, page: &str) -> Result<(StatusCode, String), FetchError> {
+async fn fetch(admin: SocketAddr, method: Method, page: &str) -> Result<(StatusCode, String), FetchError> {
     let address = reachable(admin);
-    timeout(FETCH_TIMEOUT, exchange(address, page)).await.map_err(|_| FetchError::Timeout(address))?
+    timeout(FETCH_TIMEOUT, exchange(address, method, page)).await.map_err(|_| FetchError::Timeout(address))?
 }
 
-async fn exchange(address: SocketAddr, page: &str) -> Result<(StatusCode, String), FetchError> {
+async fn exchange(address: SocketAddr, method: Method, page: &str) -> Result<(StatusCode, String), FetchError> {
     let broken = |error: Box<dyn std::error::Error + Send + Sync>| FetchError::Http(address, error);
     let stream = TcpStream::connect(address).await.map_err(|error| FetchError::Connect(address, error))?;
     let (mut requests, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(error.into()))?;
-    let request = Request::get(page)
+    let request = Request::builder()
+        .method(method)
+        .uri(page)
         .header(header::HOST, address.to_string())
         .body(Body::empty())
         .map_err(|error| broken(error.into()))?;

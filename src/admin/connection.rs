@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::Extension;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
@@ -13,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use super::places::Place;
 use crate::server;
@@ -31,10 +34,16 @@ pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// Maximum number of header fields of a request.
 const MAX_HEADERS: usize = 64;
 
+/// Who sent a request: an extension of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client(pub IpAddr);
+
 /// Serves a connection until the client closes it, its lifetime is over, its place is taken, or `shutdown`.
 pub(super) async fn serve(stream: TcpStream, place: &Place, router: axum::Router, shutdown: CancellationToken) {
     // A handle that is left when hyper has done with the stream.
     let Ok(socket) = SockRef::from(&stream).try_clone() else { return };
+    let Ok(client) = stream.peer_addr() else { return };
+    let router = Extension(Client(client.ip())).layer(router);
     let stream = Watched { stream, place, stalled: None };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -4,7 +4,8 @@
 //! ```text
 //! probes listener ─▶ probes.rs: Health, Readiness, Exporter             nothing that grows with the cluster
 //! admin listener ──▶ pages.rs: Records, Explainer, and those of probes  made part by part (body.rs), two readers at a time
-//! client.rs: what `headless-dns export` and `explain` fetch from here
+//!                  reload.rs: a request to load the configuration anew, from this machine alone
+//! client.rs: what `headless-dns export`, `explain` and `reload` ask here
 //! ```
 //!
 //! A client occupies one connection (connection.rs) for `CONNECTION_LIFETIME` at most, and gives way to others before that if
@@ -19,6 +20,7 @@ mod places;
 mod probes;
 mod records_page;
 mod refusal;
+mod reload;
 mod transfers_page;
 mod views;
 mod walk;
@@ -34,12 +36,12 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use client::{FetchError, fetch_explanation, fetch_zone};
+pub use client::{FetchError, fetch_explanation, fetch_zone, request_reload};
 pub use export::Records;
 pub use pages::Sources;
 use places::{PlaceLimits, Places};
 pub use probes::ProbeSources;
-pub use transfers_page::TransferSources;
+pub use reload::{ReloadHandle, ReloadOutcome, ReloadRequest, ReloadRequests, reload_requests};
 
 pub use crate::diagnose::Explanation;
 

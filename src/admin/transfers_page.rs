@@ -1,17 +1,8 @@
 //! The page `/transfers`: the versions, the secondaries, and what they were told.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use crate::transfer::{NotifyStatus, Primary};
-
-/// What the page is about, where zones are handed out.
-#[derive(Clone)]
-pub struct TransferSources {
-    pub primary: Arc<Primary>,
-    pub status: Arc<NotifyStatus>,
-}
 
 /// The page.
 #[derive(Debug, Serialize)]
@@ -49,9 +40,8 @@ struct Notified {
     unanswered: usize,
 }
 
-impl TransferSources {
-    pub(super) fn page(&self) -> TransfersPage {
-        let Self { primary, status } = self;
+impl TransfersPage {
+    pub fn new(primary: &Primary, status: &NotifyStatus) -> Self {
         let versions = primary.versions().now();
         let secondaries = primary.followers().all().into_iter().map(|(address, zone, seen)| Secondary {
             address: address.to_string(),
@@ -66,7 +56,7 @@ impl TransferSources {
             answered: told.answered,
             unanswered: told.unanswered,
         });
-        TransfersPage {
+        Self {
             serial: versions.as_ref().map(|versions| versions.serial()),
             history: versions.as_ref().map_or(0, |versions| versions.history()),
             running: primary.running(),

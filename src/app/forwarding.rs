@@ -30,16 +30,28 @@ impl Upstreams {
             return Ok(None);
         }
         let threads = Threads::new("resolver", cores().min(MOST_THREADS))?;
-        let options = resolver::Options {
-            forward: config.forward.clone(),
-            clients: config.forward_clients.clone(),
-            cache: CacheLimits { octets: cache_octets(config), stale: config.serve_stale },
-            timeout: config.forward_timeout,
-            in_flight: MAX_IN_FLIGHT,
-            trees: authority.elsewhere_trees(),
-        };
+        let options = options(config, authority);
         let resolver = Resolver::start(options, threads.handle(), Arc::clone(metrics)).context("cannot forward")?;
         Ok(Some(Self { resolver, _threads: threads }))
+    }
+
+    /// The resolver for another configuration.
+    ///
+    /// # Errors
+    /// A file that names upstreams cannot be read, or TLS cannot be set up.
+    pub fn reloaded(&self, config: &Config, authority: &Authority) -> anyhow::Result<Resolver> {
+        self.resolver.reloaded(options(config, authority)).context("cannot forward")
+    }
+}
+
+fn options(config: &Config, authority: &Authority) -> resolver::Options {
+    resolver::Options {
+        forward: config.forward.clone(),
+        clients: config.forward_clients.clone(),
+        cache: CacheLimits { octets: cache_octets(config), stale: config.serve_stale },
+        timeout: config.forward_timeout,
+        in_flight: MAX_IN_FLIGHT,
+        trees: authority.elsewhere_trees(),
     }
 }
 

@@ -11,10 +11,12 @@
 //! sends clients here that the other process would have answered.
 
 mod budget;
+mod files;
 mod forwarding;
 mod listening;
 mod mirror;
 mod publisher;
+mod reload;
 mod saver;
 mod shutdown;
 mod staleness;
@@ -35,9 +37,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use self::budget::Budget;
+pub use self::files::{FileProblem, check_files};
 use self::forwarding::Upstreams;
 use self::listening::{Listening, Pages};
 pub use self::mirror::{Mirror, MirrorConfig};
+use self::reload::Reloadable;
+pub use self::reload::{Load, Reloading, SetLogFilter};
 pub use self::shutdown::Stop;
 use self::shutdown::{Stoppable, Tasks};
 pub use self::threads::{Threads, cores};
@@ -47,10 +52,10 @@ use crate::admin::{Listener, ProbeSources, Records, Sources};
 use crate::authority::{Authority, Identity, Options};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};
 use crate::config::Config;
-use crate::diagnose::{Explainer, INSPECTIONS};
+use crate::diagnose::INSPECTIONS;
 use crate::dns::name::Name;
 use crate::dns::wire::WireOptions;
-use crate::server::{self, Responder, StreamLimits};
+use crate::server::{self, Responder, Serving, SharedServing, StreamLimits};
 use crate::state::State;
 use crate::table::{TableReader, table};
 use crate::telemetry::Reporting;
@@ -76,8 +81,10 @@ pub struct App {
     mirror: Mirror,
     listening: Listening,
     responder: Responder,
+    serving: SharedServing,
     upstreams: Option<Upstreams>,
     transfers: Option<Transfers>,
+    reloading: Reloading,
     admin: Option<Listener>,
     probes: Option<Listener>,
     table: TableReader,
@@ -90,7 +97,7 @@ impl App {
     ///
     /// # Errors
     /// The part of the configuration that cannot be used, for a person to read.
-    pub async fn build(config: Config) -> anyhow::Result<Self> {
+    pub async fn build(config: Config, reloading: Reloading) -> anyhow::Result<Self> {
         server::allow_files(config.tcp_max_connections + forwarding::files(&config));
         if let Some(warning) = Budget::of(&config).warning() {
             tracing::warn!("{warning}");
@@ -105,23 +112,16 @@ impl App {
         let reporting = Reporting { metrics: Arc::clone(&metrics), heartbeats: Heartbeats::default() };
         let (writer, table) = table();
         let authority = Arc::new(forwarding::authority(&config, Authority::new(served(&config))?));
-        let responder =
-            Responder::new(Arc::clone(&authority), table.clone(), Arc::clone(&metrics), wire_options(&config));
         let upstreams = Upstreams::start(&config, &authority, &metrics)?;
-        let responder = match &upstreams {
-            Some(upstreams) => responder.forwarding(upstreams.resolver.clone()),
-            None => responder,
+        let parts = transfers::Parts::new(&config, &authority, &metrics)?;
+        let (primary, versions, transfers) = match parts {
+            Some(transfers::Parts { primary, versions, transfers }) => (Some(primary), Some(versions), Some(transfers)),
+            None => (None, None, None),
         };
-        let (transfers, versions) = Transfers::new(&config, &authority, &metrics)?.unzip();
-        let responder = match &transfers {
-            Some(Transfers { primary, .. }) => responder.transferring(Arc::clone(primary)),
-            None => responder,
-        };
+        let resolver = upstreams.as_ref().map(|upstreams| upstreams.resolver.clone());
+        let serving = SharedServing::new(Serving { authority, resolver, primary });
+        let responder = Responder::of(serving.clone(), table.clone(), Arc::clone(&metrics), wire_options(&config));
         let (index, inspections) = mpsc::channel(INSPECTIONS);
-        let mut explainer = Explainer::new(Arc::clone(&authority), table.clone(), index);
-        if let Some(upstreams) = &upstreams {
-            explainer = explainer.forwarding(upstreams.resolver.clone());
-        }
         let probe_sources = Arc::new(ProbeSources {
             heartbeats: reporting.heartbeats.clone(),
             readiness: readiness.clone(),
@@ -130,9 +130,10 @@ impl App {
         });
         let sources = Sources {
             probes: Arc::clone(&probe_sources),
-            explainer,
-            records: Records::new(authority, table.clone()),
-            transfers: transfers.as_ref().map(Transfers::sources),
+            serving: serving.clone(),
+            index,
+            transfers: transfers.as_ref().map(Transfers::status),
+            reload: Some(reloading.handle()),
         };
         let admin = bind_pages("admin", config.admin, |address| Listener::admin(address, sources))?;
         let probes = bind_pages("probes", config.probes, |address| Listener::probes(address, probe_sources))?;
@@ -150,8 +151,10 @@ impl App {
             mirror,
             listening,
             responder,
+            serving,
             upstreams,
             transfers,
+            reloading,
             admin,
             probes,
             table,
@@ -174,8 +177,10 @@ impl App {
             mirror,
             listening,
             responder,
-            upstreams: _upstreams,
-            transfers,
+            serving,
+            upstreams,
+            mut transfers,
+            reloading,
             admin,
             probes,
             table,
@@ -188,8 +193,8 @@ impl App {
         let sockets = listening.sockets(pages, &readiness, table);
         let (limits, drain_timeout) = (stream_limits(&config), config.drain_timeout);
         let streams = Threads::new("streams", cores())?;
-        if let Some(transfers) = transfers {
-            transfers.start(&streams);
+        if let (Some(transfers), Some(primary)) = (&mut transfers, &serving.now().primary) {
+            transfers.start(&config, primary, streams.handle());
         }
         let transports = Stoppable::spawn_on(&streams, |stop| async move {
             let Some(sockets) = stop.run_until_cancelled(sockets).await else { return Ok(()) };
@@ -197,6 +202,8 @@ impl App {
         });
         let (admin_threads, probe_threads) =
             (Threads::new("admin", ADMIN_THREADS)?, Threads::new("probes", PROBE_THREADS)?);
+        let runtime = streams.handle().clone();
+        admin_threads.spawn(reloading.run(Reloadable { running: config, serving, upstreams, transfers, runtime }));
         let admin = Stoppable::spawn_on(&admin_threads, |stop| serve_pages(admin, stop));
         let probes = Stoppable::spawn_on(&probe_threads, |stop| serve_pages(probes, stop));
         Tasks { transports, mirror, pages: [admin, probes] }.run(&stop, &readiness, drain_timeout).await

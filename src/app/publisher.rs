@@ -86,6 +86,7 @@ pub(super) async fn run_publisher(
             () = VersionCutter::due_if_any(publisher.versions.as_ref()), if publisher.table.has_changes() => {
                 publisher.cut_version();
             }
+            () = VersionCutter::is_to_begin_afresh(publisher.versions.as_ref()) => publisher.begin_versions_afresh(),
             () = publisher.saver.due(), if !publisher.synchronisation.is_listing() => {
                 publisher.saver.save(publisher.index.snapshot(), publisher.staleness.fresh_until());
             }
@@ -213,6 +214,13 @@ impl Publisher {
     fn cut_version(&mut self) {
         if let Some(versions) = &mut self.versions {
             versions.cut(&mut self.table);
+        }
+    }
+
+    /// Cuts a version that secondaries fetch whole.
+    fn begin_versions_afresh(&mut self) {
+        if let Some(versions) = &mut self.versions {
+            versions.begin_afresh(&mut self.table);
         }
     }
 

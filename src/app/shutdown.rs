@@ -112,7 +112,12 @@ impl Tasks {
         let was_ready = readiness.is_ready();
         let _not_ready = readiness.block("the server is stopping");
         // No client was sent to a server that has never been ready.
-        if outcome.is_ok() && was_ready {
+        if outcome.is_ok() && was_ready && !drain_timeout.is_zero() && !stop.now.is_cancelled() {
+            let seconds = drain_timeout.as_secs();
+            tracing::info!(
+                seconds,
+                "draining: not ready any more, and answering on until clients have turned to others"
+            );
             let _ = timeout(drain_timeout, stop.now.cancelled()).await;
         }
         if !self.transports.stop(CLOSE_TIMEOUT).await {

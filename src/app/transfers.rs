@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::MIB;
-use super::threads::Threads;
-use super::versions::VersionCutter;
-use crate::admin::TransferSources;
+use super::versions::{Afresh, VersionCutter};
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::state::SerialFile;
@@ -19,33 +18,32 @@ use crate::transfer::{HistoryLimits, KeyFiles, Keys, Notifier, NotifyStatus, Pol
 /// Older versions from which differences are given: a quarter of an hour of changes without a pause.
 const HISTORY_VERSIONS: usize = 4096;
 
-/// What a server that hands out zones is made of.
+/// What goes on beside the transfers: the keys are read again, and secondaries are told.
 pub(super) struct Transfers {
-    pub primary: Arc<Primary>,
     status: Arc<NotifyStatus>,
-    keys: Arc<Keys>,
-    notifier: Notifier,
+    afresh: Afresh,
+    metrics: Arc<Metrics>,
+    /// Ends the tasks that were begun last.
+    stop: CancellationToken,
 }
 
-impl Transfers {
+/// What a server is made of that hands out zones.
+pub(super) struct Parts {
+    pub primary: Arc<Primary>,
+    pub versions: VersionCutter,
+    pub transfers: Transfers,
+}
+
+impl Parts {
     /// None if nobody may have the zones.
     ///
     /// # Errors
     /// A key or the file of serials cannot be used.
-    pub fn new(
-        config: &Config,
-        authority: &Arc<Authority>,
-        metrics: &Arc<Metrics>,
-    ) -> anyhow::Result<Option<(Self, VersionCutter)>> {
+    pub fn new(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Self>> {
         if config.transfer_clients.is_empty() {
             return Ok(None);
         }
-        let keys = Keys::read(KeyFiles(config.transfer_keys.clone())).context("cannot use the transfer keys")?;
-        for to in &config.notify {
-            let is_known = to.key.as_deref().is_none_or(|key| keys.named(key).is_some());
-            ensure!(is_known, "notify has {to}, but transfer_keys has no such key");
-        }
-        config.notify.iter().for_each(|to| metrics.transfers().expect_secondary(to.address.ip()));
+        let policy = policy(config)?;
         let octets = config.transfer_history_size.saturating_mul(MIB);
         let (writer, reader) = versions(HistoryLimits { versions: HISTORY_VERSIONS, octets });
         let file = match &config.state {
@@ -55,32 +53,54 @@ impl Transfers {
             ),
             None => None,
         };
-        let cutter = VersionCutter::new(writer, config.replica, file, Arc::clone(metrics))
+        let versions = VersionCutter::new(writer, config.replica, file, Arc::clone(metrics))
             .context("cannot keep the serial in the state directory")?;
-        let policy = Policy { clients: config.transfer_clients.clone(), keys: Arc::clone(&keys) };
         let primary = Arc::new(Primary::new(Arc::clone(authority), reader, policy, Arc::clone(metrics)));
-        let status = Arc::<NotifyStatus>::default();
+        let (status, afresh, stop) = (Arc::default(), versions.afresh(), CancellationToken::new());
+        let transfers = Transfers { status, afresh, metrics: Arc::clone(metrics), stop };
+        Ok(Some(Self { primary, versions, transfers }))
+    }
+}
+
+impl Transfers {
+    /// What secondaries were told, for the page about transfers.
+    pub fn status(&self) -> Arc<NotifyStatus> {
+        Arc::clone(&self.status)
+    }
+
+    /// Follows the key files and tells secondaries, until the threads end or it is started again.
+    pub fn start(&mut self, config: &Config, primary: &Arc<Primary>, runtime: &Handle) {
+        self.stop.cancel();
+        self.stop = CancellationToken::new();
+        self.metrics.transfers().expect_secondaries(config.notify.iter().map(|to| to.address.ip()).collect());
         let notifier = Notifier {
-            primary: Arc::clone(&primary),
-            keys: Arc::clone(&keys),
+            primary: Arc::clone(primary),
+            keys: Arc::clone(primary.keys()),
             targets: config.notify.clone(),
             sources: config.listen.iter().map(SocketAddr::ip).collect(),
-            status: Arc::clone(&status),
+            status: Arc::clone(&self.status),
         };
-        Ok(Some((Self { primary, status, keys, notifier }, cutter)))
+        runtime.spawn(Arc::clone(primary.keys()).follow(self.stop.clone()));
+        runtime.spawn(notifier.run(self.stop.clone()));
     }
 
-    /// What the page about transfers shows.
-    pub fn sources(&self) -> TransferSources {
-        TransferSources { primary: Arc::clone(&self.primary), status: Arc::clone(&self.status) }
+    /// The next version is one that secondaries fetch whole: all records have other TTLs.
+    pub fn begin_afresh(&self) {
+        self.afresh.ask();
     }
+}
 
-    /// Follows the key files and tells secondaries, until the threads end.
-    pub fn start(self, threads: &Threads) {
-        let stop = CancellationToken::new();
-        threads.spawn(self.keys.follow(stop.clone()));
-        threads.spawn(self.notifier.run(stop));
+/// Who may have the zones. Reads the keys.
+///
+/// # Errors
+/// A key cannot be used, or is not there.
+pub(super) fn policy(config: &Config) -> anyhow::Result<Policy> {
+    let keys = Keys::read(KeyFiles(config.transfer_keys.clone())).context("cannot use the transfer keys")?;
+    for to in &config.notify {
+        let is_known = to.key.as_deref().is_none_or(|key| keys.named(key).is_some());
+        ensure!(is_known, "notify has {to}, but transfer_keys has no such key");
     }
+    Ok(Policy { clients: config.transfer_clients.clone(), keys })
 }
 
 /// Octets that older versions may take.

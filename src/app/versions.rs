@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
@@ -28,6 +29,17 @@ pub struct VersionCutter {
     /// The last tick that is written down as used, or about to be.
     reserved: u64,
     saving: Option<JoinHandle<bool>>,
+    afresh: Afresh,
+}
+
+/// Asks for a version that nothing leads to: the records of the one before were written in another way, with other TTLs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Afresh(Arc<Notify>);
+
+impl Afresh {
+    pub fn ask(&self) {
+        self.0.notify_one();
+    }
 }
 
 impl VersionCutter {
@@ -46,7 +58,8 @@ impl VersionCutter {
         let reserved = clock.next(SystemTime::now()) + RESERVED;
         let file = file.map(|(file, _)| Arc::new(file));
         file.as_ref().map_or(Ok(()), |file| file.save(reserved))?;
-        Ok(Self { writer, clock, metrics, next: Instant::now(), file, reserved, saving: None })
+        let (next, saving, afresh) = (Instant::now(), None, Afresh::default());
+        Ok(Self { writer, clock, metrics, next, file, reserved, saving, afresh })
     }
 
     /// Waits until a version may be cut.
@@ -59,6 +72,27 @@ impl VersionCutter {
         match cutter {
             Some(cutter) => cutter.due().await,
             None => pending().await,
+        }
+    }
+
+    /// What asks for a version that nothing leads to.
+    pub(super) fn afresh(&self) -> Afresh {
+        self.afresh.clone()
+    }
+
+    /// Waits until such a version is asked for, for ever if there are no versions.
+    pub(super) async fn is_to_begin_afresh(cutter: Option<&Self>) {
+        match cutter {
+            Some(cutter) => cutter.afresh.0.notified().await,
+            None => pending().await,
+        }
+    }
+
+    /// Cuts one, if there is a version at all.
+    pub(super) fn begin_afresh(&mut self, table: &mut TableWriter) {
+        if self.has_version() {
+            self.writer.forget_history();
+            self.cut(table);
         }
     }
 

@@ -3,17 +3,20 @@
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::log::Log;
 use super::{Explain, Export, log};
-use crate::admin::{self, Explanation};
-use crate::app::{self, App, Stop};
+use crate::admin::{self, Explanation, ReloadHandle};
+use crate::app::{self, App, Load, Reloading, Stop};
 use crate::config::Config;
 use crate::dns::name::Name;
 
-/// Answers until a signal stops the process.
-pub(super) async fn answer(config: Config) -> anyhow::Result<String> {
+/// Answers until a signal stops the process. `load` loads the configuration once more.
+pub(super) async fn answer(config: Config, load: Load, log: Log) -> anyhow::Result<String> {
     let stop = stop_signals()?;
     ignore_signals()?;
-    App::build(config).await?.run(stop).await?;
+    let reloading = Reloading::new(load, Box::new(move |filter| log.set_filter(filter)));
+    reload_signal(reloading.handle())?;
+    App::build(config, reloading).await?.run(stop).await?;
     tracing::info!("stopped");
     Ok(String::new())
 }
@@ -39,6 +42,14 @@ pub async fn explain(explain: Explain, config: Config) -> anyhow::Result<Explana
     // Checked when the arguments were read.
     let address = config.admin.context("there is no admin address")?;
     Ok(admin::fetch_explanation(address, &explain.name).await?)
+}
+
+/// `headless-dns reload`
+pub async fn reload(config: Config) -> anyhow::Result<String> {
+    log::init(&config.log_level, config.log_format)?;
+    // Checked when the arguments were read.
+    let address = config.admin.context("there is no admin address")?;
+    Ok(admin::request_reload(address).await?)
 }
 
 /// SIGTERM, which Kubernetes sends, drains, and so does SIGQUIT, as other servers have it. SIGINT (Ctrl-C) stops at once, and so
@@ -69,20 +80,25 @@ pub(super) fn stop_signals() -> anyhow::Result<Stop> {
     Ok(stop)
 }
 
-/// Takes the signals that would end the process by default although nobody means that: an operator who sends SIGHUP wants
-/// something to be read anew.
+/// SIGHUP loads the configuration anew. What comes of it is in the log.
+fn reload_signal(handle: ReloadHandle) -> anyhow::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let _ = handle.ask().await;
+        }
+    });
+    Ok(())
+}
+
+/// Takes the signals that would end the process by default although nobody means that: an operator who sends one wants something
+/// to be read anew.
 fn ignore_signals() -> anyhow::Result<()> {
-    for (name, kind) in [
-        ("SIGHUP", SignalKind::hangup()),
-        ("SIGUSR1", SignalKind::user_defined1()),
-        ("SIGUSR2", SignalKind::user_defined2()),
-    ] {
+    for (name, kind) in [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())] {
         let mut signals = signal(kind)?;
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                tracing::info!(
-                    "{name} ignored: a changed certificate is reloaded without it, and other options take a restart"
-                );
+                tracing::info!("{name} ignored: SIGHUP loads the configuration anew");
             }
         });
     }

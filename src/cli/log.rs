@@ -2,8 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::{LogFilter, LogFormat};
 use crate::server;
@@ -15,20 +16,38 @@ const NO_COLOR: &str = "NO_COLOR";
 /// later and win.
 const QUIET: &str = "kube_client=off";
 
+/// The log of the process, whose filter can be changed.
+#[derive(Clone, Debug)]
+pub struct Log(reload::Handle<EnvFilter, Registry>);
+
 /// Sets up the log of the process.
 ///
 /// # Errors
 /// The process has a log already.
-pub fn init(filter: &LogFilter, format: LogFormat) -> Result<(), TryInitError> {
-    let directives = format!("{QUIET},{},{filter}", server::QUIET);
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(directives)).with_writer(io::stderr);
+pub fn init(filter: &LogFilter, format: LogFormat) -> Result<Log, TryInitError> {
+    let (filter, handle) = reload::Layer::new(directives(filter));
+    let log = Registry::default().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Text => {
             let colour = io::stderr().is_terminal() && std::env::var_os(NO_COLOR).is_none_or(|value| value.is_empty());
-            log.compact().with_ansi(colour).finish().try_init()
+            log.with(lines.compact().with_ansi(colour)).try_init()?;
         }
-        LogFormat::Json => log.json().flatten_event(true).finish().try_init(),
+        LogFormat::Json => log.with(lines.json().flatten_event(true)).try_init()?,
     }
+    Ok(Log(handle))
+}
+
+impl Log {
+    /// Logs by another filter from now on.
+    pub fn set_filter(&self, filter: &LogFilter) {
+        // It fails when the log is gone, and then there is nobody to tell.
+        let _ = self.0.reload(directives(filter));
+    }
+}
+
+fn directives(filter: &LogFilter) -> EnvFilter {
+    EnvFilter::new(format!("{QUIET},{},{filter}", server::QUIET))
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ pub mod log;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;
 
+use std::env::vars_os;
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -19,9 +21,9 @@ pub use flags::{AskOptions, ExportOptions, ServeOptions};
 pub use sandbox::Sandbox;
 pub use sandbox::ServeSandbox;
 
-use crate::app::Budget;
+use crate::app::{Budget, FileProblem, check_files};
 use crate::config::{Config, ConfigError, Effective, Origin, Problem, documented_defaults};
-use crate::dns::name::Name;
+use crate::dns::name::{Name, NameError};
 
 /// Success.
 pub const EXIT_OK: u8 = 0;
@@ -59,12 +61,14 @@ pub enum Command {
     /// Run only the small built-in Kubernetes API, for kubectl and experiments
     #[cfg(feature = "sandbox")]
     Sandbox(Sandbox),
-    /// Check a configuration without serving
+    /// Check a configuration and the files that it names, without serving
     CheckConfig(CheckConfig),
     /// Print the records of a zone as a zone file
     Export(Export),
     /// Explain why a name resolves or does not, from its Service and Pods to the answer
     Explain(Explain),
+    /// Make a running server load its configuration anew
+    Reload(Reload),
     /// Print a shell completion script
     Completions(Completions),
 }
@@ -95,11 +99,18 @@ impl Serve {
     /// # Errors
     /// The server cannot start, or a part of it failed.
     pub async fn run(self, config: Config) -> anyhow::Result<String> {
-        log::init(&config.log_level, config.log_format)?;
+        let log = log::init(&config.log_level, config.log_format)?;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        sandbox::serve(self.sandbox, config).await
+        let Self { options, sandbox } = self;
+        // The variables are those of the start: nobody can change them in another process.
+        let load = move || {
+            let effective = options.load(vars_os())?;
+            budget(&effective)?;
+            Ok(effective.config)
+        };
+        sandbox::serve(sandbox, config, Box::new(load), log).await
     }
 }
 
@@ -124,7 +135,7 @@ pub struct CheckConfig {
 }
 
 impl CheckConfig {
-    /// Returns what to print if the configuration is valid: that it is, and what memory it may take.
+    /// Returns what to print if the configuration is valid and its files can be used: that it is so, and what memory it may take.
     pub fn run(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<String, ConfigError> {
         if self.defaults {
             return Ok(documented_defaults());
@@ -134,6 +145,7 @@ impl CheckConfig {
             return Ok(effective.to_toml());
         }
         let budget = budget(&effective)?;
+        files(&effective)?;
         let warnings = effective.config.warnings().into_iter().chain(budget.warning());
         let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
         Ok(format!("OK\n\nmemory that the server may take at most:\n{budget}{warnings}"))
@@ -196,15 +208,25 @@ pub struct Explain {
     /// The options of this command; the others come from the file and the environment.
     #[command(flatten)]
     pub options: AskOptions,
-    /// The fully qualified name
-    #[arg(value_name = "NAME", value_parser = Name::parse)]
-    pub name: Name,
+    /// A name, its beginning as programs in a Pod write it, or an address
+    #[arg(value_name = "NAME|ADDRESS", value_parser = name_or_address)]
+    pub name: String,
+}
+
+/// Checks what is to be explained. The server finds out what it means.
+fn name_or_address(text: &str) -> Result<String, NameError> {
+    if text.parse::<IpAddr>().is_err() {
+        Name::parse(text)?;
+    }
+    Ok(text.to_owned())
 }
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   headless-dns explain pg-0.pg.db.svc.cluster.local
-  headless-dns explain 10.0.1.10.in-addr.arpa --admin 10.0.0.5:8053
+  headless-dns explain pg-0.pg.db                             the same
+  headless-dns explain redis                                  a Service, in whichever namespace it is
+  headless-dns explain 10.1.0.10 --admin 10.0.0.5:8053        the names of an address
   kubectl exec deploy/headless-dns -- headless-dns explain pg.db.svc.cluster.local
 
 The command asks a running server at its admin address. The exit code is 0 if the name has records and 1 if it has none.";
@@ -212,12 +234,37 @@ The command asks a running server at its admin address. The exit code is 0 if th
 impl Explain {
     /// Loads the configuration.
     pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
-        let effective = self.options.load(environment)?;
-        if effective.config.admin.is_none() {
-            return Err(no_admin(&effective, "found off; expected ADDRESS:PORT of a running server"));
-        }
-        Ok(effective)
+        of_running_server(self.options.load(environment)?)
     }
+}
+
+/// `headless-dns reload`
+#[derive(Args, Debug)]
+#[command(after_help = RELOAD_NOTES)]
+pub struct Reload {
+    /// The options of this command; the others come from the file and the environment.
+    #[command(flatten)]
+    pub options: AskOptions,
+}
+
+const RELOAD_NOTES: &str = "\
+It asks the server at the admin address, from the same machine or Pod, and prints what has changed and what needs a restart. If the
+configuration is not valid, nothing changes, and the exit code is 1. SIGHUP does the same, with its report in the log.
+`headless-dns check-config --defaults` says which options are reloadable.";
+
+impl Reload {
+    /// Loads the configuration.
+    pub fn load(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Effective, ConfigError> {
+        of_running_server(self.options.load(environment)?)
+    }
+}
+
+/// The configuration, if it says where a running server can be asked.
+fn of_running_server(effective: Effective) -> Result<Effective, ConfigError> {
+    if effective.config.admin.is_none() {
+        return Err(no_admin(&effective, "found off; expected ADDRESS:PORT of a running server"));
+    }
+    Ok(effective)
 }
 
 /// What memory the configuration may take; a problem if that is more than it says.
@@ -231,6 +278,13 @@ fn budget(effective: &Effective) -> Result<Budget, ConfigError> {
             Err(ConfigError { problems: vec![problem] })
         }
     }
+}
+
+/// Opens the files that the configuration names.
+fn files(effective: &Effective) -> Result<(), ConfigError> {
+    let problem = |FileProblem { key, message }| Problem::new(effective.origin(key).clone(), key.to_owned(), message);
+    let problems: Vec<_> = check_files(&effective.config).into_iter().map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
 }
 
 /// There is no admin address, so no server can be asked.

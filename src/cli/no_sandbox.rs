@@ -3,6 +3,8 @@
 use clap::Args;
 
 use super::commands;
+use super::log::Log;
+use crate::app::Load;
 use crate::config::{Config, ConfigError, Effective};
 
 /// No flags.
@@ -17,6 +19,6 @@ impl ServeSandbox {
 }
 
 /// Serves the configured cluster.
-pub async fn serve(_: ServeSandbox, config: Config) -> anyhow::Result<String> {
-    commands::answer(config).await
+pub async fn serve(_: ServeSandbox, config: Config, load: Load, log: Log) -> anyhow::Result<String> {
+    commands::answer(config, load, log).await
 }

@@ -8,8 +8,9 @@ use anyhow::Context;
 use clap::{Args, ValueHint};
 use kube_sandbox::{Options, controllers};
 
+use super::log::Log;
 use super::{commands, log};
-use crate::app::{Threads, cores};
+use crate::app::{Load, Threads, cores};
 use crate::config::{Config, ConfigError, Effective, LogFilter, LogFormat, Origin, Problem};
 
 /// The default address of the sandbox's API: a free port each time, written to its kubeconfig.
@@ -106,16 +107,19 @@ impl Sandbox {
 
 /// Serves the configured cluster, or the sandbox if `flags` ask for it. The sandbox is reached through its kubeconfig like
 /// any other cluster.
-pub async fn serve(flags: ServeSandbox, config: Config) -> anyhow::Result<String> {
+pub async fn serve(flags: ServeSandbox, config: Config, load: Load, log: Log) -> anyhow::Result<String> {
     if flags.manifests.is_empty() {
-        return commands::answer(config).await;
+        return commands::answer(config, load, log).await;
     }
     let options = Options { controllers: Some(pods(POD_DELAY, POD_DELAY)), ..Options::default() };
     // As another process would have them.
     let threads = Threads::new("sandbox", cores())?;
     let ServeSandbox { manifests, kubeconfig } = flags;
     let sandbox = threads.spawn(async move { Running::start(options, kubeconfig, &manifests).await }).await??;
-    let answered = commands::answer(Config { kubeconfig: Some(sandbox.kubeconfig.path.clone()), ..config }).await;
+    let path = sandbox.kubeconfig.path.clone();
+    let of_sandbox = move |config| Config { kubeconfig: Some(path.clone()), ..config };
+    let (config, load) = (of_sandbox(config), Box::new(move || load().map(&of_sandbox)));
+    let answered = commands::answer(config, load, log).await;
     sandbox.api.shutdown().await;
     answered
 }

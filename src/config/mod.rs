@@ -16,7 +16,9 @@
 mod conflict;
 mod documented;
 mod log;
+mod option;
 mod parse;
+mod reload;
 mod source;
 
 use std::ffi::OsString;
@@ -28,8 +30,10 @@ use std::time::Duration;
 pub use documented::documented_defaults;
 use ipnet::IpNet;
 pub use log::{LogFilter, LogFormat};
+pub use option::Opt;
+pub use reload::RELOADABLE;
+use source::Settings;
 pub use source::{ENV_PREFIX, Origin, Problem};
-use source::{Kind, Settings};
 
 use crate::cluster::PodSelection;
 use crate::dns::name::{Label, Name};
@@ -58,6 +62,14 @@ macro_rules! options {
         fn resolve(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Config> {
             $( $( let $key: Option<$type> = settings.read(stringify!($key), $parse, problems); )+ )+
             Some(Config { $( $( $key: $key?, )+ )+ })
+        }
+
+        impl Config {
+            /// The keys of the options that differ from those of `other`.
+            pub fn differences(&self, other: &Config) -> Vec<&'static str> {
+                let is_different = [ $( $( (stringify!($key), self.$key != other.$key), )+ )+ ];
+                is_different.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+            }
         }
     };
 }
@@ -256,61 +268,6 @@ options! {
         log_level: LogFilter = "info", "--log-level LEVEL", parse::log_level;
         /// Format of the log: "text" for people, or "json" (one object per line) for log collectors.
         log_format: LogFormat = "text", "--log-format FORMAT", parse::log_format;
-    }
-}
-
-/// The declaration of one option, without its type.
-#[derive(Debug)]
-pub struct Opt {
-    /// The heading under which it is documented.
-    pub heading: &'static str,
-    /// The key in the file. The variable is named after it.
-    pub key: &'static str,
-    /// The flag and its value: `--ttl SECONDS`.
-    flag: &'static str,
-    /// The default, as a TOML literal.
-    pub default: &'static str,
-    doc: &'static [&'static str],
-}
-
-impl Opt {
-    /// The option with this key.
-    pub fn find(key: &str) -> Option<&'static Opt> {
-        OPTIONS.iter().find(|option| option.key == key)
-    }
-
-    /// The environment variable that sets it.
-    pub fn variable(&self) -> String {
-        format!("{ENV_PREFIX}{}", self.key.to_ascii_uppercase())
-    }
-
-    /// The name of its flag, without the dashes.
-    pub fn flag(&self) -> &'static str {
-        self.flag.trim_start_matches("--").split(' ').next().unwrap_or_default()
-    }
-
-    /// The placeholder of its value in `--help`.
-    pub fn value_name(&self) -> &'static str {
-        self.flag.split(' ').next_back().unwrap_or_default()
-    }
-
-    /// Whether its value is a list, so that its flag may be repeated.
-    pub fn is_list(&self) -> bool {
-        self.kind() == Kind::List
-    }
-
-    /// Its purpose, in one line.
-    pub fn summary(&self) -> &'static str {
-        self.doc.first().map_or("", |line| line.trim())
-    }
-
-    /// Its purpose, its bounds and the reason for its default, line by line as in the file.
-    pub fn documentation(&self) -> impl Iterator<Item = &'static str> {
-        self.doc.iter().map(|line| line.trim())
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::of_literal(self.default)
     }
 }
 

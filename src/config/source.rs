@@ -20,6 +20,11 @@ const FILE_VARIABLE: &str = "HEADLESS_DNS_CONFIG";
 /// Maximum number of syntax errors to report; a file that is not TOML at all has one in every line.
 const MAX_SYNTAX_PROBLEMS: usize = 5;
 
+/// Letters of an option's name for each mistake in it, in a name that is taken for a misspelt one.
+const LETTERS_PER_MISTAKE: usize = 3;
+/// Letters of a name that is taken for the beginning of another.
+const SHORTEST_BEGINNING: usize = 4;
+
 /// Where a value came from, ordered from weak to strong, and within the file by line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
@@ -302,9 +307,27 @@ pub fn is_service_link(name: &str) -> bool {
         || ["_SERVICE_PORT", "_PORT_"].iter().any(|middle| name.contains(middle))
 }
 
+/// A name that no option has: the one that is probably meant, or all there are.
 fn unknown(origin: Origin, found: &str, name: impl Fn(&Opt) -> String) -> Problem {
-    let allowed = OPTIONS.iter().map(name).collect::<Vec<_>>().join(", ");
-    Problem::new(origin, None, format!("found the unknown option {found}, allowed are {allowed}"))
+    let told = match nearest(found) {
+        Some(meant) => format!("did you mean {}?", name(meant)),
+        None => format!("allowed are {}", OPTIONS.iter().map(name).collect::<Vec<_>>().join(", ")),
+    };
+    Problem::new(origin, None, format!("found the unknown option {found}; {told}"))
+}
+
+/// The option whose key differs the least, if it is near: a letter too many, too few, another, or two in the wrong order, for each
+/// [`LETTERS_PER_MISTAKE`] that it has; or the only one that begins so.
+fn nearest(found: &str) -> Option<&'static Opt> {
+    // As flags and variables have it.
+    let found = found.strip_prefix(ENV_PREFIX).unwrap_or(found).replace('-', "_").to_ascii_lowercase();
+    let mistakes = |option: &Opt| strsim::damerau_levenshtein(&found, option.key);
+    let near = OPTIONS.iter().map(|option| (mistakes(option), option)).min_by_key(|(mistakes, _)| *mistakes);
+    if let Some((_, option)) = near.filter(|(mistakes, option)| mistakes * LETTERS_PER_MISTAKE <= option.key.len()) {
+        return Some(option);
+    }
+    let mut begun = OPTIONS.iter().filter(|option| option.key.starts_with(&found));
+    begun.next().filter(|_| found.len() >= SHORTEST_BEGINNING && begun.next().is_none())
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {
@@ -336,4 +359,31 @@ pub fn quoted(text: &str) -> String {
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_option_has_is_answered_with_the_one_that_is_meant_or_with_all() {
+        for (found, meant) in [
+            ("tll", Some("ttl")),
+            ("listn", Some("listen")),
+            ("negative-ttl", Some("negative_ttl")),
+            ("negativettl", Some("negative_ttl")),
+            ("namespace", Some("namespaces")),
+            ("edns_udp_sise", Some("edns_udp_size")),
+            ("log_lvel", Some("log_level")),
+            ("hostm", Some("hostmaster")),
+            ("HEADLESS_DNS_TLL", Some("ttl")),
+            ("HEADLESS_DNS_FOO", None),
+            ("x", None),
+            ("port", None),
+            ("forw", None),
+            ("cluster_domain", None),
+        ] {
+            assert_eq!(nearest(found).map(|option| option.key), meant, "{found}");
+        }
+    }
 }

@@ -9,7 +9,8 @@ use super::advice::advice;
 use super::describe::describe;
 use super::forwarded;
 use super::inspect::Inspection;
-use crate::authority::{Authority, EdeText, Elsewhere, RecordText};
+use super::meant::{Meant, meant};
+use crate::authority::{Authority, EdeText, Elsewhere, RecordText, Zone};
 use crate::dns::name::{Name, Relative};
 use crate::dns::wire::{Class, Question, Rcode, RrType};
 use crate::records::ServiceKey;
@@ -77,14 +78,25 @@ impl Explainer {
         inspected.await.as_ref().map(describe).unwrap_or_default()
     }
 
-    /// Explains how a name is answered.
+    /// Explains how a name is answered. `text` may also be an address, or the beginning of a name.
     ///
     /// # Errors
-    /// The text is not a name; the message says why.
-    pub async fn explain(&self, name: &str) -> Result<Explanation, String> {
-        let name = Name::parse(name).map_err(|error| format!("name: {error}"))?;
+    /// The text is neither; the message says why.
+    pub async fn explain(&self, text: &str) -> Result<Explanation, String> {
+        let understood = meant(&self.authority, &self.table.pin(), text)?;
+        match understood {
+            Meant::Name(name) => Ok(self.explain_name(&name).await),
+            Meant::OneOf(names) => {
+                let names: String = names.iter().map(|name| format!("  {name}\n")).collect();
+                let text = format!("{text} is a Service in several namespaces; ask for one of\n{names}");
+                Ok(Explanation { resolves: false, text })
+            }
+        }
+    }
+
+    async fn explain_name(&self, name: &Name) -> Explanation {
         // The table must not stay pinned while this waits for the index.
-        let answered = self.answer(&name);
+        let answered = self.answer(name);
         let mut text = format!("{name} ");
         let mut resolves = !answered.records.is_empty();
         match (&self.resolver, &answered.elsewhere) {
@@ -108,12 +120,14 @@ impl Explainer {
                 }
             }
             None if answered.rcode == Rcode::Refused && (self.resolver.is_none() || answered.elsewhere.is_none()) => {
-                let zones: Vec<_> = self.authority.zones().iter().map(|zone| zone.apex().to_string()).collect();
-                let _ = writeln!(text, "\nzones of this server: {}", zones.join(" "));
+                let listed =
+                    |zones: &[Zone]| zones.iter().map(|zone| zone.apex().to_string()).collect::<Vec<_>>().join(" ");
+                let _ = writeln!(text, "\nzones of this server: {}", listed(self.authority.zones()));
+                let _ = writeln!(text, "reverse zones: {}", listed(self.authority.reverse_zones()));
             }
             None => {}
         }
-        Ok(Explanation { resolves, text })
+        Explanation { resolves, text }
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `inspect`: the objects behind a Service, as the index has them: the only part that runs where the index is owned. `describe`
 //!   makes text of it.
 //! - `forwarded`: what is not ours, asked from the upstreams.
+//! - `meant`: which name a person means.
 //! - `explain`: `headless-dns explain`: the answer, its reason, the fix (`advice`) and the description. Here, because it needs
 //!   both the authority and the index.
 //!
@@ -24,6 +25,7 @@ mod describe;
 mod explain;
 mod forwarded;
 mod inspect;
+mod meant;
 
 pub use explain::{Explainer, Explanation};
 pub use inspect::{INSPECTIONS, Inspected, Inspection, inspect};

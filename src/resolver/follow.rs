@@ -53,12 +53,12 @@ impl Follower {
         Self { forward, trees, metrics, trouble: None, supervisors: Vec::new() }
     }
 
-    /// The upstreams at the start.
+    /// The upstreams at the start. Those that are known already keep their state.
     ///
     /// # Errors
     /// A file cannot be read, or TLS cannot be set up.
-    pub fn first(&self) -> io::Result<Vec<Arc<Upstream>>> {
-        addresses(&self.forward)?.into_iter().map(|address| self.upstream(address)).collect()
+    pub fn first(&self, known: &[Arc<Upstream>]) -> io::Result<Vec<Arc<Upstream>>> {
+        self.upstreams(&read_upstreams(&self.forward)?, known)
     }
 
     /// Supervises the upstreams of `pool`, and follows the files for as long as the returned task runs.
@@ -69,7 +69,7 @@ impl Follower {
                 sleep(INTERVAL).await;
                 let forward = self.forward.clone();
                 // Reading may block on a disk, or on a file system that is no longer there.
-                let Ok(addresses) = spawn_blocking(move || addresses(&forward)).await else { continue };
+                let Ok(addresses) = spawn_blocking(move || read_upstreams(&forward)).await else { continue };
                 let replaced = addresses.and_then(|addresses| self.replace(&addresses, &pool));
                 self.report(replaced);
             }
@@ -90,11 +90,7 @@ impl Follower {
         if before.iter().map(|upstream| &upstream.address).eq(addresses) {
             return Ok(());
         }
-        let upstream = |address: &UpstreamAddress| match before.iter().find(|upstream| upstream.address == *address) {
-            Some(known) => Ok(Arc::clone(known)),
-            None => self.upstream(address.clone()),
-        };
-        let upstreams = addresses.iter().map(upstream).collect::<io::Result<Vec<_>>>()?;
+        let upstreams = self.upstreams(addresses, &before)?;
         let listed = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         self.supervise(&upstreams);
         pool.replace(upstreams);
@@ -102,9 +98,15 @@ impl Follower {
         Ok(())
     }
 
-    fn upstream(&self, address: UpstreamAddress) -> io::Result<Arc<Upstream>> {
-        let metrics = self.metrics.register_upstream(&address.to_string());
-        Ok(Arc::new(Upstream::new(address, &self.trees, metrics)?))
+    fn upstreams(&self, addresses: &[UpstreamAddress], known: &[Arc<Upstream>]) -> io::Result<Vec<Arc<Upstream>>> {
+        let upstream = |address: &UpstreamAddress| match known.iter().find(|upstream| upstream.address == *address) {
+            Some(known) => Ok(Arc::clone(known)),
+            None => {
+                let metrics = self.metrics.register_upstream(&address.to_string());
+                Ok(Arc::new(Upstream::new(address.clone(), &self.trees, metrics)?))
+            }
+        };
+        addresses.iter().map(upstream).collect()
     }
 
     /// Supervises these upstreams and no others.
@@ -120,8 +122,11 @@ impl Follower {
     }
 }
 
-/// All upstreams, each once.
-fn addresses(forward: &[ForwardTo]) -> io::Result<Vec<UpstreamAddress>> {
+/// All upstreams, each once, the files read.
+///
+/// # Errors
+/// A file cannot be read, or names none.
+pub fn read_upstreams(forward: &[ForwardTo]) -> io::Result<Vec<UpstreamAddress>> {
     let mut addresses = Vec::new();
     for to in forward {
         let named = match to {

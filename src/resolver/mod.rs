@@ -37,6 +37,7 @@ use self::cache::{Cache, FAILURE_TTL, Found};
 pub use self::cache::{CacheLimits, Entry, Source};
 use self::flights::{Awaited, Boarding, Flights, Outcome, Takeoff};
 use self::follow::Follower;
+pub use self::follow::read_upstreams;
 pub use self::pool::Failure;
 use self::pool::Pool;
 pub use self::question::AskedElsewhere;
@@ -74,13 +75,16 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Resolver {
     shared: Arc<Shared>,
-    _follower: Arc<AbortOnDropHandle<()>>,
+    follower: Arc<AbortOnDropHandle<()>>,
 }
 
 struct Shared {
+    /// The upstreams as they are configured, and how long they may take.
+    forward: Vec<ForwardTo>,
+    timeout: Duration,
     clients: Vec<IpNet>,
-    cache: Cache,
-    flights: Flights,
+    cache: Arc<Cache>,
+    flights: Arc<Flights>,
     waiting: Arc<Semaphore>,
     pool: Arc<Pool>,
     /// How long a client waits if there is an answer whose time is over.
@@ -95,20 +99,53 @@ impl Resolver {
     /// # Errors
     /// A file that is to name the upstreams cannot be read, or TLS cannot be set up.
     pub fn start(options: Options, runtime: &Handle, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let follower = Follower::new(options.forward, options.trees, Arc::clone(&metrics));
-        let pool = Arc::new(Pool::new(follower.first()?, options.timeout));
+        let follower = Follower::new(options.forward.clone(), options.trees, Arc::clone(&metrics));
+        let pool = Arc::new(Pool::new(follower.first(&[])?, options.timeout));
         let follower = AbortOnDropHandle::new(follower.start(Arc::clone(&pool), runtime));
         let shared = Shared {
+            forward: options.forward,
+            timeout: options.timeout,
             clients: options.clients,
-            cache: Cache::new(options.cache, metrics.cache()),
-            flights: Flights::new(options.in_flight),
+            cache: Arc::new(Cache::new(options.cache, metrics.cache())),
+            flights: Arc::new(Flights::new(options.in_flight)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             pool,
-            stale_patience: STALE_PATIENCE.min(options.timeout / 2),
+            stale_patience: stale_patience(options.timeout),
             runtime: runtime.clone(),
             metrics,
         };
-        Ok(Self { shared: Arc::new(shared), _follower: Arc::new(follower) })
+        Ok(Self { shared: Arc::new(shared), follower: Arc::new(follower) })
+    }
+
+    /// The same, with the upstreams, the clients and the time-out of these options: all else is shared, the cache above all. The
+    /// upstreams that stay keep their state. What is being asked ends with those of before.
+    ///
+    /// # Errors
+    /// As [`Resolver::start`] has them.
+    pub fn reloaded(&self, options: Options) -> io::Result<Self> {
+        let before = &self.shared;
+        let (pool, follower) = if options.forward == before.forward && options.timeout == before.timeout {
+            (Arc::clone(&before.pool), Arc::clone(&self.follower))
+        } else {
+            let follower = Follower::new(options.forward.clone(), options.trees, Arc::clone(&before.metrics));
+            let upstreams = follower.first(&before.pool.upstreams())?;
+            let pool = Arc::new(Pool::new(upstreams, options.timeout));
+            let follower = AbortOnDropHandle::new(follower.start(Arc::clone(&pool), &before.runtime));
+            (pool, Arc::new(follower))
+        };
+        let shared = Shared {
+            forward: options.forward,
+            timeout: options.timeout,
+            clients: options.clients,
+            cache: Arc::clone(&before.cache),
+            flights: Arc::clone(&before.flights),
+            waiting: Arc::clone(&before.waiting),
+            pool,
+            stale_patience: stale_patience(options.timeout),
+            runtime: before.runtime.clone(),
+            metrics: Arc::clone(&before.metrics),
+        };
+        Ok(Self { shared: Arc::new(shared), follower })
     }
 
     /// A place among those who wait for an upstream.
@@ -235,6 +272,10 @@ impl Shared {
         let (response, source) = self.pool.ask(asked).await?;
         Ok(self.cache.insert(asked, response, source, Instant::now()))
     }
+}
+
+fn stale_patience(timeout: Duration) -> Duration {
+    STALE_PATIENCE.min(timeout / 2)
 }
 
 /// Waits for an outcome. The one who asks always gives one, unless its threads end.

@@ -38,6 +38,8 @@ pub struct Deferred {
 /// What is waited for, in a place among those who may wait.
 pub(super) struct Waiting {
     pub asked: Box<AskedElsewhere>,
+    /// The one in force when the query came.
+    pub resolver: Resolver,
     pub _place: OwnedSemaphorePermit,
 }
 

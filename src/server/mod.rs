@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `accept.rs` accepts what runs over TCP and `delivery.rs` ends it, `limits.rs` limits all connections, `certificate.rs` has the
-//! certificate of the encrypted transports.
+//! certificate of the encrypted transports, `serving.rs` what all of them answer from.
 
 mod accept;
 mod backlog;
@@ -29,6 +29,7 @@ mod overflow;
 mod quic;
 mod responder;
 mod response;
+mod serving;
 mod stream;
 mod sys;
 mod tls;
@@ -48,6 +49,7 @@ pub use low_ports::allow_low_ports;
 pub use memory::{Encryption, connection_memory, quic_memory, udp_memory};
 pub use responder::{Batch, Responder, Worker};
 pub use response::{Encoding, encode};
+pub use serving::{PinnedServing, Serving, SharedServing};
 pub use stream::{Connection, answer_queries};
 pub use transfer::{Outbound, Portion};
 

@@ -9,13 +9,14 @@ use std::time::{Instant, SystemTime};
 use super::elsewhere::{self, Deferred, Step, Waiting};
 use super::hickory;
 use super::response::{Encoding, encode};
+use super::serving::{PinnedServing, Serving, SharedServing};
 use super::transfer::{self, Granted, Outbound, Portion};
 use crate::authority::{Answer, Authority};
 use crate::dns::wire::encode::write_error;
 use crate::dns::wire::parse::parse;
 use crate::dns::wire::screen::{Screened, screen};
-use crate::dns::wire::{EDNS_VERSION, EdeCode, HEADER, Query, Question, Rcode, WireOptions};
-use crate::resolver::{Failure, Resolved, Resolver};
+use crate::dns::wire::{EDNS_VERSION, HEADER, Query, Question, Rcode, WireOptions};
+use crate::resolver::{Resolved, Resolver};
 use crate::table::{Table, TableReader};
 use crate::telemetry::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
 use crate::transfer::{Primary, Signer, Verified};
@@ -25,14 +26,10 @@ const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Responds to messages. Shared by all transports.
 pub struct Responder {
-    authority: Arc<Authority>,
+    serving: SharedServing,
     table: TableReader,
     metrics: Arc<Metrics>,
     options: WireOptions,
-    /// Answers what is not ours, where that is configured.
-    resolver: Option<Resolver>,
-    /// Hands out zones, where that is configured.
-    primary: Option<Arc<Primary>>,
     /// Where the next worker starts to rotate.
     workers: AtomicU64,
 }
@@ -45,11 +42,12 @@ pub struct Worker {
     rotation: u64,
 }
 
-/// Messages that came in together: the table is pinned and the clock read once for all of them. Their counts are added to the
+/// Messages that came in together: the table and what is in force are pinned, and the clock read, once for all of them. Their counts are added to the
 /// metrics when it is dropped: over UDP after the responses have been sent, over a stream before they are written.
 pub struct Batch<'r> {
     responder: &'r Responder,
     worker: &'r mut Worker,
+    serving: PinnedServing,
     table: Table<'r>,
     began: Instant,
     later: Option<Later>,
@@ -66,24 +64,28 @@ enum Later {
 }
 
 impl Responder {
+    /// Responds from the zones alone, unless it is given more.
     pub fn new(authority: Arc<Authority>, table: TableReader, metrics: Arc<Metrics>, options: WireOptions) -> Self {
-        Self { authority, table, metrics, options, resolver: None, primary: None, workers: AtomicU64::new(0) }
+        Self::of(SharedServing::new(Serving::of(authority)), table, metrics, options)
+    }
+
+    /// Responds from whatever is in force.
+    pub fn of(serving: SharedServing, table: TableReader, metrics: Arc<Metrics>, options: WireOptions) -> Self {
+        Self { serving, table, metrics, options, workers: AtomicU64::new(0) }
     }
 
     /// The same, with answers to what is not ours.
     #[must_use]
     pub fn forwarding(self, resolver: Resolver) -> Self {
-        Self { resolver: Some(resolver), ..self }
+        let serving = Serving { resolver: Some(resolver), ..Serving::clone(&self.serving.pin()) };
+        Self { serving: SharedServing::new(serving), ..self }
     }
 
     /// The same, with transfers of zones.
     #[must_use]
     pub fn transferring(self, primary: Arc<Primary>) -> Self {
-        Self { primary: Some(primary), ..self }
-    }
-
-    pub(super) fn resolver(&self) -> Option<&Resolver> {
-        self.resolver.as_ref()
+        let serving = Serving { primary: Some(primary), ..Serving::clone(&self.serving.pin()) };
+        Self { serving: SharedServing::new(serving), ..self }
     }
 
     /// What a worker or a connection of this transport keeps.
@@ -93,7 +95,8 @@ impl Responder {
 
     /// Starts a batch of messages that have just come in.
     pub fn batch<'r>(&'r self, worker: &'r mut Worker) -> Batch<'r> {
-        Batch { responder: self, worker, table: self.table.pin(), began: Instant::now(), later: None, reserved: 0 }
+        let (serving, table) = (self.serving.pin(), self.table.pin());
+        Batch { responder: self, worker, serving, table, began: Instant::now(), later: None, reserved: 0 }
     }
 
     /// Counts a response that could not be sent, outside of a batch.
@@ -103,12 +106,13 @@ impl Responder {
 
     /// Goes on with a transfer over this transport: appends the next message, with its length before it, if there is one to send.
     pub fn next(&self, outbound: &mut Outbound, transport: Transport, out: &mut Vec<u8>) -> Portion {
-        outbound.next(&self.encoding(transport, outbound.reserved()), out)
+        let serving = self.serving.pin();
+        outbound.next(&self.encoding(&serving, transport, outbound.reserved()), out)
     }
 
     /// How a response of one record a set is written.
-    fn encoding(&self, transport: Transport, reserved: u16) -> Encoding<'_> {
-        let (options, server_id) = (&self.options, self.authority.server_id());
+    fn encoding<'s>(&'s self, serving: &'s Serving, transport: Transport, reserved: u16) -> Encoding<'s> {
+        let (options, server_id) = (&self.options, serving.authority.server_id());
         Encoding { options, server_id, transport, recursion_available: false, rotation: 0, reserved }
     }
 
@@ -138,10 +142,8 @@ impl Responder {
 
     /// The response to a message, once others have been asked.
     pub(super) async fn resolve(&self, mut deferred: Deferred, transport: Transport) -> Vec<u8> {
-        let resolved = match &self.resolver {
-            Some(resolver) => resolver.resolve(&deferred.waiting.asked).await,
-            None => Resolved::Failed(Failure { code: EdeCode::OtherError, text: "nobody can be asked".into() }),
-        };
+        let Waiting { asked, resolver, .. } = &deferred.waiting;
+        let resolved = resolver.resolve(asked).await;
         let (mut out, mut worker) = (Vec::new(), self.worker(transport));
         let mut batch = self.batch(&mut worker);
         batch.began = deferred.received;
@@ -172,7 +174,7 @@ impl Batch<'_> {
 
     /// Appends the response to a message that the fast parser declines. It may be signed.
     fn respond_unusual(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> Option<Rcode> {
-        let verified = self.responder.primary.as_ref().map(|primary| primary.verify(message, SystemTime::now()));
+        let verified = self.serving.primary.as_ref().map(|primary| primary.verify(message, SystemTime::now()));
         let (message, signer) = match verified {
             None | Some(Verified::Unsigned) => (Cow::Borrowed(message), None),
             Some(Verified::Signed(message, signer)) => (Cow::Owned(message), Some(signer)),
@@ -198,8 +200,7 @@ impl Batch<'_> {
         self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
         self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
         let start = out.len();
-        let responder = self.responder;
-        let rcode = match &responder.primary {
+        let rcode = match &self.serving.primary {
             Some(primary) if transfer::is_transfer(query) => {
                 let transport = self.worker.tally.transport();
                 match transfer::decide(primary, (query, message), client, transport, signer.is_some()) {
@@ -296,7 +297,7 @@ impl Batch<'_> {
         self.worker.rotation = self.worker.rotation.wrapping_add(GOLDEN_RATIO);
         let question = query.question();
         let answer = self.lookup(query, &question);
-        let Some(resolver) = &self.responder.resolver else {
+        let Some(resolver) = &self.serving.resolver else {
             encode(query, &answer, &self.encoding(false), out);
             return Ok(answer.rcode);
         };
@@ -318,7 +319,7 @@ impl Batch<'_> {
             Step::Ask(asked) => asked,
         };
         match resolver.wait() {
-            Ok(place) => Err(Waiting { asked, _place: place }),
+            Ok(place) => Err(Waiting { asked, resolver: resolver.clone(), _place: place }),
             Err(failure) => Ok(elsewhere::encode_resolved(query, &answer, &Resolved::Failed(failure), &encoding, out)),
         }
     }
@@ -333,7 +334,7 @@ impl Batch<'_> {
         if query.edns.is_some_and(|edns| edns.version != EDNS_VERSION) {
             return Answer::bare(Rcode::BadVers, None);
         }
-        let authority = &self.responder.authority;
+        let authority = &self.serving.authority;
         let mut answer = authority.answer(&self.table, question);
         if query.edns.is_some() {
             authority.explain(&self.table, question, &mut answer);
@@ -342,7 +343,7 @@ impl Batch<'_> {
     }
 
     fn encoding(&self, recursion_available: bool) -> Encoding<'_> {
-        let encoding = self.responder.encoding(self.worker.tally.transport(), self.reserved);
+        let encoding = self.responder.encoding(&self.serving, self.worker.tally.transport(), self.reserved);
         Encoding { recursion_available, rotation: self.worker.rotation, ..encoding }
     }
 

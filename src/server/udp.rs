@@ -70,7 +70,7 @@ pub(super) fn spawn(worker: UdpWorker, name: String) -> io::Result<oneshot::Rece
 impl UdpWorker {
     /// Answers once others have been asked: on the threads of the resolver, through the worker's socket.
     fn answer_later(&self, deferred: Deferred, back: ReturnPath) {
-        let Some(resolver) = self.responder.resolver() else { return };
+        let runtime = deferred.waiting.resolver.runtime().clone();
         let (socket, responder) = (Arc::clone(&self.socket), Arc::clone(&self.responder));
         let answer = async move {
             let answer = responder.resolve(deferred, Transport::Udp).await;
@@ -78,7 +78,7 @@ impl UdpWorker {
                 responder.dropped(DropReason::SendFailed);
             }
         };
-        self.tasks.spawn_on(answer, resolver.runtime());
+        self.tasks.spawn_on(answer, &runtime);
     }
 }
 

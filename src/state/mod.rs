@@ -31,6 +31,9 @@ const LOCK_FILE: &str = "cluster.state.lock";
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
+/// A file that shows whether a folder can be written, until it is removed at once.
+const PROBE_FILE: &str = ".headless-dns.check";
+
 /// The state file of one cluster, in its folder.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -135,6 +138,19 @@ impl State {
         let path = self.folder.join(name);
         OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
     }
+}
+
+/// Whether a folder can be written, or made if it does not exist. Leaves nothing behind.
+///
+/// # Errors
+/// It cannot.
+pub fn check_folder(folder: &Path) -> Result<(), FolderError> {
+    // Where it would be made. A relative path begins at the working directory.
+    let existing = folder.ancestors().find(|path| path.exists() || path.as_os_str().is_empty());
+    let base = existing.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = base.join(PROBE_FILE);
+    let written = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&probe);
+    written.and_then(|_| fs::remove_file(&probe)).map_err(|problem| FolderError { folder: folder.to_owned(), problem })
 }
 
 /// Describes which part of which cluster is served. Users see it in messages.

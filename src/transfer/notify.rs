@@ -243,7 +243,9 @@ impl Notifier {
     }
 
     fn note(&self, target: usize, change: impl FnOnce(&mut Told)) {
-        if let Some((_, told)) = self.status.told().get_mut(target) {
+        // A notifier that was told to stop may still be here when another one has begun.
+        let Some(to) = self.targets.get(target) else { return };
+        if let Some((_, told)) = self.status.told().iter_mut().find(|(known, _)| known == to) {
             change(told);
         }
     }

@@ -77,6 +77,14 @@ impl Primary {
         Self { authority, versions, policy, places, followers, metrics }
     }
 
+    /// The same, for another policy or with other TTLs: transfers that run go on as they began.
+    #[must_use]
+    pub fn reloaded(&self, authority: Arc<Authority>, policy: Policy) -> Self {
+        let (versions, metrics) = (self.versions.clone(), Arc::clone(&self.metrics));
+        let (places, followers) = (Arc::clone(&self.places), Arc::clone(&self.followers));
+        Self { authority, versions, policy, places, followers, metrics }
+    }
+
     /// What the signature of a message is worth.
     pub fn verify(&self, message: &[u8], now: SystemTime) -> Verified {
         let verified = self.policy.keys.verify(message, now);
@@ -149,6 +157,10 @@ impl Primary {
 
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.policy.keys
     }
 
     pub fn versions(&self) -> &VersionReader {

@@ -93,6 +93,13 @@ impl VersionWriter {
         self.shared.serial.send_replace(self.serial);
     }
 
+    /// Forgets the history: from here on there is no difference from any earlier version, so that secondaries fetch the next one
+    /// whole.
+    pub fn forget_history(&mut self) {
+        (self.serial, self.octets) = (None, 0);
+        self.cuts.clear();
+    }
+
     /// Versions that the history leads from, and the octets that it takes.
     pub fn history(&self) -> (usize, usize) {
         (self.cuts.len(), self.octets)

@@ -102,6 +102,50 @@ fn a_memory_limit_that_clients_alone_can_exceed_is_refused_with_the_calculation(
 }
 
 #[test]
+fn the_files_that_a_configuration_names_are_opened_and_what_is_wrong_with_each_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let names = ["tls.crt", "tls.key", "keys", "resolv.conf", "taken"].map(path);
+    let [certificate, key, keys, upstreams, taken] = &names;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let write = |path: &str, text: &str| std::fs::write(path, text).expect("written");
+    write(certificate, &made.cert.pem());
+    write(key, &other.signing_key.serialize_pem());
+    write(keys, "key one { algorithm hmac-md5; secret eA==; };");
+    write(upstreams, "search a.example\n");
+    write(taken, "");
+    let text = |state: &str| {
+        format!(
+            "tls_cert = '{certificate}'\ntls_key = '{key}'\nforward = ['{upstreams}']\n\
+             transfer_clients = ['10.0.0.0/8']\ntransfer_keys = ['{keys}']\nstate = '{state}'\n"
+        )
+    };
+    let state = path("new/state");
+    let complaint = complaint(&text(&format!("{taken}/state")));
+    for problem in [
+        format!("FILE:1: tls_cert: the private key in {key} does not match the certificate in {certificate}"),
+        format!("FILE:3: forward: {upstreams} names no name server"),
+        format!("FILE:5: transfer_keys: cannot use the transfer keys: {keys}: key one: found the algorithm hmac-md5"),
+        format!("FILE:6: state: cannot keep state in {taken}/state: Not a directory"),
+    ] {
+        assert!(complaint.contains(&problem), "{problem}\nis not in\n{complaint}");
+    }
+    write(key, &made.signing_key.serialize_pem());
+    write(keys, "key one { algorithm hmac-sha256; secret c2VjcmV0LXNlY3JldC1zZWNyZXQ=; };");
+    write(upstreams, "nameserver 10.96.0.10\n");
+    let file = file(&text(&state));
+    let output = run(&["check-config", "--config", file.path().to_str().expect("UTF-8")], &[]);
+    assert!(stdout(&output).starts_with("OK\n"), "{output:?}");
+    let mut left: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("one").path()).collect();
+    left.sort_unstable();
+    let mut given = names.map(std::path::PathBuf::from).to_vec();
+    given.sort_unstable();
+    assert_eq!(left, given, "nothing is made by a check");
+}
+
+#[test]
 fn the_effective_configuration_says_where_each_value_came_from() {
     let file = file("ttl = 30\nnegative_ttl = 3\n");
     let path = file.path().to_str().expect("UTF-8");
@@ -134,10 +178,11 @@ error: the configuration is not valid
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_the_known_ones() {
-    let complaint = complaint("ttl = 5\nzone = 'cluster.local'\n");
+fn an_unknown_key_is_refused_with_what_is_meant_or_the_known_ones() {
+    let complaint = complaint("ttl = 5\nzone = 'cluster.local'\nport = 53\n");
+    assert!(complaint.contains("FILE:2: found the unknown option zone; did you mean zones?\n"), "{complaint}");
     assert!(
-        complaint.contains("FILE:2: found the unknown option zone, allowed are zones, reverse_zones, "),
+        complaint.contains("FILE:3: found the unknown option port; allowed are zones, reverse_zones, "),
         "{complaint}"
     );
 }

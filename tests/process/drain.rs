@@ -84,7 +84,7 @@ fn read(stream: &mut TcpStream) -> bool {
 }
 
 /// Clients that ask one address without a pause. Each panics if a query is lost.
-struct Load {
+pub(super) struct Load {
     server: SocketAddr,
     is_over: AtomicBool,
     answers: AtomicUsize,
@@ -92,7 +92,7 @@ struct Load {
 
 impl Load {
     /// Runs `meanwhile` under load.
-    fn on(server: SocketAddr, meanwhile: impl FnOnce(&Self)) {
+    pub fn on(server: SocketAddr, meanwhile: impl FnOnce(&Self)) {
         let load = &Self { server, is_over: AtomicBool::new(false), answers: AtomicUsize::new(0) };
         thread::scope(|scope| {
             for client in [Self::datagrams, Self::connections, Self::one_connection] {
@@ -114,7 +114,7 @@ impl Load {
     }
 
     /// Waits until some more answers have come.
-    fn go_on(&self) {
+    pub fn go_on(&self) {
         let before = self.answers.load(Ordering::Relaxed);
         until("answers", || {
             let has_come = self.answers.load(Ordering::Relaxed) > before + 10 * CLIENTS;
@@ -164,13 +164,13 @@ impl Drop for Over<'_> {
 }
 
 /// A cluster with the Service of [`question`], and its kubeconfig.
-struct Cluster {
-    sandbox: Sandbox,
+pub(super) struct Cluster {
+    pub sandbox: Sandbox,
     folder: TempDir,
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let sandbox = Sandbox::start(Options { controllers: None, ..Options::default() }).await.expect("a sandbox");
         sandbox.store().create(Kind::Service, service("pg")).expect("valid");
         sandbox.store().create(Kind::EndpointSlice, slice("pg", &[1, 2])).expect("valid");
@@ -184,7 +184,7 @@ impl Cluster {
     }
 
     /// A process that answers for it.
-    fn serve(&self, listen: &str, arguments: &[&str]) -> Program {
+    pub fn serve(&self, listen: &str, arguments: &[&str]) -> Program {
         self.until_told(ANSWERING, listen, arguments)
     }
 

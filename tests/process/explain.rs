@@ -42,10 +42,23 @@ fn a_name_is_explained_from_the_service_to_the_answer() {
     let ran = explain(&program, "example.com");
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.stdout.contains("the name is in no zone of this server\n\nzones of this server: cluster.local.\n"),
+        ran.stdout.contains("the name is in no zone of this server\n\nzones of this server: cluster.local.\nreverse zones: in-addr.arpa. ip6.arpa.\n"),
         "{}",
         ran.stdout
     );
+    let whole = "zookeeper-0.zk-hs.default.svc.cluster.local. resolves\n  A 10.128.";
+    for beginning in ["zookeeper-0.zk-hs", "zookeeper-0.zk-hs.default", "zookeeper-0.zk-hs.default.svc"] {
+        let ran = explain(&program, beginning);
+        assert!(ran.code == Some(0) && ran.stdout.starts_with(whole), "{beginning}: {}", ran.stdout);
+    }
+    let found = explain(&program, "zk-hs").stdout;
+    assert!(found.starts_with("zk-hs.default.svc.cluster.local. resolves\n"), "{found}");
+    let ran = explain(&program, "zookeeper-0.zk-hs");
+    let address = ran.stdout.lines().find_map(|line| line.trim().strip_prefix("A ")).expect("an address");
+    let ran = explain(&program, address);
+    let name = "resolves\n  PTR zookeeper-0.zk-hs.default.svc.cluster.local.\n";
+    assert!(ran.code == Some(0) && ran.stdout.contains(name), "{}", ran.stdout);
+
     let ran = explain(&program, "no..name");
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("a label of the name is empty"), "{}", ran.stderr);

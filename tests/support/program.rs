@@ -92,7 +92,12 @@ impl Program {
 
     /// Status and text of an admin page.
     pub fn page(&self, path: &str) -> (u16, String) {
-        get(self.admin, path)
+        request(self.admin, "GET", path, "")
+    }
+
+    /// The same for a page that does something. `headers` are lines with their ends.
+    pub fn post(&self, path: &str, headers: &str) -> (u16, String) {
+        request(self.admin, "POST", path, headers)
     }
 
     /// The number of the process.
@@ -123,11 +128,11 @@ fn entries(lines: &[Line]) -> Vec<Value> {
 }
 
 /// Status and body of an HTTP page.
-fn get(server: SocketAddr, path: &str) -> (u16, String) {
+fn request(server: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(server).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     // A client of HTTP/1.0 is not sent pieces, and the connection is closed after the answer.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).expect("sent");
+    stream.write_all(format!("{method} {path} HTTP/1.0\r\n{headers}\r\n").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");

@@ -1,6 +1,7 @@
 //! The pages as a client sees them.
 
 mod readers;
+mod reload;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,9 +13,9 @@ use tokio::time::timeout;
 use super::connection::MAX_HEAD;
 use super::*;
 use crate::authority::{Authority, Options};
-use crate::diagnose::Explainer;
 use crate::dns::name::{Label, Name};
 use crate::records::{Addresses, ServiceKey, ServiceKind, ServiceRecords, Silence, Stale};
+use crate::server::{Serving, SharedServing};
 use crate::table::{Publication, TableReader, TableWriter, table};
 use crate::telemetry::heartbeat::Heartbeats;
 use crate::telemetry::metrics::{Exporter, Metrics};
@@ -74,10 +75,11 @@ impl Running {
         });
         let sources = Sources {
             probes: Arc::clone(&probes),
+            serving: SharedServing::new(Serving::of(authority)),
             // There is no index to ask.
-            explainer: Explainer::new(Arc::clone(&authority), reader.clone(), mpsc::channel(1).0),
-            records: Records::new(authority, reader.clone()),
+            index: mpsc::channel(1).0,
             transfers: None,
+            reload: None,
         };
         let loopback = "127.0.0.1:0".parse().expect("an address");
         let admin = Listener::admin(loopback, sources).expect("bound");
@@ -327,6 +329,6 @@ async fn a_name_is_explained_and_the_status_tells_whether_it_resolves() {
     let (status, _, body) = admin.get("/explain", "").await;
     assert_eq!(status, 400);
     assert!(body.contains("missing field `name`"), "{body}");
-    let explanation = fetch_explanation(admin.address, &name("z.a.svc.cluster.local")).await.expect("an explanation");
+    let explanation = fetch_explanation(admin.address, "z.a.svc.cluster.local").await.expect("an explanation");
     assert!(!explanation.resolves && explanation.text.contains("NXDOMAIN"), "{explanation:?}");
 }

@@ -102,7 +102,7 @@ fn every_series_has_the_prefix_a_description_and_only_labels_from_the_closed_set
     let metrics = Arc::new(Metrics::new());
     metrics.register_upstream(UPSTREAM);
     let [secondary, stranger] = [SECONDARY, "192.0.2.2"].map(|address| address.parse().expect("an address"));
-    metrics.transfers().expect_secondary(secondary);
+    metrics.transfers().expect_secondaries(vec![secondary]);
     metrics.transfers().secondary_has(secondary, &ZONE, 16);
     // Whoever asks is not expected to follow.
     metrics.transfers().secondary_has(stranger, &ZONE, 16);

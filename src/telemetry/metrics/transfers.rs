@@ -50,9 +50,14 @@ impl Transfers {
         increment(&self.notifies[outcome.index()]);
     }
 
-    /// A secondary is notified, so that it is expected to follow.
-    pub fn expect_secondary(&self, secondary: IpAddr) {
-        self.secondaries().entry(secondary.to_canonical()).or_default();
+    /// These are the secondaries that are notified, so that they are expected to follow.
+    pub fn expect_secondaries(&self, expected: Vec<IpAddr>) {
+        let expected: Vec<_> = expected.iter().map(IpAddr::to_canonical).collect();
+        let mut secondaries = self.secondaries();
+        secondaries.retain(|secondary, _| expected.contains(secondary));
+        for secondary in expected {
+            secondaries.entry(secondary).or_default();
+        }
     }
 
     /// A client has this version of a zone. Of others than those that are expected nothing is kept.

@@ -26,7 +26,7 @@ pub struct Keys {
 }
 
 /// The files of the keys.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyFiles(pub Vec<PathBuf>);
 
 impl KeyFiles {
@@ -58,6 +58,11 @@ impl Keys {
     /// Whether there are files, so that requests have to be signed.
     pub fn are_required(&self) -> bool {
         !self.files.0.is_empty()
+    }
+
+    /// Whether others are of the same files and have the same content.
+    pub fn are_same(&self, other: &Self) -> bool {
+        self.files == other.files && has_same_keys(&self.current.load(), &other.current.load())
     }
 
     /// The key of this name.
