@@ -332,7 +332,7 @@ fn how_much_can_wait_to_be_received_is_told_and_warned_of_where_the_kernel_gives
 fn help_and_version_are_printed_and_an_unknown_flag_is_refused() {
     let help = run_program(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    for command in ["serve", "sandbox", "check-config", "export", "explain", "completions"] {
+    for command in ["serve", "sandbox", "check-config", "export", "explain", "reload", "completions"] {
         assert!(help.stdout.contains(&format!("\n  {command}")), "{}", help.stdout);
         let own = run_program(&[command, "--help"]);
         assert_eq!(own.code, Some(0));
