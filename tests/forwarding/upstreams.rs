@@ -245,3 +245,14 @@ async fn identical_questions_in_flight_are_asked_once() {
     }
     assert_eq!(upstream.times("www.example."), 1);
 }
+
+/// F5. What a client has waited for an upstream is part of how long its answer took.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_for_which_a_client_waits_for_an_upstream_is_counted() {
+    let upstream = FakeUpstream::hanging().await;
+    let server = server(&[upstream.address]);
+    ask(&server, "www.example.").await;
+    let taken = || metric(&server, "request_duration_seconds_sum{transport=\"udp\"}");
+    // The answer is counted after it has been sent.
+    until("counted", async || taken() >= TIMEOUT.as_secs_f64() / 2.0).await;
+}

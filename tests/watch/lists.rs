@@ -45,6 +45,22 @@ async fn where_streaming_lists_are_refused_objects_are_listed_in_pages() {
     assert!(mirrored.warnings().is_empty(), "{:?}", mirrored.warnings());
 }
 
+/// A server, or a proxy in front of it, that does not know the parameters of a streaming list may say so in several ways.
+#[tokio::test(start_paused = true)]
+async fn however_streaming_lists_are_refused_objects_are_listed_in_pages() {
+    for code in [400, 404, 405, 406, 415, 422] {
+        let on = Scope::all().verb(Verb::Watch);
+        // Each of three watches asks twice: a refusal of Protobuf is followed by a question for JSON.
+        let refusal = Fault::Answer { on, code, retry_after: None, times: Some(6) };
+        let mirrored = MirroredSandbox::start_with(kube_sandbox::Options::default(), |sandbox| {
+            sandbox.faults().inject(refusal).expect("a fault");
+        })
+        .await;
+        mirrored.converge(&format!("{code}")).await;
+        assert!(mirrored.requests(Verb::List, "services") > 0, "{code}: {:#?}", mirrored.log());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_speaks_json_alone_is_understood() {
     for streaming_lists in [true, false] {

@@ -103,6 +103,21 @@ async fn another_cluster_that_has_pods_where_this_one_had_none_is_noticed_whiche
     assert_eq!(mirrored.addresses("pg"), Some(vec![pods::address(0, 1), pods::address(1, 1)]));
 }
 
+/// T5. The watches ended at their time, and were refused when they were to go on.
+#[tokio::test(start_paused = true)]
+async fn another_cluster_that_takes_over_while_watches_are_refused_is_noticed_when_they_go_on() {
+    let mirrored = with_something_to_change().await;
+    let on = Scope::all().verb(Verb::Watch);
+    let refusing = mirrored.inject(Fault::Answer { on, code: 503, retry_after: None, times: None });
+    let is_refused = |mirrored: &MirroredSandbox| RESOURCES.iter().all(|of| mirrored.errors(of, "server") > 0);
+    mirrored.until("refused", is_refused).await;
+    // The other cluster has had this state all along: its watches have nothing to tell.
+    change(&mirrored);
+    mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
+    mirrored.sandbox.faults().remove(refusing);
+    believed(&mirrored, TIMING.stale_after, "after the refusals").await;
+}
+
 /// T5. It is known by what it tells no sooner than it is known to be the same.
 #[tokio::test(start_paused = true)]
 async fn another_cluster_is_noticed_though_its_watches_tell_at_once_of_objects_of_the_same_names() {

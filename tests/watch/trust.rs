@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube_sandbox::Options;
-use kube_sandbox::faults::{Cut, Fault, Scope};
+use kube_sandbox::faults::{Cut, Fault, Missed, Scope, Verb};
 use tokio::time::{Instant, sleep};
 
 use crate::support::mirrored::{MirroredSandbox, TIMING};
@@ -150,6 +150,24 @@ async fn what_is_said_of_a_silence_follows_what_the_server_does() {
     mirrored.inject(Fault::CutWatches { on: Scope::all(), how: Cut::Silent });
     mirrored.until("stale", is_stale).await;
     assert!(said(&mirrored) != FORBIDDEN, "{:#?}", mirrored.log());
+}
+
+/// T4. The rest of a list may never come.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_failed_does_not_work_again_before_its_list_is_complete() {
+    let watches = Scope::all().verb(Verb::Watch);
+    let mirrored = MirroredSandbox::start_with(Options::default(), |sandbox| {
+        let failing = Fault::Answer { on: watches.clone(), code: 500, retry_after: None, times: Some(2) };
+        for fault in [failing, Fault::Stall { on: watches, missed: Missed::Deliver }] {
+            sandbox.faults().inject(fault).expect("a fault that can strike");
+        }
+    })
+    .await;
+    sleep(TIMING.stale_after / 2).await;
+    assert_eq!(mirrored.logged("the watch works again"), 0, "{:#?}", mirrored.log());
+    mirrored.sandbox.faults().clear();
+    mirrored.converge("once the lists go on").await;
+    assert_eq!(mirrored.logged("the watch works again"), 2, "{:#?}", mirrored.log());
 }
 
 /// T4: an idle watch that is renewed in time.

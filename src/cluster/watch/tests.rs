@@ -1,22 +1,48 @@
-//! Watches of an API server that only refuses, on paused time.
+//! Watches of an API server that only refuses, or is none, on paused time.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tower::service_fn;
+use tower::{Service, service_fn};
 
 use super::retry::MAX_RETRY_AFTER;
 use super::{Feed, PodSelection, Selection, Timing, follow_all};
 use crate::cluster::connection::Connection;
 use crate::cluster::objects::Scope;
+
+/// A list without a resourceVersion, which no API server sends, shows no place from which a watch could go on.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_say_its_version_is_asked_for_again_and_nothing_is_watched_from_it() {
+    let (requested, mut requests) = mpsc::unbounded_channel();
+    let service = service_fn(move |request: Request<Body>| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let is_watch = query.contains("watch=");
+        // Streaming lists are refused, so that pages are asked for.
+        let (status, body) = if is_watch { (400, "{}") } else { (200, r#"{"metadata":{},"items":[]}"#) };
+        requested.send(query).unwrap();
+        let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+        let response = response.body(Body::from(body.as_bytes().to_vec())).unwrap();
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let asking = async {
+        let mut lists = 0;
+        while lists < 10 {
+            let query = requests.recv().await.unwrap();
+            lists += usize::from(!query.contains("watch="));
+            let is_resumed = query.contains("watch=") && !query.contains("sendInitialEvents=true");
+            assert!(!is_resumed, "{query}");
+        }
+    };
+    follow_until(service, asking).await;
+}
 
 /// The pause between the first two requests for Services to a server that refuses all as kube-apiserver does when it is
 /// overloaded: 429, plain text, and this header (`tooManyRequests` in `apiserver/pkg/server/filters/maxinflight.go`).
@@ -30,6 +56,18 @@ async fn pause_between_requests(retry_after: &'static str) -> Duration {
         let response = Response::builder().status(429).header(RETRY_AFTER, retry_after).body(body).unwrap();
         async move { Ok::<_, Infallible>(response) }
     });
+    let pause = async {
+        let first = requests.recv().await.unwrap();
+        requests.recv().await.unwrap() - first
+    };
+    follow_until(service, pause).await
+}
+
+/// Follows Services and EndpointSlices of an API server until something has happened.
+async fn follow_until<S, T>(service: S, happened: impl Future<Output = T>) -> T
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static,
+{
     let connection = Connection { client: Client::new(service, "default"), url: String::new() };
     let timing = Timing { stale_after: Duration::from_secs(60), reconcile_every: Duration::ZERO };
     let selection = Selection { pods: PodSelection::Off, ..Selection::of(vec![Scope::All], timing) };
@@ -37,12 +75,8 @@ async fn pause_between_requests(retry_after: &'static str) -> Duration {
     let (updates, _received) = mpsc::channel(1024);
     let feed = Feed { positions: HashMap::new(), updates };
     let metrics = Arc::default();
-    let pause = async {
-        let first = requests.recv().await.unwrap();
-        requests.recv().await.unwrap() - first
-    };
     tokio::select! {
-        pause = pause => pause,
+        happened = happened => happened,
         () = follow_all(&connection, &selection, feed, &metrics) => panic!("a watch never ends by itself"),
     }
 }
