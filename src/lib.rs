@@ -27,14 +27,15 @@
 //! | `telemetry` | `dns` |
 //! | `transfer` | `dns`, `records`, `table`, `authority`, `telemetry` |
 //! | `resolver` | `dns`, `telemetry` |
-//! | `server` | `dns`, `records`, `table`, `authority`, `resolver`, `telemetry`, `transfer` |
+//! | `tap` | `dns`, `telemetry` |
+//! | `server` | `dns`, `records`, `table`, `authority`, `resolver`, `telemetry`, `transfer`, `tap` |
 //! | `cluster` | `dns`, `records`, `telemetry` |
 //! | `index` | `dns`, `records`, `table`, `cluster` |
 //! | `state` | `cluster`, `index` |
 //! | `diagnose` | `dns`, `records`, `table`, `authority`, `resolver`, `cluster`, `index` |
-//! | `config` | `dns`, `resolver`, `transfer`, `cluster` |
+//! | `config` | `dns`, `resolver`, `transfer`, `tap`, `cluster` |
 //! | `admin` | `dns`, `records`, `table`, `authority`, `server`, `diagnose`, `telemetry`, `transfer` |
-//! | `app` | `dns`, `records`, `table`, `authority`, `telemetry`, `transfer`, `resolver`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
+//! | `app` | `dns`, `records`, `table`, `authority`, `telemetry`, `transfer`, `resolver`, `tap`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
 //! | `main` | `admin`, `cli`, `server` |
 //!
@@ -53,7 +54,7 @@
 //! | `papaya` | `resolver`, `table` |
 //! | `quinn` | `server` |
 //! | `rustls` | `resolver`, `server` |
-//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `resolver`, `server`, `telemetry`, `transfer` |
+//! | `tokio` | `admin`, `app`, `cli`, `cluster`, `diagnose`, `main`, `resolver`, `server`, `tap`, `telemetry`, `transfer` |
 #![deny(unsafe_code)]
 // Nothing that a packet or an object can reach may end the process.
 #![warn(
@@ -79,5 +80,6 @@ pub mod resolver;
 pub mod server;
 pub mod state;
 pub mod table;
+pub mod tap;
 pub mod telemetry;
 pub mod transfer;

@@ -28,6 +28,8 @@ want node nodejs
 want promtool prometheus
 want systemd-analyze systemd
 want shellcheck shellcheck
+want fstrm_capture fstrm-bin
+want dnstap-ldns dnstap-ldns
 
 if [ -z "$packages" ]; then
     echo "everything is installed"

@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs;
 
 use super::listening::udp_workers;
-use super::{MIB, forwarding, transfers};
+use super::{MIB, forwarding, taps, transfers};
 use crate::admin;
 use crate::config::Config;
 use crate::server::{Encryption, connection_memory, quic_memory, udp_memory};
@@ -31,6 +31,8 @@ pub struct Budget {
     forwarding: usize,
     /// Older versions of the zones.
     versions: usize,
+    /// Queries that wait to be logged, or for a collector.
+    taps: usize,
     /// The configured limit, if there is one.
     limit: Option<usize>,
 }
@@ -58,6 +60,7 @@ impl Budget {
             pages: listeners * admin::LISTENER_MEMORY + config.admin.map_or(0, |_| admin::LONG_PAGES_MEMORY),
             forwarding: forwarding::memory(config),
             versions: transfers::memory(config),
+            taps: taps::memory(config),
             limit: (config.memory_limit > 0).then(|| config.memory_limit.saturating_mul(MIB)),
         }
     }
@@ -65,7 +68,7 @@ impl Budget {
     /// Everything but what grows with the cluster.
     pub fn without_records(&self) -> usize {
         let connections = self.connections.saturating_mul(self.of_connection);
-        [PROGRAM, self.udp, self.quic, connections, self.pages, self.forwarding, self.versions]
+        [PROGRAM, self.udp, self.quic, connections, self.pages, self.forwarding, self.versions, self.taps]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
@@ -119,6 +122,7 @@ impl fmt::Display for Budget {
             ("admin pages and probes".to_owned(), self.pages),
             ("forwarded answers and questions".to_owned(), self.forwarding),
             ("older versions of the zones".to_owned(), self.versions),
+            ("queries on their way to the log and to a collector".to_owned(), self.taps),
             ("in all, whatever clients do".to_owned(), self.without_records()),
         ] {
             writeln!(f, "  {:>6} MiB  {part}", mebibytes(octets))?;

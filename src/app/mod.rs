@@ -21,6 +21,7 @@ mod saver;
 mod shutdown;
 mod staleness;
 mod synchronisation;
+mod taps;
 mod threads;
 mod throttle;
 mod transfers;
@@ -45,6 +46,7 @@ use self::reload::Reloadable;
 pub use self::reload::{Load, Reloading, SetLogFilter};
 pub use self::shutdown::Stop;
 use self::shutdown::{Stoppable, Tasks};
+use self::taps::TapStarter;
 pub use self::threads::{Threads, cores};
 use self::transfers::Transfers;
 pub use self::versions::VersionCutter;
@@ -84,6 +86,7 @@ pub struct App {
     serving: SharedServing,
     upstreams: Option<Upstreams>,
     transfers: Option<Transfers>,
+    tap_starter: TapStarter,
     reloading: Reloading,
     admin: Option<Listener>,
     probes: Option<Listener>,
@@ -119,7 +122,9 @@ impl App {
             None => (None, None, None),
         };
         let resolver = upstreams.as_ref().map(|upstreams| upstreams.resolver.clone());
-        let serving = SharedServing::new(Serving { authority, resolver, primary });
+        let mut tap_starter = TapStarter::new(&metrics);
+        let taps = tap_starter.start(&config, None)?;
+        let serving = SharedServing::new(Serving { authority, resolver, primary, taps });
         let responder = Responder::of(serving.clone(), table.clone(), Arc::clone(&metrics), wire_options(&config));
         let (index, inspections) = mpsc::channel(INSPECTIONS);
         let probe_sources = Arc::new(ProbeSources {
@@ -154,6 +159,7 @@ impl App {
             serving,
             upstreams,
             transfers,
+            tap_starter,
             reloading,
             admin,
             probes,
@@ -180,6 +186,7 @@ impl App {
             serving,
             upstreams,
             mut transfers,
+            tap_starter,
             reloading,
             admin,
             probes,
@@ -203,10 +210,17 @@ impl App {
         let (admin_threads, probe_threads) =
             (Threads::new("admin", ADMIN_THREADS)?, Threads::new("probes", PROBE_THREADS)?);
         let runtime = streams.handle().clone();
-        admin_threads.spawn(reloading.run(Reloadable { running: config, serving, upstreams, transfers, runtime }));
+        let shown = serving.clone();
+        let reloadable = Reloadable { running: config, serving, upstreams, transfers, tap_starter, runtime };
+        admin_threads.spawn(reloading.run(reloadable));
         let admin = Stoppable::spawn_on(&admin_threads, |stop| serve_pages(admin, stop));
         let probes = Stoppable::spawn_on(&probe_threads, |stop| serve_pages(probes, stop));
-        Tasks { transports, mirror, pages: [admin, probes] }.run(&stop, &readiness, drain_timeout).await
+        let ended = Tasks { transports, mirror, pages: [admin, probes] }.run(&stop, &readiness, drain_timeout).await;
+        // Every query has been answered.
+        if let Some(taps) = &shown.now().taps {
+            taps.end().await;
+        }
+        ended
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::forwarding::{self, Upstreams};
 use super::served;
+use super::taps::TapStarter;
 use super::transfers::{self, Transfers};
 use crate::admin::{ReloadHandle, ReloadRequests, reload_requests};
 use crate::authority::Authority;
@@ -73,6 +74,7 @@ pub(super) struct Reloadable {
     pub serving: SharedServing,
     pub upstreams: Option<Upstreams>,
     pub transfers: Option<Transfers>,
+    pub tap_starter: TapStarter,
     /// Where keys are followed and secondaries told.
     pub runtime: Handle,
 }
@@ -124,8 +126,9 @@ impl Reloadable {
             Some(primary) => Some(next_primary(primary, &wanted, &authority, &mut changed)?),
             None => None,
         };
+        let taps = self.tap_starter.start(&wanted, before.taps.as_ref())?;
         // Nothing fails from here on.
-        self.put_in_force(&wanted, &changed, Serving { authority, resolver, primary }, &before);
+        self.put_in_force(&wanted, &changed, Serving { authority, resolver, primary, taps }, &before);
         let report = report(&changed, &wanted.differences(newer));
         self.running = wanted;
         Ok(report)
@@ -147,12 +150,12 @@ impl Reloadable {
     }
 
     fn put_in_force(&mut self, wanted: &Config, changed: &[&str], next: Serving, before: &Serving) {
-        let Serving { authority, resolver, primary } = next;
+        let Serving { authority, resolver, primary, taps } = next;
         if let (Some(upstreams), Some(resolver)) = (&mut self.upstreams, &resolver) {
             upstreams.resolver = resolver.clone();
         }
         let resolver = resolver.filter(|_: &Resolver| !wanted.forward.is_empty());
-        self.serving.replace(Serving { authority, resolver, primary: primary.clone() });
+        self.serving.replace(Serving { authority, resolver, primary: primary.clone(), taps });
         if let (Some(transfers), Some(primary), Some(before)) = (&mut self.transfers, &primary, &before.primary) {
             if !Arc::ptr_eq(primary, before) {
                 transfers.start(wanted, primary, &self.runtime);

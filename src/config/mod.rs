@@ -38,6 +38,7 @@ pub use source::{ENV_PREFIX, Origin, Problem};
 use crate::cluster::PodSelection;
 use crate::dns::name::{Label, Name};
 use crate::resolver::ForwardTo;
+use crate::tap::{Collector, QueryFilter};
 use crate::transfer::NotifyTo;
 
 /// Declares the options by heading: `field: type = default, "--flag VALUE", parser`. The default is a TOML literal.
@@ -243,6 +244,22 @@ options! {
         /// Memory for older versions, from which differences are transferred, in megabytes (1,048,576 bytes).
         /// From 0 to 65536. A secondary whose version is no longer there gets the whole zone.
         transfer_history_size: usize = 16, "--transfer-history-size MEGABYTES", |value| parse::integer(value, parse::CACHE_SIZE);
+    }
+    "Query log" {
+        /// Queries that are logged, each with its answer in a line of the log. An empty list is off.
+        /// `all`, or what a query has to have: `name=NAME` (at or below it), `client=NETWORK`, `rcode=RCODE`. Of several of one
+        /// kind, one has to fit: `["rcode=NXDOMAIN", "rcode=SERVFAIL", "name=db.svc.cluster.local"]`. They need `log_level` info.
+        log_queries: Vec<QueryFilter> = [], "--log-queries FILTER", parse::query_filters;
+        /// One of so many of these queries is logged.
+        /// From 1 to 1000000.
+        log_queries_sample: u32 = 1, "--log-queries-sample NUMBER", |value| parse::integer(value, parse::LOG_SAMPLE);
+        /// Lines of the query log in a second, at most. A metric counts the others.
+        /// From 1 to 100000.
+        log_queries_rate: u32 = 100, "--log-queries-rate LINES", |value| parse::integer(value, parse::LOG_RATE);
+        /// Collector of dnstap: `unix:PATH` or `tcp:ADDRESS:PORT`. Empty is off.
+        /// It is sent each query with its answer, in Frame Streams. One that is slow or away holds up nothing: what it does
+        /// not take in time is left out, and a metric counts it. `chaos_id` is the identity in the frames.
+        dnstap: Option<Collector> = "", "--dnstap unix:PATH|tcp:ADDRESS:PORT", parse::collector;
     }
     "Operation" {
         /// Address of the admin pages: `/records`, `/zone`, `/explain`, and those of `probes`; "off" for none.

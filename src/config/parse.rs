@@ -15,6 +15,7 @@ use crate::cluster::PodSelection;
 use crate::dns::name::{Label, MAX_LABEL, MAX_NAME, Name, strip_suffix};
 use crate::dns::reverse::ReverseName;
 use crate::resolver::ForwardTo;
+use crate::tap::{Collector, QueryFilter};
 use crate::transfer::{MOST_REPLICAS, NotifyTo};
 
 /// Bounds of a TTL, in seconds. The specification of DNS for Kubernetes sets none; beyond an hour a stale address
@@ -46,6 +47,10 @@ pub const CACHE_SIZE: RangeInclusive<i64> = 0..=65_536;
 pub const REPLICA: RangeInclusive<i64> = 0..=MOST_REPLICAS as i64 - 1;
 /// Bounds of the time for which stale answers are served, in seconds: RFC 8767 section 5 suggests one to three days.
 pub const SERVE_STALE: RangeInclusive<i64> = 0..=259_200;
+
+/// Bounds of how many queries one logged query stands for, and of the lines of the query log in a second.
+pub const LOG_SAMPLE: RangeInclusive<i64> = 1..=1_000_000;
+pub const LOG_RATE: RangeInclusive<i64> = 1..=100_000;
 
 /// Characters in the text of a name: [`MAX_NAME`] octets on the wire, less the first length octet and the root label.
 const MAX_NAME_TEXT: usize = MAX_NAME - 2;
@@ -105,6 +110,19 @@ pub fn paths(value: &Value) -> Parsed<Vec<PathBuf>> {
 pub fn notify(value: &Value) -> Parsed<Vec<NotifyTo>> {
     let allowed = "an address such as \"10.0.0.2\" or \"10.0.0.2:53\", with \"#KEY\" behind it to sign with that key";
     distinct(each(value, |text| NotifyTo::parse(text).ok_or_else(|| allowed.to_owned()))?)
+}
+
+/// Filters of the query log.
+pub fn query_filters(value: &Value) -> Parsed<Vec<QueryFilter>> {
+    let allowed = "all, name=NAME, client=NETWORK or rcode=RCODE, such as \"rcode=SERVFAIL\"";
+    distinct(each(value, |text| QueryFilter::parse(text).ok_or_else(|| allowed.to_owned()))?)
+}
+
+/// The collector of dnstap.
+pub fn collector(value: &Value) -> Parsed<Option<Collector>> {
+    let Some(collector) = text(value)? else { return Ok(None) };
+    let allowed = || found(value, "unix:PATH or tcp:ADDRESS:PORT, such as \"unix:/run/dnstap.sock\"");
+    Collector::parse(&collector).map(Some).ok_or_else(allowed)
 }
 
 /// The path of a URL.

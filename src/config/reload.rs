@@ -28,6 +28,10 @@ reloadable! {
     transfer_clients,
     transfer_keys,
     notify,
+    log_queries,
+    log_queries_sample,
+    log_queries_rate,
+    dnstap,
     log_level,
 }
 

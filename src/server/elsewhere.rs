@@ -10,6 +10,7 @@
 //! When the upstream has answered, the query is answered anew from the table, so that an alias of ours and what it leads to
 //! are of one moment.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use arrayvec::ArrayVec;
@@ -29,6 +30,7 @@ use crate::transfer::Signer;
 /// A query whose answer has to wait for an upstream.
 pub struct Deferred {
     pub(super) message: Box<[u8]>,
+    pub(super) client: SocketAddr,
     pub(super) received: Instant,
     pub(super) waiting: Waiting,
     /// Where the message was signed.

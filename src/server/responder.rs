@@ -18,6 +18,7 @@ use crate::dns::wire::screen::{Screened, screen};
 use crate::dns::wire::{EDNS_VERSION, HEADER, Query, Question, Rcode, WireOptions};
 use crate::resolver::{Resolved, Resolver};
 use crate::table::{Table, TableReader};
+use crate::tap::Seen;
 use crate::telemetry::metrics::{DropReason, Family, Metrics, QueryType, Tally, Transport};
 use crate::transfer::{Primary, Signer, Verified};
 
@@ -30,7 +31,7 @@ pub struct Responder {
     table: TableReader,
     metrics: Arc<Metrics>,
     options: WireOptions,
-    /// Where the next worker starts to rotate.
+    /// How many there have been: each starts to rotate in another place.
     workers: AtomicU64,
 }
 
@@ -40,6 +41,8 @@ pub struct Worker {
     tally: Tally,
     /// Where on its circle each RRset of the last response began, a fraction of 2^64.
     rotation: u64,
+    /// Its lane to whoever is shown queries.
+    lane: usize,
 }
 
 /// Messages that came in together: the table and what is in force are pinned, and the clock read, once for all of them. Their counts are added to the
@@ -90,7 +93,8 @@ impl Responder {
 
     /// What a worker or a connection of this transport keeps.
     pub fn worker(&self, transport: Transport) -> Worker {
-        Worker { tally: Tally::new(transport), rotation: self.workers.fetch_add(GOLDEN_RATIO, Ordering::Relaxed) }
+        let number = self.workers.fetch_add(1, Ordering::Relaxed);
+        Worker { tally: Tally::new(transport), rotation: number.wrapping_mul(GOLDEN_RATIO), lane: number as usize }
     }
 
     /// Starts a batch of messages that have just come in.
@@ -157,6 +161,7 @@ impl Batch<'_> {
     /// Appends the response to `message` to `out`. False, and nothing is appended, if it deserves none, or if others have to be
     /// asked first ([`Batch::take_deferred`]), or if it is many messages ([`Batch::take_transfer`]).
     pub fn respond(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
         let rcode = match screen(message) {
             Screened::Query => match parse(message) {
                 Some(query) => self.respond_to((&query, message), None, client, out),
@@ -169,7 +174,18 @@ impl Batch<'_> {
                 return false;
             }
         };
-        rcode.inspect(|rcode| self.worker.tally.response(*rcode)).is_some()
+        let Some(rcode) = rcode else { return false };
+        self.worker.tally.response(rcode);
+        self.show((message, &out[start..]), client, rcode);
+        true
+    }
+
+    /// Shows a query and its response to whoever wants to see them.
+    fn show(&self, (query, response): (&[u8], &[u8]), client: SocketAddr, rcode: Rcode) {
+        if let Some(taps) = &self.serving.taps {
+            let (transport, took) = (self.worker.tally.transport(), self.began.elapsed());
+            taps.see(self.worker.lane, &Seen { transport, client, query, response, rcode, took });
+        }
     }
 
     /// Appends the response to a message that the fast parser declines. It may be signed.
@@ -218,7 +234,8 @@ impl Batch<'_> {
             _ => match self.answer(query, client, out) {
                 Ok(rcode) => rcode,
                 Err(waiting) => {
-                    let deferred = Deferred { message: message.into(), received: self.began, waiting, signer };
+                    let (message, received) = (message.into(), self.began);
+                    let deferred = Deferred { message, client, received, waiting, signer };
                     self.later = Some(Later::Deferred(deferred));
                     return None;
                 }
@@ -259,7 +276,7 @@ impl Batch<'_> {
 
     /// Appends the response to a message of which others have been asked.
     fn respond_resolved(&mut self, deferred: &mut Deferred, resolved: &Resolved, out: &mut Vec<u8>) {
-        let Deferred { message, waiting, signer, .. } = deferred;
+        let Deferred { message, client, waiting, signer, .. } = deferred;
         // It could be read when it came.
         let Some(query) = parse(message).or_else(|| hickory::parse(message)) else { return };
         self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
@@ -269,6 +286,7 @@ impl Batch<'_> {
             signer.sign(out, start, SystemTime::now());
         }
         self.worker.tally.response(rcode);
+        self.show((message, &out[start..]), *client, rcode);
     }
 
     fn answer_resolved(&self, query: &Query<'_>, waiting: &Waiting, resolved: &Resolved, out: &mut Vec<u8>) -> Rcode {

@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::authority::Authority;
 use crate::resolver::Resolver;
+use crate::tap::Taps;
 use crate::transfer::Primary;
 
 /// What answers are made from. It never changes; a server that is configured anew gets another one.
@@ -20,6 +21,8 @@ pub struct Serving {
     pub resolver: Option<Resolver>,
     /// Hands out zones, where that is configured.
     pub primary: Option<Arc<Primary>>,
+    /// Shows queries, where that is configured.
+    pub taps: Option<Arc<Taps>>,
 }
 
 /// The [`Serving`] of now. All clones are one.
@@ -32,7 +35,7 @@ pub type PinnedServing = Guard<Arc<Serving>>;
 impl Serving {
     /// Answers from the zones alone.
     pub fn of(authority: Arc<Authority>) -> Self {
-        Self { authority, resolver: None, primary: None }
+        Self { authority, resolver: None, primary: None, taps: None }
     }
 }
 

@@ -12,6 +12,8 @@ mod memory;
 #[cfg(feature = "sandbox")]
 mod probes;
 #[cfg(feature = "sandbox")]
+mod queries;
+#[cfg(feature = "sandbox")]
 mod reload;
 #[cfg(feature = "sandbox")]
 mod startup;

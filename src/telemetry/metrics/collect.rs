@@ -13,8 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{
     CachedKind, DropReason, EndpointSource, FailureReason, Family, Histogram, Label, Metrics, NotifyOutcome, QueryType,
-    Rcode, RejectReason, Resource, TransferForm, TransferRejection, Transport, UpstreamMetrics, WatchErrorReason,
-    WatchEvent,
+    Rcode, RejectReason, Resource, TapDrop, TransferForm, TransferRejection, Transport, UpstreamMetrics,
+    WatchErrorReason, WatchEvent,
 };
 
 /// The prefix of all metric names.
@@ -200,6 +200,7 @@ impl Collector for Snapshot {
 
         forwarding(metrics, &mut out)?;
         transfers(metrics, &mut out)?;
+        taps(metrics, &mut out)?;
 
         let version = Labels([("version", env!("CARGO_PKG_VERSION"))]);
         out.gauges("build_info", "Version of the running program; the value is always 1", None, [(version, 1.0)])?;
@@ -247,6 +248,14 @@ fn forwarding(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
     out.gauges("forward_healthy", "1 while an upstream answers, 0 while it is failing", None, working)?;
     let loops = in_use().map(|upstream| (vec![to(upstream)], upstream.loops.load(Relaxed) as f64));
     out.gauges("forward_loops", "Parts of the name space in which an upstream sends queries back", None, loops)
+}
+
+fn taps(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
+    let taps = metrics.taps();
+    let not_logged = TapDrop::ALL.iter().map(|reason| (Labels([pair(*reason)]), &taps.not_logged[reason.index()]));
+    out.counters("query_log_dropped", "Queries left out of the log although the filters fit, by reason", not_logged)?;
+    out.counter("dnstap_frames", "Frames that the collector of dnstap has taken", &taps.frames)?;
+    out.counter("dnstap_dropped", "Frames that it has not taken in time", &taps.frames_dropped)
 }
 
 fn transfers(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {

@@ -185,6 +185,16 @@ label! {
 }
 
 label! {
+    /// Why a query that the filters let through was not logged.
+    TapDrop "reason" {
+        /// There were more than `log_queries_rate` in that second.
+        Rate = "rate",
+        /// The log did not take them in time.
+        Queue = "queue",
+    }
+}
+
+label! {
     /// Why a connection was closed where a limit was reached.
     RejectReason "reason" {
         /// It was a new one, over `tcp_max_connections`.

@@ -14,6 +14,7 @@ mod collect;
 mod forwarding;
 mod labels;
 mod tally;
+mod taps;
 mod transfers;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -26,9 +27,10 @@ pub use collect::{Exporter, Format};
 pub use forwarding::{CacheMetrics, Forwarding, UpstreamMetrics};
 pub use labels::{
     CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, NotifyOutcome, QueryType, RejectReason,
-    Resource, TransferForm, TransferRejection, Transport, WatchErrorReason, WatchEvent,
+    Resource, TapDrop, TransferForm, TransferRejection, Transport, WatchErrorReason, WatchEvent,
 };
 pub use tally::Tally;
+pub use taps::TapCounts;
 pub use transfers::Transfers;
 
 use crate::dns::wire::Rcode;
@@ -57,6 +59,7 @@ pub struct Metrics {
     publication: Histogram<MICROSECOND>,
     forwarding: Forwarding,
     transfers: Transfers,
+    taps: TapCounts,
     started: Instant,
     start_time: Duration,
 }
@@ -92,6 +95,7 @@ impl Metrics {
             publication: Histogram::default(),
             forwarding: Forwarding::default(),
             transfers: Transfers::default(),
+            taps: TapCounts::default(),
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }

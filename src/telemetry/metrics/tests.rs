@@ -30,6 +30,7 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     add::<TransferForm>(&mut labels);
     add::<TransferRejection>(&mut labels);
     add::<NotifyOutcome>(&mut labels);
+    add::<TapDrop>(&mut labels);
     // The labels that are configured.
     labels.insert("to", BTreeSet::from([UPSTREAM]));
     labels.insert("secondary", BTreeSet::from([SECONDARY]));
@@ -90,6 +91,9 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_secondary_serial gauge",
             "headless_dns_zone_history_versions gauge",
             "headless_dns_zone_history_size_bytes gauge",
+            "headless_dns_query_log_dropped_total counter",
+            "headless_dns_dnstap_frames_total counter",
+            "headless_dns_dnstap_dropped_total counter",
             "headless_dns_build_info gauge",
             "headless_dns_process_start_time_seconds gauge",
         ]

@@ -1,0 +1,238 @@
+//! dnstap: frames to a collector, over a Unix socket or TCP, as Frame Streams has them (fstrm's protocol of two directions).
+//!
+//! ```text
+//! READY ─▶            what is offered
+//!       ◀─ ACCEPT
+//! START ─▶ frame frame …   length, octets
+//! STOP  ─▶
+//!       ◀─ FINISH
+//! ```
+//!
+//! A collector that is not there is tried again and again; what is seen meanwhile fills the lanes, and then is left out.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::{Receivers, Senders, Weighed, lanes};
+use super::{Seen, message};
+use crate::telemetry::metrics::Metrics;
+
+/// What the frames are: the content type of dnstap.
+const CONTENT_TYPE: &[u8] = b"protobuf:dnstap.Dnstap";
+/// Types of control frames.
+const ACCEPT: u32 = 1;
+const START: u32 = 2;
+const STOP: u32 = 3;
+const READY: u32 = 4;
+const FINISH: u32 = 5;
+/// The one field of a control frame that is used.
+const FIELD_CONTENT_TYPE: u32 = 1;
+/// Octets of a control frame at most (fstrm, `FSTRM_CONTROL_FRAME_LENGTH_MAX`).
+const MOST_CONTROL: u32 = 512;
+/// How long a collector may take for a connection, and for a control frame.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause before a collector is tried again; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// Where frames are sent: `unix:PATH`, `tcp:ADDRESS:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Collector {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+impl Collector {
+    /// Reads a collector as it is configured.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("unix", path) if !path.is_empty() => Some(Self::Unix(path.into())),
+            ("tcp", address) => address.parse().ok().map(Self::Tcp),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+        }
+    }
+}
+
+/// Makes frames.
+#[derive(Debug)]
+pub(super) struct Dnstap {
+    head: Box<[u8]>,
+    frames: Senders<Frame>,
+    metrics: Arc<Metrics>,
+}
+
+/// Sends them.
+pub(super) struct FrameSender {
+    collector: Collector,
+    frames: Receivers<Frame>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Frame(Vec<u8>);
+
+impl Weighed for Frame {
+    fn octets(&self) -> usize {
+        self.0.capacity() + size_of::<Self>()
+    }
+}
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Dnstap {
+    pub fn new(collector: Collector, identity: String, metrics: Arc<Metrics>) -> (Self, FrameSender) {
+        let (senders, frames) = lanes();
+        let sender = FrameSender { collector, frames, metrics: Arc::clone(&metrics) };
+        (Self { head: message::head(&identity), frames: senders, metrics }, sender)
+    }
+
+    pub fn see(&self, lane: usize, seen: &Seen<'_>) {
+        if !self.frames.put(lane, Frame(message::encode(&self.head, seen, SystemTime::now()))) {
+            self.metrics.taps().frames_dropped(1);
+        }
+    }
+}
+
+impl FrameSender {
+    /// Sends until there will be no more, or until `stop`, and then what waits.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        let mut is_known_to_fail = false;
+        loop {
+            let error = match timeout(PATIENCE, self.connect()).await {
+                Ok(Ok(stream)) => {
+                    tracing::info!(collector = %self.collector, "dnstap frames are taken");
+                    (pause, is_known_to_fail) = (FIRST_PAUSE, false);
+                    match self.send_all(stream, &stop).await {
+                        Ok(()) => return,
+                        Err(error) => error,
+                    }
+                }
+                Ok(Err(error)) => error,
+                Err(_) => io::ErrorKind::TimedOut.into(),
+            };
+            // Logged once, not at every attempt.
+            if !is_known_to_fail {
+                tracing::warn!(collector = %self.collector, %error, "no collector takes dnstap frames; retrying");
+            }
+            is_known_to_fail = true;
+            if stop.run_until_cancelled(sleep(pause)).await.is_none() || self.frames.are_closed() {
+                return;
+            }
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+        let mut stream: Box<dyn Stream> = match &self.collector {
+            Collector::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Collector::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+        };
+        stream.write_all(&control(READY)).await?;
+        expect(&mut stream, ACCEPT).await?;
+        stream.write_all(&control(START)).await?;
+        Ok(stream)
+    }
+
+    /// Sends frames until there will be no more.
+    ///
+    /// # Errors
+    /// The collector takes no more. What it was being sent is lost.
+    async fn send_all(&mut self, mut stream: Box<dyn Stream>, stop: &CancellationToken) -> io::Result<()> {
+        let (mut frames, mut octets) = (Vec::new(), Vec::new());
+        loop {
+            let goes_on = match stop.run_until_cancelled(self.frames.take(&mut frames)).await {
+                Some(goes_on) => goes_on,
+                None => {
+                    self.frames.close();
+                    self.frames.take(&mut frames).await
+                }
+            };
+            octets.clear();
+            for Frame(frame) in &frames {
+                // A frame has two messages of at most 65,535 octets.
+                octets.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+                octets.extend_from_slice(frame);
+            }
+            let sent = stream.write_all(&octets).await;
+            let count = frames.len() as u64;
+            frames.clear();
+            if let Err(error) = sent {
+                self.metrics.taps().frames_dropped(count);
+                return Err(error);
+            }
+            self.metrics.taps().frames_sent(count);
+            if !goes_on {
+                stream.write_all(&control(STOP)).await?;
+                // Whether it has understood does not matter any more.
+                let _ = timeout(PATIENCE, expect(&mut stream, FINISH)).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A control frame: an escape (a length of zero), its length, its type, and the content type where that belongs.
+fn control(kind: u32) -> Vec<u8> {
+    let mut body = kind.to_be_bytes().to_vec();
+    if kind != STOP {
+        body.extend_from_slice(&FIELD_CONTENT_TYPE.to_be_bytes());
+        body.extend_from_slice(&(CONTENT_TYPE.len() as u32).to_be_bytes());
+        body.extend_from_slice(CONTENT_TYPE);
+    }
+    [&[0; 4], &(body.len() as u32).to_be_bytes()[..], &body].concat()
+}
+
+/// Reads a control frame of this type.
+async fn expect(stream: &mut (impl AsyncRead + Unpin), kind: u32) -> io::Result<()> {
+    let unexpected = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak Frame Streams");
+    if stream.read_u32().await? != 0 {
+        return Err(unexpected());
+    }
+    let length = stream.read_u32().await?;
+    if !(4..=MOST_CONTROL).contains(&length) {
+        return Err(unexpected());
+    }
+    let mut body = vec![0; length as usize];
+    stream.read_exact(&mut body).await?;
+    let is_kind = body.starts_with(&kind.to_be_bytes());
+    // An ACCEPT names what is accepted.
+    let is_ours = kind != ACCEPT || body.windows(CONTENT_TYPE.len()).any(|window| window == CONTENT_TYPE);
+    if is_kind && is_ours { Ok(()) } else { Err(unexpected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collectors_are_read_as_they_are_written() {
+        for text in ["unix:/run/dnstap.sock", "tcp:127.0.0.1:6000", "tcp:[::1]:6000"] {
+            assert_eq!(Collector::parse(text).expect(text).to_string(), text);
+        }
+        for text in ["", "unix:", "tcp:localhost:6000", "tcp:127.0.0.1", "/run/dnstap.sock", "udp:127.0.0.1:1"] {
+            assert_eq!(Collector::parse(text), None, "{text}");
+        }
+    }
+}
