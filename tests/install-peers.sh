@@ -24,6 +24,8 @@ want busybox busybox
 want capsh libcap2-bin
 want setcap libcap2-bin
 want python3 python3
+/usr/bin/python3 -c 'import dns.xfr' 2>/dev/null || packages="$packages python3-dnspython"
+want drill ldnsutils
 want node nodejs
 want promtool prometheus
 want systemd-analyze systemd

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::views::{NameView, RecordView, RecordsQuery};
 use super::walk::{Below, ServiceWalk};
-use crate::authority::{AbsoluteName, Authority, RecordText};
+use crate::authority::{AbsoluteName, Authority, RecordText, Zone, ZoneKind};
 use crate::dns::name::{self, Name, strip_suffix};
 use crate::dns::reverse;
 use crate::records::ServiceKey;
@@ -34,10 +34,9 @@ impl Records {
         Self { authority, table }
     }
 
-    /// The zones that are served, forward and reverse.
+    /// The zones that are served, of every kind.
     pub fn zones(&self) -> Vec<Name> {
-        let zones = self.authority.zones().iter().chain(self.authority.reverse_zones());
-        zones.map(|zone| zone.apex().clone()).collect()
+        self.authority.all_zones().map(|zone| zone.apex().clone()).collect()
     }
 
     /// The zone as a zone file (RFC 1035 section 5), or None if it is not served.
@@ -47,14 +46,9 @@ impl Records {
 
     /// The same in parts.
     pub(super) fn zone_parts(&self, zone: &Name) -> Option<ZoneParts> {
-        let is_forward = self.authority.zones().iter().any(|served| served.apex() == zone);
-        if !is_forward && !self.authority.reverse_zones().iter().any(|served| served.apex() == zone) {
-            return None;
-        }
-        let rest = if is_forward {
-            Rest::Services(ServiceWalk::new(RecordsQuery::default()))
-        } else {
-            Rest::Addresses { after: None }
+        let rest = match self.authority.zone_at(zone.as_wire())?.kind() {
+            ZoneKind::Forward | ZoneKind::Public => Rest::Services(ServiceWalk::new(RecordsQuery::default())),
+            ZoneKind::Reverse => Rest::Addresses { after: None },
         };
         Some(ZoneParts { records: self.clone(), apex: zone.clone(), has_begun: false, rest })
     }
@@ -74,8 +68,9 @@ impl Records {
 }
 
 /// The full name of one below a Service, or None if it is longer than a name may be.
-pub(super) fn full_name((_, label): Below<'_>, key: &ServiceKey, apex: &[u8]) -> Option<Vec<u8>> {
-    let name = [label, key.as_wire(), b"\x03svc", apex].concat();
+pub(super) fn full_name((_, label): Below<'_>, key: &ServiceKey, zone: &Zone) -> Option<Vec<u8>> {
+    let [svc, apex] = zone.suffix().0;
+    let name = [label, key.as_wire(), svc, apex].concat();
     (name.len() <= name::MAX_NAME).then_some(name)
 }
 
@@ -102,16 +97,17 @@ impl Iterator for ZoneParts {
     fn next(&mut self) -> Option<String> {
         let Self { records, apex, has_begun, rest } = self;
         let (table, apex) = (records.table.pin(), apex.as_wire());
+        let zone = records.authority.zone_at(apex)?;
         let mut file = String::new();
         if !mem::replace(has_begun, true) {
             records.write_name(&table, apex, &mut file);
-            if matches!(rest, Rest::Services(_)) {
+            if zone.kind() == ZoneKind::Forward {
                 records.write_name(&table, &[b"\x0bdns-version", apex].concat(), &mut file);
                 records.write_name(&table, &[b"\x02ns\x03dns", apex].concat(), &mut file);
             }
         }
         match rest {
-            Rest::Services(walk) => write_services(records, &table, apex, walk, &mut file),
+            Rest::Services(walk) => write_services(records, &table, zone, walk, &mut file),
             Rest::Addresses { after } => write_addresses(records, &table, apex, after, &mut file),
         }
         (!file.is_empty()).then_some(file)
@@ -119,12 +115,16 @@ impl Iterator for ZoneParts {
 }
 
 /// Writes names of Services until the part is complete.
-fn write_services(records: &Records, table: &Table<'_>, apex: &[u8], walk: &mut ServiceWalk, file: &mut String) {
+fn write_services(records: &Records, table: &Table<'_>, zone: &Zone, walk: &mut ServiceWalk, file: &mut String) {
     while file.len() < PART
         && let Some((key, service)) = walk.service(table)
     {
+        if !zone.has(service) {
+            walk.pass();
+            continue;
+        }
         let written = walk.names(service).find(|below| {
-            if let Some(name) = full_name(*below, &key, apex) {
+            if let Some(name) = full_name(*below, &key, zone) {
                 records.write_name(table, &name, file);
             }
             file.len() >= PART

@@ -166,7 +166,7 @@ async fn explain(
 async fn transfers(State(pages): Shared) -> Result<Response, Refusal> {
     let serving = pages.sources.serving.now();
     let (Some(primary), Some(status)) = (&serving.primary, &pages.sources.transfers) else {
-        let text = "zones are not transferred: transfer_clients is empty\n".to_owned();
+        let text = "zones are not transferred: transfer_clients and public_clients are empty\n".to_owned();
         return Err(Refusal::Status(StatusCode::NOT_FOUND, text));
     };
     Ok(Json(TransfersPage::new(primary, status)).into_response())

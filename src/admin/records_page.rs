@@ -89,8 +89,7 @@ impl RecordsPage {
         text: &mut String,
     ) {
         let written = self.walk.names(service).find(|below| {
-            let forward =
-                records.authority.zones().iter().filter_map(|zone| full_name(*below, key, zone.apex().as_wire()));
+            let forward = records.authority.zones().iter().filter_map(|zone| full_name(*below, key, zone));
             let reverse = reversed(service, *below).iter().map(reverse::name_of);
             for view in forward.chain(reverse).filter_map(|name| records.name_view(table, &name)) {
                 if std::mem::replace(&mut has_names, true) {

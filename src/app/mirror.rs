@@ -35,10 +35,11 @@ impl MirrorConfig {
     /// Takes everything but the state from the configuration.
     pub(super) fn new(config: &Config) -> Self {
         let &Config { pods, not_ready_ordinals, headless_only, stale_after, reconcile_every, .. } = config;
+        let public_namespaces = config.public_origin.as_ref().map(|_| config.public_namespaces.clone().into());
         let timing = Timing { stale_after, reconcile_every };
         Self {
             selection: Selection { scopes: Scope::of(&config.namespaces), pods, headless_only, timing },
-            index: index::Options { not_ready_ordinals, headless_only, pods },
+            index: index::Options { not_ready_ordinals, headless_only, pods, public_namespaces },
             state: None,
         }
     }

@@ -51,7 +51,7 @@ pub use self::threads::{Threads, cores};
 use self::transfers::Transfers;
 pub use self::versions::VersionCutter;
 use crate::admin::{Listener, ProbeSources, Records, Sources};
-use crate::authority::{Authority, Identity, Options};
+use crate::authority::{Authority, Identity, Options, PublicView};
 use crate::cluster::{self, Connection, CredentialError, CredentialSource};
 use crate::config::Config;
 use crate::diagnose::INSPECTIONS;
@@ -294,6 +294,10 @@ fn served(config: &Config) -> Options {
     Options {
         zones: config.zones.clone(),
         reverse_zones: config.reverse_zones.clone(),
+        public: config.public_origin.clone().map(|origin| {
+            let name_servers = config.public_nameservers.clone();
+            PublicView { origin, name_servers }
+        }),
         name_server,
         hostmaster: config.hostmaster.clone(),
         namespaces: config.namespaces.clone(),

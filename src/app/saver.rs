@@ -60,10 +60,11 @@ impl StateSaver {
 
     /// Loads the saved state. A file that cannot be used is ignored with a warning.
     pub async fn load(&self, options: index::Options) -> SavedState {
-        let empty = || SavedState { index: Index::new(options), as_of: None };
+        let empty = || SavedState { index: Index::new(options.clone()), as_of: None };
         let Some(state) = self.state.clone() else { return empty() };
         let path = state.path();
-        let loaded = spawn_blocking(move || state.load(Index::new(options))).await;
+        let fresh = Index::new(options.clone());
+        let loaded = spawn_blocking(move || state.load(fresh)).await;
         match loaded.unwrap_or_else(|panic| Err(LoadError::Unreadable(panic.into()))) {
             Ok(None) => empty(),
             Ok(Some((index, as_of))) => SavedState { index, as_of: Some(as_of) },

@@ -13,7 +13,9 @@ use crate::authority::Authority;
 use crate::config::Config;
 use crate::state::SerialFile;
 use crate::telemetry::metrics::Metrics;
-use crate::transfer::{HistoryLimits, KeyFiles, Keys, Notifier, NotifyStatus, Policy, Primary, versions};
+use crate::transfer::{
+    Access, HistoryLimits, KeyFiles, Keys, Notifier, NotifyStatus, NotifyTo, Policy, Primary, Secondary, versions,
+};
 
 /// Older versions from which differences are given: a quarter of an hour of changes without a pause.
 const HISTORY_VERSIONS: usize = 4096;
@@ -40,7 +42,7 @@ impl Parts {
     /// # Errors
     /// A key or the file of serials cannot be used.
     pub fn new(config: &Config, authority: &Arc<Authority>, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Self>> {
-        if config.transfer_clients.is_empty() {
+        if !are_on(config) {
             return Ok(None);
         }
         let policy = policy(config)?;
@@ -72,11 +74,11 @@ impl Transfers {
     pub fn start(&mut self, config: &Config, primary: &Arc<Primary>, runtime: &Handle) {
         self.stop.cancel();
         self.stop = CancellationToken::new();
-        self.metrics.transfers().expect_secondaries(config.notify.iter().map(|to| to.address.ip()).collect());
+        self.metrics.transfers().expect_secondaries(secondaries(config).iter().map(|it| it.to.address.ip()).collect());
         let notifier = Notifier {
             primary: Arc::clone(primary),
             keys: Arc::clone(primary.keys()),
-            targets: config.notify.clone(),
+            targets: secondaries(config),
             sources: config.listen.iter().map(SocketAddr::ip).collect(),
             status: Arc::clone(&self.status),
         };
@@ -95,15 +97,30 @@ impl Transfers {
 /// # Errors
 /// A key cannot be used, or is not there.
 pub(super) fn policy(config: &Config) -> anyhow::Result<Policy> {
-    let keys = Keys::read(KeyFiles(config.transfer_keys.clone())).context("cannot use the transfer keys")?;
-    for to in &config.notify {
+    let files = KeyFiles { zones: config.transfer_keys.clone(), public: config.public_keys.clone() };
+    let keys = Keys::read(files).context("cannot use the transfer keys")?;
+    for Secondary { to, follows } in secondaries(config) {
         let is_known = to.key.as_deref().is_none_or(|key| keys.named(key).is_some());
-        ensure!(is_known, "notify has {to}, but transfer_keys has no such key");
+        let option = if follows == Access::Public { "public_notify" } else { "notify" };
+        ensure!(is_known, "{option} has {to}, but neither transfer_keys nor public_keys has such a key");
     }
-    Ok(Policy { clients: config.transfer_clients.clone(), keys })
+    let (clients, public_clients) = (config.transfer_clients.clone(), config.public_clients.clone());
+    Ok(Policy { clients, public_clients, keys })
+}
+
+/// Who is told of new versions.
+fn secondaries(config: &Config) -> Vec<Secondary> {
+    let of =
+        |list: &[NotifyTo], follows| list.iter().cloned().map(move |to| Secondary { to, follows }).collect::<Vec<_>>();
+    [of(&config.notify, Access::All), of(&config.public_notify, Access::Public)].concat()
+}
+
+/// Whether anybody may have a zone.
+fn are_on(config: &Config) -> bool {
+    !config.transfer_clients.is_empty() || !config.public_clients.is_empty()
 }
 
 /// Octets that older versions may take.
 pub(super) fn memory(config: &Config) -> usize {
-    if config.transfer_clients.is_empty() { 0 } else { config.transfer_history_size.saturating_mul(MIB) }
+    if are_on(config) { config.transfer_history_size.saturating_mul(MIB) } else { 0 }
 }

@@ -106,7 +106,7 @@ pub enum Data<'t> {
     /// One record of such a set.
     OnePtr(NameParts<'t>),
     Cname(&'t Name),
-    Ns(&'t Name),
+    Ns(&'t [Name]),
     Soa(Soa<'t>),
     /// One character-string, without its length octet.
     Txt(&'t [u8]),
@@ -120,13 +120,8 @@ impl Data<'_> {
             Data::A(addresses) => addresses.is_empty(),
             Data::Aaaa(addresses) => addresses.is_empty(),
             Data::Srv(set) => set.records.is_empty(),
-            Data::Ptr(_)
-            | Data::OnePtr(_)
-            | Data::Cname(_)
-            | Data::Ns(_)
-            | Data::Soa(_)
-            | Data::Txt(_)
-            | Data::Hinfo(..) => false,
+            Data::Ns(names) => names.is_empty(),
+            Data::Ptr(_) | Data::OnePtr(_) | Data::Cname(_) | Data::Soa(_) | Data::Txt(_) | Data::Hinfo(..) => false,
         }
     }
 
@@ -145,7 +140,7 @@ impl Data<'_> {
     }
 }
 
-/// What follows `service.namespace` in a name: the label `svc`, then the zone.
+/// What follows `service.namespace` in a name: the label `svc`, which the public view does not have, then the zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suffix<'t>(pub [&'t [u8]; 2]);
 

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::{iter, slice};
 
-use super::owner::{self, SVC};
-use super::{Authority, Data, Rrset, SCHEMA_VERSION, SrvSet, Suffix, Zone};
+use super::owner;
+use super::{Authority, Data, Rrset, SCHEMA_VERSION, SrvSet, Zone, ZoneKind};
 use crate::dns::name::{NameParts, strip_suffix};
 use crate::dns::reverse;
 use crate::dns::wire::Owner;
@@ -20,9 +20,9 @@ pub struct Place<'t> {
 }
 
 impl Authority {
-    /// The zone of this name, forward or reverse.
+    /// The zone of this name, of whatever kind.
     pub fn zone_at(&self, apex: &[u8]) -> Option<&Zone> {
-        self.zones.iter().chain(&self.reverse_zones).find(|zone| zone.apex.as_wire() == apex)
+        self.all_zones().find(|zone| zone.apex.as_wire() == apex)
     }
 
     /// The SOA record of a version of a zone.
@@ -39,15 +39,16 @@ impl Authority {
         let v6 = self.name_server.v6.iter().map(|address| Data::Aaaa(slice::from_ref(address)));
         let server = v4.chain(v6).map(move |data| (below(owner::NS_DNS), data));
         let version = iter::once((below(owner::DNS_VERSION), Data::Txt(SCHEMA_VERSION)));
-        let forward = (!zone.is_reverse).then(|| version.chain(server)).into_iter().flatten();
-        let ns = iter::once((apex, Data::Ns(&zone.name_server)));
+        let forward = (zone.kind == ZoneKind::Forward).then(|| version.chain(server)).into_iter().flatten();
+        let ns = zone.name_servers.iter().map(move |name| (apex, Data::Ns(slice::from_ref(name))));
         ns.chain(forward).map(|(owner, data)| self.rrset(owner, data))
     }
 
     /// Every record of a Service that may be in the zone.
     pub fn each_record<'s>(zone: &Zone, service: &'s ServiceRecords) -> impl Iterator<Item = OwnRecord<'s>> + use<'s> {
-        let forward = (!zone.is_reverse).then(|| service.each());
-        let reverse = zone.is_reverse.then(|| service.each_reverse());
+        let is_reverse = zone.kind == ZoneKind::Reverse;
+        let forward = (!is_reverse && zone.has(service)).then(|| service.each());
+        let reverse = is_reverse.then(|| service.each_reverse());
         forward.into_iter().flatten().chain(reverse.into_iter().flatten())
     }
 
@@ -59,27 +60,28 @@ impl Authority {
         record: &OwnRecord<'_>,
         write: impl FnOnce(&Rrset<'_>) -> R,
     ) -> Option<R> {
-        let apex = zone.apex.as_wire();
         let OwnRecord { owner: labels, data } = *record;
         if let OwnData::Reverse(address) = data {
             let name = reverse::name_of(address);
-            strip_suffix(&name, apex)?;
+            strip_suffix(&name, zone.apex.as_wire())?;
             // Reverse names lead to the first zone.
-            let forward = self.zones.first()?.apex.as_wire();
-            let target = NameParts([labels, key, SVC, forward]).checked()?;
+            let [svc, forward] = self.zones.first()?.suffix().0;
+            let target = NameParts([labels, key, svc, forward]).checked()?;
             let owner = Owner::Name(NameParts([&name, &[], &[], &[]]));
             return Some(write(&self.rrset(owner, Data::OnePtr(target))));
         }
         if !owner::is_own(labels) {
             return None;
         }
-        let owner = Owner::Name(NameParts([labels, key, SVC, apex]).checked()?);
+        let suffix = zone.suffix();
+        let [svc, apex] = suffix.0;
+        let owner = Owner::Name(NameParts([labels, key, svc, apex]).checked()?);
         let data = match &data {
             OwnData::Address(IpAddr::V4(address)) => Data::A(slice::from_ref(address)),
             OwnData::Address(IpAddr::V6(address)) => Data::Aaaa(slice::from_ref(address)),
-            OwnData::Alias(target) => Data::Cname(target),
+            OwnData::Alias(target) if self.has_alias(zone, target) => Data::Cname(target),
+            OwnData::Alias(_) => return None,
             OwnData::Srv(srv, _) => {
-                let suffix = Suffix([SVC, apex]);
                 let set = SrvSet { records: slice::from_ref(srv), service, key, suffix, ttl: self.ttl };
                 set.target(srv)?;
                 Data::Srv(set)

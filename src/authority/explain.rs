@@ -43,7 +43,8 @@ impl Authority {
 
     /// The Service that a name of our zones is about, whether either exists or not.
     pub fn service_of<'n>(&self, name: &'n [u8]) -> Option<About<'n>> {
-        match OwnerName::parse(self.zone_of(name)?.1) {
+        let (zone, relative) = self.zone_of(name).or_else(|| self.public_zone_of(name))?;
+        match zone.parse(relative) {
             OwnerName::Service(service) => Some(About { service, host: None }),
             OwnerName::Host { service, host } => Some(About { service, host: Some(host) }),
             OwnerName::Protocol { service, .. } | OwnerName::Port { service, .. } => {

@@ -26,14 +26,14 @@ pub use ede_text::{Ede, EdeText, Errors};
 pub use elsewhere::Elsewhere;
 pub use explain::About;
 pub use presentation::{AbsoluteName, RecordText};
-pub use zone::{Identity, Options, Zone};
+pub use zone::{Identity, Options, PublicView, Zone, ZoneKind};
 
 use crate::dns::name::{self, Label, Name, NameParts};
 use crate::dns::reverse::ReverseName;
 use crate::dns::wire::{Class, EdeCode, Owner, Question, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceKind, ServiceRecords};
 use crate::table::Table;
-use owner::{OwnerName, SVC};
+use owner::OwnerName;
 
 /// Version of the schema that is served (specification section 2.2), as `dns-version.ZONE` gives it.
 const SCHEMA_VERSION: &[u8] = b"1.1.0";
@@ -49,6 +49,7 @@ pub struct Authority {
     /// Zones of Services, at least one; the first is the one that reverse look-ups lead to.
     zones: Vec<Zone>,
     reverse_zones: Vec<Zone>,
+    public: Option<Zone>,
     name_server: Addresses,
     identity: Identity,
     /// The watched namespaces; all of them if empty.
@@ -179,7 +180,8 @@ impl Authority {
     /// asks again until the peer is there.
     fn is_awaited(&self, table: &Table<'_>, node: Node<'_>, name: &[u8]) -> bool {
         let is_awaited = |About { service, host }| table.reasons(service).is_some_and(|known| known.is_awaited(host));
-        node.owns_nothing() && self.service_of(name).is_some_and(is_awaited)
+        // Of the public view, whoever asks is not told whether the Service exists.
+        node.owns_nothing() && self.zone_of(name).is_some() && self.service_of(name).is_some_and(is_awaited)
     }
 
     fn rrset<'t>(&self, owner: Owner<'t>, data: Data<'t>) -> Rrset<'t> {
@@ -188,7 +190,7 @@ impl Authority {
 
     /// The zone that a name is in, and what stands at the name.
     fn find<'t>(&'t self, table: &'t Table<'_>, name: &'t [u8]) -> Option<(&'t Zone, Node<'t>)> {
-        if let Some((zone, relative)) = self.zone_of(name) {
+        if let Some((zone, relative)) = self.zone_of(name).or_else(|| self.public_zone_of(name)) {
             return Some((zone, self.forward(table, zone, relative)));
         }
         let zone = self.reverse_zones.iter().find(|zone| name::strip_suffix(name, zone.apex.as_wire()).is_some())?;
@@ -201,33 +203,46 @@ impl Authority {
         self.zones.iter().find_map(|zone| Some((zone, name::strip_suffix(name, zone.apex.as_wire())?)))
     }
 
+    /// The public view, if a name is in it, and what stands in front of its origin there.
+    fn public_zone_of<'n>(&self, name: &'n [u8]) -> Option<(&Zone, &'n [u8])> {
+        let zone = self.public.as_ref()?;
+        Some((zone, name::strip_suffix(name, zone.apex.as_wire())?))
+    }
+
+    /// Whether an alias of a Service is one in a zone too. The public view has none that leads to a name of the cluster: outside,
+    /// nobody can resolve it, and nobody has to know it.
+    fn has_alias(&self, zone: &Zone, target: &Name) -> bool {
+        zone.kind != ZoneKind::Public || self.zone_of(target.as_wire()).is_none()
+    }
+
     fn forward<'t>(&'t self, table: &'t Table<'_>, zone: &'t Zone, relative: &'t [u8]) -> Node<'t> {
         let exists = |exists: bool| if exists { Node::Empty } else { Node::Absent };
-        let owner = OwnerName::parse(relative);
-        if let Some(foreign) = self.foreign_node(table, relative, owner) {
+        let owner = zone.parse(relative);
+        let is_public = zone.kind == ZoneKind::Public;
+        if !is_public && let Some(foreign) = self.foreign_node(table, relative, owner) {
             return foreign;
         }
+        let service = |key: &[u8]| table.service(key).filter(|service| zone.has(service));
         match owner {
             OwnerName::Apex => Node::Apex,
             OwnerName::DnsVersion => Node::Text(SCHEMA_VERSION),
             OwnerName::Dns | OwnerName::Svc => Node::Empty,
             OwnerName::NameServer => Node::Addresses(self.name_server.borrowed()),
+            OwnerName::Namespace(namespace) if is_public => exists(table.has_public_namespace(namespace)),
             OwnerName::Namespace(namespace) => exists(table.has_namespace(namespace)),
-            OwnerName::Service(key) => match table.service(key) {
+            OwnerName::Service(key) => match service(key) {
                 Some(service) => self.bare_name(zone, key, service),
                 None => Node::Absent,
             },
-            OwnerName::Host { service, host } => {
-                match table.service(service).and_then(|service| service.hosts.get(host)) {
-                    Some(addresses) => Node::Addresses(addresses),
-                    None => Node::Absent,
-                }
-            }
-            OwnerName::Protocol { service, protocol } => {
-                exists(table.service(service).is_some_and(|service| service.has_protocol(protocol)))
+            OwnerName::Host { service: key, host } => match service(key).and_then(|service| service.hosts.get(host)) {
+                Some(addresses) => Node::Addresses(addresses),
+                None => Node::Absent,
+            },
+            OwnerName::Protocol { service: key, protocol } => {
+                exists(service(key).is_some_and(|service| service.has_protocol(protocol)))
             }
             OwnerName::Port { service: key, port } => {
-                let found = table.service(key).and_then(|service| Some((service, service.srv.get(port)?)));
+                let found = service(key).and_then(|service| Some((service, service.srv.get(port)?)));
                 match found {
                     Some((service, records)) => Node::Srv(self.srv_set(zone, key, service, records)),
                     None => Node::Absent,
@@ -239,7 +254,8 @@ impl Authority {
 
     fn bare_name<'t>(&self, zone: &'t Zone, key: &'t [u8], service: &'t ServiceRecords) -> Node<'t> {
         match &service.kind {
-            ServiceKind::ExternalName(target) => Node::Alias(target),
+            ServiceKind::ExternalName(target) if self.has_alias(zone, target) => Node::Alias(target),
+            ServiceKind::ExternalName(_) => Node::Absent,
             _ if !service.exists() => Node::Absent,
             _ => Node::Service {
                 addresses: service.addresses.borrowed(),
@@ -255,13 +271,13 @@ impl Authority {
         service: &'t ServiceRecords,
         records: &'t [crate::records::Srv],
     ) -> SrvSet<'t> {
-        SrvSet { records, service, key, suffix: Suffix([SVC, zone.apex.as_wire()]), ttl: self.ttl }
+        SrvSet { records, service, key, suffix: zone.suffix(), ttl: self.ttl }
     }
 
     fn reverse<'t>(&'t self, table: &'t Table<'_>, name: &[u8]) -> Node<'t> {
         match ReverseName::parse(name) {
             Some(ReverseName::Address(address)) => match (table.reverse(address), self.zones.first()) {
-                (Some(owners), Some(zone)) => Node::Ptr(PtrSet { owners, suffix: Suffix([SVC, zone.apex.as_wire()]) }),
+                (Some(owners), Some(zone)) => Node::Ptr(PtrSet { owners, suffix: zone.suffix() }),
                 _ => self.absent_reverse(),
             },
             Some(ReverseName::Prefix(prefix)) if table.has_reverse_below(prefix) => Node::Empty,
@@ -278,7 +294,7 @@ impl Authority {
                 return (!node.owns_nothing()).then_some(Data::Hinfo(ANY_CPU, b""));
             }
             (Node::Apex, RrType::SOA) => Data::Soa(zone.soa(table.serial(), self.negative_ttl)),
-            (Node::Apex, RrType::NS) => Data::Ns(&zone.name_server),
+            (Node::Apex, RrType::NS) => Data::Ns(&zone.name_servers),
             (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::A) => Data::A(addresses.v4),
             (Node::Addresses(addresses) | Node::Service { addresses, .. }, RrType::AAAA) => Data::Aaaa(addresses.v6),
             (Node::Srv(srv) | Node::Service { srv, .. }, RrType::SRV) => Data::Srv(srv),
@@ -292,8 +308,9 @@ impl Authority {
     fn additional<'t>(&'t self, zone: &'t Zone, data: Data<'t>) -> Additional<'t> {
         match data {
             Data::Srv(srv) => Additional::Targets(srv),
-            Data::Ns(owner) if !self.name_server.is_empty() && !zone.is_reverse => {
-                Additional::NameServer { owner, ttl: self.ttl, addresses: &self.name_server }
+            Data::Ns(_) if !self.name_server.is_empty() && zone.kind == ZoneKind::Forward => {
+                let (owner, addresses) = (&zone.name_server, &self.name_server);
+                Additional::NameServer { owner, ttl: self.ttl, addresses }
             }
             _ => Additional::None,
         }

@@ -11,6 +11,8 @@
 //!             _PROTOCOL.SERVICE.…               what is above its ports
 //!                 _PORT._PROTOCOL.SERVICE.…     a port
 //! ```
+//!
+//! In the public view, namespaces are below the origin itself, and there is nothing beside them.
 
 use crate::dns::name::Labels;
 
@@ -44,6 +46,8 @@ pub enum OwnerName<'q> {
 
 /// The labels of the longest form, `_port._protocol.service.namespace.svc`.
 const MOST_LABELS: usize = 5;
+/// The same in the public view.
+const MOST_PUBLIC_LABELS: usize = 4;
 
 pub const SVC: &[u8] = b"\x03svc";
 const DNS: &[u8] = b"\x03dns";
@@ -53,34 +57,57 @@ pub const DNS_VERSION: &[u8] = b"\x0bdns-version";
 impl<'q> OwnerName<'q> {
     /// Parses the part of a name in front of the zone: lower-case labels in wire form.
     pub fn parse(relative: &'q [u8]) -> Self {
-        let mut labels = [&[][..]; MOST_LABELS];
-        let mut count = 0;
-        for label in Labels(relative) {
-            let Some(place) = labels.get_mut(count) else { return Self::Other };
-            *place = label;
-            count += 1;
-        }
-        // The part of `relative` that is the labels from `first` up to, not including, `svc`.
-        let from = |first: usize| {
-            let skipped: usize = labels[..first].iter().map(|label| label.len()).sum();
-            &relative[skipped..relative.len() - SVC.len()]
-        };
-        match labels[..count] {
+        let mut places = [&[][..]; MOST_LABELS];
+        let Some(labels) = labels(relative, &mut places) else { return Self::Other };
+        match *labels {
             [] => Self::Apex,
             [DNS_VERSION] => Self::DnsVersion,
             [DNS] => Self::Dns,
             [NS, DNS] => Self::NameServer,
             [SVC] => Self::Svc,
-            [namespace, SVC] => Self::Namespace(namespace),
-            [_, _, SVC] => Self::Service(from(0)),
-            [protocol, _, _, SVC] if is_underscored(protocol) => Self::Protocol { service: from(1), protocol },
-            [host, _, _, SVC] => Self::Host { service: from(1), host },
-            [port, protocol, _, _, SVC] if is_underscored(port) && is_underscored(protocol) => {
+            [ref below @ .., SVC] => Self::of_service(below, &relative[..relative.len() - SVC.len()]),
+            _ => Self::Other,
+        }
+    }
+
+    /// Parses the part of a name in front of the origin of the public view.
+    pub fn parse_public(relative: &'q [u8]) -> Self {
+        let mut places = [&[][..]; MOST_PUBLIC_LABELS];
+        let Some(labels) = labels(relative, &mut places) else { return Self::Other };
+        match *labels {
+            [] => Self::Apex,
+            ref below => Self::of_service(below, relative),
+        }
+    }
+
+    /// Parses what stands in front of the name that namespaces are below.
+    fn of_service(labels: &[&'q [u8]], relative: &'q [u8]) -> Self {
+        // The labels from `first` on.
+        let from = |first: usize| {
+            let skipped: usize = labels[..first].iter().map(|label| label.len()).sum();
+            &relative[skipped..]
+        };
+        match *labels {
+            [namespace] => Self::Namespace(namespace),
+            [_, _] => Self::Service(from(0)),
+            [protocol, _, _] if is_underscored(protocol) => Self::Protocol { service: from(1), protocol },
+            [host, _, _] => Self::Host { service: from(1), host },
+            [port, protocol, _, _] if is_underscored(port) && is_underscored(protocol) => {
                 Self::Port { service: from(2), port: &relative[..port.len() + protocol.len()] }
             }
             _ => Self::Other,
         }
     }
+}
+
+/// The labels of a relative name, put in these places; None if it has more.
+fn labels<'p, 'q>(relative: &'q [u8], places: &'p mut [&'q [u8]]) -> Option<&'p [&'q [u8]]> {
+    let mut count = 0;
+    for label in Labels(relative) {
+        *places.get_mut(count)? = label;
+        count += 1;
+    }
+    places.get(..count)
 }
 
 /// The labels of the name server.
@@ -129,6 +156,17 @@ mod tests {
         );
         for other in ["nope", "x.dns", "db.pod", "x.y.pg.db.svc", "a.b.c.pg.db.svc", "a.b.c.d.e.f.svc"] {
             assert_eq!(parse(other), "Other", "{other}");
+        }
+        let parse_public = |text: &str| {
+            let wire = if text.is_empty() { Vec::new() } else { Name::parse(text).unwrap().as_wire().to_vec() };
+            format!("{:?}", OwnerName::parse_public(wire.strip_suffix(&[0]).unwrap_or_default()))
+        };
+        assert_eq!(parse_public(""), "Apex");
+        for name in ["db", "pg.db", "pg-0.pg.db", "_tcp.pg.db", "_sql._tcp.pg.db", "x.y.pg.db", "a.b.c.pg.db"] {
+            assert_eq!(parse_public(name), parse(&format!("{name}.svc")), "{name} is what it is below svc");
+        }
+        for name in ["dns-version", "dns", "svc"] {
+            assert!(parse_public(name).starts_with("Namespace("), "{name} can be a namespace");
         }
         for half in ["_sql.x.pg.db.svc", "sql._tcp.pg.db.svc"] {
             assert_eq!(parse(half), "Other", "{half}: both labels have the underscore");

@@ -72,7 +72,8 @@ fn texts(data: &Data<'_>) -> Vec<String> {
             names
         }
         Data::OnePtr(target) => vec![AbsoluteName(&target.0.concat()).to_string()],
-        Data::Cname(target) | Data::Ns(target) => vec![target.to_string()],
+        Data::Cname(target) => vec![target.to_string()],
+        Data::Ns(names) => names.iter().map(ToString::to_string).collect(),
         Data::Soa(soa) => vec![format!(
             "{} {} {} {} {} {} {}",
             soa.mname, soa.rname, soa.serial, soa.refresh, soa.retry, soa.expire, soa.minimum

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Authority, Soa};
+use super::owner::{OwnerName, SVC};
+use super::{Authority, Soa, Suffix};
 use crate::dns::name::{Label, Name, NameError};
+use crate::records::ServiceRecords;
 
 /// Times of the SOA record that only secondary servers use (RFC 1035 section 3.3.13), seconds. One that was told of no version asks
 /// for the serial each minute, which is one datagram.
@@ -18,9 +20,23 @@ const MAX_CHARACTER_STRING: usize = 255;
 #[derive(Debug)]
 pub struct Zone {
     pub(super) apex: Name,
+    pub(super) kind: ZoneKind,
+    /// The name server of the SOA record.
     pub(super) name_server: Name,
+    /// All of them.
+    pub(super) name_servers: Box<[Name]>,
     hostmaster: Name,
-    pub(super) is_reverse: bool,
+}
+
+/// What the names of a zone are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneKind {
+    /// Those of all Services.
+    Forward,
+    /// Those of addresses.
+    Reverse,
+    /// Those of the Services that are public.
+    Public,
 }
 
 impl Zone {
@@ -28,9 +44,27 @@ impl Zone {
         &self.apex
     }
 
-    /// Whether its names are those of addresses.
-    pub fn is_reverse(&self) -> bool {
-        self.is_reverse
+    pub fn kind(&self) -> ZoneKind {
+        self.kind
+    }
+
+    /// Whether a Service has names there.
+    pub fn has(&self, service: &ServiceRecords) -> bool {
+        self.kind != ZoneKind::Public || service.is_public
+    }
+
+    /// What follows `service.namespace` in its names.
+    pub fn suffix(&self) -> Suffix<'_> {
+        let svc = if self.kind == ZoneKind::Public { &[] } else { SVC };
+        Suffix([svc, self.apex.as_wire()])
+    }
+
+    /// What the part of a name in front of the apex means.
+    pub(super) fn parse<'q>(&self, relative: &'q [u8]) -> OwnerName<'q> {
+        match self.kind {
+            ZoneKind::Public => OwnerName::parse_public(relative),
+            ZoneKind::Forward | ZoneKind::Reverse => OwnerName::parse(relative),
+        }
     }
 
     pub(super) fn soa(&self, serial: u32, minimum: u32) -> Soa<'_> {
@@ -81,6 +115,7 @@ pub struct Options {
     /// Zones of Services, at least one.
     pub zones: Vec<Name>,
     pub reverse_zones: Vec<Name>,
+    pub public: Option<PublicView>,
     /// Addresses of `ns.dns.ZONE`.
     pub name_server: Vec<IpAddr>,
     /// Mailbox in the SOA records, as a name; `hostmaster.ZONE` by default.
@@ -96,6 +131,14 @@ pub struct Options {
     pub negative_ttl: u32,
 }
 
+/// A zone with the names of public Services alone, as those outside the cluster see them.
+#[derive(Clone, Debug)]
+pub struct PublicView {
+    pub origin: Name,
+    /// Whom the outside asks, at least one.
+    pub name_servers: Vec<Name>,
+}
+
 #[cfg(test)]
 impl Options {
     /// What the tests of other rooms serve: `cluster.local` and the reverse zone of IPv4.
@@ -104,6 +147,7 @@ impl Options {
         Self {
             zones: zone("cluster.local"),
             reverse_zones: zone("in-addr.arpa"),
+            public: None,
             name_server: Vec::new(),
             hostmaster: None,
             identity: Identity::default(),
@@ -119,22 +163,24 @@ impl Authority {
     /// # Errors
     /// A zone's name leaves no room for the names of its name server and its hostmaster.
     pub fn new(options: Options) -> Result<Self, NameError> {
-        let Some(primary) = options.zones.first() else { return Err(NameError::Empty) };
-        let zone = |apex: &Name, home: &Name, is_reverse: bool| {
-            Ok(Zone {
-                apex: apex.clone(),
-                name_server: home.below("ns.dns")?,
-                hostmaster: options.hostmaster.clone().map_or_else(|| home.below("hostmaster"), Ok)?,
-                is_reverse,
-            })
+        let hostmaster = |home: &Name| options.hostmaster.clone().map_or_else(|| home.below("hostmaster"), Ok);
+        let zone = |apex: &Name, home: &Name, kind| {
+            let name_server = home.below("ns.dns")?;
+            let name_servers = [name_server.clone()].into();
+            Ok(Zone { apex: apex.clone(), kind, name_server, name_servers, hostmaster: hostmaster(home)? })
         };
+        let public = |PublicView { origin, name_servers }: &PublicView| {
+            let name_server = name_servers.first().cloned().ok_or(NameError::Empty)?;
+            let (hostmaster, name_servers) = (hostmaster(origin)?, name_servers.clone().into());
+            Ok(Zone { apex: origin.clone(), kind: ZoneKind::Public, name_server, name_servers, hostmaster })
+        };
+        let Some(primary) = options.zones.first() else { return Err(NameError::Empty) };
+        let forward = options.zones.iter().map(|apex| zone(apex, apex, ZoneKind::Forward));
+        let reverse = options.reverse_zones.iter().map(|apex| zone(apex, primary, ZoneKind::Reverse));
         Ok(Self {
-            zones: options.zones.iter().map(|apex| zone(apex, apex, false)).collect::<Result<_, _>>()?,
-            reverse_zones: options
-                .reverse_zones
-                .iter()
-                .map(|apex| zone(apex, primary, true))
-                .collect::<Result<_, _>>()?,
+            zones: forward.collect::<Result<_, _>>()?,
+            reverse_zones: reverse.collect::<Result<_, _>>()?,
+            public: options.public.as_ref().map(public).transpose()?,
             name_server: options.name_server.into_iter().collect(),
             identity: options.identity,
             namespaces: options.namespaces,
@@ -152,5 +198,10 @@ impl Authority {
 
     pub fn reverse_zones(&self) -> &[Zone] {
         &self.reverse_zones
+    }
+
+    /// All zones: those of Services, the reverse ones, the public view.
+    pub fn all_zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().chain(&self.reverse_zones).chain(&self.public)
     }
 }

@@ -174,7 +174,8 @@ Examples:
   headless-dns export --from-cluster --context staging        without a running server";
 
 impl Export {
-    /// Loads the configuration and the zone to print. A zone given by `--zone` replaces the configured zones.
+    /// Loads the configuration and the zone to print. A zone given by `--zone` replaces the configured zones, unless it is the
+    /// public view.
     pub fn load(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -184,7 +185,15 @@ impl Export {
             let key = if reverse(zone) { "reverse_zones" } else { "zones" };
             (key, vec![zone.clone()])
         });
-        let effective = self.options.load_with(environment, asked.clone())?;
+        let environment: Vec<_> = environment.into_iter().collect();
+        let configured = self.options.load(environment.iter().cloned())?;
+        let public = configured
+            .config
+            .public_origin
+            .clone()
+            .filter(|origin| self.zone.as_deref().and_then(|zone| Name::parse(zone).ok()).as_ref() == Some(origin));
+        let effective =
+            if public.is_some() { configured } else { self.options.load_with(environment, asked.clone())? };
         if effective.config.admin.is_none() && !self.from_cluster {
             return Err(no_admin(&effective, "found off; expected ADDRESS:PORT, or use --from-cluster"));
         }
@@ -192,7 +201,7 @@ impl Export {
             Some(("reverse_zones", _)) => &effective.config.reverse_zones,
             _ => &effective.config.zones,
         };
-        match zones.first().cloned() {
+        match public.or_else(|| zones.first().cloned()) {
             Some(zone) => Ok((effective, zone)),
             None => {
                 Err(ConfigError { problems: vec![Problem::new(Origin::Default, None, "there is no zone to print")] })

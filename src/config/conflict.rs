@@ -3,8 +3,9 @@
 use ipnet::IpNet;
 
 use super::Config;
-use super::parse::overlap;
+use super::parse::{is_at_or_below, overlap};
 use super::source::{Origin, Problem, Settings};
+use crate::dns::name::Name;
 
 /// Adds a problem for each pair of options of `config` that contradict each other.
 pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
@@ -15,6 +16,7 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
                        process";
         problems.push(problem(settings, "share_address", "quic_listen", message.to_owned()));
     }
+    check_public_view(config, settings, problems);
     if config.transfer_clients.is_empty() {
         let unused = [("transfer_keys", config.transfer_keys.is_empty()), ("notify", config.notify.is_empty())];
         for (key, _) in unused.into_iter().filter(|(_, is_empty)| !is_empty) {
@@ -61,6 +63,45 @@ pub fn warnings(config: &Config) -> Vec<String> {
         );
     }
     warnings
+}
+
+/// What belongs to the public view takes a view, and a view somebody who may have it.
+fn check_public_view(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+    let Some(origin) = &config.public_origin else {
+        let unused = [
+            ("public_namespaces", config.public_namespaces.is_empty()),
+            ("public_nameservers", config.public_nameservers.is_empty()),
+            ("public_clients", config.public_clients.is_empty()),
+            ("public_keys", config.public_keys.is_empty()),
+            ("public_notify", config.public_notify.is_empty()),
+        ];
+        for (key, _) in unused.into_iter().filter(|(_, is_empty)| !is_empty) {
+            let message = "found none; expected the zone of the public view, as there is more about it".to_owned();
+            problems.push(problem(settings, "public_origin", key, message));
+        }
+        return;
+    };
+    let shown = origin.to_string();
+    let shown = shown.trim_end_matches('.');
+    let contains = |one: &Name, other: &Name| is_at_or_below(other, one);
+    for (key, zones) in [("zones", &config.zones), ("reverse_zones", &config.reverse_zones)] {
+        if let Some(zone) = zones.iter().find(|zone| contains(zone, origin) || contains(origin, zone)) {
+            let message = format!("found {shown}; expected a zone that is neither below {zone} nor above it");
+            problems.push(problem(settings, "public_origin", key, message));
+        }
+    }
+    if config.public_nameservers.is_empty() {
+        let message = "found none; expected the names of the servers that answer for the public view".to_owned();
+        problems.push(problem(settings, "public_nameservers", "public_origin", message));
+    }
+    if let Some(name) = config.public_nameservers.iter().find(|name| contains(origin, name)) {
+        let message = format!("found {name}; expected names outside the public view, which has no addresses for them");
+        problems.push(problem(settings, "public_nameservers", "public_origin", message));
+    }
+    if config.transfer_clients.is_empty() && config.public_clients.is_empty() {
+        let message = "found none; expected the networks of those who may transfer the public view".to_owned();
+        problems.push(problem(settings, "public_clients", "public_origin", message));
+    }
 }
 
 /// No two options may claim the same port of the same address over the same protocol.
@@ -111,5 +152,58 @@ fn problem(settings: &Settings, key: &str, other: &str, message: String) -> Prob
             Problem::new(set.clone(), other.to_owned(), format!("with {key}: {message}"))
         }
         (set, _) => Problem::new(set.clone(), key.to_owned(), message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use crate::config::Config;
+
+    /// What is wrong with a file, without where it is.
+    fn problems(text: &str) -> Vec<String> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(text.as_bytes()).expect("written");
+        let found = Config::load(Some(file.path()), [], &[]).err().map(|error| error.problems).unwrap_or_default();
+        found
+            .iter()
+            .map(|problem| problem.to_string().split_once(": ").map_or("", |(_, said)| said).to_owned())
+            .collect()
+    }
+
+    /// X8.
+    #[test]
+    fn what_a_public_view_needs_is_asked_for_and_what_needs_one_is_not_passed_over() {
+        let view = "public_origin = 'peers.example.com'\npublic_nameservers = ['ns1.example.org']\n";
+        assert_eq!(problems(&format!("{view}public_clients = ['192.0.2.0/24']")), Vec::<String>::new());
+        assert_eq!(problems(&format!("{view}transfer_clients = ['192.0.2.0/24']")), Vec::<String>::new());
+        for (text, expected) in [
+            (view.to_owned(), "with public_clients: found none; expected the networks of those who may transfer"),
+            (
+                "public_keys = ['/keys']".to_owned(),
+                "with public_origin: found none; expected the zone of the public view",
+            ),
+            (
+                view.replace("ns1.example.org", "ns.peers.example.com"),
+                "found ns.peers.example.com.; expected names outside",
+            ),
+            (
+                view.replace("peers.example.com", "svc.cluster.local"),
+                "found svc.cluster.local; expected a zone that is neither",
+            ),
+            (
+                format!("{view}zones = ['cluster.local', 'a.peers.example.com']"),
+                "neither below a.peers.example.com. nor above",
+            ),
+            (
+                "public_origin = 'peers.example.com'".to_owned(),
+                "with public_nameservers: found none; expected the names",
+            ),
+            ("public_origin = '1.in-addr.arpa'".to_owned(), "expected a forward zone"),
+        ] {
+            let found = problems(&text);
+            assert!(found.iter().any(|problem| problem.contains(expected)), "{text}: {found:#?}");
+        }
     }
 }

@@ -245,6 +245,25 @@ options! {
         /// From 0 to 65536. A secondary whose version is no longer there gets the whole zone.
         transfer_history_size: usize = 16, "--transfer-history-size MEGABYTES", |value| parse::integer(value, parse::CACHE_SIZE);
     }
+    "Public view" {
+        /// Zone under which chosen Services can be transferred to those outside: `pg.db.svc.<zone>` is there `pg.db.<public_origin>`.
+        /// Empty is no such view. It has the Services in `public_namespaces`, and those with the annotation `headless-dns/public`
+        /// "true"; "false" keeps a Service out. Nothing in it names a zone of the cluster: it has no reverse zone, and no
+        /// ExternalName that leads to a name of the cluster. It is answered as well as transferred.
+        public_origin: Option<Name> = "", "--public-origin NAME", parse::public_origin;
+        /// Namespaces of which every Service without that annotation is in the view.
+        public_namespaces: Vec<Label> = [], "--public-namespace NAME", parse::namespaces;
+        /// Names of the servers that those outside ask for the view: its NS records. At least one, none of them in the view.
+        /// They are usually the secondaries that follow this server. The first is the MNAME of the SOA record too.
+        public_nameservers: Vec<Name> = [], "--public-nameserver NAME", parse::hosts;
+        /// Networks whose hosts may transfer the view, and no other zone. Those of `transfer_clients` may transfer it too.
+        public_clients: Vec<IpNet> = [], "--public-clients NETWORK", parse::networks;
+        /// Files with the keys with which those hosts have to sign, in the form of `transfer_keys`. They open the view alone.
+        /// Give them keys of their own: a key of `transfer_keys` opens every zone to an address in `transfer_clients`.
+        public_keys: Vec<PathBuf> = [], "--public-keys FILE", parse::paths;
+        /// Secondaries that are told of each new version of the view, in the form of `notify`, which is not told of the view.
+        public_notify: Vec<NotifyTo> = [], "--public-notify ADDRESS:PORT#KEY", parse::notify;
+    }
     "Query log" {
         /// Queries that are logged, each with its answer in a line of the log. An empty list is off.
         /// `all`, or what a query has to have: `name=NAME` (at or below it), `client=NETWORK`, `rcode=RCODE`. Of several of one

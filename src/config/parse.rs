@@ -136,16 +136,20 @@ pub fn url_path(value: &Value) -> Parsed<String> {
     }
 }
 
+/// The origin of the public view, or none.
+pub fn public_origin(value: &Value) -> Parsed<Option<Name>> {
+    let Some(name) = text(value)? else { return Ok(None) };
+    forward_zone(&name).map(Some).map_err(|allowed| found(value, allowed))
+}
+
+/// Names of hosts, each once.
+pub fn hosts(value: &Value) -> Parsed<Vec<Name>> {
+    distinct(each(value, domain_name)?)
+}
+
 /// At least one forward zone, none of them below another.
 pub fn zones(value: &Value) -> Parsed<Vec<Name>> {
-    let zones = each(value, |text| {
-        let name = domain_name(text)?;
-        let trees = [IPV4_REVERSE, IPV6_REVERSE].map(domain_name);
-        if trees.iter().flatten().any(|tree| is_at_or_below(&name, tree)) {
-            return Err("a forward zone; this one belongs in reverse_zones".to_owned());
-        }
-        Ok(name)
-    })?;
+    let zones = each(value, forward_zone)?;
     if zones.is_empty() { Err(found(value, "one zone or more")) } else { separate(zones) }
 }
 
@@ -285,6 +289,15 @@ fn domain_name(text: &str) -> Result<Name, String> {
     })
 }
 
+fn forward_zone(text: &str) -> Result<Name, String> {
+    let name = domain_name(text)?;
+    let trees = [IPV4_REVERSE, IPV6_REVERSE].map(domain_name);
+    if trees.iter().flatten().any(|tree| is_at_or_below(&name, tree)) {
+        return Err("a forward zone; this one belongs in reverse_zones".to_owned());
+    }
+    Ok(name)
+}
+
 fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL).contains(&label.len())
         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -335,7 +348,7 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"".to_owned())
 }
 
-fn is_at_or_below(name: &Name, zone: &Name) -> bool {
+pub fn is_at_or_below(name: &Name, zone: &Name) -> bool {
     strip_suffix(name.as_wire(), zone.as_wire()).is_some()
 }
 

@@ -49,6 +49,9 @@ fn properties(inspected: &Inspected, service: &Service) -> String {
     } else if inspected.names_not_ready {
         text += ", names endpoints before they are ready";
     }
+    if inspected.options.public_namespaces.is_some() {
+        text += if inspected.is_public { ", is in the public view" } else { ", is not in the public view" };
+    }
     text
 }
 

@@ -31,6 +31,7 @@ pub struct Inspected {
     pub(super) options: Options,
     pub(super) is_served: bool,
     pub(super) names_not_ready: bool,
+    pub(super) is_public: bool,
     /// Whether the watch of the Pods in its namespace is up to date.
     pub(super) pods_are_trusted: bool,
     /// The Pods that are endpoints themselves.
@@ -79,7 +80,8 @@ pub fn inspect(index: &Index, key: &ServiceKey, host: Option<&str>) -> Inspected
     let mut inspected = Inspected {
         key: key.clone(),
         service: service.cloned(),
-        options: index.options(),
+        options: index.options().clone(),
+        is_public: service.is_some_and(|service| index.is_public(service)),
         is_served: service.is_some_and(|service| index.is_served(service)),
         names_not_ready: service.is_some_and(|service| index.names_not_ready_endpoints(service)),
         pods_are_trusted: index.pods_are_trusted(key),

@@ -61,8 +61,8 @@ pub(super) fn resolve_ports(service: &Service, template: &Template) -> Vec<Slice
     service.ports.iter().filter_map(resolved).collect()
 }
 
-/// The records of a Service with these endpoints, in any order. With `not_ready_ordinals`, an endpoint that is not ready has
-/// its own name already, and no other record.
+/// The records of a Service with these endpoints, in any order, as those of one that is not public. With `not_ready_ordinals`, an
+/// endpoint that is not ready has its own name already, and no other record.
 pub(super) fn derive(
     service: &Service,
     mut endpoints: Vec<EndpointView<'_>>,
@@ -86,7 +86,8 @@ pub(super) fn derive(
                 ports_by_target.extend(counting.map(|endpoint| (SrvTarget::Host(position), endpoint.ports)));
             }
             let (srv, all_srv) = srv_sets(&ports_by_target);
-            ServiceRecords { kind: ServiceKind::Headless, addresses, hosts: hosts(&named), srv, all_srv }
+            let (kind, hosts) = (ServiceKind::Headless, hosts(&named));
+            ServiceRecords { kind, addresses, hosts, srv, all_srv, is_public: false }
         }
     }
 }
@@ -96,7 +97,7 @@ fn cluster_ip(service: &Service, addresses: Addresses, hosts: Hosts) -> ServiceR
     let ports = service.ports.iter().filter(|_| !addresses.is_empty());
     let ports: Vec<_> = ports.map(|Port { owner, port, .. }| SlicePort { owner: owner.clone(), port: *port }).collect();
     let (srv, all_srv) = srv_sets(&[(SrvTarget::Service, &ports)]);
-    ServiceRecords { kind: ServiceKind::ClusterIp, addresses, hosts, srv, all_srv }
+    ServiceRecords { kind: ServiceKind::ClusterIp, addresses, hosts, srv, all_srv, is_public: false }
 }
 
 /// The endpoints of each name, sorted by it, so that equal records are equal values. An endpoint may be in several slices, and

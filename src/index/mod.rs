@@ -44,10 +44,11 @@ use crate::cluster::{
     Change, ClusterEvent, Endpoints, EventTimes, ObjectKey, Pod, PodSelection, Position, Positions, Resource, Scope,
     Service, Slice, Uid, WatchId, WatchUpdate,
 };
+use crate::dns::name::Label;
 use crate::records::ServiceKey;
 
 /// Choices about what is served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Endpoints have their own names before they are ready, unless their Service has an annotation that says otherwise.
     pub not_ready_ordinals: bool,
@@ -55,6 +56,8 @@ pub struct Options {
     pub headless_only: bool,
     /// Which Pods are watched.
     pub pods: PodSelection,
+    /// The namespaces whose Services the public view has, unless their annotation says otherwise; none if there is no such view.
+    pub public_namespaces: Option<Arc<[Label]>>,
 }
 
 /// The cluster's objects and the joins between them.

@@ -78,7 +78,10 @@ impl Index {
         for (ports, pods) in &groups {
             pods.clone().for_each(|pod| endpoints.extend(EndpointView::from_pod(service, pod, ports)));
         }
-        let records = derive(service, endpoints, self.names_not_ready_endpoints(service));
+        let records = ServiceRecords {
+            is_public: self.is_public(service),
+            ..derive(service, endpoints, self.names_not_ready_endpoints(service))
+        };
         Derived { records, is_awaiting_pods: sources.is_awaiting_pods }
     }
 }

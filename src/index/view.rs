@@ -7,8 +7,8 @@ use crate::cluster::{Pod, Service, ServiceSpec, Slice};
 use crate::records::ServiceKey;
 
 impl Index {
-    pub fn options(&self) -> Options {
-        self.options
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     pub fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
@@ -28,6 +28,13 @@ impl Index {
     /// Whether the endpoints of a Service have names before they are ready. Those of other Services than headless ones never do.
     pub fn names_not_ready_endpoints(&self, service: &Service) -> bool {
         service.spec == ServiceSpec::Headless && service.not_ready_ordinals.unwrap_or(self.options.not_ready_ordinals)
+    }
+
+    /// Whether the public view has a Service.
+    pub fn is_public(&self, service: &Service) -> bool {
+        let Some(namespaces) = &self.options.public_namespaces else { return false };
+        let is_chosen = || namespaces.iter().any(|namespace| namespace.as_wire() == service.key.namespace());
+        service.public.unwrap_or_else(is_chosen)
     }
 
     pub fn slices_of(&self, key: &ServiceKey) -> impl Iterator<Item = &Slice> {

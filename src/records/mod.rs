@@ -164,6 +164,8 @@ pub struct ServiceRecords {
     pub srv: SrvByOwner,
     /// The SRV records of the bare name: those of every port, named or not, sorted in the same way. Shared with `srv` where there is one port.
     pub all_srv: Arc<[Srv]>,
+    /// Whether the public view has them too.
+    pub is_public: bool,
 }
 
 impl ServiceRecords {
@@ -175,6 +177,7 @@ impl ServiceRecords {
             hosts: Hosts::default(),
             srv: SrvByOwner::default(),
             all_srv: Arc::default(),
+            is_public: false,
         }
     }
 

@@ -219,7 +219,8 @@ impl Batch<'_> {
         let rcode = match &self.serving.primary {
             Some(primary) if transfer::is_transfer(query) => {
                 let transport = self.worker.tally.transport();
-                match transfer::decide(primary, (query, message), client, transport, signer.is_some()) {
+                let signed = signer.as_ref().map(|signer| signer.access());
+                match transfer::decide(primary, (query, message), client, transport, signed) {
                     Granted::Answer(answer) => {
                         encode(query, &answer, &self.encoding(false), out);
                         answer.rcode

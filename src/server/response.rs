@@ -101,8 +101,9 @@ impl Records<'_> {
                 .all(|(port, target)| message.record(&head, |message| srv(message, port, &target))),
             Data::Ptr(set) => set.targets().all(|target| message.record(&head, |message| message.name(&target))),
             Data::OnePtr(target) => message.record(&head, |message| message.name(&target)),
-            Data::Cname(name) | Data::Ns(name) => {
-                message.record(&head, |message| message.name(&NameParts::whole(name)))
+            Data::Cname(name) => message.record(&head, |message| message.name(&NameParts::whole(name))),
+            Data::Ns(names) => {
+                names.iter().all(|name| message.record(&head, |message| message.name(&NameParts::whole(name))))
             }
             Data::Soa(data) => message.record(&head, |message| soa(message, &data)),
             Data::Txt(text) => message.record(&head, |message| message.character_string(text)),

@@ -17,7 +17,7 @@ use crate::dns::wire::encode::Status;
 use crate::dns::wire::parse::parse;
 use crate::dns::wire::{Class, EDNS_VERSION, EdeCode, Query, Rcode, RrType};
 use crate::telemetry::metrics::Transport;
-use crate::transfer::{Denied, Primary, Request, Signer, Step, Transfer, Wanted};
+use crate::transfer::{Access, Denied, Primary, Request, Signer, Step, Transfer, Wanted};
 
 /// Octets of a message's length.
 const LENGTH: usize = 2;
@@ -41,12 +41,13 @@ pub(super) fn decide<'a>(
     (query, message): (&Query<'_>, &[u8]),
     client: SocketAddr,
     transport: Transport,
-    is_signed: bool,
+    signed: Option<Access>,
 ) -> Granted<'a> {
     let deny = |rcode, code, text| {
         Granted::Answer(Box::new(Answer::bare(rcode, Some(Ede { code, text: EdeText::Text(text) }))))
     };
-    let of_clients = "this client may not transfer zones (transfer_clients, transfer_keys)";
+    let of_clients =
+        "this client may not transfer this zone (transfer_clients, transfer_keys; public_clients, public_keys)";
     let refused = || deny(Rcode::Refused, EdeCode::Prohibited, of_clients);
     let client = client.ip();
     let wanted = match (query.qtype, transport) {
@@ -54,7 +55,7 @@ pub(super) fn decide<'a>(
             return deny(Rcode::Refused, EdeCode::NotSupported, "zones are transferred over TCP and TLS");
         }
         // Before anything is read that costs more.
-        _ if !primary.allows(client, is_signed) => Some(Wanted::Soa),
+        _ if primary.access(client, signed).is_none() => Some(Wanted::Soa),
         (RrType::AXFR, Transport::Udp) => None,
         (RrType::AXFR, _) => Some(Wanted::Axfr),
         (_, Transport::Udp) => Some(Wanted::Soa),
@@ -62,7 +63,7 @@ pub(super) fn decide<'a>(
     };
     // RFC 5936 section 4.2 has no AXFR over UDP, and RFC 1995 section 3 no IXFR without a serial.
     let Some(wanted) = wanted else { return Granted::Answer(Box::new(Answer::bare(Rcode::FormErr, None))) };
-    let request = Request { zone: query.name.as_wire(), wanted, client, is_signed };
+    let request = Request { zone: query.name.as_wire(), wanted, client, signed };
     let granted = if wanted == Wanted::Soa {
         primary.serial_alone(&request).map(|soa| {
             let mut answer = Answer { authoritative: true, ..Answer::bare(Rcode::NoError, None) };

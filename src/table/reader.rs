@@ -55,6 +55,11 @@ impl Table<'_> {
         self.shared.namespaces.contains_key(label, &self.guard)
     }
 
+    /// Whether it has one that is public.
+    pub fn has_public_namespace(&self, label: &[u8]) -> bool {
+        self.shared.namespaces.get(label, &self.guard) == Some(&true)
+    }
+
     /// The names that an address leads back to; none if there is none.
     pub fn reverse(&self, address: IpAddr) -> Option<PtrTargets<'_>> {
         // A name may lose the address before it is looked up. Another that takes it over is in the index by then, and may lose it

@@ -16,7 +16,8 @@ use crate::records::{ServiceKey, ServiceRecords, Silence, Stale};
 pub(super) struct Shared {
     pub services: SharedMap<ServiceKey, Arc<Published>>,
     pub keys: SharedMap<ServiceId, ServiceKey>,
-    pub namespaces: SharedMap<Box<[u8]>, ()>,
+    /// Those that have a Service, and whether one of them is public.
+    pub namespaces: SharedMap<Box<[u8]>, bool>,
     pub reverse: ReverseIndex,
     /// Apart from the records, because they change more often and no answer waits for them.
     pub reasons: SharedMap<ServiceKey, Arc<Reasons>>,

@@ -20,8 +20,7 @@ pub type Publication = (ServiceKey, Option<ServiceRecords>);
 /// The only writer of a table.
 pub struct TableWriter {
     shared: Arc<Shared>,
-    /// The number of Services in each namespace.
-    namespaces: HashMap<Box<[u8]>, usize, RandomState>,
+    namespaces: HashMap<Box<[u8]>, NamespaceSize, RandomState>,
     reverse: ReverseIndexWriter,
     /// The id of the newest Service.
     last_id: ServiceId,
@@ -33,6 +32,13 @@ pub struct TableWriter {
     replaced_reasons: Vec<Arc<Reasons>>,
     /// What has changed, where somebody keeps versions: then that one owns what is replaced, and gives the serial.
     changes: Option<Changes>,
+}
+
+/// How many Services a namespace has, and how many of them are public.
+#[derive(Clone, Copy, Debug, Default)]
+struct NamespaceSize {
+    services: usize,
+    public: usize,
 }
 
 impl TableWriter {
@@ -120,6 +126,8 @@ impl TableWriter {
             Some(published) => published.id,
             None => self.register(key, &guard),
         };
+        let is_public = |records: Option<&ServiceRecords>| records.is_some_and(|records| records.is_public);
+        self.note_public(key, is_public(old), is_public(new.as_ref()), &guard);
         self.reverse.add(&shared.reverse, &added, id, &guard);
         match new {
             Some(records) => {
@@ -163,10 +171,10 @@ impl TableWriter {
 
     /// Gives a new Service an id, and adds its namespace.
     fn register(&mut self, key: &ServiceKey, guard: &LocalGuard<'_>) -> ServiceId {
-        let services = self.namespaces.entry(key.namespace().into()).or_default();
-        *services += 1;
-        if *services == 1 {
-            self.shared.namespaces.insert(key.namespace().into(), (), guard);
+        let size = self.namespaces.entry(key.namespace().into()).or_default();
+        size.services += 1;
+        if size.services == 1 {
+            self.shared.namespaces.insert(key.namespace().into(), false, guard);
         }
         self.last_id = self.last_id.wrapping_add(1);
         while self.shared.keys.contains_key(&self.last_id, guard) {
@@ -176,12 +184,22 @@ impl TableWriter {
         self.last_id
     }
 
+    /// Notes whether a Service is public that may not have been before, in its namespace.
+    fn note_public(&mut self, key: &ServiceKey, was: bool, is: bool, guard: &LocalGuard<'_>) {
+        let Some(size) = self.namespaces.get_mut(key.namespace()).filter(|_| was != is) else { return };
+        size.public = if is { size.public + 1 } else { size.public - 1 };
+        // The first one, or the last.
+        if size.public == usize::from(is) {
+            self.shared.namespaces.insert(key.namespace().into(), is, guard);
+        }
+    }
+
     /// Removes the id of a Service that is gone, and its namespace if it was the last one there.
     fn unregister(&mut self, key: &ServiceKey, id: ServiceId, guard: &LocalGuard<'_>) {
         self.shared.keys.remove(&id, guard);
-        if let Some(services) = self.namespaces.get_mut(key.namespace()) {
-            *services -= 1;
-            if *services == 0 {
+        if let Some(size) = self.namespaces.get_mut(key.namespace()) {
+            size.services -= 1;
+            if size.services == 0 {
                 self.namespaces.remove(key.namespace());
                 self.shared.namespaces.remove(key.namespace(), guard);
             }

@@ -22,10 +22,10 @@ mod snapshot;
 mod versions;
 
 pub use followers::{Followers, Seen};
-pub use notify::{Notifier, NotifyStatus, NotifyTo, Told};
+pub use notify::{Notifier, NotifyStatus, NotifyTo, Secondary, Told};
 pub use outgoing::{Form, Outgoing, Step, Wanted};
 pub use places::{MAX_TRANSFERS, MAX_TRANSFERS_OF_CLIENT};
 pub use primary::{Denied, Policy, Primary, Request, Transfer};
 pub use serial::{MOST_REPLICAS, SerialClock, TICK, is_newer};
-pub use signing::{KeyError, KeyFiles, Keys, Rejection, Signer, Verified};
+pub use signing::{Access, KeyError, KeyFiles, Keys, Rejection, Signer, Verified};
 pub use versions::{HistoryLimits, VersionReader, VersionWriter, Versions, versions};

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::primary::Primary;
-use super::signing::{Keys, Question};
-use crate::authority::{Data, Zone};
+use super::signing::{Access, Keys, Question};
+use crate::authority::{Data, Zone, ZoneKind};
 use crate::dns::wire::codes::{AA, OPCODE, QR};
 use crate::dns::wire::{Class, HEADER, RrType};
 use crate::telemetry::metrics::NotifyOutcome;
@@ -65,12 +65,20 @@ impl fmt::Display for NotifyTo {
     }
 }
 
+/// A secondary, and what it follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secondary {
+    pub to: NotifyTo,
+    /// All zones but the public view, or that alone.
+    pub follows: Access,
+}
+
 /// Tells secondaries.
 #[derive(Debug)]
 pub struct Notifier {
     pub primary: Arc<Primary>,
     pub keys: Arc<Keys>,
-    pub targets: Vec<NotifyTo>,
+    pub targets: Vec<Secondary>,
     /// Addresses of this server, from which secondaries expect messages.
     pub sources: Vec<IpAddr>,
     pub status: Arc<NotifyStatus>,
@@ -78,7 +86,7 @@ pub struct Notifier {
 
 /// What has become of the messages, by secondary.
 #[derive(Debug, Default)]
-pub struct NotifyStatus(Mutex<Vec<(NotifyTo, Told)>>);
+pub struct NotifyStatus(Mutex<Vec<(Secondary, Told)>>);
 
 /// What one secondary was told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,10 +102,10 @@ pub struct Told {
 impl NotifyStatus {
     /// All secondaries, as they are configured.
     pub fn all(&self) -> Vec<(NotifyTo, Told)> {
-        self.told().clone()
+        self.told().iter().map(|(secondary, told)| (secondary.to.clone(), *told)).collect()
     }
 
-    fn told(&self) -> MutexGuard<'_, Vec<(NotifyTo, Told)>> {
+    fn told(&self) -> MutexGuard<'_, Vec<(Secondary, Told)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,9 +140,9 @@ impl Notifier {
 
     /// Tells one secondary of a version, until it has answered or there is a newer one.
     async fn tell(&self, target: usize, serial: u32, serials: &mut watch::Receiver<Option<u32>>) {
-        let Some(to) = self.targets.get(target) else { return };
-        let authority = self.primary.authority();
-        let mut waiting: Vec<&Zone> = authority.zones().iter().chain(authority.reverse_zones()).collect();
+        let Some(Secondary { to, follows }) = self.targets.get(target) else { return };
+        let is_followed = |zone: &&Zone| (zone.kind() == ZoneKind::Public) == (*follows == Access::Public);
+        let mut waiting: Vec<&Zone> = self.primary.authority().all_zones().filter(is_followed).collect();
         let mut pause = FIRST_PAUSE;
         self.note(target, |told| *told = Told { serial, unanswered: waiting.len(), ..*told });
         loop {

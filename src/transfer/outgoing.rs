@@ -336,9 +336,12 @@ impl Work<'_> {
         put: &mut impl FnMut(&Rrset<'_>) -> bool,
     ) -> Walked {
         while let Some(change) = changes.get(cursor.change) {
-            if let (Some(these), others) = sides(change) {
-                let others = others.map(|others| &others.records);
-                let walked = self.each((&change.service, &these.records), others, &mut cursor.record, put);
+            // A Service that the zone has on one side only comes, or goes, whole.
+            let zone = self.zone;
+            let (these, others) = sides(change);
+            let [these, others] = [these, others].map(|side| side.map(|it| &it.records).filter(|it| zone.has(it)));
+            if let Some(these) = these {
+                let walked = self.each((&change.service, these), others, &mut cursor.record, put);
                 if walked != Walked::All {
                     return walked;
                 }

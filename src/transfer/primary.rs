@@ -9,17 +9,19 @@ use ipnet::IpNet;
 use super::followers::Followers;
 use super::outgoing::{Form, Outgoing, Step, Wanted};
 use super::places::{Places, TransferPlace};
-use super::signing::{Keys, Verified};
+use super::signing::{Access, Keys, Verified};
 use super::versions::{VersionReader, Versions};
-use crate::authority::{Authority, Rrset};
+use crate::authority::{Authority, Rrset, ZoneKind};
 use crate::dns::name::Name;
 use crate::telemetry::metrics::{Metrics, TransferForm, TransferRejection};
 
 /// Who may have transfers.
 #[derive(Debug)]
 pub struct Policy {
-    /// Networks of the secondaries; nobody if empty.
+    /// Networks of those who may have every zone; nobody if empty.
     pub clients: Vec<IpNet>,
+    /// Networks of those who may have the public view alone.
+    pub public_clients: Vec<IpNet>,
     /// The keys with which requests have to be signed, where there are files of them.
     pub keys: Arc<Keys>,
 }
@@ -42,8 +44,8 @@ pub struct Request<'r> {
     pub zone: &'r [u8],
     pub wanted: Wanted,
     pub client: IpAddr,
-    /// Whether it is signed with one of the keys.
-    pub is_signed: bool,
+    /// What the key opens with which it is signed; none if it is not.
+    pub signed: Option<Access>,
 }
 
 /// Why a transfer is not begun.
@@ -95,11 +97,17 @@ impl Primary {
         verified
     }
 
-    /// Whether a client may have transfers.
-    pub fn allows(&self, client: IpAddr, is_signed: bool) -> bool {
+    /// What a client may have, if anything.
+    pub fn access(&self, client: IpAddr, signed: Option<Access>) -> Option<Access> {
+        let Policy { clients, public_clients, keys } = &self.policy;
         let client = client.to_canonical();
-        let is_known = self.policy.clients.iter().any(|network| network.contains(&client));
-        is_known && (is_signed || !self.policy.keys.are_required())
+        let is_in = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        if is_in(clients) && (signed == Some(Access::All) || !keys.are_required(Access::All)) {
+            return Some(Access::All);
+        }
+        // A key that opens everything opens the public view too.
+        let is_public = is_in(public_clients) && (signed.is_some() || !keys.are_required(Access::Public));
+        is_public.then_some(Access::Public)
     }
 
     /// Begins a transfer.
@@ -143,12 +151,14 @@ impl Primary {
             self.metrics.transfers().rejected(reason);
             denied
         };
-        if !self.allows(request.client, request.is_signed) {
-            return Err(deny(TransferRejection::Refused, Denied::Refused));
-        }
+        let refused = || deny(TransferRejection::Refused, Denied::Refused);
+        let access = self.access(request.client, request.signed).ok_or_else(refused)?;
         let Some(zone) = self.authority.zone_at(request.zone) else {
             return Err(deny(TransferRejection::NotAuth, Denied::NotAuth));
         };
+        if access == Access::Public && zone.kind() != ZoneKind::Public {
+            return Err(refused());
+        }
         let Some(versions) = self.versions.now() else {
             return Err(deny(TransferRejection::NotSynchronised, Denied::NotSynchronised));
         };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::authority::Zone;
+use crate::authority::{Zone, ZoneKind};
 use crate::dns::reverse::is_ipv6;
-use crate::records::ServiceKey;
+use crate::records::{ServiceKey, ServiceKind, ServiceRecords};
 use crate::table::{Change, Published};
 
 /// Buckets of the map. One is copied when a Service of it changes: ten Services where there are 10,000. The list of them is copied
@@ -24,12 +24,13 @@ pub(super) struct Snapshot {
     size: Size,
 }
 
-/// The number of records in forward and in reverse zones, those aside that are no Service's.
+/// The number of records in zones of each kind, those aside that are no Service's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
     pub forward: usize,
     pub reverse_v4: usize,
     pub reverse_v6: usize,
+    pub public: usize,
 }
 
 impl Default for Snapshot {
@@ -86,8 +87,10 @@ impl Size {
         for (published, sign) in [(&change.before, -1), (&change.after, 1)] {
             let Some(published) = published else { continue };
             let (v4, v6) = published.records.count_reverse();
+            let forward = published.records.count();
             let counts = [
-                (&mut self.forward, published.records.count()),
+                (&mut self.forward, forward),
+                (&mut self.public, if has_public_names(&published.records) { forward } else { 0 }),
                 (&mut self.reverse_v4, v4),
                 (&mut self.reverse_v6, v6),
             ];
@@ -99,12 +102,18 @@ impl Size {
 
     /// That of one zone; of all zones of its kind where there are several.
     pub fn of(&self, zone: &Zone) -> usize {
-        match (zone.is_reverse(), is_ipv6(zone.apex().as_wire())) {
-            (false, _) => self.forward,
-            (true, false) => self.reverse_v4,
-            (true, true) => self.reverse_v6,
+        match zone.kind() {
+            ZoneKind::Forward => self.forward,
+            ZoneKind::Public => self.public,
+            ZoneKind::Reverse if is_ipv6(zone.apex().as_wire()) => self.reverse_v6,
+            ZoneKind::Reverse => self.reverse_v4,
         }
     }
+}
+
+/// Whether the public view has all records of a Service. It may not have an alias, which is the only record of its Service.
+fn has_public_names(records: &ServiceRecords) -> bool {
+    records.is_public && !matches!(records.kind, ServiceKind::ExternalName(_))
 }
 
 /// A place in a snapshot.

@@ -62,7 +62,7 @@ fn restarted(index: &Index, options: Options, watches: Watches) -> Index {
 fn play(options: Options, watches: Watches, steps: &[Step], reversed: bool) -> Result<(), TestCaseError> {
     let (mut writer, mut reader) = table();
     writer.set_synchronised();
-    let (mut index, mut model) = (Index::new(options), Model::new(options));
+    let (mut index, mut model) = (Index::new(options.clone()), Model::new(options.clone()));
     let keys = service_keys();
     for step in steps.iter().chain([&Step::Publish]) {
         for update in watches.updates(step) {
@@ -70,7 +70,7 @@ fn play(options: Options, watches: Watches, steps: &[Step], reversed: bool) -> R
             index.apply(update);
         }
         if matches!(step, Step::Restart) {
-            index = restarted(&index, options, watches);
+            index = restarted(&index, options.clone(), watches);
             (writer, reader) = table();
             writer.set_synchronised();
             model.restart();

@@ -100,7 +100,7 @@ status: {podIPs: [{ip: 10.1.2.11}], conditions: [{type: Ready, status: "True"}]}
 fn server(index: index::Options, manifests: &str) -> Server {
     let served = authority::Options { headless_only: index.headless_only, ..options() };
     let mut server = Server::start(served, LIMITS);
-    server.index = Index::new(index);
+    server.index = Index::new(index.clone());
     if index.pods != PodSelection::Off {
         for change in [Change::RelistStarted, Change::RelistDone] {
             server.index.apply(ClusterEvent::Pod(Scope::All, change));

@@ -1,5 +1,5 @@
 //! Versions of the zones over random histories of objects: a difference leads from any version to the newest, and the newest is
-//! what is exported.
+//! what is exported. The public view is the same records under another name, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,9 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use headless_dns::admin::Records;
 use headless_dns::authority::{AbsoluteName, Authority, Rrset};
-use headless_dns::dns::name::Name;
+use headless_dns::dns::name::{Label, Name};
 use headless_dns::dns::wire::Owner;
 use headless_dns::index::{Index, Options};
+use headless_dns::records::ServiceKey;
 use headless_dns::table::table;
 use headless_dns::transfer::{
     Form, HistoryLimits, Outgoing, SerialClock, Step as Progress, TICK, Versions, Wanted, versions,
@@ -17,10 +18,11 @@ use headless_dns::transfer::{
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use crate::support::common::options;
+use crate::support::common::with_public_view;
 use crate::support::history::{Step, Watches, index_options, steps};
 
 const HISTORIES: u32 = 96;
+const PUBLIC: &str = "peers.example.com";
 /// Parts of the longest history.
 const PARTS: usize = 60;
 
@@ -112,11 +114,11 @@ fn play(options_of_index: Options, watches: Watches, steps: &[Step], at_once: us
     let (mut table, reader) = table();
     table.keep_changes();
     table.set_synchronised();
-    let authority = Arc::new(Authority::new(options()).unwrap());
+    let authority = Arc::new(Authority::new(with_public_view()).unwrap());
     let records = Records::new(Arc::clone(&authority), reader.clone());
     let (mut writer, versions) = versions(limits);
     let mut clock = SerialClock::new(7, 0);
-    let mut index = Index::new(options_of_index);
+    let mut index = Index::new(options_of_index.clone());
     let mut known: BTreeMap<(Name, u32), Contents> = BTreeMap::new();
     let mut newest = None;
     for (number, step) in (1..).zip(steps.iter().chain([&Step::Publish])) {
@@ -139,6 +141,7 @@ fn play(options_of_index: Options, watches: Watches, steps: &[Step], at_once: us
         writer.cut(to, changes);
         table.set_serial(to);
         let versions = versions.now().expect("a version");
+        let mut internal = Contents::new();
         for zone in records.zones() {
             let sent = |wanted| sent(&authority, &versions, &zone, wanted, at_once);
             let whole = sent(Wanted::Axfr);
@@ -158,9 +161,43 @@ fn play(options_of_index: Options, watches: Watches, steps: &[Step], at_once: us
                 assert_eq!(sent.0, form, "IXFR from {from} to {to}");
                 assert_eq!(received(&contents, from, &sent, to), contents);
             }
+            if zone == name("cluster.local") {
+                internal.clone_from(&contents);
+            } else if zone == name(PUBLIC) {
+                assert_eq!(
+                    contents,
+                    public_view(&internal, &index, &options_of_index),
+                    "the public view of {internal:#?}"
+                );
+            }
             known.insert((zone, to), contents);
         }
     }
+}
+
+/// What the public view has of what the cluster's zone has, found in the text.
+fn public_view(internal: &Contents, index: &Index, options: &Options) -> Contents {
+    const BEFORE: &str = ".svc.cluster.local.";
+    let is_public = |service: &str| {
+        let (service, namespace) = service.split_once('.').expect("two labels");
+        let key = ServiceKey::new(&Label::parse(namespace).unwrap(), &Label::parse(service).unwrap());
+        let annotated = index.service(&key).expect("a Service with records").public;
+        let Some(namespaces) = &options.public_namespaces else { return false };
+        annotated.unwrap_or_else(|| namespaces.iter().any(|public| public.as_text() == namespace))
+    };
+    let renamed = |line: &String| {
+        let (owner, _) = line.split_once(BEFORE)?;
+        let labels: Vec<_> = owner.split('.').collect();
+        let service = labels[labels.len() - 2..].join(".");
+        let is_own = line.contains("\tSRV\t") || !line.ends_with(".cluster.local.");
+        (is_public(&service) && is_own).then(|| line.replace(BEFORE, &format!(".{PUBLIC}.")))
+    };
+    let servers = ["ns1", "ns2"].map(|server| format!("{PUBLIC}.\t5\tIN\tNS\t{server}.example.org."));
+    internal.iter().filter_map(renamed).chain(servers).collect()
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
 }
 
 fn limits() -> impl Strategy<Value = HistoryLimits> {
@@ -168,7 +205,7 @@ fn limits() -> impl Strategy<Value = HistoryLimits> {
     proptest::sample::select(limits.to_vec()).prop_map(|(versions, octets)| HistoryLimits { versions, octets })
 }
 
-/// X2, X3.
+/// X2, X3, X5, X8.
 #[test]
 fn a_secondary_that_follows_differences_has_what_is_exported_whatever_version_it_had() {
     let config = Config { cases: HISTORIES, failure_persistence: None, ..Config::default() };

@@ -14,6 +14,10 @@ mod node;
 #[cfg(feature = "sandbox")]
 mod policy;
 #[cfg(feature = "sandbox")]
+mod public_view;
+#[cfg(feature = "sandbox")]
 mod secondaries;
 #[cfg(feature = "sandbox")]
 mod sidecar;
+#[cfg(feature = "sandbox")]
+mod transfer_forms;

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headless_dns::authority::{Authority, Options};
+use headless_dns::authority::{Authority, Options, PublicView};
 use headless_dns::cluster::{Change, ClusterEvent, Scope, read_json};
+use headless_dns::dns::name::Name;
 use headless_dns::dns::wire::WireOptions;
 use headless_dns::index::Index;
 use headless_dns::resolver::{self, Resolver};
@@ -28,6 +29,13 @@ pub use crate::support::reference::extended_errors;
 
 /// No answer takes so long unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The zones that tests serve, with a public view.
+pub fn with_public_view() -> Options {
+    let name = |text| Name::parse(text).expect("a name");
+    let name_servers = ["ns1.example.org", "ns2.example.org"].map(name).to_vec();
+    Options { public: Some(PublicView { origin: name("peers.example.com"), name_servers }), ..options() }
+}
 
 /// A server on a free loopback port, stopped when dropped.
 pub struct Server {
@@ -76,9 +84,9 @@ impl Server {
         })
     }
 
-    /// A server on loopback that hands out its zones and is not synchronised yet.
+    /// A server on loopback that hands out its zones, a public view among them, and is not synchronised yet.
     pub fn primary(bound: Bound, limits: StreamLimits, policy: Policy) -> Self {
-        let authority = Arc::new(Authority::new(options()).expect("names that fit"));
+        let authority = Arc::new(Authority::new(with_public_view()).expect("names that fit"));
         let of_primary = Arc::clone(&authority);
         let mut server = Self::of(bound, authority, limits, WIRE, |responder, metrics| {
             let (writer, reader) = versions(HISTORY);

@@ -59,6 +59,10 @@ pub fn expected(view: &View<'_>) -> BTreeSet<String> {
         let bare = Relative(service.key.as_wire()).to_string();
         let publishes = |endpoint: &Endpoint| endpoint.is_ready || service.publish_not_ready;
         let endpoints = endpoints(view, service);
+        let is_served = !view.options.headless_only || service.spec == ServiceSpec::Headless;
+        if is_served && is_public(view, service) {
+            lines.insert(format!("public: {bare}"));
+        }
         match &service.spec {
             ServiceSpec::Headless => {
                 let names_early = service.not_ready_ordinals.unwrap_or(view.options.not_ready_ordinals);
@@ -101,6 +105,13 @@ pub fn expected(view: &View<'_>) -> BTreeSet<String> {
         }
     }
     lines
+}
+
+/// X8: what its annotation says, or its namespace.
+fn is_public(view: &View<'_>, service: &Service) -> bool {
+    let Some(namespaces) = &view.options.public_namespaces else { return false };
+    let namespace = &*service.object.namespace;
+    service.public.unwrap_or_else(|| namespaces.iter().any(|public| public.as_text() == namespace))
 }
 
 fn address_line(name: &str, address: IpAddr) -> String {
@@ -233,6 +244,9 @@ pub fn found(table: &Table<'_>) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     for (key, records) in table.services() {
         let bare = Relative(key.as_wire()).to_string();
+        if records.is_public {
+            lines.insert(format!("public: {bare}"));
+        }
         for address in records.addresses.iter() {
             lines.insert(address_line(&bare, address));
         }

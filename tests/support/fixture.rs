@@ -13,6 +13,7 @@ pub fn options() -> Options {
     Options {
         zones: vec![Name::parse("cluster.local").expect("a name")],
         reverse_zones: ["in-addr.arpa", "ip6.arpa"].map(|zone| Name::parse(zone).expect("a name")).to_vec(),
+        public: None,
         name_server: vec!["127.0.0.1".parse().expect("an address")],
         hostmaster: None,
         identity: Identity::default(),

@@ -166,7 +166,7 @@ impl Model {
     /// An index without objects that knows the rest of the state: which Pods were deleted, which scopes have been listed, and
     /// which are not trusted.
     pub fn index(&self) -> Index {
-        let mut index = Index::new(self.options);
+        let mut index = Index::new(self.options.clone());
         for (&uid, &Deleted { is_certain, .. }) in &self.deleted {
             index.restore_tombstone(Tombstone { uid, is_certain });
         }
@@ -220,7 +220,7 @@ impl Model {
             pods: self.pods.objects.values().collect(),
             deleted: self.deleted.keys().copied().collect(),
             trusts_pods: &trusts_pods,
-            options: self.options,
+            options: self.options.clone(),
         })
     }
 

@@ -46,7 +46,7 @@ fn records(rrset: &Rrset<'_>, question: &Name) -> Vec<Record> {
             .collect(),
         Data::Ptr(set) => set.targets().map(|target| RData::PTR(PTR(name(&target)))).collect(),
         Data::Cname(target) => vec![RData::CNAME(CNAME(name(&NameParts::whole(target))))],
-        Data::Ns(server) => vec![RData::NS(NS(name(&NameParts::whole(server))))],
+        Data::Ns(servers) => servers.iter().map(|server| RData::NS(NS(name(&NameParts::whole(server))))).collect(),
         Data::Soa(soa) => {
             let [refresh, retry, expire] = [soa.refresh, soa.retry, soa.expire].map(u32::cast_signed);
             let [mname, rname] = [soa.mname, soa.rname].map(|it| name(&NameParts::whole(it)));

@@ -10,5 +10,6 @@ mod load;
 pub mod neighbours;
 mod notify;
 mod options;
+mod public_view;
 mod transfers;
 mod wire;

@@ -17,7 +17,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -29,13 +29,14 @@ const ZONE: &str = "cluster.local.";
 /// Endpoints of the large Service: its records are twenty messages and more.
 const LARGE: u32 = 20_000;
 
-fn policy(clients: &[&str], files: &[&TempDir]) -> Policy {
+pub fn policy(clients: &[&str], files: &[&TempDir]) -> Policy {
     let files = files.iter().map(|folder| folder.path().join("keys")).collect();
     let clients = clients.iter().map(|network| network.parse().expect("a network")).collect();
-    Policy { clients, keys: Keys::read(KeyFiles(files)).expect("keys") }
+    let files = KeyFiles { zones: files, ..KeyFiles::default() };
+    Policy { clients, public_clients: Vec::new(), keys: Keys::read(files).expect("keys") }
 }
 
-fn primary(limits: StreamLimits, policy: Policy) -> Server {
+pub fn primary(limits: StreamLimits, policy: Policy) -> Server {
     Server::primary(server::bind(&[([127, 0, 0, 1], 0).into()], 1).expect("a free port"), limits, policy)
 }
 
@@ -44,12 +45,12 @@ fn open() -> Server {
     primary(LIMITS, policy(&["127.0.0.0/8"], &[]))
 }
 
-fn key(name: &str) -> ServiceKey {
+pub fn key(name: &str) -> ServiceKey {
     ServiceKey::new(&Label::parse("db").expect("a label"), &Label::parse(name).expect("a label"))
 }
 
 /// A headless Service whose endpoints have addresses from this one on.
-fn headless(first: u32, endpoints: u32) -> ServiceRecords {
+pub fn headless(first: u32, endpoints: u32) -> ServiceRecords {
     let hosts = (0..endpoints).map(|number| {
         let address = IpAddr::from((first + number).to_be_bytes());
         (Label::parse(&format!("host-{number}")).expect("a label"), address)
@@ -64,14 +65,19 @@ fn headless(first: u32, endpoints: u32) -> ServiceRecords {
 
 /// A request for the difference from a version.
 fn ixfr(serial: u32) -> Message {
-    let mut message = query(ZONE, RecordType::IXFR);
+    ixfr_of(ZONE, serial)
+}
+
+/// The same of this zone.
+pub fn ixfr_of(zone: &str, serial: u32) -> Message {
+    let mut message = query(zone, RecordType::IXFR);
     let root = Name::root();
     let soa = SOA::new(root.clone(), root, serial, 0, 0, 0, 0);
-    message.authorities.push(Record::from_rdata(Name::from_ascii(ZONE).expect("a name"), 0, RData::SOA(soa)));
+    message.authorities.push(Record::from_rdata(Name::from_ascii(zone).expect("a name"), 0, RData::SOA(soa)));
     message
 }
 
-fn serial(record: &Record) -> Option<u32> {
+pub fn serial(record: &Record) -> Option<u32> {
     match &record.data {
         RData::SOA(soa) => Some(soa.serial),
         _ => None,
@@ -87,13 +93,14 @@ fn is_whole(records: &[Record]) -> bool {
 }
 
 /// The records of a transfer, and how many messages they came in.
-async fn transfer(server: SocketAddr, request: &Message) -> (Vec<Record>, usize) {
+pub async fn transfer(server: SocketAddr, request: &Message) -> (Vec<Record>, usize) {
     let mut stream = TcpStream::connect(server).await.expect("a connection");
     stream.write_all(&framed(&request.to_vec().expect("a message"))).await.expect("sent");
     received(&mut stream).await
 }
 
-async fn received(stream: &mut TcpStream) -> (Vec<Record>, usize) {
+/// The records of one transfer that comes over a stream, and how many messages they came in.
+pub async fn received(stream: &mut (impl AsyncRead + Unpin)) -> (Vec<Record>, usize) {
     let (mut records, mut messages) = (Vec::new(), 0);
     while !is_whole(&records) {
         let message = timeout(PATIENCE, read_framed(stream)).await.expect("in time").expect("a message");
@@ -248,7 +255,7 @@ fn signing_key() -> (TempDir, Key) {
 }
 
 /// A signed request, and what checks the messages of the answer.
-fn signed(key: Key, zone: &str, rr_type: Rtype) -> (Vec<u8>, ClientSequence<Key>) {
+pub fn signed(key: Key, zone: &str, rr_type: Rtype) -> (Vec<u8>, ClientSequence<Key>) {
     let mut builder = MessageBuilder::new_vec().question();
     builder.push((DomainName::<Vec<u8>>::vec_from_str(zone).expect("a name"), rr_type)).expect("room");
     let mut builder = builder.additional();
@@ -300,7 +307,7 @@ async fn with_keys_a_request_has_to_be_signed_and_every_message_of_the_answer_is
 async fn a_new_key_is_used_and_a_broken_file_is_not() {
     let (folder, _) = signing_key();
     let file = folder.path().join("keys");
-    let keys = Keys::read(KeyFiles(vec![file.clone()])).expect("keys");
+    let keys = Keys::read(KeyFiles { zones: vec![file.clone()], ..KeyFiles::default() }).expect("keys");
     let stop = tokio_util::sync::CancellationToken::new();
     let following = tokio::spawn(Arc::clone(&keys).follow(stop.clone()));
     fs::write(&file, "key:\n - id: second\n   algorithm: hmac-sha256\n   secret: aGFsbG8=\n").expect("written");

@@ -30,6 +30,8 @@ message! {
 pub const TOLERATE_UNREADY: &str = "service.alpha.kubernetes.io/tolerate-unready-endpoints";
 /// The annotation that overrides the option `not_ready_ordinals` for one Service.
 pub const NOT_READY_ORDINALS: &str = "headless-dns/not-ready-ordinals";
+/// The annotation that overrides the option `public_namespaces` for one Service.
+pub const PUBLIC: &str = "headless-dns/public";
 /// When the change was made for which the controller last wrote an EndpointSlice.
 const LAST_CHANGE_TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// The annotation of the bookmark that ends a streaming list.
@@ -80,6 +82,8 @@ pub struct RawAnnotations<'a> {
     pub tolerate_unready_endpoints: Field<Text<'a>>,
     #[serde(rename = "headless-dns/not-ready-ordinals")]
     pub not_ready_ordinals: Field<Text<'a>>,
+    #[serde(rename = "headless-dns/public")]
+    pub public: Field<Text<'a>>,
     #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
     pub last_change_trigger_time: Field<Text<'a>>,
     #[serde(rename = "k8s.io/initial-events-end")]
@@ -94,6 +98,7 @@ impl<'a> FromValue<'a> for RawAnnotations<'a> {
         match &*key {
             TOLERATE_UNREADY => annotations.tolerate_unready_endpoints = value,
             NOT_READY_ORDINALS => annotations.not_ready_ordinals = value,
+            PUBLIC => annotations.public = value,
             LAST_CHANGE_TRIGGER_TIME => annotations.last_change_trigger_time = value,
             INITIAL_EVENTS_END => annotations.initial_events_end = value,
             _ => {}

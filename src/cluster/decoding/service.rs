@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::incoming::{Kind, Raw};
-use super::metadata::{NOT_READY_ORDINALS, RawMap, RawMetadata, TOLERATE_UNREADY, name_label, read_labels};
+use super::metadata::{NOT_READY_ORDINALS, PUBLIC, RawMap, RawMetadata, TOLERATE_UNREADY, name_label, read_labels};
 use super::port::RawPort;
 use super::protobuf::message;
 use super::text::Text;
@@ -66,21 +66,15 @@ impl Kind for Service {
             .tolerate_unready_endpoints
             .optional(format_args!("metadata.annotations[{TOLERATE_UNREADY}]"))?;
         let publish = spec.publish_not_ready_addresses.optional("spec.publishNotReadyAddresses")?;
-        let not_ready_ordinals = match annotations
+        let not_ready_ordinals = annotations
             .not_ready_ordinals
             .optional(format_args!("metadata.annotations[{NOT_READY_ORDINALS}]"))?
-            .as_deref()
-        {
-            None => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(other) => {
-                warn(format!(
-                    "metadata.annotations[{NOT_READY_ORDINALS}]: {other:?} is neither \"true\" nor \"false\""
-                ));
-                None
-            }
-        };
+            .and_then(|text| truth(NOT_READY_ORDINALS, &text, warn));
+        // What is not understood lets nothing out.
+        let public = annotations
+            .public
+            .optional(format_args!("metadata.annotations[{PUBLIC}]"))?
+            .map(|text| truth(PUBLIC, &text, warn) == Some(true));
         let selector = read_labels(spec.selector, "spec.selector")?;
         let families = families(spec.ip_families)?;
         let kind = if spec.r#type.optional("spec.type")?.as_deref() == Some("ExternalName") {
@@ -103,10 +97,23 @@ impl Kind for Service {
             spec: kind,
             publish_not_ready: publish == Some(true) || tolerate.as_deref() == Some("true"),
             not_ready_ordinals,
+            public,
             ports,
             selector,
             families,
         })
+    }
+}
+
+/// The value of an annotation that is true or false; None, with a warning, if it is neither.
+fn truth(annotation: &str, text: &str, warn: &mut dyn FnMut(String)) -> Option<bool> {
+    match text {
+        "true" => Some(true),
+        "false" => Some(false),
+        other => {
+            warn(format!("metadata.annotations[{annotation}]: {other:?} is neither \"true\" nor \"false\""));
+            None
+        }
     }
 }
 

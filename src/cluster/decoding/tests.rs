@@ -30,7 +30,7 @@ fn objects() -> [Value; 3] {
     let service = json!({
         "metadata": metadata("pg", json!({}), json!({
             "service.alpha.kubernetes.io/tolerate-unready-endpoints": "true", "headless-dns/not-ready-ordinals": "false",
-            "unread": "unread",
+            "headless-dns/public": "true", "unread": "unread",
         })),
         "spec": {
             "type": "ClusterIP", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"],
@@ -198,6 +198,23 @@ fn a_service_whose_name_has_upper_case_letters_is_not_served() {
         let (event, problems) = json;
         assert_eq!(matches!(event, ClusterEvent::Service(_, Change::Apply(_))), is_served, "{event:?}");
         assert_eq!(problems.iter().any(|problem| problem.ends_with("\"Pg\" has upper-case letters")), !is_served);
+    }
+}
+
+/// X8.
+#[test]
+fn an_annotation_makes_a_service_public_and_one_that_is_not_understood_keeps_it_inside_with_a_warning() {
+    let [mut service, ..] = objects();
+    for (annotation, public, warnings) in [
+        (json!("true"), Some(true), 0),
+        (json!("false"), Some(false), 0),
+        (json!("yes"), Some(false), 1),
+        (Value::Null, None, 0),
+    ] {
+        service["metadata"]["annotations"]["headless-dns/public"] = annotation.clone();
+        let (read, problems) = read(0, &service).0;
+        let ClusterEvent::Service(_, Change::Apply(read)) = read else { panic!("{read:?}") };
+        assert_eq!((read.public, problems.len()), (public, warnings), "{annotation}: {problems:?}");
     }
 }
 

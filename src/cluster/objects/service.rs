@@ -20,6 +20,8 @@ pub struct Service {
     pub publish_not_ready: bool,
     /// Endpoints have their own names before they are ready. None if the Service leaves that to the configuration.
     pub not_ready_ordinals: Option<bool>,
+    /// Whether it is part of the public view. None if it leaves that to the configuration.
+    pub public: Option<bool>,
     pub ports: Vec<Port>,
     /// Selects the Pods that are its endpoints; empty if the Service has no selector.
     pub selector: Labels,

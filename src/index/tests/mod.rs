@@ -44,6 +44,7 @@ fn service(text: &str) -> Service {
         spec: ServiceSpec::ClusterIp(Vec::new()),
         publish_not_ready: false,
         not_ready_ordinals: None,
+        public: None,
         ports: Vec::new(),
         selector: Labels::default(),
         families: Families::BOTH,

@@ -11,7 +11,7 @@ use domain::tsig::{Algorithm, KeyName, KeyStore};
 use tokio_util::sync::CancellationToken;
 
 use super::files::{self, KeyError};
-use super::key::Key;
+use super::key::{Access, Key};
 
 /// How often the files are read.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
@@ -27,13 +27,20 @@ pub struct Keys {
 
 /// The files of the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyFiles(pub Vec<PathBuf>);
+pub struct KeyFiles {
+    /// Of those that open every zone.
+    pub zones: Vec<PathBuf>,
+    /// Of those that open the public view alone.
+    pub public: Vec<PathBuf>,
+}
 
 impl KeyFiles {
     fn read(&self) -> Result<ByName, KeyError> {
         let mut keys = ByName::new();
-        for file in &self.0 {
+        let of_zones = self.zones.iter().map(|file| (file, Access::All));
+        for (file, access) in of_zones.chain(self.public.iter().map(|file| (file, Access::Public))) {
             for key in files::read(file)? {
+                let key = key.opening(access);
                 if keys.keys().any(|(name, _)| name == key.name()) {
                     let problem = format!("key {} is there twice", key.name());
                     return Err(KeyError::Content { file: file.clone(), problem });
@@ -55,9 +62,13 @@ impl Keys {
         Ok(Arc::new(Self { files, current }))
     }
 
-    /// Whether there are files, so that requests have to be signed.
-    pub fn are_required(&self) -> bool {
-        !self.files.0.is_empty()
+    /// Whether there are files, so that requests for this have to be signed.
+    pub fn are_required(&self, access: Access) -> bool {
+        let files = match access {
+            Access::All => &self.files.zones,
+            Access::Public => &self.files.public,
+        };
+        !files.is_empty()
     }
 
     /// Whether others are of the same files and have the same content.
@@ -74,7 +85,7 @@ impl Keys {
     /// Reads the files again and again until `shutdown`. If they cannot be used, the previous keys stay.
     pub async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
         let mut trouble = None;
-        while self.are_required() {
+        while [Access::All, Access::Public].into_iter().any(|access| self.are_required(access)) {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(RELOAD_INTERVAL) => {}
@@ -115,11 +126,11 @@ struct Trouble {
     is_logged: bool,
 }
 
-/// Whether the keys are the same, by what they make of the same octets.
+/// Whether the keys are the same, by what they open and what they make of the same octets.
 fn has_same_keys(one: &ByName, other: &ByName) -> bool {
     let tag = |key: &Key| key.hmac().sign();
     let is_in_other = |(name, key): (&(KeyName, Algorithm), &Key)| {
-        other.get(name).is_some_and(|own| tag(own).as_ref() == tag(key).as_ref())
+        other.get(name).is_some_and(|own| own.access() == key.access() && tag(own).as_ref() == tag(key).as_ref())
     };
     one.len() == other.len() && one.iter().all(is_in_other)
 }

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use domain::rdata::tsig::Time48;
 
 pub use files::KeyError;
+pub use key::Access;
 pub use keys::{KeyFiles, Keys};
 pub use question::Question;
 pub use request::{Rejection, Verified};

@@ -7,7 +7,7 @@ use domain::base::{Message, MessageBuilder, ParsedName, ToName};
 use domain::rdata::tsig::Tsig;
 use domain::tsig::{Algorithm, KeyStore, ServerError, ServerSequence};
 
-use super::key::Key;
+use super::key::{Access, Key};
 use super::keys::Keys;
 use super::response::Signer;
 use super::time;
@@ -45,7 +45,10 @@ impl Keys {
                 // `domain` takes the signature out of the count alone.
                 let mut message = message.into_octets();
                 message.truncate(signature.unwrap_or(usize::MAX));
-                Verified::Signed(message, Box::new(Signer::new(sequence)))
+                let key = self.get_key(sequence.key().name(), sequence.key().algorithm());
+                // A key that has gone from its file since opens as little as there is.
+                let access = key.map_or(Access::Public, |key| key.access());
+                Verified::Signed(message, Box::new(Signer::new(sequence, access)))
             }
             Err(error) => match self.reject(octets, error) {
                 Some(rejection) => Verified::Rejected(rejection),
@@ -155,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys");
         fs::write(&file, "key ours { algorithm hmac-sha256; secret \"c2VjcmV0LXNlY3JldC1zZWNyZXQ=\"; };").unwrap();
-        let keys = Keys::read(KeyFiles(vec![file])).unwrap();
+        let keys = Keys::read(KeyFiles { zones: vec![file], ..KeyFiles::default() }).unwrap();
         (folder, keys)
     }
 

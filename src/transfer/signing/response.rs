@@ -9,18 +9,19 @@ use domain::base::wire::Composer;
 use domain::dep::octseq::builder::{OctetsBuilder, Truncate};
 use domain::tsig::ServerSequence;
 
-use super::key::Key;
+use super::key::{Access, Key};
 use super::time;
 
 /// Signs the messages of one answer, in their order.
 #[derive(Debug)]
 pub struct Signer {
     sequence: ServerSequence<Key>,
+    access: Access,
 }
 
 impl Signer {
-    pub(super) fn new(sequence: ServerSequence<Key>) -> Self {
-        Self { sequence }
+    pub(super) fn new(sequence: ServerSequence<Key>, access: Access) -> Self {
+        Self { sequence, access }
     }
 
     /// Octets that a signature takes.
@@ -31,6 +32,11 @@ impl Signer {
     /// The name of the key.
     pub fn key(&self) -> String {
         self.sequence.key().name().to_string()
+    }
+
+    /// What the key opens.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// Signs the message that begins at `start` of `out` and ends with it.

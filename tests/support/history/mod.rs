@@ -14,7 +14,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use self::objects::{PodState, ServiceState, SliceState};
-use self::values::{ADDRESSES, NAMESPACES, namespace, v4, version};
+use self::values::{ADDRESSES, NAMESPACES, label, namespace, v4, version};
 pub use self::values::{Slot, addresses, service_keys};
 
 /// What one watch tells of one object.
@@ -148,11 +148,15 @@ pub fn steps(parts: usize) -> impl Strategy<Value = Vec<Step>> {
 /// The options of the index that records or reasons depend on.
 pub fn index_options() -> impl Strategy<Value = Options> {
     let pods = prop_oneof![Just(PodSelection::Off), Just(PodSelection::StatefulSets), Just(PodSelection::All)];
-    (any::<bool>(), proptest::bool::weighted(0.2), pods).prop_map(|(not_ready_ordinals, headless_only, pods)| Options {
-        not_ready_ordinals,
-        headless_only,
-        pods,
-    })
+    let public = proptest::option::of(proptest::sample::subsequence(&NAMESPACES[..], 0..NAMESPACES.len()));
+    (any::<bool>(), proptest::bool::weighted(0.2), pods, public).prop_map(
+        |(not_ready_ordinals, headless_only, pods, public)| Options {
+            not_ready_ordinals,
+            headless_only,
+            pods,
+            public_namespaces: public.map(|namespaces| namespaces.into_iter().map(label).collect()),
+        },
+    )
 }
 
 /// A headless Service without ports or selector.

@@ -24,6 +24,7 @@ pub struct ServiceState {
     spec: ServiceSpec,
     publish_not_ready: bool,
     not_ready_ordinals: Option<bool>,
+    public: Option<bool>,
     ports: Vec<PortState>,
     selects: LabelStates,
     /// The Pod that it selects by name, and the ordinal.
@@ -49,14 +50,16 @@ impl ServiceState {
         let selects = [value(0.7), value(0.3), value(0.1)];
         let selects_one = (option::weighted(0.1, 0..PODS.len()), option::weighted(0.1, 0..2usize));
         let early = (any::<bool>(), option::weighted(0.3, any::<bool>()));
+        let early = (early, option::weighted(0.6, any::<bool>()));
         (Slot::any(), spec, early, vec(PortState::any(), 0..3), (selects, selects_one), families).prop_map(
-            |(slot, spec, (publish_not_ready, not_ready_ordinals), ports, selector, families)| {
+            |(slot, spec, ((publish_not_ready, not_ready_ordinals), public), ports, selector, families)| {
                 let (selects, (selects_pod, selects_index)) = selector;
                 Self {
                     slot,
                     spec,
                     publish_not_ready,
                     not_ready_ordinals,
+                    public,
                     ports,
                     selects,
                     selects_pod,
@@ -74,6 +77,7 @@ impl ServiceState {
             spec: ServiceSpec::Headless,
             publish_not_ready: false,
             not_ready_ordinals: None,
+            public: None,
             ports: Vec::new(),
             selects: [None; LABELS.len()],
             selects_pod: None,
@@ -91,6 +95,7 @@ impl ServiceState {
             spec: self.spec.clone(),
             publish_not_ready: self.publish_not_ready,
             not_ready_ordinals: self.not_ready_ordinals,
+            public: self.public,
             ports: self.ports.iter().map(|port| port.of_service()).collect(),
             selector: labels(self.selects).chain(one).chain(index).collect(),
             families: self.families,

@@ -18,6 +18,11 @@ pub const ZONES: [&str; 2] = ["cluster.local", "10.in-addr.arpa"];
 pub const KEY: &str =
     "key secondary { algorithm hmac-sha256; secret \"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I=\"; };\n";
 
+/// The zone of the example of the public view, and its key.
+pub const PUBLIC_ZONE: &str = "peers.example.com";
+pub const PUBLIC_KEY: &str =
+    "key public { algorithm hmac-sha256; secret \"cHVibGljLXB1YmxpYy1wdWJsaWMtcHVibGljLXB1Ymw=\"; };\n";
+
 /// A name server that can be a secondary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -47,20 +52,32 @@ pub struct Secondary {
     pub address: SocketAddr,
     folder: TempDir,
     running: Option<Running>,
+    follows_public_view: bool,
 }
 
 impl Secondary {
     /// A secondary of these replicas, not started yet.
     pub fn new(kind: Kind, replicas: [SocketAddr; 2]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let secondary = Self { kind, address: free_address(), folder, running: None };
+        let secondary = Self { kind, address: free_address(), folder, running: None, follows_public_view: false };
+        secondary.configure(replicas);
+        secondary
+    }
+
+    /// One that follows the public view. BIND asks for a zone of the cluster with the same key too.
+    pub fn of_public_view(kind: Kind, replicas: [SocketAddr; 2]) -> Self {
+        let secondary = Self { follows_public_view: true, ..Self::new(kind, replicas) };
         secondary.configure(replicas);
         secondary
     }
 
     /// How it is named in `notify`.
     pub fn notify(&self) -> String {
-        let key = if self.kind == Kind::Unbound { "" } else { "#secondary" };
+        let key = match self.kind {
+            Kind::Unbound => "",
+            _ if self.follows_public_view => "#public",
+            _ => "#secondary",
+        };
         format!("{}{key}", self.address)
     }
 
@@ -111,7 +128,18 @@ impl Secondary {
     fn configure(&self, replicas: [SocketAddr; 2]) {
         let (folder, port) = (self.folder.path(), self.address.port());
         let at = folder.display();
-        let example = |name: &str| example(name, replicas);
+        let example = |name: &str| match name {
+            "knot.conf" if self.follows_public_view => example("knot-public.conf", replicas),
+            _ if self.follows_public_view => {
+                let secret = |key: &str| key.split('"').nth(1).expect("a secret").to_owned();
+                example(name, replicas)
+                    .replace("\"cluster.local\"", &format!("{PUBLIC_ZONE:?}"))
+                    .replace("key \"secondary\"", "key \"public\"")
+                    .replace("key secondary;", "key public;")
+                    .replace(&secret(KEY), &secret(PUBLIC_KEY))
+            }
+            _ => example(name, replicas),
+        };
         let (name, text) = match self.kind {
             Kind::Knot => {
                 let around = format!(

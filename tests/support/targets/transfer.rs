@@ -64,7 +64,8 @@ impl Server {
         let authority = Arc::new(Authority::new(options()).expect("names that fit"));
         let metrics = Arc::new(Metrics::new());
         let clients = vec!["127.0.0.0/8".parse().expect("a network")];
-        let policy = Policy { clients, keys: Keys::read(KeyFiles(keys)).expect("keys") };
+        let files = KeyFiles { zones: keys, ..KeyFiles::default() };
+        let policy = Policy { clients, public_clients: Vec::new(), keys: Keys::read(files).expect("keys") };
         let primary = Arc::new(Primary::new(Arc::clone(&authority), history, policy, Arc::clone(&metrics)));
         let responder = Responder::new(authority, reader, metrics, WIRE).transferring(primary);
         Self { responder, _writers: (writer, versions) }

@@ -3,6 +3,7 @@
 pub mod clients;
 mod quic;
 mod quic_flood;
+mod transfers;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
