@@ -64,6 +64,7 @@ pub fn authority() -> Arc<Authority> {
         identity: Identity { id: Some("replica-1".to_owned()), ..Identity::default() },
         namespaces: Vec::new(),
         headless_only: false,
+        public: None,
         ttl: 5,
         negative_ttl: 1,
     };
