@@ -246,7 +246,7 @@ options! {
         transfer_history_size: usize = 16, "--transfer-history-size MEGABYTES", |value| parse::integer(value, parse::CACHE_SIZE);
     }
     "Public view" {
-        /// Zone under which chosen Services can be transferred to those outside: `pg.db.svc.<zone>` is there `pg.db.<public_origin>`.
+        /// Zone under which those outside may have chosen Services: `pg.db.svc.<zone>` is `pg.db.<public_origin>` there.
         /// Empty is no such view. It has the Services in `public_namespaces`, and those with the annotation `headless-dns/public`
         /// "true"; "false" keeps a Service out. Nothing in it names a zone of the cluster: it has no reverse zone, and no
         /// ExternalName that leads to a name of the cluster. It is answered as well as transferred.

@@ -282,7 +282,7 @@ async fn who_may_transfer_with_which_keys_and_who_is_told_take_effect() {
     assert!(said == "reloaded: changed transfer_keys\n" || said == "reloaded: nothing changed\n", "{said}");
     server.file.write(&format!("{signed}notify = ['{}#one']\n", secondary.local_addr().expect("an address")));
     let (status, said) = server.program.post("/reload", "");
-    assert!(status == 422 && said.contains("transfer_keys has no such key"), "{said}");
+    assert!(status == 422 && said.contains("neither transfer_keys nor public_keys has such a key"), "{said}");
 
     let told_of = format!("{open}notify = ['{}']\n", secondary.local_addr().expect("an address"));
     assert_eq!(server.reload(&told_of), "reloaded: changed transfer_keys, notify\n");

@@ -157,7 +157,7 @@ const PER_CLIENT: usize = 250;
 /// Connections that are opened before the server is given a chance to accept them: fewer than may wait for that.
 const AT_ONCE: usize = 500;
 /// Resident memory that an idle connection may cost, octets.
-const MOST_MEMORY: usize = 4096;
+const MOST_MEMORY: usize = 4352;
 fn open_connections(program: &Program) -> u64 {
     metric(&program.page("/metrics").1, "tcp_connections")
 }

@@ -272,7 +272,7 @@ async fn a_file_of_another_format_is_ignored_with_one_line_and_everything_is_lis
     mirrored.converge("from nothing").await;
     mirrored.until("listed", |mirrored| lists(mirrored) == [1; 3]).await;
     let [warning] = &mirrored.warnings()[..] else { panic!("{:#?}", mirrored.log()) };
-    assert!(warning.contains("is ignored: its format is version 3, but this program reads version 4"), "{warning}");
+    assert!(warning.contains("is ignored: its format is version 3, but this program reads version 5"), "{warning}");
 }
 
 const KILLS: usize = 40;
