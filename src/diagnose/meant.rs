@@ -19,8 +19,6 @@ use crate::table::Table;
 
 /// Services of one name that are listed.
 const MOST_SERVICES: usize = 20;
-/// The label in front of a zone, below which Services are.
-const SVC: &[u8] = b"\x03svc";
 
 /// What is meant.
 pub(super) enum Meant {
@@ -39,8 +37,7 @@ pub(super) fn meant(authority: &Authority, table: &Table<'_>, text: &str) -> Res
         return Name::parse(&reverse).map(Meant::Name).map_err(|error| format!("name: {error}"));
     }
     let name = Name::parse(text).map_err(|error| format!("name: {error}"))?;
-    let mut zones = authority.zones().iter().chain(authority.reverse_zones());
-    let is_ours = zones.any(|zone| strip_suffix(name.as_wire(), zone.apex().as_wire()).is_some());
+    let is_ours = authority.all_zones().any(|zone| strip_suffix(name.as_wire(), zone.apex().as_wire()).is_some());
     if is_ours || text.ends_with('.') {
         return Ok(Meant::Name(name));
     }
@@ -56,10 +53,11 @@ pub(super) fn meant(authority: &Authority, table: &Table<'_>, text: &str) -> Res
 
 /// What a name may go on with: nothing, if it is the beginning of none that is known here.
 fn endings(authority: &Authority, table: &Table<'_>, name: &Name) -> Vec<String> {
-    let Some(zone) = authority.zones().first().map(|zone| zone.apex()) else { return Vec::new() };
+    let Some(zone) = authority.zones().first() else { return Vec::new() };
+    let ([svc, _], zone) = (zone.suffix().0, zone.apex());
     let labels: Vec<&[u8]> = Labels(name.as_wire()).collect();
     let Some((last, before)) = labels.split_last() else { return Vec::new() };
-    if *last == SVC {
+    if *last == svc {
         return vec![zone.to_string()];
     }
     let is_namespace = table.has_namespace(last);
