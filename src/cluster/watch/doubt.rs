@@ -57,9 +57,10 @@ pub(super) struct Witnesses(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// When the watch was last current. What the server that is in doubt tells does not speak for it.
-    before: Known,
     latest: Known,
+    /// While the watch is in doubt and has told something: what was known before. What a server that is in doubt tells does not speak
+    /// for it.
+    before: Option<Known>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,23 +72,25 @@ struct Known {
 
 impl Witnesses {
     pub fn of_saved_state(witnesses: Arc<[Witness]>) -> Self {
-        let known = Known { witnesses, is_all: false };
-        Self(Mutex::new(Seen { before: known.clone(), latest: known }))
+        let latest = Known { witnesses, is_all: false };
+        Self(Mutex::new(Seen { latest, before: None }))
     }
 
     /// Follows the events of a list, and of a watch, which may be in doubt.
     pub fn observe<K: Kind>(&self, event: &Event<K>, is_doubted: bool) {
         let mut seen = self.lock();
-        seen.latest.observe(event);
-        if !is_doubted {
-            seen.before = seen.latest.clone();
+        let Seen { latest, before } = &mut *seen;
+        if is_doubted {
+            before.get_or_insert_with(|| latest.clone());
+        } else {
+            *before = None;
         }
+        latest.observe(event);
     }
 
     /// The watch is not in doubt any more.
     pub fn confirm(&self) {
-        let mut seen = self.lock();
-        seen.before = seen.latest.clone();
+        self.lock().before = None;
     }
 
     pub fn get(&self) -> Arc<[Witness]> {
@@ -95,7 +98,8 @@ impl Witnesses {
     }
 
     fn known(&self) -> Known {
-        self.lock().before.clone()
+        let seen = self.lock();
+        seen.before.as_ref().unwrap_or(&seen.latest).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
