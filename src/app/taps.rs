@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::threads::Threads;
+use super::threads::{Threads, cores};
 use crate::config::Config;
-use crate::tap::{QueryLogOptions, TapOptions, Taps, lanes_memory};
+use crate::tap::{LANE_MEMORY, QueryLogOptions, TapOptions, Taps};
 use crate::telemetry::metrics::Metrics;
 
 /// Threads that write lines and frames.
@@ -38,9 +38,9 @@ impl TapStarter {
             Some(threads) => threads,
             None => Threads::new("taps", THREADS)?,
         };
-        let taps = Taps::start(options, threads.handle(), &self.metrics);
+        let taps = Taps::start(options, cores(), threads.handle(), &self.metrics);
         self.threads = Some(threads);
-        Ok(taps)
+        Ok(Some(taps))
     }
 }
 
@@ -58,5 +58,5 @@ fn options(config: &Config) -> TapOptions {
 /// Octets that may wait to be shown.
 pub(super) fn memory(config: &Config) -> usize {
     let kinds = usize::from(!config.log_queries.is_empty()) + usize::from(config.dnstap.is_some());
-    kinds * lanes_memory()
+    kinds * cores() * LANE_MEMORY
 }

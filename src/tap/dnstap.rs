@@ -101,8 +101,8 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Dnstap {
-    pub fn new(collector: Collector, identity: String, metrics: Arc<Metrics>) -> (Self, FrameSender) {
-        let (senders, frames) = lanes();
+    pub fn new(collector: Collector, identity: String, count: usize, metrics: Arc<Metrics>) -> (Self, FrameSender) {
+        let (senders, frames) = lanes(count);
         let sender = FrameSender { collector, frames, metrics: Arc::clone(&metrics) };
         (Self { head: message::head(&identity), frames: senders, metrics }, sender)
     }

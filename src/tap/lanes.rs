@@ -1,11 +1,9 @@
-//! Bounded queues to one task, one for each core: workers do not get into each other's way, and none waits.
+//! Bounded queues to one task, as many as workers run at a time: they do not get into each other's way, and none waits.
 
 use std::future::poll_fn;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
-use std::thread::available_parallelism;
 
 use tokio::sync::mpsc;
 
@@ -15,10 +13,8 @@ const OCTETS: usize = 4 * 1024 * 1024;
 /// What is taken from a lane at a time.
 const TAKEN: usize = 512;
 
-/// What all lanes of a kind may take, and what is taken from them at a time, in octets.
-pub fn lanes_memory() -> usize {
-    2 * OCTETS * cores()
-}
+/// What a lane may take, and what is taken from it at a time, in octets.
+pub const LANE_MEMORY: usize = 2 * OCTETS;
 
 /// What can wait.
 pub(super) trait Weighed {
@@ -47,18 +43,14 @@ struct Receiver<T> {
     octets: Arc<AtomicUsize>,
 }
 
-/// A lane for each core.
-pub(super) fn lanes<T>() -> (Senders<T>, Receivers<T>) {
+/// So many lanes.
+pub(super) fn lanes<T>(count: usize) -> (Senders<T>, Receivers<T>) {
     let lane = |_| {
         let ((sender, receiver), octets) = (mpsc::channel(CAPACITY), Arc::<AtomicUsize>::default());
         (Sender { items: sender, octets: Arc::clone(&octets) }, Receiver { items: receiver, octets })
     };
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..cores()).map(lane).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(lane).unzip();
     (Senders(senders.into()), Receivers(receivers.into()))
-}
-
-fn cores() -> usize {
-    available_parallelism().map_or(1, NonZero::get)
 }
 
 impl<T: Weighed> Senders<T> {
@@ -119,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_put_is_taken_once_and_a_full_lane_takes_no_more() {
-        let (senders, mut receivers) = lanes::<usize>();
+        let (senders, mut receivers) = lanes::<usize>(1);
         let put = (0..2 * CAPACITY).filter(|_| senders.put(0, 1)).count();
         assert_eq!(put, CAPACITY);
         let mut taken = Vec::new();

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 pub use self::dnstap::Collector;
 use self::dnstap::Dnstap;
 pub use self::filter::QueryFilter;
-pub use self::lanes::lanes_memory;
+pub use self::lanes::LANE_MEMORY;
 use self::query_log::QueryLog;
 pub use self::query_log::QueryLogOptions;
 use crate::dns::wire::Rcode;
@@ -71,24 +71,21 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// Starts what shows, on the threads of `runtime`. None if nothing is shown.
-    pub fn start(options: TapOptions, runtime: &Handle, metrics: &Arc<Metrics>) -> Option<Arc<Self>> {
-        if options.log.is_none() && options.collector.is_none() {
-            return None;
-        }
+    /// Starts what shows, with so many lanes of each kind, on the threads of `runtime`.
+    pub fn start(options: TapOptions, lanes: usize, runtime: &Handle, metrics: &Arc<Metrics>) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let log = options.log.clone().map(|options| {
-            let (log, writer) = QueryLog::new(options, Arc::clone(metrics));
+            let (log, writer) = QueryLog::new(options, lanes, Arc::clone(metrics));
             tasks.spawn_on(writer.run(stop.clone()), runtime);
             log
         });
         let dnstap = options.collector.clone().map(|collector| {
-            let (dnstap, sender) = Dnstap::new(collector, options.identity.clone(), Arc::clone(metrics));
+            let (dnstap, sender) = Dnstap::new(collector, options.identity.clone(), lanes, Arc::clone(metrics));
             tasks.spawn_on(sender.run(stop.clone()), runtime);
             dnstap
         });
         tasks.close();
-        Some(Arc::new(Self { options, log, dnstap, stop, tasks }))
+        Arc::new(Self { options, log, dnstap, stop, tasks })
     }
 
     pub fn options(&self) -> &TapOptions {

@@ -59,8 +59,8 @@ impl Weighed for Line {
 }
 
 impl QueryLog {
-    pub fn new(options: QueryLogOptions, metrics: Arc<Metrics>) -> (Self, QueryLogWriter) {
-        let (lines, receivers) = lanes();
+    pub fn new(options: QueryLogOptions, count: usize, metrics: Arc<Metrics>) -> (Self, QueryLogWriter) {
+        let (lines, receivers) = lanes(count);
         let (filters, sample) = (Filters::new(&options.filters), Sample::new(options.sample));
         let rate = RateLimit::new(options.rate);
         (Self { filters, sample, rate, lines, metrics }, QueryLogWriter(receivers))
