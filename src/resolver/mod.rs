@@ -78,6 +78,7 @@ pub struct Resolver {
     follower: Arc<AbortOnDropHandle<()>>,
 }
 
+#[derive(Clone)]
 struct Shared {
     /// The upstreams as they are configured, and how long they may take.
     forward: Vec<ForwardTo>,
@@ -87,8 +88,6 @@ struct Shared {
     flights: Arc<Flights>,
     waiting: Arc<Semaphore>,
     pool: Arc<Pool>,
-    /// How long a client waits if there is an answer whose time is over.
-    stale_patience: Duration,
     runtime: Handle,
     metrics: Arc<Metrics>,
 }
@@ -110,7 +109,6 @@ impl Resolver {
             flights: Arc::new(Flights::new(options.in_flight)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             pool,
-            stale_patience: stale_patience(options.timeout),
             runtime: runtime.clone(),
             metrics,
         };
@@ -133,18 +131,8 @@ impl Resolver {
             let follower = AbortOnDropHandle::new(follower.start(Arc::clone(&pool), &before.runtime));
             (pool, Arc::new(follower))
         };
-        let shared = Shared {
-            forward: options.forward,
-            timeout: options.timeout,
-            clients: options.clients,
-            cache: Arc::clone(&before.cache),
-            flights: Arc::clone(&before.flights),
-            waiting: Arc::clone(&before.waiting),
-            pool,
-            stale_patience: stale_patience(options.timeout),
-            runtime: before.runtime.clone(),
-            metrics: Arc::clone(&before.metrics),
-        };
+        let Options { forward, timeout, clients, .. } = options;
+        let shared = Shared { forward, timeout, clients, pool, ..Shared::clone(before) };
         Ok(Self { shared: Arc::new(shared), follower })
     }
 
@@ -207,7 +195,9 @@ impl Resolver {
             _ => None,
         };
         let outcome = match flying {
-            Ok(mut awaited) if stale.is_some() => timeout(self.shared.stale_patience, landed(&mut awaited)).await.ok(),
+            Ok(mut awaited) if stale.is_some() => {
+                timeout(self.shared.stale_patience(), landed(&mut awaited)).await.ok()
+            }
             Ok(mut awaited) => Some(landed(&mut awaited).await),
             Err(failure) => Some(Err(failure)),
         };
@@ -257,6 +247,11 @@ impl Resolver {
 }
 
 impl Shared {
+    /// How long a client waits if there is an answer whose time is over.
+    fn stale_patience(&self) -> Duration {
+        STALE_PATIENCE.min(self.timeout / 2)
+    }
+
     async fn flight(self: Arc<Self>, asked: AskedElsewhere, takeoff: Takeoff) {
         let outcome = self.fetch(&asked).await;
         let is_failure = outcome.is_err();
@@ -272,10 +267,6 @@ impl Shared {
         let (response, source) = self.pool.ask(asked).await?;
         Ok(self.cache.insert(asked, response, source, Instant::now()))
     }
-}
-
-fn stale_patience(timeout: Duration) -> Duration {
-    STALE_PATIENCE.min(timeout / 2)
 }
 
 /// Waits for an outcome. The one who asks always gives one, unless its threads end.
