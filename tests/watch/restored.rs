@@ -24,6 +24,13 @@ async fn believed(mirrored: &MirroredSandbox, within: Duration, what: &str) {
     assert!(began.elapsed() <= within, "{what}: {:?} {:#?}", began.elapsed(), mirrored.log());
 }
 
+/// Takes the server away until a watch has tried in vain for a while. Returns the fault.
+async fn out_of_reach(mirrored: &MirroredSandbox, resource: &str) -> u64 {
+    let down = mirrored.inject(Fault::Down { milliseconds: None });
+    mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") > 2).await;
+    down
+}
+
 fn relists(mirrored: &MirroredSandbox) -> Vec<u64> {
     let relists =
         |resource| mirrored.metric(&format!("watch_events_total{{resource=\"{resource}\",event=\"relist\"}}"));
@@ -53,8 +60,7 @@ async fn names_that_were_gone_are_answered_within_a_second_after_etcd_was_put_ba
 #[tokio::test(start_paused = true)]
 async fn old_names_are_denied_within_a_second_after_etcd_was_emptied() {
     let mirrored = with_something_to_change().await;
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") > 2).await;
+    let down = out_of_reach(&mirrored, "services").await;
     mirrored.inject(Fault::Empty);
     mirrored.put("fresh", &[8]);
     mirrored.sandbox.faults().remove(down);
@@ -93,8 +99,7 @@ async fn another_cluster_that_has_pods_where_this_one_had_none_is_noticed_whiche
     mirrored.converge("before").await;
     // The watch of Pods gets there with its bookmarks.
     sleep(TIMING.stale_after).await;
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("pods", "unreachable") > 2).await;
+    let down = out_of_reach(&mirrored, "pods").await;
     put(&mirrored.sandbox, Kind::Pod, pods::pod(1, 1, true));
     mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
     put(&mirrored.sandbox, Kind::Pod, pods::pod(0, 1, true));
@@ -122,8 +127,7 @@ async fn another_cluster_that_takes_over_while_watches_are_refused_is_noticed_wh
 #[tokio::test(start_paused = true)]
 async fn another_cluster_is_noticed_though_its_watches_tell_at_once_of_objects_of_the_same_names() {
     let mirrored = with_something_to_change().await;
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") > 2).await;
+    let down = out_of_reach(&mirrored, "services").await;
     mirrored.inject(Fault::Empty);
     // What the other cluster has beside this is as old as it may be.
     mirrored.put("old", &[9]);
@@ -144,8 +148,7 @@ async fn another_cluster_is_noticed_though_all_that_this_one_was_known_by_was_de
         mirrored.remove(name);
     }
     mirrored.until("followed", |mirrored| mirrored.difference().is_none()).await;
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("services", "unreachable") > 2).await;
+    let down = out_of_reach(&mirrored, "services").await;
     mirrored.inject(Fault::Empty);
     mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
     mirrored.put("fresh", &[8]);
@@ -214,8 +217,7 @@ async fn a_watch_that_knew_of_nothing_lists_nothing_after_an_outage_in_which_obj
     put(&mirrored.sandbox, Kind::Service, pods::service());
     mirrored.converge("before").await;
     let relisted = relists(&mirrored);
-    let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors("pods", "unreachable") > 2).await;
+    let down = out_of_reach(&mirrored, "pods").await;
     (0..3).for_each(|ordinal| put(&mirrored.sandbox, Kind::Pod, pods::pod(ordinal, 1, true)));
     mirrored.sandbox.faults().remove(down);
     pods::answers(&mirrored, "pg", &[0, 1, 2].map(|ordinal| pods::address(ordinal, 1))).await;
