@@ -157,6 +157,22 @@ mod tests {
     use crate::table::table;
     use crate::transfer::{HistoryLimits, is_newer, versions};
 
+    /// X4.
+    #[tokio::test(start_paused = true)]
+    async fn however_many_changes_there_are_versions_are_cut_four_times_a_second() {
+        let (mut writer, _answers) = table();
+        let (versions, _told) = versions(HistoryLimits { versions: 1, octets: 0 });
+        let mut cutter = VersionCutter::new(versions, 0, None, Arc::default()).unwrap();
+        let (began, mut times) = (Instant::now(), Vec::new());
+        // There is a change at any time.
+        while times.len() < 9 {
+            cutter.due().await;
+            cutter.cut(&mut writer);
+            times.push(began.elapsed().as_millis());
+        }
+        assert_eq!(times, [0, 250, 500, 750, 1000, 1250, 1500, 1750, 2000]);
+    }
+
     /// X4. A secondary that is told asks for the serial at once, and takes an older one for a sign that nothing has changed.
     #[test]
     fn whoever_is_told_of_a_version_finds_its_serial_in_answers() {

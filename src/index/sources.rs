@@ -16,7 +16,7 @@
 //! Pod is the newer one, unless the EndpointSlice controller was itself behind when it wrote: then it corrects the slice in a
 //! moment, and nothing has to be waited for but that.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
@@ -74,13 +74,14 @@ impl Index {
         for (_, pods) in self.pods_by_template(service) {
             claims.extend(pods.filter_map(|pod| Some((&*pod.name, (pod.version, Source::Pod, pod.uid?)))));
         }
-        let mut newest = HashMap::<&str, Claim, RandomState>::default();
-        for (name, claim) in &claims {
-            let known = newest.entry(name).or_insert(*claim);
-            *known = (*known).max(*claim);
-        }
-        let holds_name = |name: &str, uid: Uid| newest.get(name).is_some_and(|(_, _, newest)| *newest == uid);
-        claims.iter().filter(|(name, (_, _, uid))| !holds_name(name, *uid)).map(|(_, (_, _, uid))| *uid).collect()
+        // The Pods of a StatefulSet are nearly sorted already.
+        claims.sort_unstable();
+        let of_one_name = claims.chunk_by(|(one, _), (other, _)| one == other).filter(|claims| claims.len() > 1);
+        let superseded = of_one_name.flat_map(|claims| {
+            let newest = claims.last().map(|(_, (_, _, uid))| *uid);
+            claims.iter().map(|(_, (_, _, uid))| *uid).filter(move |uid| Some(*uid) != newest)
+        });
+        superseded.collect()
     }
 
     /// The Pods that are authoritative for a Service, by template.
@@ -92,7 +93,7 @@ impl Index {
         // The Pods of one template differ in these labels alone.
         let selects_own_labels = service.selector.iter().any(|(key, _)| OwnLabels::is_key(key));
         let is_selected = move |pod: &&Pod| !selects_own_labels || pod.is_selected_by(&service.selector);
-        let candidates = self.pods.candidates(&service.key).filter(move |_| is_authoritative);
+        let candidates = is_authoritative.then(|| self.pods.candidates(&service.key)).into_iter().flatten();
         candidates.map(move |(template, pods)| (template, pods.filter(is_selected)))
     }
 }
