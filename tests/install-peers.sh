@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the programs that tests, benches and .ci/run use, from Debian's packages. Safe to run again: what is there is left
-# alone, and no server that is installed here is started, now or at the next boot.
+# Installs the programs that tests, benches and .ci/run use, from Debian's packages and, where Debian has none, into an environment of
+# Python's below the user's cache. Safe to run again: what is there is left alone, and no server that is installed here is started,
+# now or at the next boot.
 set -eu
 
 packages=""
@@ -24,6 +25,7 @@ want busybox busybox
 want capsh libcap2-bin
 want setcap libcap2-bin
 want python3 python3
+/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 /usr/bin/python3 -c 'import dns.xfr' 2>/dev/null || packages="$packages python3-dnspython"
 want drill ldnsutils
 want node nodejs
@@ -33,13 +35,27 @@ want shellcheck shellcheck
 want fstrm_capture fstrm-bin
 want dnstap-ldns dnstap-ldns
 
+# Helm's engine and the schemas of Kubernetes, which Debian does not have. tests/support/peers knows where they are.
+environment="${XDG_CACHE_HOME:-$HOME/.cache}/headless-dns/peers"
+wheels="helm-python-sdk==0.2.2 kubernetes-validate==1.37.0"
+install_wheels() {
+    if [ "$(cat "$environment/wheels" 2>/dev/null)" = "$wheels" ]; then return; fi
+    /usr/bin/python3 -m venv --clear "$environment"
+    # shellcheck disable=SC2086 # a list of words
+    "$environment/bin/pip" install --quiet --disable-pip-version-check $wheels
+    echo "$wheels" >"$environment/wheels"
+}
+
 if [ -z "$packages" ]; then
+    [ "${1:-}" = --packages ] || install_wheels
     echo "everything is installed"
     exit 0
 fi
 
 if [ "$(id -u)" -ne 0 ]; then
-    exec sudo sh "$0"
+    sudo sh "$0" --packages
+    install_wheels
+    exit 0
 fi
 
 # Debian starts a server when its package is configured, unless this file forbids it. A file that is there already is put back
@@ -72,3 +88,5 @@ if [ -d /run/systemd/system ]; then
         esac
     done
 fi
+
+[ "${1:-}" = --packages ] || install_wheels

@@ -1,5 +1,5 @@
 //! The files for other programs: `kubectl kustomize` renders `deploy/`, an API takes what it renders and is asked for no more
-//! than it grants, and forwarders take their examples.
+//! than it grants.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use headless_dns::app::Budget;
 use headless_dns::config::Config;
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -23,12 +23,12 @@ use serde_yaml_ng::Value;
 use crate::support::peers::{self, bounded, missing, until};
 use crate::support::program::Program;
 
-fn repository() -> &'static Path {
+pub(super) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// What a program prints, or `None` where it is not installed.
-fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     let output = || peers::output_of(bounded(program).args(arguments).current_dir(repository()));
     (!missing(&[program])).then(output)
 }
@@ -76,6 +76,7 @@ fn the_base_may_watch_services_and_slices_of_the_cluster_and_nothing_else() {
             "Namespace",
             "NetworkPolicy",
             "PodDisruptionBudget",
+            "ResourceQuota",
             "Service",
             "ServiceAccount"
         ]
@@ -112,7 +113,7 @@ fn the_single_namespace_may_watch_the_same_there_and_asks_for_nothing_beyond() {
 }
 
 /// Every folder that renders.
-const FOLDERS: [&str; 5] = [
+pub(super) const FOLDERS: [&str; 5] = [
     "deploy/base",
     "deploy/overlays/single-namespace",
     "deploy/overlays/sidecar-example",
@@ -144,6 +145,7 @@ fn every_object_has_the_fields_of_its_schema_and_no_others() {
                 || has_type::<Namespace>(&object)
                 || has_type::<NetworkPolicy>(&object)
                 || has_type::<PodDisruptionBudget>(&object)
+                || has_type::<ResourceQuota>(&object)
                 || has_type::<Role>(&object)
                 || has_type::<RoleBinding>(&object)
                 || has_type::<Service>(&object)
@@ -154,26 +156,48 @@ fn every_object_has_the_fields_of_its_schema_and_no_others() {
     }
 }
 
-/// An API takes them; the sandbox has no DaemonSets.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_object_is_accepted_as_it_is() {
-    for folder in FOLDERS.into_iter().filter(|folder| *folder != "deploy/overlays/node") {
+    for folder in FOLDERS {
         let Some(objects) = rendered(folder) else { return };
-        let (_sandbox, home, kubeconfig) = sandbox(true).await;
-        let kubectl = |arguments: &[&str]| {
-            let kubectl = &mut bounded("kubectl");
-            let kubectl = kubectl.args(arguments).args(["-k", folder, "--kubeconfig", &kubeconfig]);
-            peers::output_of(kubectl.current_dir(repository()).env("HOME", home.path()))
-        };
-        let created = kubectl(&["apply", "--validate=strict"]);
-        assert!(created.lines().all(|line| line.ends_with(" created")), "{created}");
-        assert_eq!(created.lines().count(), objects.len(), "{created}");
-        assert_eq!(kubectl(&["diff"]), "", "nothing was left out or made into something else");
+        are_accepted(&objects).await;
     }
 }
 
+/// Kinds that the sandbox does not have.
+const NOT_IN_THE_SANDBOX: [&str; 2] = ["DaemonSet", "ResourceQuota"];
+
+/// Holds that an API takes the objects as they are.
+pub(super) async fn are_accepted(objects: &[Value]) {
+    let (_sandbox, home, kubeconfig) = sandbox(true).await;
+    let kubectl = |arguments: &[&str]| {
+        let kubectl = &mut bounded("kubectl");
+        let kubectl = kubectl.args(arguments).args(["--kubeconfig", &kubeconfig]);
+        peers::output_of(kubectl.current_dir(repository()).env("HOME", home.path()))
+    };
+    let known =
+        objects.iter().filter(|object| object["kind"].as_str().is_some_and(|kind| !NOT_IN_THE_SANDBOX.contains(&kind)));
+    let documents: Vec<String> = known.map(|object| serde_yaml_ng::to_string(object).expect("YAML")).collect();
+    let file = home.path().join("objects.yaml");
+    std::fs::write(&file, documents.join("---\n")).expect("written");
+    let file = file.to_str().expect("UTF-8");
+    // Some make their namespace, some expect it.
+    let namespaces: BTreeSet<&str> =
+        objects.iter().filter_map(|object| object["metadata"]["namespace"].as_str()).collect();
+    let is_made = objects.iter().any(|object| object["kind"] == "Namespace");
+    for namespace in
+        namespaces.into_iter().filter(|namespace| !is_made && !["default", "kube-system"].contains(namespace))
+    {
+        kubectl(&["create", "namespace", namespace]);
+    }
+    let created = kubectl(&["apply", "--validate=strict", "-f", file]);
+    assert!(created.lines().all(|line| line.ends_with(" created")), "{created}");
+    assert_eq!(created.lines().count(), documents.len(), "{created}");
+    assert_eq!(kubectl(&["diff", "-f", file]), "", "nothing was left out or made into something else");
+}
+
 /// An API with nothing in it, a folder, and a kubeconfig in there.
-async fn sandbox(streaming_lists: bool) -> (Sandbox, tempfile::TempDir, String) {
+pub(super) async fn sandbox(streaming_lists: bool) -> (Sandbox, tempfile::TempDir, String) {
     let options = Options { streaming_lists, ..Options::default() };
     let sandbox = Sandbox::start(options).await.expect("a sandbox");
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -350,38 +374,4 @@ fn systemd_takes_the_unit_and_finds_little_exposed() {
     let verified = peers::run(bounded("systemd-analyze").args(["verify", "--man=no"]).arg(&path));
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
     peers::output_of(bounded("systemd-analyze").args(["security", "--offline=yes", EXPOSURE]).arg(&path));
-}
-
-#[test]
-fn unbound_takes_its_example() {
-    output_of("unbound-checkconf", &["config/unbound.conf"]);
-}
-
-#[test]
-fn dnsmasq_takes_its_example() {
-    output_of("dnsmasq", &["--test", "--conf-file=config/dnsmasq.conf"]);
-}
-
-/// A block has only the plugins that it names.
-#[test]
-fn the_corefiles_change_the_order_of_the_clusters_addresses_and_count_its_queries() {
-    for file in ["config/Corefile", "config/Corefile.zone"] {
-        let text = std::fs::read_to_string(repository().join(file)).expect("the file");
-        let blocks: Vec<&str> = text.split("\n}\n").filter(|block| block.contains(":53 {\n")).collect();
-        assert_eq!(blocks.len(), 2, "{file}");
-        for (block, line) in blocks.iter().flat_map(|block| [(block, "loadbalance"), (block, "prometheus :9153")]) {
-            assert!(block.lines().any(|it| it.trim() == line), "{file}: no {line} in {block}");
-        }
-    }
-}
-
-#[test]
-fn the_corefiles_forward_and_keep_no_denial_for_long() {
-    for file in ["config/Corefile", "config/Corefile.zone"] {
-        let text = std::fs::read_to_string(repository().join(file)).expect("the file");
-        assert_eq!(text.matches('{').count(), text.matches('}').count(), "{file}");
-        for line in ["        denial 9984 1 0\n", "        servfail 0\n", "    forward . 10.96.0.53\n"] {
-            assert!(text.contains(line), "{file}: {line}");
-        }
-    }
 }

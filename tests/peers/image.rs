@@ -26,4 +26,6 @@ fn the_image_has_all_that_the_program_needs_and_no_shell() {
     assert!(dockerfile.contains(concat!("\nARG VERSION=", env!("CARGO_PKG_VERSION"), "\n")));
     assert!(dockerfile.contains("\nRUN deploy/image-root.sh target/dist/headless-dns /image\n"));
     assert!(dockerfile.contains("\nFROM scratch\nCOPY --from=build /image /\n"));
+    let given = include_str!("../../.dockerignore");
+    assert!(given.lines().any(|line| line == "!deploy/image-root.sh"), "the build is given nothing else by `*`");
 }

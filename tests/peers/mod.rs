@@ -4,7 +4,11 @@
 #[cfg(feature = "sandbox")]
 mod deploy;
 #[cfg(feature = "sandbox")]
+mod examples;
+#[cfg(feature = "sandbox")]
 mod forwarders;
+#[cfg(feature = "sandbox")]
+mod helm;
 mod image;
 mod knot;
 #[cfg(feature = "sandbox")]

@@ -15,8 +15,8 @@ use crate::support::common::{framed, query};
 use crate::support::peers::{bounded, missing, output_of, until};
 use crate::support::program::Program;
 
-const RULES: &str = "deploy/monitoring/rules.yaml";
-const DASHBOARD: &str = "deploy/monitoring/dashboard.json";
+const RULES: &str = "deploy/helm/headless-dns/monitoring/rules.yaml";
+const DASHBOARD: &str = "deploy/helm/headless-dns/monitoring/dashboard.json";
 /// The alerts that are expected of given samples.
 const CASES: &str = "tests/peers/alerts.yaml";
 

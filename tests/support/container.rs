@@ -57,6 +57,7 @@ impl Container<'_> {
         match from["fieldRef"]["fieldPath"].as_str() {
             Some("metadata.namespace") => NAMESPACE.to_owned(),
             Some("status.hostIP") => node.to_owned(),
+            Some("metadata.labels['apps.kubernetes.io/pod-index']") => "0".to_owned(),
             Some(other) => panic!("not known here: {other}"),
             None => {
                 let (name, key) = (&from["configMapKeyRef"]["name"], &from["configMapKeyRef"]["key"]);

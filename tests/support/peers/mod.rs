@@ -14,6 +14,7 @@ pub mod secondary;
 use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 pub use forwarder::*;
@@ -22,9 +23,22 @@ pub use running::*;
 /// Turns a skipped test into one that fails.
 const REQUIRE: &str = "HEADLESS_DNS_REQUIRE_PEERS";
 
-/// `PATH`, and where Debian keeps servers, which is in the path of root only.
+/// Where `tests/install-peers.sh` keeps what Debian does not have: a virtual environment of Python.
+fn environment() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(env::var_os("HOME").unwrap_or_default()).join(".cache"));
+    cache.join("headless-dns/peers")
+}
+
+/// The Python of that environment.
+pub fn python() -> PathBuf {
+    environment().join("bin/python")
+}
+
+/// `PATH`, where Debian keeps servers, which is in the path of root only, and what comes from elsewhere.
 fn search_path() -> String {
-    env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin"
+    let path = env::var("PATH").unwrap_or_default();
+    format!("{path}:/usr/sbin:/sbin:{}", environment().join("bin").display())
 }
 
 /// Whether a test that cannot be run is to fail.
