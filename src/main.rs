@@ -41,6 +41,10 @@ fn main() -> ExitCode {
             Err(error) => fail(EXIT_USAGE, &error),
         },
         Command::Completions(completions) => print(&completions.script()),
+        Command::Man(man) => match man.run() {
+            Ok(page) => print(&page),
+            Err(error) => fail(EXIT_FAILURE, error.as_ref()),
+        },
     };
     ExitCode::from(outcome)
 }

@@ -31,6 +31,7 @@ want drill ldnsutils
 want node nodejs
 want promtool prometheus
 want systemd-analyze systemd
+want man man-db
 want shellcheck shellcheck
 want fstrm_capture fstrm-bin
 want dnstap-ldns dnstap-ldns

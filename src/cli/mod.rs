@@ -6,6 +6,7 @@
 pub mod commands;
 mod flags;
 pub mod log;
+mod man;
 #[cfg_attr(not(feature = "sandbox"), path = "no_sandbox.rs")]
 mod sandbox;
 
@@ -17,6 +18,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use flags::{AskOptions, ExportOptions, ServeOptions};
+pub use man::Man;
 #[cfg(feature = "sandbox")]
 pub use sandbox::Sandbox;
 pub use sandbox::ServeSandbox;
@@ -71,6 +73,8 @@ pub enum Command {
     Reload(Reload),
     /// Print a shell completion script
     Completions(Completions),
+    /// Print the manual page, or write those of all commands
+    Man(Man),
 }
 
 /// `headless-dns serve`

@@ -175,7 +175,7 @@ impl Batch<'_> {
             }
         };
         let Some(rcode) = rcode else { return false };
-        self.worker.tally.response(rcode);
+        self.worker.tally.response(rcode, out.len() - start);
         self.show((message, &out[start..]), client, rcode);
         true
     }
@@ -213,7 +213,7 @@ impl Batch<'_> {
         client: SocketAddr,
         out: &mut Vec<u8>,
     ) -> Option<Rcode> {
-        self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0));
+        self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0), message.len());
         self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
         let start = out.len();
         let rcode = match &self.serving.primary {
@@ -226,7 +226,7 @@ impl Batch<'_> {
                         answer.rcode
                     }
                     Granted::Transfer(transfer) => {
-                        self.worker.tally.response(Rcode::NoError);
+                        self.worker.tally.transfer();
                         self.later = Some(Later::Transfer(Outbound::new(transfer, message, signer)));
                         return None;
                     }
@@ -286,7 +286,7 @@ impl Batch<'_> {
         if let Some(signer) = signer {
             signer.sign(out, start, SystemTime::now());
         }
-        self.worker.tally.response(rcode);
+        self.worker.tally.response(rcode, out.len() - start);
         self.show((message, &out[start..]), *client, rcode);
     }
 

@@ -7,6 +7,7 @@ mod drain;
 mod explain;
 #[cfg(feature = "sandbox")]
 mod greedy;
+mod manual;
 #[cfg(feature = "sandbox")]
 mod memory;
 #[cfg(feature = "sandbox")]

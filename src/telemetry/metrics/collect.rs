@@ -2,22 +2,22 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet, text,
-};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::output::{Labels, Output, pair, product};
+use super::process::Process;
+use super::sizes::{Sizes, TransportSizes};
 use super::{
-    CachedKind, DropReason, EndpointSource, FailureReason, Family, Histogram, Label, Metrics, NotifyOutcome, QueryType,
-    Rcode, RejectReason, Resource, TapDrop, TransferForm, TransferRejection, Transport, UpstreamMetrics,
-    WatchErrorReason, WatchEvent,
+    CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, Metrics, NotifyOutcome, QueryType, Rcode,
+    RejectReason, Resource, TapDrop, TransferForm, TransferRejection, Transport, UpstreamMetrics, WatchErrorReason,
+    WatchEvent,
 };
 
-/// The prefix of all metric names.
+/// The prefix of the names of all metrics but those that every process has.
 pub const PREFIX: &str = "headless_dns";
 
 /// The text formats of a scrape.
@@ -53,8 +53,10 @@ pub struct Exporter {
 impl Exporter {
     /// An exporter of `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
-        registry.register_collector(Box::new(Snapshot(metrics)));
+        let mut registry = Registry::default();
+        let process = Process { start_time: metrics.start_time };
+        registry.sub_registry_with_prefix(PREFIX).register_collector(Box::new(Snapshot(metrics)));
+        registry.register_collector(Box::new(process));
         Self { registry }
     }
 
@@ -106,6 +108,19 @@ impl Collector for Snapshot {
             "request_duration",
             "Time to answer a query; over UDP including the sending of its batch",
             durations,
+        )?;
+        let sizes = |of: fn(&TransportSizes) -> &Sizes| {
+            Transport::ALL.iter().map(move |transport| (*transport, of(&metrics.sizes[transport.index()])))
+        };
+        out.histograms(
+            "request_size",
+            "Size of DNS queries, without what the transport adds",
+            sizes(|sizes| &sizes.requests),
+        )?;
+        out.histograms(
+            "response_size",
+            "Size of DNS responses, without what the transport adds, and without zone transfers",
+            sizes(|sizes| &sizes.responses),
         )?;
         let dropped = DropReason::ALL.iter().map(|reason| (Labels([pair(*reason)]), &metrics.dropped[reason.index()]));
         out.counters("dropped_packets", "Packets dropped without a response, by reason", dropped)?;
@@ -203,9 +218,7 @@ impl Collector for Snapshot {
         taps(metrics, &mut out)?;
 
         let version = Labels([("version", env!("CARGO_PKG_VERSION"))]);
-        out.gauges("build_info", "Version of the running program; the value is always 1", None, [(version, 1.0)])?;
-        let started = metrics.start_time.as_secs_f64();
-        out.gauge("process_start_time", "Start time of the process since the Unix epoch", Some(Unit::Seconds), started)
+        out.gauges("build_info", "Version of the running program; the value is always 1", None, [(version, 1.0)])
     }
 }
 
@@ -287,85 +300,4 @@ fn transfers(metrics: &Metrics, out: &mut Output<'_>) -> fmt::Result {
     )?;
     let octets = transfers.history_octets.load(Relaxed) as f64;
     out.gauge("zone_history_size", "Memory that older versions take", Some(Unit::Bytes), octets)
-}
-
-/// Writes whole families.
-struct Output<'a>(DescriptorEncoder<'a>);
-
-impl Output<'_> {
-    fn counters<'m, L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (L, &'m AtomicU64)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        series.into_iter().try_for_each(|(labels, count)| {
-            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count.load(Relaxed), None)
-        })
-    }
-
-    fn counter(&mut self, name: &str, help: &str, count: &AtomicU64) -> fmt::Result {
-        self.0
-            .encode_descriptor(name, help, None, MetricType::Counter)?
-            .encode_counter::<NoLabelSet, _, f64>(&count.load(Relaxed), None)
-    }
-
-    fn gauges<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<Unit>,
-        series: impl IntoIterator<Item = (L, f64)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-        series.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
-        self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?.encode_gauge(&value)
-    }
-
-    fn histograms<'m, L: EncodeLabelSet, const UNIT: u64>(
-        &mut self,
-        name: &str,
-        help: &str,
-        series: impl IntoIterator<Item = (L, &'m Histogram<UNIT>)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        series
-            .into_iter()
-            .try_for_each(|(labels, histogram)| encode_histogram(family.encode_family(&labels)?, histogram))
-    }
-
-    fn histogram<const UNIT: u64>(&mut self, name: &str, help: &str, histogram: &Histogram<UNIT>) -> fmt::Result {
-        let encoder = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        encode_histogram(encoder, histogram)
-    }
-}
-
-/// Writes one histogram.
-fn encode_histogram<const UNIT: u64>(mut encoder: MetricEncoder<'_>, histogram: &Histogram<UNIT>) -> fmt::Result {
-    let buckets = histogram.buckets();
-    // The sum of the buckets, so that the count agrees with them while other threads count.
-    let count = buckets.iter().map(|(_, count)| count).sum();
-    let seconds = histogram.sum_nanoseconds.load(Relaxed) as f64 / 1e9;
-    encoder.encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)
-}
-
-/// Several labels with their values.
-struct Labels<const N: usize>([(&'static str, &'static str); N]);
-
-impl<const N: usize> EncodeLabelSet for Labels<N> {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        EncodeLabelSet::encode(&self.0, encoder)
-    }
-}
-
-fn pair<L: Label>(label: L) -> (&'static str, &'static str) {
-    (L::NAME, label.as_str())
-}
-
-fn product<A: Label, B: Label>(a: &'static [A], b: &'static [B]) -> impl Iterator<Item = (A, B)> {
-    a.iter().flat_map(move |a| b.iter().map(move |b| (*a, *b)))
 }

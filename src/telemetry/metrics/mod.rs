@@ -13,6 +13,9 @@
 mod collect;
 mod forwarding;
 mod labels;
+mod output;
+mod process;
+mod sizes;
 mod tally;
 mod taps;
 mod transfers;
@@ -22,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use prometheus_client::registry::Unit;
 
 pub use collect::{Exporter, Format};
 pub use forwarding::{CacheMetrics, Forwarding, UpstreamMetrics};
@@ -34,6 +38,8 @@ pub use taps::TapCounts;
 pub use transfers::Transfers;
 
 use crate::dns::wire::Rcode;
+use output::Distribution;
+use sizes::TransportSizes;
 
 /// All counters. One for the process, shared behind an [`Arc`].
 #[derive(Debug)]
@@ -41,6 +47,7 @@ pub struct Metrics {
     requests: [[[AtomicU64; QueryType::COUNT]; Family::COUNT]; Transport::COUNT],
     responses: [AtomicU64; Rcode::COUNT],
     durations: [Histogram<MICROSECOND>; Transport::COUNT],
+    sizes: [TransportSizes; Transport::COUNT],
     dropped: [AtomicU64; DropReason::COUNT],
     tcp_open: AtomicU64,
     tcp_limit: AtomicU64,
@@ -79,6 +86,7 @@ impl Metrics {
             requests: Default::default(),
             responses: Default::default(),
             durations: Default::default(),
+            sizes: Default::default(),
             dropped: Default::default(),
             tcp_open: AtomicU64::default(),
             tcp_limit: AtomicU64::default(),
@@ -260,11 +268,20 @@ impl<const UNIT: u64> Histogram<UNIT> {
         self.buckets[bucket.min(BOUNDED_BUCKETS)].fetch_add(times, Relaxed);
         self.sum_nanoseconds.fetch_add(nanoseconds.saturating_mul(times), Relaxed);
     }
+}
 
-    /// Upper bound of each bucket in seconds, with the number of observations in that bucket.
+impl<const UNIT: u64> Distribution for Histogram<UNIT> {
+    fn unit() -> Unit {
+        Unit::Seconds
+    }
+
     fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = (0..BOUNDED_BUCKETS).map(|bucket| (UNIT << bucket) as f64 / 1e9).chain([f64::INFINITY]);
         bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Relaxed))).collect()
+    }
+
+    fn sum(&self) -> f64 {
+        self.sum_nanoseconds.load(Relaxed) as f64 / 1e9
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::sizes::CountedSizes;
 use super::{DropReason, Family, Metrics, QueryType, Rcode, Transport, take_in};
 
 /// The counts of one batch, all of one transport. Zero again after it is added.
@@ -12,12 +13,21 @@ pub struct Tally {
     requests: [[u64; QueryType::COUNT]; Family::COUNT],
     responses: [u64; Rcode::COUNT],
     dropped: [u64; DropReason::COUNT],
+    request_sizes: CountedSizes,
+    response_sizes: CountedSizes,
 }
 
 impl Tally {
     /// All zero.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, requests: Default::default(), responses: Default::default(), dropped: Default::default() }
+        Self {
+            transport,
+            requests: Default::default(),
+            responses: Default::default(),
+            dropped: Default::default(),
+            request_sizes: CountedSizes::default(),
+            response_sizes: CountedSizes::default(),
+        }
     }
 
     /// The transport of the messages.
@@ -25,14 +35,21 @@ impl Tally {
         self.transport
     }
 
-    /// Counts a query that could be parsed.
-    pub fn request(&mut self, family: Family, query_type: QueryType) {
+    /// Counts a query of so many octets that could be parsed.
+    pub fn request(&mut self, family: Family, query_type: QueryType, octets: usize) {
         self.requests[family.index()][query_type.index()] += 1;
+        self.request_sizes.count(octets);
     }
 
-    /// Counts a response. Its duration is that of the batch.
-    pub fn response(&mut self, rcode: Rcode) {
+    /// Counts a response of so many octets. Its duration is that of the batch.
+    pub fn response(&mut self, rcode: Rcode, octets: usize) {
         self.responses[rcode.index()] += 1;
+        self.response_sizes.count(octets);
+    }
+
+    /// Counts the response that begins a zone transfer. Its messages are made later.
+    pub fn transfer(&mut self) {
+        self.responses[Rcode::NoError.index()] += 1;
     }
 
     /// Counts a packet without a response.
@@ -56,5 +73,8 @@ impl Metrics {
             take_in(all, mine);
         }
         self.durations[transport].observe(elapsed, answered);
+        let sizes = &self.sizes[transport];
+        sizes.requests.take_in(&mut tally.request_sizes);
+        sizes.responses.take_in(&mut tally.response_sizes);
     }
 }

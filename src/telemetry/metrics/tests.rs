@@ -49,9 +49,18 @@ fn the_metrics_are_these_and_no_others() {
     assert_eq!(
         described,
         [
+            "process_cpu_seconds_total counter",
+            "process_resident_memory_bytes gauge",
+            "process_virtual_memory_bytes gauge",
+            "process_threads gauge",
+            "process_open_fds gauge",
+            "process_max_fds gauge",
+            "process_start_time_seconds gauge",
             "headless_dns_requests_total counter",
             "headless_dns_responses_total counter",
             "headless_dns_request_duration_seconds histogram",
+            "headless_dns_request_size_bytes histogram",
+            "headless_dns_response_size_bytes histogram",
             "headless_dns_dropped_packets_total counter",
             "headless_dns_tcp_connections gauge",
             "headless_dns_tcp_max_connections gauge",
@@ -95,7 +104,6 @@ fn the_metrics_are_these_and_no_others() {
             "headless_dns_dnstap_frames_total counter",
             "headless_dns_dnstap_dropped_total counter",
             "headless_dns_build_info gauge",
-            "headless_dns_process_start_time_seconds gauge",
         ]
     );
 }
@@ -117,7 +125,7 @@ fn every_series_has_the_prefix_a_description_and_only_labels_from_the_closed_set
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').expect("a value after the series");
         let (name, pairs) = series.split_once('{').unwrap_or((series, "}"));
-        assert!(name.starts_with(PREFIX), "{name}");
+        assert!(name.starts_with(PREFIX) || name.starts_with("process_"), "{name}");
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         assert!(described.contains(family), "no HELP for {name}");
         for pair in pairs.trim_end_matches('}').split(',').filter(|pair| !pair.is_empty()) {
@@ -143,9 +151,9 @@ fn a_time_is_in_seconds_and_says_so() {
 fn what_is_counted_is_what_is_shown() {
     let metrics = Arc::new(Metrics::new());
     let mut tally = Tally::new(Transport::Udp);
-    tally.request(Family::Ipv6, QueryType::from(33));
-    tally.request(Family::Ipv6, QueryType::Srv);
-    tally.response(Rcode::NxDomain);
+    tally.request(Family::Ipv6, QueryType::from(33), 32);
+    tally.request(Family::Ipv6, QueryType::Srv, 33);
+    tally.response(Rcode::NxDomain, 512);
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.watch_event(Resource::Services, WatchEvent::Relist);
@@ -170,6 +178,12 @@ fn what_is_counted_is_what_is_shown() {
         r#"headless_dns_request_duration_seconds_bucket{le="0.000004",transport="udp"} 1"#,
         r#"headless_dns_request_duration_seconds_bucket{le="+Inf",transport="udp"} 1"#,
         r#"headless_dns_request_duration_seconds_sum{transport="udp"} 0.000003"#,
+        r#"headless_dns_request_size_bytes_bucket{le="32.0",transport="udp"} 1"#,
+        r#"headless_dns_request_size_bytes_bucket{le="64.0",transport="udp"} 2"#,
+        r#"headless_dns_request_size_bytes_sum{transport="udp"} 65.0"#,
+        r#"headless_dns_response_size_bytes_bucket{le="256.0",transport="udp"} 0"#,
+        r#"headless_dns_response_size_bytes_bucket{le="512.0",transport="udp"} 1"#,
+        r#"headless_dns_response_size_bytes_bucket{le="+Inf",transport="udp"} 1"#,
         r#"headless_dns_watch_events_total{resource="services",event="relist"} 1"#,
         r#"headless_dns_watch_errors_total{resource="endpointslices",reason="forbidden"} 1"#,
         r#"headless_dns_reconcile_repairs_total{resource="services"} 4"#,
@@ -246,4 +260,33 @@ fn the_watch_of_a_resource_is_as_old_as_that_of_its_most_silent_scope() {
 fn an_ipv4_client_on_an_ipv6_socket_counts_as_ipv4() {
     assert_eq!(Family::from("::ffff:10.0.0.1".parse::<std::net::IpAddr>().expect("an address")), Family::Ipv4);
     assert_eq!(Family::from("fd00::1".parse::<std::net::IpAddr>().expect("an address")), Family::Ipv6);
+}
+
+/// The kernel's numbers, by the names that dashboards of every language look for.
+#[test]
+fn the_process_is_measured_as_every_process_is() {
+    let text = scrape(&Arc::new(Metrics::new()), Format::Prometheus);
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    };
+    assert!(value("process_cpu_seconds_total") > 0.0);
+    // A test's binary has more than a megabyte, and less than a terabyte of memory.
+    assert!((1e6..1e12).contains(&value("process_resident_memory_bytes")));
+    assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
+    assert!(value("process_threads") >= 1.0);
+    assert!((3.0..=value("process_max_fds")).contains(&value("process_open_fds")));
+    assert!(value("process_start_time_seconds") > 1e9, "since 1970");
+}
+
+#[test]
+fn a_message_of_any_size_falls_into_a_bucket() {
+    for (octets, bucket) in [(0, 0), (32, 0), (33, 1), (512, 4), (65_535, 11), (usize::MAX / 4, 11)] {
+        let (all, mut mine) = (sizes::Sizes::default(), sizes::CountedSizes::default());
+        mine.count(octets);
+        all.take_in(&mut mine);
+        assert_eq!(all.buckets().iter().position(|(_, count)| *count == 1), Some(bucket), "{octets}");
+        all.take_in(&mut mine);
+        assert_eq!(all.sum(), octets as f64, "counted once");
+    }
 }
