@@ -22,8 +22,6 @@ spec:
           - name: net.ipv4.ip_unprivileged_port_start
             value: "53"
       # The sidecar starts before the application and its other init containers, and ends after them.
-      $setElementOrder/initContainers:
-        - name: headless-dns
       initContainers:
         - name: headless-dns
           image: {{ include "headless-dns.image" . }}
