@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use headless_dns::admin::Explanation;
+use headless_dns::admin::ExplanationText;
 use headless_dns::cli::commands;
 use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
 use headless_dns::server::allow_low_ports;
@@ -81,8 +81,8 @@ impl From<String> for Printed {
     }
 }
 
-impl From<Explanation> for Printed {
-    fn from(Explanation { resolves, text }: Explanation) -> Self {
+impl From<ExplanationText> for Printed {
+    fn from(ExplanationText { resolves, text }: ExplanationText) -> Self {
         Self { text, code: if resolves { EXIT_OK } else { EXIT_FAILURE } }
     }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the programs that tests, benches and .ci/run use, from Debian's packages and, where Debian has none, into an environment of
-# Python's below the user's cache. Safe to run again: what is there is left alone, and no server that is installed here is started,
+# Installs the programs that tests, benches and .ci/run use, from Debian's packages and, where Debian has none, from PyPI and npm into
+# folders below the user's cache. Safe to run again: what is there is left alone, and no server that is installed here is started,
 # now or at the next boot.
 set -eu
 
@@ -29,6 +29,8 @@ want python3 python3
 /usr/bin/python3 -c 'import dns.xfr' 2>/dev/null || packages="$packages python3-dnspython"
 want drill ldnsutils
 want node nodejs
+want npm npm
+want chromium chromium
 want promtool prometheus
 want systemd-analyze systemd
 want man man-db
@@ -47,8 +49,22 @@ install_wheels() {
     echo "$wheels" >"$environment/wheels"
 }
 
+# What looks at the page for people: tests/peers/page.mjs.
+page_tools="${XDG_CACHE_HOME:-$HOME/.cache}/headless-dns/page-tools"
+page_packages="puppeteer-core@24.43.0 axe-core@4.14.1"
+install_page_tools() {
+    if [ "$(cat "$page_tools/installed" 2>/dev/null)" = "$page_packages" ]; then return; fi
+    mkdir -p "$page_tools"
+    # shellcheck disable=SC2086 # a list of words
+    npm install --prefix "$page_tools" --no-save --no-audit --no-fund --ignore-scripts $page_packages
+    echo "$page_packages" >"$page_tools/installed"
+}
+
 if [ -z "$packages" ]; then
-    [ "${1:-}" = --packages ] || install_wheels
+    if [ "${1:-}" != --packages ]; then
+        install_wheels
+        install_page_tools
+    fi
     echo "everything is installed"
     exit 0
 fi
@@ -56,6 +72,7 @@ fi
 if [ "$(id -u)" -ne 0 ]; then
     sudo sh "$0" --packages
     install_wheels
+    install_page_tools
     exit 0
 fi
 
@@ -90,4 +107,7 @@ if [ -d /run/systemd/system ]; then
     done
 fi
 
-[ "${1:-}" = --packages ] || install_wheels
+if [ "${1:-}" != --packages ]; then
+    install_wheels
+    install_page_tools
+fi

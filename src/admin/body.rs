@@ -4,13 +4,17 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::{Bytes, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Clients that may read a long page at the same time. There are as many threads to make the pages.
 const READERS: usize = 2;
+/// How long a client may wait for its turn.
+const TURN: Duration = Duration::from_secs(2);
 
 /// The places of those who read long pages.
 #[derive(Clone)]
@@ -24,6 +28,12 @@ pub(super) struct ReaderPlace {
 impl Readers {
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(READERS)))
+    }
+
+    /// The next place that is free; none if that takes too long. For pages that are made at once, and taken at once by most.
+    pub async fn turn(&self) -> Option<ReaderPlace> {
+        let permit = timeout(TURN, Arc::clone(&self.0).acquire_owned()).await.ok()?.ok()?;
+        Some(ReaderPlace { _permit: permit })
     }
 
     /// A place; none if all are taken.

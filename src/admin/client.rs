@@ -10,7 +10,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::diagnose::Explanation;
 use crate::dns::name::Name;
 
 /// How long a page may take; the zone of a large cluster has hundreds of thousands of records.
@@ -42,15 +41,24 @@ pub async fn fetch_zone(admin: SocketAddr, zone: &Name) -> Result<String, FetchE
     if status == StatusCode::OK { Ok(text) } else { Err(FetchError::refused(admin, &text)) }
 }
 
+/// The explanation of a name, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplanationText {
+    /// Whether the name owns a record.
+    pub resolves: bool,
+    /// For a person, several lines.
+    pub text: String,
+}
+
 /// Fetches the explanation of a name from that server. It may be an address, or the beginning of a name.
 ///
 /// # Errors
 /// The server cannot be reached.
-pub async fn fetch_explanation(admin: SocketAddr, name: &str) -> Result<Explanation, FetchError> {
+pub async fn fetch_explanation(admin: SocketAddr, name: &str) -> Result<ExplanationText, FetchError> {
     let parameters = form_urlencoded::Serializer::new(String::new()).append_pair("name", name).finish();
     let (status, text) = fetch(admin, Method::GET, &format!("/explain?{parameters}")).await?;
     match status {
-        StatusCode::OK | StatusCode::NOT_FOUND => Ok(Explanation { resolves: status == StatusCode::OK, text }),
+        StatusCode::OK | StatusCode::NOT_FOUND => Ok(ExplanationText { resolves: status == StatusCode::OK, text }),
         _ => Err(FetchError::refused(admin, &text)),
     }
 }

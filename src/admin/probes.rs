@@ -46,13 +46,12 @@ pub(super) fn routes(sources: Arc<ProbeSources>) -> Router {
 
 /// These pages and no others.
 pub(super) fn router(sources: Arc<ProbeSources>) -> Router {
-    with_index(routes(sources), INDEX.to_owned())
+    routes(sources).route("/", get(INDEX)).fallback(not_found(INDEX))
 }
 
-/// Adds the page that lists the others, and one for whoever asks for something else.
-pub(super) fn with_index(routes: Router, index: String) -> Router {
-    let not_found = format!("Page not found. The pages are:\n\n{index}");
-    routes.route("/", get(index)).fallback(async move || (StatusCode::NOT_FOUND, not_found))
+/// The answer to whoever asks for something else.
+pub(super) fn not_found(index: &str) -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("Page not found. The pages are:\n\n{index}"))
 }
 
 async fn live(State(sources): Shared) -> (StatusCode, String) {

@@ -133,11 +133,7 @@ impl Iterator for RecordsPage {
 }
 
 fn begin_service(key: &ServiceKey, service: &ServiceRecords, text: &mut String) {
-    let kind = match service.kind {
-        ServiceKind::Headless => "Headless",
-        ServiceKind::ClusterIp => "ClusterIP",
-        ServiceKind::ExternalName(_) => "ExternalName",
-    };
+    let kind = service.kind.name();
     let [namespace, name] = [key.namespace(), key.name()].map(|label| quoted(&Relative(label).to_string()));
     // Writing to a string cannot fail.
     let _ = write!(text, "{{\"namespace\":{namespace},\"service\":{name},\"kind\":\"{kind}\",\"names\":[");

@@ -136,6 +136,7 @@ impl App {
         let sources = Sources {
             probes: Arc::clone(&probe_sources),
             serving: serving.clone(),
+            metrics: Arc::clone(&metrics),
             index,
             transfers: transfers.as_ref().map(Transfers::status),
             reload: Some(reloading.handle()),

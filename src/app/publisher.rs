@@ -101,9 +101,9 @@ pub(super) async fn run_publisher(
             }
             _ = beats.tick() => {}
             _ = tombstones.tick() => publisher.index.expire_tombstones(),
-            Some(Inspection { service, host, reply }) = inspections.recv() => {
+            Some(Inspection { service, wanted, reply }) = inspections.recv() => {
                 // The client may have gone.
-                let _ = reply.send(diagnose::inspect(&publisher.index, &service, host.as_deref()));
+                let _ = reply.send(diagnose::inspect(&publisher.index, &service, &wanted));
             }
         }
     }

@@ -5,7 +5,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::Log;
 use super::{Explain, Export, log};
-use crate::admin::{self, Explanation, ReloadHandle};
+use crate::admin::{self, ExplanationText, ReloadHandle};
 use crate::app::{self, App, Load, Reloading, Stop};
 use crate::config::Config;
 use crate::dns::name::Name;
@@ -37,7 +37,7 @@ pub async fn export(export: Export, config: Config, zone: Name) -> anyhow::Resul
 }
 
 /// `headless-dns explain`: the text, and whether the name resolves.
-pub async fn explain(explain: Explain, config: Config) -> anyhow::Result<Explanation> {
+pub async fn explain(explain: Explain, config: Config) -> anyhow::Result<ExplanationText> {
     log::init(&config.log_level, config.log_format)?;
     // Checked when the arguments were read.
     let address = config.admin.context("there is no admin address")?;

@@ -281,7 +281,7 @@ options! {
         dnstap: Option<Collector> = "", "--dnstap unix:PATH|tcp:ADDRESS:PORT", parse::collector;
     }
     "Operation" {
-        /// Address of the admin pages: `/records`, `/zone`, `/explain`, and those of `probes`; "off" for none.
+        /// Address of the admin pages: `/` for people, `/records`, `/zone`, `/explain`, and those of `probes`; "off" for none.
         /// They are plain HTTP without authentication and show every record, so the default is loopback; leave it there.
         /// `headless-dns export` and `explain` ask it. Two clients at a time may read records.
         admin: Option<SocketAddr> = "127.0.0.1:8053", "--admin ADDRESS:PORT|off", parse::address_or_off;

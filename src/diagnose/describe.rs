@@ -2,22 +2,15 @@
 
 use std::fmt::Write;
 
-use super::inspect::{Excerpt, Inspected};
-use crate::cluster::{Endpoint, Pod, PodSelection, Service, ServiceSpec};
+use super::inspect::{EndpointState, Excerpt, Inspected, SliceEndpoint};
+use crate::cluster::{Pod, PodSelection, Service, ServiceSpec};
 
 /// Describes a Service and its endpoints, the one that was asked about first.
 pub(super) fn describe(inspected: &Inspected) -> Vec<String> {
-    let Inspected { key, options, others, .. } = inspected;
-    let mut lines = Vec::new();
-    match &inspected.service {
-        Some(service) => {
-            lines.push(format!("Service {key} {}", properties(inspected, service)));
-            lines.extend(endpoint_lines(inspected, service));
-        }
-        None if options.headless_only => {
-            lines.push(format!("no headless Service {key} found (others are not watched)"));
-        }
-        None => lines.push(format!("Service {key} not found")),
+    let Inspected { others, .. } = inspected;
+    let mut lines = vec![summary(inspected)];
+    if let Some(service) = &inspected.service {
+        lines.extend(endpoint_lines(inspected, service));
     }
     if others.total > 0 {
         let as_of = if inspected.pods_are_trusted { "" } else { " (as last seen: their watch is not up to date)" };
@@ -25,6 +18,16 @@ pub(super) fn describe(inspected: &Inspected) -> Vec<String> {
         lines.extend(listed(others, pod_line));
     }
     lines
+}
+
+/// What the Service is, in a line.
+pub(super) fn summary(inspected: &Inspected) -> String {
+    let Inspected { key, options, .. } = inspected;
+    match &inspected.service {
+        Some(service) => format!("Service {key} {}", properties(inspected, service)),
+        None if options.headless_only => format!("no headless Service {key} found (others are not watched)"),
+        None => format!("Service {key} not found"),
+    }
 }
 
 fn properties(inspected: &Inspected, service: &Service) -> String {
@@ -84,11 +87,11 @@ fn pod_line(pod: &Pod) -> String {
     let mut addresses: Vec<_> = pod.v4.iter().map(ToString::to_string).collect();
     addresses.extend(pod.v6.iter().map(ToString::to_string));
     let address = if addresses.is_empty() { "no IP".to_owned() } else { addresses.join(" ") };
-    let state = match pod {
-        Pod { is_finished: true, .. } => "terminated",
-        Pod { is_terminating: true, .. } => "terminating",
-        Pod { is_ready: true, .. } => "Ready",
-        _ => "not Ready",
+    let state = match EndpointState::of_pod(pod) {
+        EndpointState::Terminated => "terminated",
+        EndpointState::Terminating => "terminating",
+        EndpointState::Ready => "Ready",
+        EndpointState::NotReady => "not Ready",
     };
     let owner = match &pod.template.owner {
         Some((kind, name)) => format!(", of {kind} {name}"),
@@ -99,7 +102,7 @@ fn pod_line(pod: &Pod) -> String {
     format!("{host}  {address}  {state}, subdomain {subdomain}{owner}")
 }
 
-fn endpoint_line(endpoint: &Endpoint<'_>) -> String {
+fn endpoint_line(SliceEndpoint { endpoint, .. }: &SliceEndpoint) -> String {
     let host = endpoint.hostname.as_ref().map_or_else(|| "(no hostname)".to_owned(), ToString::to_string);
     let state = if endpoint.ready { "ready" } else { "not ready" };
     format!("{host}  {}  {state}", endpoint.address)

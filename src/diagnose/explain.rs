@@ -1,14 +1,16 @@
 //! Explains a name: its answer, the reason for a denial and the fix, and the objects of the cluster behind it.
 
-use std::fmt::Write;
+use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::advice::advice;
 use super::describe::describe;
+use super::endpoints::ServiceState;
 use super::forwarded;
-use super::inspect::Inspection;
+use super::inspect::{Inspected, Inspection, Wanted};
 use super::meant::{Meant, meant};
 use crate::authority::{Authority, EdeText, Elsewhere, RecordText, Zone};
 use crate::dns::name::{Name, Relative};
@@ -17,13 +19,56 @@ use crate::records::ServiceKey;
 use crate::resolver::{AskedElsewhere, Resolver};
 use crate::table::TableReader;
 
-/// A name explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Endpoints that are listed, of each source. The one that was asked about is always among them.
+const MAX_LISTED: usize = 12;
+
+/// A name explained. Its `Display` form is for a person, several lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// Whether the name owns a record.
     pub resolves: bool,
-    /// For a person, several lines.
-    pub text: String,
+    /// The name as it was understood, and what becomes of it: together a sentence.
+    pub name: String,
+    pub verdict: &'static str,
+    /// The names of which one may be meant, if that is not clear.
+    pub meant: Vec<String>,
+    /// Its records: type and data.
+    pub records: Vec<String>,
+    /// Why it is answered so, and who has said so.
+    pub reasons: Vec<String>,
+    /// What to do about it.
+    pub fix: Option<&'static str>,
+    /// The Service and its endpoints in the cluster, if the name is about one.
+    pub cluster_state: Option<Vec<String>>,
+    /// What is served here, if the name is nothing of it.
+    pub served: Option<ServedZones>,
+}
+
+/// The zones of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServedZones {
+    pub zones: Vec<String>,
+    pub reverse_zones: Vec<String>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, verdict, meant, records, reasons, .. } = self;
+        writeln!(f, "{name} {verdict}")?;
+        meant.iter().chain(records).chain(reasons).try_for_each(|line| writeln!(f, "  {line}"))?;
+        if let Some(fix) = self.fix {
+            writeln!(f, "  fix: {fix}")?;
+        }
+        if let Some(lines) = &self.cluster_state {
+            writeln!(f, "\ncluster state:")?;
+            lines.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        }
+        if let Some(ServedZones { zones, reverse_zones }) = &self.served {
+            writeln!(f, "\nzones of this server: {}", zones.join(" "))?;
+            writeln!(f, "reverse zones: {}", reverse_zones.join(" "))?;
+        }
+        Ok(())
+    }
 }
 
 /// Explains names.
@@ -47,35 +92,44 @@ impl Explainer {
         Self { resolver: Some(resolver), ..self }
     }
 
-    /// The answer to a query for a name, with its reason.
-    fn answer(&self, name: &Name) -> Answered {
+    /// The answer to a query for a name, with its reason, and what others have to be asked for.
+    fn answer(&self, name: &Name) -> (Explanation, Rcode, Option<AskedElsewhere>) {
         let table = self.table.pin();
         let question = Question { name: name.as_wire(), qtype: RrType::A, class: Class::IN };
         let mut answer = self.authority.answer(&table, &question);
         self.authority.explain(&table, &question, &mut answer);
-        let advice = answer.errors.iter().find_map(|error| match error.text {
+        let fix = answer.errors.iter().find_map(|error| match error.text {
             EdeText::Reason(reason) => Some(advice(&reason)),
             _ => None,
         });
-        Answered {
-            rcode: answer.rcode,
+        let records = self.authority.records_at(&table, name.as_wire());
+        let explanation = Explanation {
+            resolves: !records.is_empty(),
+            name: name.to_string(),
+            verdict: verdict(answer.rcode, !records.is_empty()),
+            records: records.iter().map(|RecordText { rr_type, data, .. }| format!("{rr_type} {data}")).collect(),
             reasons: answer.errors.iter().map(|error| error.text.to_string()).collect(),
-            advice,
-            records: self.authority.records_at(&table, name.as_wire()),
-            elsewhere: answer.elsewhere.map(|elsewhere| match elsewhere {
-                Elsewhere::Question => AskedElsewhere::plain(name.as_wire(), RrType::A),
-                Elsewhere::Target(target) => AskedElsewhere::plain(target.as_wire(), RrType::A),
-            }),
-        }
+            fix,
+            ..Explanation::default()
+        };
+        let elsewhere = answer.elsewhere.map(|elsewhere| match elsewhere {
+            Elsewhere::Question => AskedElsewhere::plain(name.as_wire(), RrType::A),
+            Elsewhere::Target(target) => AskedElsewhere::plain(target.as_wire(), RrType::A),
+        });
+        (explanation, answer.rcode, elsewhere)
     }
 
-    /// The description of a Service; empty if the index is gone.
-    async fn inspect(&self, service: ServiceKey, host: Option<String>) -> Vec<String> {
+    /// What the index has of a Service; none if the index is gone.
+    async fn inspect(&self, service: ServiceKey, wanted: Wanted) -> Option<Inspected> {
         let (reply, inspected) = oneshot::channel();
-        if self.index.send(Inspection { service, host, reply }).await.is_err() {
-            return Vec::new();
-        }
-        inspected.await.as_ref().map(describe).unwrap_or_default()
+        self.index.send(Inspection { service, wanted, reply }).await.ok()?;
+        inspected.await.ok()
+    }
+
+    /// A Service and the endpoints that are wanted; none if the index is gone.
+    pub async fn service(&self, service: ServiceKey, wanted: Wanted) -> Option<ServiceState> {
+        let inspected = self.inspect(service, wanted).await?;
+        Some(ServiceState::new(&inspected, &self.table.pin()))
     }
 
     /// Explains how a name is answered. `text` may also be an address, or the beginning of a name.
@@ -86,82 +140,54 @@ impl Explainer {
         let understood = meant(&self.authority, &self.table.pin(), text)?;
         match understood {
             Meant::Name(name) => Ok(self.explain_name(&name).await),
-            Meant::OneOf(names) => {
-                let names: String = names.iter().map(|name| format!("  {name}\n")).collect();
-                let text = format!("{text} is a Service in several namespaces; ask for one of\n{names}");
-                Ok(Explanation { resolves: false, text })
-            }
+            Meant::OneOf(names) => Ok(Explanation {
+                name: text.to_owned(),
+                verdict: "is a Service in several namespaces; ask for one of",
+                meant: names.iter().map(ToString::to_string).collect(),
+                ..Explanation::default()
+            }),
         }
     }
 
     async fn explain_name(&self, name: &Name) -> Explanation {
         // The table must not stay pinned while this waits for the index.
-        let answered = self.answer(name);
-        let mut text = format!("{name} ");
-        let mut resolves = !answered.records.is_empty();
-        match (&self.resolver, &answered.elsewhere) {
+        let (mut explanation, rcode, elsewhere) = self.answer(name);
+        let is_forwarded = match (&self.resolver, &elsewhere) {
             (Some(resolver), Some(asked)) => {
                 let forwarded = forwarded::ask(resolver, asked).await;
-                resolves |= forwarded.resolves;
-                text += if resolves { "resolves\n" } else { "does not resolve\n" };
-                answered.write_records(&mut text);
-                for line in forwarded.lines {
-                    let _ = writeln!(text, "  {line}");
-                }
+                explanation.resolves |= forwarded.resolves;
+                explanation.verdict = if explanation.resolves { "resolves" } else { "does not resolve" };
+                (explanation.reasons, explanation.fix) = (forwarded.lines, None);
+                true
             }
-            _ => answered.write(&mut text),
-        }
+            _ => false,
+        };
         match self.authority.service_of(name.as_wire()) {
             Some(found) => {
                 let host = found.host.map(|host| Relative(host).to_string());
-                let _ = writeln!(text, "\ncluster state:");
-                for line in self.inspect(ServiceKey::of_wire(found.service), host).await {
-                    let _ = writeln!(text, "  {line}");
-                }
+                let wanted = Wanted { host, most: MAX_LISTED, ..Wanted::default() };
+                let inspected = self.inspect(ServiceKey::of_wire(found.service), wanted).await;
+                explanation.cluster_state = Some(inspected.as_ref().map(describe).unwrap_or_default());
             }
-            None if answered.rcode == Rcode::Refused && (self.resolver.is_none() || answered.elsewhere.is_none()) => {
-                let listed =
-                    |zones: &[Zone]| zones.iter().map(|zone| zone.apex().to_string()).collect::<Vec<_>>().join(" ");
-                let _ = writeln!(text, "\nzones of this server: {}", listed(self.authority.zones()));
-                let _ = writeln!(text, "reverse zones: {}", listed(self.authority.reverse_zones()));
+            None if rcode == Rcode::Refused && !is_forwarded => {
+                let listed = |zones: &[Zone]| zones.iter().map(|zone| zone.apex().to_string()).collect();
+                explanation.served = Some(ServedZones {
+                    zones: listed(self.authority.zones()),
+                    reverse_zones: listed(self.authority.reverse_zones()),
+                });
             }
             None => {}
         }
-        Explanation { resolves, text }
+        explanation
     }
 }
 
-/// The answer for one name.
-struct Answered {
-    rcode: Rcode,
-    reasons: Vec<String>,
-    advice: Option<&'static str>,
-    records: Vec<RecordText>,
-    /// What others have to be asked for.
-    elsewhere: Option<AskedElsewhere>,
-}
-
-impl Answered {
-    fn write(&self, text: &mut String) {
-        *text += match self.rcode {
-            Rcode::NoError if !self.records.is_empty() => "resolves\n",
-            Rcode::NoError => "exists, but has no records of its own\n",
-            Rcode::NxDomain => "does not resolve: NXDOMAIN\n",
-            Rcode::Refused => "does not resolve: REFUSED\n",
-            _ => "does not resolve: SERVFAIL\n",
-        };
-        self.write_records(text);
-        for reason in &self.reasons {
-            let _ = writeln!(text, "  {reason}");
-        }
-        if let Some(advice) = self.advice {
-            let _ = writeln!(text, "  fix: {advice}");
-        }
-    }
-
-    fn write_records(&self, text: &mut String) {
-        for RecordText { rr_type, data, .. } in &self.records {
-            let _ = writeln!(text, "  {rr_type} {data}");
-        }
+fn verdict(rcode: Rcode, has_records: bool) -> &'static str {
+    match rcode {
+        Rcode::NoError if has_records => "resolves",
+        Rcode::NoError => "exists, but has no records of its own",
+        Rcode::NxDomain => "does not resolve: NXDOMAIN",
+        Rcode::Refused => "does not resolve: REFUSED",
+        _ => "does not resolve: SERVFAIL",
     }
 }

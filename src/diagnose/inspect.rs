@@ -1,23 +1,34 @@
 //! What the index tells of a Service for a person. Collected by the task that owns the index, which has better things to do:
 //! objects are shared or few, and nothing is formatted here.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::Serialize;
+use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
-use crate::cluster::{Endpoint, Hostname, Pod, Service};
+use crate::cluster::{Endpoint, Hostname, Pod, Service, Slice};
+use crate::dns::name::Label;
 use crate::index::{Index, Options};
 use crate::records::ServiceKey;
-
-/// Endpoints that are listed, of each source. The one that was asked about is always among them.
-pub(super) const MAX_LISTED: usize = 12;
 
 /// A request to the task that owns the index: inspect a Service with [`inspect()`], and send what is found.
 pub struct Inspection {
     pub service: ServiceKey,
-    /// The endpoint that was asked about.
-    pub host: Option<String>,
+    pub wanted: Wanted,
     pub reply: oneshot::Sender<Inspected>,
+}
+
+/// Which endpoints are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The one that was asked about: before all others.
+    pub host: Option<String>,
+    /// Those whose name or address contains this text: all, if it is empty.
+    pub containing: String,
+    /// How many are listed, of each source.
+    pub most: usize,
 }
 
 /// The capacity of the channel for inspections.
@@ -37,10 +48,41 @@ pub struct Inspected {
     /// The Pods that are endpoints themselves.
     pub(super) pods: Excerpt<Pod>,
     /// The endpoints that only slices show.
-    pub(super) endpoints: Excerpt<Endpoint<'static>>,
+    pub(super) endpoints: Excerpt<SliceEndpoint>,
     pub(super) slices: usize,
     /// Other Pods that have the Service as their subdomain.
     pub(super) others: Excerpt<Pod>,
+}
+
+/// An endpoint that only slices show.
+#[derive(Clone, Debug)]
+pub(super) struct SliceEndpoint {
+    /// The name of its slice.
+    pub slice: SmolStr,
+    pub endpoint: Endpoint<'static>,
+}
+
+/// The state of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndpointState {
+    Ready,
+    NotReady,
+    /// It has been deleted and is shutting down.
+    Terminating,
+    /// It will not run again.
+    Terminated,
+}
+
+impl EndpointState {
+    pub(super) fn of_pod(pod: &Pod) -> Self {
+        match pod {
+            Pod { is_finished: true, .. } => Self::Terminated,
+            Pod { is_terminating: true, .. } => Self::Terminating,
+            Pod { is_ready: true, .. } => Self::Ready,
+            _ => Self::NotReady,
+        }
+    }
 }
 
 /// The first of some items, and how many there are.
@@ -57,15 +99,20 @@ impl<T> Default for Excerpt<T> {
 }
 
 impl<T> Excerpt<T> {
-    /// Keeps the wanted item before all others, and converts no more than are kept.
-    fn of<I>(items: impl Iterator<Item = I>, is_wanted: impl Fn(&I) -> bool, keep: impl Fn(I) -> T) -> Self {
+    /// Keeps what was asked about before all others, and converts no more than are kept.
+    fn of<I>(
+        items: impl Iterator<Item = I>,
+        most: usize,
+        is_asked_about: impl Fn(&I) -> bool,
+        keep: impl Fn(I) -> T,
+    ) -> Self {
         let mut excerpt = Self::default();
         for item in items {
             excerpt.total += 1;
-            if is_wanted(&item) {
+            if is_asked_about(&item) {
                 excerpt.first.insert(0, keep(item));
-                excerpt.first.truncate(MAX_LISTED);
-            } else if excerpt.first.len() < MAX_LISTED {
+                excerpt.first.truncate(most);
+            } else if excerpt.first.len() < most {
                 excerpt.first.push(keep(item));
             }
         }
@@ -73,9 +120,10 @@ impl<T> Excerpt<T> {
     }
 }
 
-/// What the index has of a Service, the endpoint called `host` first.
-pub fn inspect(index: &Index, key: &ServiceKey, host: Option<&str>) -> Inspected {
+/// What the index has of a Service and of the endpoints that are wanted.
+pub fn inspect(index: &Index, key: &ServiceKey, wanted: &Wanted) -> Inspected {
     let service = index.service(key);
+    let host = wanted.host.as_deref();
     let is_pod = |pod: &&Pod| host.is_some_and(|host| is_called(pod, host));
     let mut inspected = Inspected {
         key: key.clone(),
@@ -90,24 +138,51 @@ pub fn inspect(index: &Index, key: &ServiceKey, host: Option<&str>) -> Inspected
         slices: index.slices_of(key).count(),
         others: Excerpt::default(),
     };
+    let has_text = |pod: &&Pod| wanted.is_pod(pod);
     if let Some(service) = service {
         let sources = index.endpoint_sources(service);
-        inspected.pods = Excerpt::of(sources.pods(), is_pod, Pod::clone);
-        let is_endpoint =
-            |endpoint: &&Endpoint<'_>| endpoint.hostname.as_ref().is_some_and(|label| Some(label.as_text()) == host);
-        let endpoints = sources.from_slices().iter().map(|(_, endpoint)| endpoint);
-        inspected.endpoints = Excerpt::of(endpoints, is_endpoint, |endpoint| Endpoint {
-            pod: None,
-            hostname: endpoint.hostname.clone(),
-            ..*endpoint
+        inspected.pods = Excerpt::of(sources.pods().filter(has_text), wanted.most, is_pod, Pod::clone);
+        let endpoints = sources.from_slices().iter().filter(|(_, endpoint)| wanted.is_endpoint(endpoint));
+        let is_endpoint = |(_, endpoint): &&(&Slice, Endpoint<'_>)| {
+            endpoint.hostname.as_ref().is_some_and(|label| Some(label.as_text()) == host)
+        };
+        inspected.endpoints = Excerpt::of(endpoints, wanted.most, is_endpoint, |(slice, endpoint)| SliceEndpoint {
+            slice: slice.object.name.clone(),
+            endpoint: Endpoint { pod: None, hostname: endpoint.hostname.clone(), ..*endpoint },
         });
     }
     let is_listed = |pod: &Pod| {
         inspected.is_served
             && service.is_some_and(|it| index.pods_authoritative_for(it) && pod.is_selected_by(&it.selector))
     };
-    inspected.others = Excerpt::of(index.pods_with_subdomain(key).filter(|pod| !is_listed(pod)), is_pod, Pod::clone);
+    let others = index.pods_with_subdomain(key).filter(|pod| !is_listed(pod)).filter(has_text);
+    inspected.others = Excerpt::of(others, wanted.most, is_pod, Pod::clone);
     inspected
+}
+
+impl Wanted {
+    fn is_pod(&self, pod: &Pod) -> bool {
+        let addresses = || pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.as_deref().map(|v6| IpAddr::V6(*v6)));
+        self.has_text(|| pod.name.contains(&self.containing) || self.is_hostname(pod.hostname().as_ref()), addresses)
+    }
+
+    fn is_endpoint(&self, endpoint: &Endpoint<'_>) -> bool {
+        let is_pod = |name: &str| name.contains(&self.containing);
+        let has_name = || {
+            self.is_hostname(endpoint.hostname.as_ref()) || endpoint.pod.as_ref().is_some_and(|pod| is_pod(&pod.name))
+        };
+        self.has_text(has_name, || Some(endpoint.address).into_iter())
+    }
+
+    fn is_hostname(&self, hostname: Option<&Label>) -> bool {
+        hostname.is_some_and(|label| label.as_text().contains(&self.containing))
+    }
+
+    fn has_text<I: Iterator<Item = IpAddr>>(&self, has_name: impl Fn() -> bool, addresses: impl Fn() -> I) -> bool {
+        self.containing.is_empty()
+            || has_name()
+            || addresses().any(|address| address.to_string().contains(&self.containing))
+    }
 }
 
 /// Whether this is the label of a Pod's name, in a Service that it has as its subdomain or not.

@@ -7,7 +7,7 @@
 //! - `table`: publishes them beside the records, so that a query finds them without asking the index.
 //! - `authority::explain`: picks the reason that fits a denied name, and adds it to the answer as EDE.
 //! - `inspect`: the objects behind a Service, as the index has them: the only part that runs where the index is owned. `describe`
-//!   makes text of it.
+//!   makes text of it, and `endpoints` the data of a page.
 //! - `forwarded`: what is not ours, asked from the upstreams.
 //! - `meant`: which name a person means.
 //! - `explain`: `headless-dns explain`: the answer, its reason, the fix (`advice`) and the description. Here, because it needs
@@ -22,10 +22,12 @@
 
 mod advice;
 mod describe;
+mod endpoints;
 mod explain;
 mod forwarded;
 mod inspect;
 mod meant;
 
+pub use endpoints::{EndpointView, ServiceState};
 pub use explain::{Explainer, Explanation};
-pub use inspect::{INSPECTIONS, Inspected, Inspection, inspect};
+pub use inspect::{EndpointState, INSPECTIONS, Inspected, Inspection, Wanted, inspect};

@@ -103,6 +103,17 @@ pub enum ServiceKind {
     ExternalName(Name),
 }
 
+impl ServiceKind {
+    /// As people call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Headless => "Headless",
+            Self::ClusterIp => "ClusterIP",
+            Self::ExternalName(_) => "ExternalName",
+        }
+    }
+}
+
 /// One SRV record. Priority and weight are the same for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Srv {

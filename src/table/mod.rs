@@ -31,7 +31,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use changes::Change;
-pub use reader::{PtrTargets, Table, TableReader};
+pub use reader::{KnownService, PtrTargets, Table, TableReader};
 use shared::Shared;
 pub use shared::{Published, TableSize};
 pub use writer::{Publication, TableWriter};

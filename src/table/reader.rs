@@ -118,6 +118,25 @@ impl Table<'_> {
         first.into_iter().map(|(_, key)| key.clone()).collect()
     }
 
+    /// Some of the first of those that are wanted, at most `limit`, by namespace and name: Services that are served, and those of
+    /// which only the reason is known for which they are not. Each is asked about once.
+    pub fn first_known_services(
+        &self,
+        limit: usize,
+        mut is_wanted: impl FnMut(&KnownService<'_>) -> bool,
+    ) -> Vec<KnownService<'_>> {
+        let served = self.shared.services.iter(&self.guard).map(|(key, _)| key);
+        let others = self.shared.reasons.iter(&self.guard).map(|(key, _)| key);
+        let others = others.filter(|key| self.service(key.as_wire()).is_none());
+        let wanted = served.chain(others).filter(|key| is_wanted(&self.known_service(key)));
+        let first = smallest(wanted.map(|key| (key.in_text_order(), key)), limit);
+        first.into_iter().map(|(_, key)| self.known_service(key)).collect()
+    }
+
+    fn known_service<'t>(&'t self, key: &'t ServiceKey) -> KnownService<'t> {
+        KnownService { key, records: self.service(key.as_wire()), reasons: self.reasons(key.as_wire()) }
+    }
+
     /// The addresses that lead back to names, in order.
     pub fn reverse_addresses(&self) -> Vec<IpAddr> {
         self.shared.reverse.addresses(&self.guard)
@@ -132,6 +151,14 @@ impl Table<'_> {
     pub fn size(&self) -> TableSize {
         self.shared.size()
     }
+}
+
+/// What is known of a Service: its records if it is served, and why names of it are absent.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownService<'t> {
+    pub key: &'t ServiceKey,
+    pub records: Option<&'t ServiceRecords>,
+    pub reasons: Option<&'t Reasons>,
 }
 
 /// The names that an address leads back to, at least one. The first Service that has the address is held, so that the set does

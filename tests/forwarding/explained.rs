@@ -1,5 +1,6 @@
 //! What is said of answers from elsewhere: as Extended DNS Errors, and by `explain`.
 
+use headless_dns::admin::ExplanationText;
 use headless_dns::authority::Authority;
 use headless_dns::diagnose::Explainer;
 use headless_dns::resolver::Resolver;
@@ -25,7 +26,10 @@ fn explainer(upstream: SocketAddr) -> Explainer {
 async fn a_name_of_the_world_is_explained_with_who_was_asked_and_what_the_cache_holds() {
     let (upstream, is_dead) = mortal().await;
     let explainer = explainer(upstream.address);
-    let explain = async |name: &str| explainer.explain(name).await.expect("a name");
+    let explain = async |name: &str| {
+        let explanation = explainer.explain(name).await.expect("a name");
+        ExplanationText { resolves: explanation.resolves, text: explanation.to_string() }
+    };
     let asked = format!("asked {}, which answered", upstream.address);
 
     let first = explain("www.example.").await;

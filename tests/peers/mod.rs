@@ -16,6 +16,8 @@ mod monitoring;
 #[cfg(feature = "sandbox")]
 mod node;
 #[cfg(feature = "sandbox")]
+mod page;
+#[cfg(feature = "sandbox")]
 mod policy;
 #[cfg(feature = "sandbox")]
 mod public_view;

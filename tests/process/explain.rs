@@ -1,5 +1,9 @@
 //! `headless-dns explain` against the program as it runs on the walkthrough with the classic mistake.
 
+use std::fs;
+
+use serde_json::{Value, json};
+
 use crate::support::peers::{Ran, until};
 use crate::support::program::{Program, run_program};
 
@@ -62,4 +66,73 @@ fn a_name_is_explained_from_the_service_to_the_answer() {
     let ran = explain(&program, "no..name");
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("a label of the name is empty"), "{}", ran.stderr);
+}
+
+/// A Service without a selector, and the slice that somebody has written for it: one endpoint that is not ready, one without a
+/// hostname, and many more.
+fn hand_made() -> String {
+    let endpoint = |hostname: &str, last: usize, ready: bool| json!({"addresses": [format!("10.9.0.{last}")], "hostname": hostname, "conditions": {"ready": ready}});
+    let mut endpoints: Vec<_> = (0..30).map(|i| endpoint(&format!("node-{i}"), 100 + i, true)).collect();
+    endpoints.push(endpoint("late", 7, false));
+    endpoints.push(json!({"addresses": ["10.9.0.8"], "conditions": {"ready": true}}));
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "nodes"},
+        "spec": {"clusterIP": "None", "ports": [{"name": "sql", "port": 5432}]},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": "by-hand", "labels": {"kubernetes.io/service-name": "nodes"}},
+        "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}], "endpoints": endpoints,
+    });
+    format!("{service}\n---\n{slice}\n")
+}
+
+#[test]
+fn a_service_is_shown_with_its_endpoints_their_states_and_where_they_come_from() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::copy(MANIFEST, folder.path().join("zookeeper.yaml")).expect("a manifest");
+    fs::write(folder.path().join("nodes.yaml"), hand_made()).expect("a manifest");
+    let program = Program::serve(&["--sandbox", folder.path().to_str().expect("UTF-8")]);
+    program.until_synchronised();
+    let shown = |service: &str, more: &str| -> Value {
+        let (status, text) = program.page(&format!("/service?namespace=default&service={service}{more}"));
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let endpoint = |page: &Value, name: &str| -> Option<Value> {
+        page["endpoints"].as_array()?.iter().find(|endpoint| endpoint["name"] == name).cloned()
+    };
+
+    let ready = until("a ready Pod", || {
+        endpoint(&shown("zk-hs", ""), "zookeeper-0").filter(|endpoint| endpoint["state"] == "ready")
+    });
+    assert_eq!(ready["source"], "Pod zookeeper-0 of StatefulSet zookeeper");
+    assert!(ready["since"].is_string() && ready["why"].is_null(), "{ready}");
+
+    let missing = until("the Pod of the classic mistake", || {
+        Some(shown("zk-headless", "")).filter(|page| endpoint(page, "zk-lost-0").is_some() && page["why"].is_string())
+    });
+    assert_eq!(missing["summary"], "Service default/zk-headless not found");
+    assert!(missing["why"].as_str().is_some_and(|why| why.contains("has it as its subdomain")), "{missing}");
+    assert_eq!(endpoint(&missing, "zk-lost-0").map(|endpoint| endpoint["resolves"].clone()), Some(false.into()));
+
+    let all = until("reasons", || {
+        Some(shown("nodes", "")).filter(|page| endpoint(page, "late").is_some_and(|late| late["why"].is_string()))
+    });
+    assert_eq!((&all["total"], all["endpoints"].as_array().map(Vec::len)), (&32.into(), Some(32)));
+    assert_eq!(
+        endpoint(&all, "late").expect("it"),
+        json!({"name": "late", "resolves": false, "addresses": ["10.9.0.7"], "state": "not-ready", "since": null,
+               "source": "EndpointSlice by-hand", "why": "endpoint late of Service default/nodes is not Ready"})
+    );
+    assert_eq!(endpoint(&all, "10-9-0-8").map(|endpoint| endpoint["resolves"].clone()), Some(true.into()));
+    let names = |page: &Value| -> Vec<String> {
+        let names = page["endpoints"].as_array().expect("a list").iter();
+        names.map(|endpoint| endpoint["name"].as_str().expect("text").to_owned()).collect()
+    };
+    assert_eq!(names(&shown("nodes", "&search=ODE-2"))[..3], ["node-2", "node-20", "node-21"]);
+    assert_eq!(names(&shown("nodes", "&search=10.9.0.8")), ["10-9-0-8"]);
+    let few = shown("nodes", "&limit=3");
+    assert_eq!((&few["total"], names(&few).len()), (&32.into(), 3));
+    assert_eq!(shown("nodes", "&search=nobody")["total"], 0);
 }

@@ -1,5 +1,6 @@
 //! The pages as a client sees them.
 
+mod page;
 mod readers;
 mod reload;
 
@@ -66,16 +67,17 @@ impl Running {
         ]);
         writer.set_synchronised();
         let (readiness, authority) = (Readiness::new(), Arc::new(authority()));
-        let heartbeats = Heartbeats::default();
+        let (heartbeats, metrics) = (Heartbeats::default(), Arc::new(Metrics::new()));
         let probes = Arc::new(ProbeSources {
             heartbeats: heartbeats.clone(),
             readiness: readiness.clone(),
-            exporter: Exporter::new(Arc::new(Metrics::new())),
+            exporter: Exporter::new(Arc::clone(&metrics)),
             table: reader.clone(),
         });
         let sources = Sources {
             probes: Arc::clone(&probes),
             serving: SharedServing::new(Serving::of(authority)),
+            metrics,
             // There is no index to ask.
             index: mpsc::channel(1).0,
             transfers: None,

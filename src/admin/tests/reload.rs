@@ -14,25 +14,29 @@ use crate::admin::pages;
 /// The pages of a server that reloads whenever it is asked.
 fn router() -> Router {
     let (_, reader) = table();
-    let probes = ProbeSources {
+    let metrics = Arc::new(Metrics::new());
+    let probes = Arc::new(ProbeSources {
         heartbeats: Heartbeats::default(),
         readiness: Readiness::new(),
-        exporter: Exporter::new(Arc::new(Metrics::new())),
+        exporter: Exporter::new(Arc::clone(&metrics)),
         table: reader,
-    };
+    });
+    let history = Arc::new(History::new(Arc::clone(&metrics), Arc::clone(&probes)));
     let (reload, mut requests) = reload_requests();
     tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             request.answer(Ok("reloaded: nothing changed".to_owned()));
         }
     });
-    pages::router(Sources {
-        probes: Arc::new(probes),
+    let sources = Sources {
+        probes,
         serving: SharedServing::new(Serving::of(Arc::new(authority()))),
+        metrics,
         index: mpsc::channel(1).0,
         transfers: None,
         reload: Some(reload),
-    })
+    };
+    pages::router(sources, history)
 }
 
 #[tokio::test]

@@ -154,8 +154,7 @@ impl Collector for Snapshot {
         });
         out.counters("watch_errors", "Failed watches of the Kubernetes API, by reason; each is retried", errors)?;
         // A resource that is not watched has no age.
-        let watched = Resource::ALL.iter().filter(|resource| metrics.is_watched(**resource));
-        let ages = watched.map(|resource| (*resource, metrics.watch_age(*resource).as_secs_f64()));
+        let ages = metrics.watch_ages().into_iter().map(|(resource, age)| (resource, age.as_secs_f64()));
         out.gauges(
             "watch_age",
             "Time since the last word from the API server, on the watch that has been quiet the longest",

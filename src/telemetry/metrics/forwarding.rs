@@ -41,7 +41,58 @@ pub struct UpstreamMetrics {
     pub(super) loops: AtomicU64,
 }
 
+/// An upstream as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamReading {
+    /// Its address as it is configured.
+    pub to: String,
+    /// Whether it is asked first.
+    pub is_working: bool,
+    /// Parts of the name space in which it sends queries back.
+    pub loops: u64,
+    /// How many responses it gave, and how many queries it gave none to.
+    pub responses: u64,
+    pub failures: u64,
+}
+
+/// The cache as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheReading {
+    /// Answers in it, and the memory that they take in octets.
+    pub entries: u64,
+    pub octets: u64,
+    /// Answers that were given from it, those among them whose TTL was over, and questions whose answer was not there.
+    pub hits: u64,
+    pub stale: u64,
+    pub misses: u64,
+}
+
 impl Forwarding {
+    /// The upstreams that are in use.
+    pub fn upstreams_now(&self) -> Vec<UpstreamReading> {
+        let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
+        let upstreams = self.upstreams();
+        let in_use = upstreams.iter().filter(|upstream| upstream.is_in_use.load(Relaxed));
+        let reading = in_use.map(|upstream| UpstreamReading {
+            to: upstream.to.clone(),
+            is_working: upstream.is_working.load(Relaxed),
+            loops: upstream.loops.load(Relaxed),
+            responses: sum(&upstream.responses),
+            failures: sum(&upstream.failures),
+        });
+        reading.collect()
+    }
+
+    pub fn cache_now(&self) -> CacheReading {
+        CacheReading {
+            entries: self.cache.entries.load(Relaxed),
+            octets: self.cache.octets.load(Relaxed),
+            hits: self.hits.iter().map(|count| count.load(Relaxed)).sum(),
+            stale: self.stale.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+        }
+    }
+
     /// Counts an answer from the cache.
     pub fn cache_hit(&self, rcode: Rcode) {
         let kind = if rcode == Rcode::NoError { CachedKind::Success } else { CachedKind::Denial };

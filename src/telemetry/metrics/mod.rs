@@ -15,6 +15,7 @@ mod forwarding;
 mod labels;
 mod output;
 mod process;
+mod reading;
 mod sizes;
 mod tally;
 mod taps;
@@ -28,11 +29,12 @@ use jiff::Timestamp;
 use prometheus_client::registry::Unit;
 
 pub use collect::{Exporter, Format};
-pub use forwarding::{CacheMetrics, Forwarding, UpstreamMetrics};
+pub use forwarding::{CacheMetrics, CacheReading, Forwarding, UpstreamMetrics, UpstreamReading};
 pub use labels::{
     CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, NotifyOutcome, QueryType, RejectReason,
     Resource, TapDrop, TransferForm, TransferRejection, Transport, WatchErrorReason, WatchEvent,
 };
+pub use reading::{Happened, Reading, Spread};
 pub use tally::Tally;
 pub use taps::TapCounts;
 pub use transfers::Transfers;
@@ -199,6 +201,17 @@ impl Metrics {
     pub fn watch_age(&self, resource: Resource) -> Duration {
         let oldest = self.watch_contacts(resource).iter().map(|contact| contact.load(Relaxed)).min();
         self.started.elapsed().saturating_sub(Duration::from_nanos(oldest.unwrap_or_default()))
+    }
+
+    /// [`Metrics::watch_age`] of each resource that is watched.
+    pub fn watch_ages(&self) -> Vec<(Resource, Duration)> {
+        let watched = Resource::ALL.iter().filter(|resource| self.is_watched(**resource));
+        watched.map(|resource| (*resource, self.watch_age(*resource))).collect()
+    }
+
+    /// When the process started.
+    pub fn started_at(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH.saturating_add(self.start_time).unwrap_or_default()
     }
 
     /// Whether there is a watch of `resource`.

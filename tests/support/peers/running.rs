@@ -25,8 +25,13 @@ pub fn command(program: &str) -> Command {
 
 /// The same, killed with exit code 124 when it takes longer than [`PATIENCE`].
 pub fn bounded(program: &str) -> Command {
+    bounded_by(PATIENCE, program)
+}
+
+/// The same for what takes longer.
+pub fn bounded_by(limit: Duration, program: &str) -> Command {
     let mut command = command("timeout");
-    command.args(["--foreground", &PATIENCE.as_secs().to_string(), program]);
+    command.args(["--foreground", &limit.as_secs().to_string(), program]);
     command
 }
 

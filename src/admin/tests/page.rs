@@ -1,0 +1,227 @@
+//! The page for people, and the data that it shows.
+
+use crate::admin::page;
+use crate::records::Hosts;
+use crate::records::reasons::{HostReason, KnownServices, Problem, Reasons, ServiceReason, WantedBy};
+
+use super::*;
+
+const AS_A_BROWSER: &str = "accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+
+/// The headless Service `db/pg`, with `pg-0` at an address and `pg-1` not ready, and `db/lost`, which does not exist.
+fn with_endpoints(admin: &mut Running) {
+    let records = ServiceRecords {
+        addresses: Addresses::from_iter([[10, 1, 0, 10].into()]),
+        hosts: Hosts::from_iter([(label("pg-0").as_wire().to_vec(), [[10, 1, 0, 10].into()])]),
+        ..ServiceRecords::empty(ServiceKind::Headless)
+    };
+    let key = |name: &str| ServiceKey::new(&label("db"), &label(name));
+    admin.writer.publish([(key("pg"), Some(records))]);
+    let absent = Reasons {
+        key: key("pg"),
+        service: None,
+        hosts: [(label("pg-1"), HostReason::of_pod("pg-1", Problem::NotReady(None)))].into_iter().collect(),
+    };
+    let wanted_by = WantedBy { pod: "lost-0".into(), controller: None };
+    let missing = ServiceReason::Missing { wanted_by, kinds: KnownServices::All };
+    let missing = Reasons { key: key("lost"), service: Some(missing), hosts: Default::default() };
+    admin.writer.publish_reasons([(key("pg"), Some(absent)), (key("lost"), Some(missing))]);
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_that_may_load_nothing_else_and_a_program_the_list() {
+    let admin = Running::start().await;
+    let (status, head, body) = admin.get("/", AS_A_BROWSER).await;
+    assert!(status == 200 && body.starts_with("<!doctype html>"), "{status} {body}");
+    for header in ["content-type: text/html", "content-security-policy: default-src 'none'", "vary: accept"] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+    assert!(!head.contains("unsafe"), "{head}");
+    for accept in ["", "accept: */*\r\n"] {
+        let (_, head, body) = admin.get("/", accept).await;
+        assert!(body.starts_with("headless-dns\n") && head.contains("content-type: text/plain"), "{head} {body}");
+    }
+    let (_, _, body) = admin.get_at(admin.probes, "/", AS_A_BROWSER).await;
+    assert!(body.starts_with("headless-dns\n"), "{body}");
+}
+
+#[tokio::test]
+async fn no_browser_guesses_what_a_page_is_or_gives_it_to_another_origin() {
+    let admin = Running::start().await;
+    for target in
+        ["/", "/status", "/records", "/explain?name=x.a.svc.cluster.local", "/metrics", "/nothing", "/page/page.js"]
+    {
+        let (_, head, _) = admin.get(target, "").await;
+        assert!(head.contains("x-content-type-options: nosniff"), "{target}: {head}");
+        assert!(head.contains("cross-origin-resource-policy: same-origin"), "{target}: {head}");
+    }
+}
+
+/// What comes behind each of these marks in a text, up to the next quotation mark.
+fn quoted_behind<'t>(text: &'t str, marks: &[&str]) -> Vec<&'t str> {
+    let of =
+        |mark: &&str| text.split(*mark).skip(1).filter_map(|rest| rest.split(['"', '\'']).next()).collect::<Vec<_>>();
+    marks.iter().flat_map(of).collect()
+}
+
+/// It may be behind a proxy, below any path.
+#[tokio::test]
+async fn whatever_the_page_loads_is_there_and_is_named_by_a_relative_address() {
+    let admin = Running::start().await;
+    let mut wanted: Vec<String> = quoted_behind(page::DOCUMENT, &["src=\"", "rel=\"stylesheet\" href=\""])
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(wanted.len(), 2, "{wanted:?}");
+    for (_, _, text) in page::FILES {
+        wanted.extend(quoted_behind(text, &["from './"]).into_iter().map(|file| format!("page/{file}")));
+    }
+    for path in &wanted {
+        let (status, head, body) = admin.get(&format!("/{path}"), "").await;
+        assert!(status == 200 && !body.is_empty(), "{path}: {status}");
+        let expected = if path.ends_with(".css") { "text/css" } else { "text/javascript" };
+        assert!(head.contains(&format!("content-type: {expected}")), "{path}: {head}");
+    }
+    for (path, _, _) in page::FILES {
+        assert!(wanted.contains(&path[1..].to_owned()), "{path} is not loaded");
+    }
+    let links = quoted_behind(page::DOCUMENT, &["href=\"", "src=\""]);
+    assert!(
+        links.iter().all(|link| !link.starts_with('/') && !link.contains("//") || link.starts_with("data:")),
+        "{links:?}"
+    );
+}
+
+/// Text from the cluster is never markup: nothing in the scripts makes any.
+#[test]
+fn the_scripts_of_the_page_make_no_markup_of_text() {
+    for (path, _, text) in page::FILES {
+        for way in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "srcdoc",
+            "DOMParser",
+        ] {
+            assert!(!text.contains(way), "{path}: {way}");
+        }
+        assert!(text.lines().count() <= 400, "{path} is too long");
+    }
+}
+
+#[tokio::test]
+async fn services_are_found_by_whatever_a_person_knows_of_them() {
+    let mut admin = Running::start().await;
+    with_endpoints(&mut admin);
+    for (search, expected) in [
+        ("", vec!["a/x", "a/y", "b/x", "db/lost", "db/pg"]),
+        ("a%2Fx", vec!["a/x"]),
+        ("x.a", vec!["a/x"]),
+        ("X", vec!["a/x", "b/x"]),
+        ("x+b", vec!["b/x"]),
+        ("db", vec!["db/lost", "db/pg"]),
+        ("pg-0", vec!["db/pg"]),
+        ("pg-1", vec!["db/pg"]),
+        ("lost-0", vec!["db/lost"]),
+        ("10.1.0.10", vec!["db/pg"]),
+        ("10.0.0.1", vec!["b/x"]),
+        ("pg-0.pg.db.svc.cluster.local", vec!["db/pg"]),
+        ("pg-2", vec![]),
+        ("10.9.9.9", vec![]),
+    ] {
+        let page = admin.page(&format!("/services?search={search}")).await;
+        assert_eq!(keys(&page), expected, "{search}");
+        assert_eq!((page["known"].as_u64(), page["fitting"].as_u64()), (Some(5), Some(expected.len() as u64)));
+    }
+    assert_eq!(keys(&admin.page("/services?absent=true").await), ["db/lost", "db/pg"]);
+}
+
+#[tokio::test]
+async fn services_come_with_what_is_absent_and_why() {
+    let mut admin = Running::start().await;
+    with_endpoints(&mut admin);
+    let page = admin.page("/services?search=db").await;
+    let expected = serde_json::json!([
+        {"namespace": "db", "service": "lost", "kind": null, "target": null, "endpoints": 0, "absent": 0, "resolves": false,
+         "why": "Service db/lost does not exist, but Pod lost-0 has it as its subdomain"},
+        {"namespace": "db", "service": "pg", "kind": "Headless", "target": null, "endpoints": 1, "absent": 1, "resolves": true,
+         "why": "Pod db/pg-1 is not Ready"},
+    ]);
+    assert_eq!(page["services"], expected);
+    let page = admin.page("/services?search=b%2Fx").await;
+    assert_eq!(page["services"][0]["target"], "10.0.0.1");
+}
+
+#[tokio::test]
+async fn services_come_page_by_page_and_each_page_says_how_many_fit() {
+    let admin = Running::start().await;
+    let first = admin.page("/services?limit=2").await;
+    assert_eq!((keys(&first), first["fitting"].as_u64()), (vec!["a/x".to_owned(), "a/y".to_owned()], Some(3)));
+    let token = first["continue"].as_str().expect("there is more");
+    let second = admin.page(&format!("/services?limit=2&continue={token}")).await;
+    assert_eq!((keys(&second), &second["continue"]), (vec!["b/x".to_owned()], &Value::Null));
+    assert_eq!(second["fitting"], 3);
+    assert_eq!(admin.page("/services?limit=3").await["continue"], Value::Null);
+    for target in
+        ["/services?limit=201", "/services?continue=a", "/services?sort=a", "/service?namespace=a", "/history?from=x"]
+    {
+        assert_eq!(admin.get(target, "").await.0, 400, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn the_status_says_how_the_server_is_and_since_when() {
+    let mut admin = Running::start().await;
+    let status = admin.page("/status").await;
+    assert_eq!(
+        (&status["health"], &status["services"], &status["forwards"]),
+        (&"healthy".into(), &3.into(), &false.into())
+    );
+    assert_eq!(status["zones"][0], "cluster.local.");
+    let serial = status["serial"].clone();
+    let latch = admin.readiness.block("services in all namespaces");
+    let status = admin.page("/status").await;
+    assert_eq!((&status["health"], &status["pending"][0]), (&"not-ready".into(), &"services in all namespaces".into()));
+    drop(latch);
+    let since = jiff::Timestamp::from_second(1_795_226_645).expect("a time");
+    admin.writer.set_stale(Some(Stale { since, silence: Silence::Unreachable }));
+    admin.writer.publish([service("a", "z", [10, 0, 0, 9])]);
+    let status = admin.page("/status").await;
+    assert_eq!(status["health"], "stale");
+    assert_eq!(status["stale"]["why"], "no contact with the API server since 2026-11-21T02:04:05Z");
+    assert_ne!(status["serial"], serial, "it changes with the records");
+}
+
+#[tokio::test]
+async fn an_explanation_comes_as_data_for_whoever_asks_for_json() {
+    let admin = Running::start().await;
+    let json = "accept: application/json\r\n";
+    let (status, head, body) = admin.get("/explain?name=z.a.svc.cluster.local", json).await;
+    assert!(status == 200 && head.contains("content-type: application/json"), "{status} {head}");
+    let explanation: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(
+        (&explanation["name"], &explanation["verdict"], &explanation["resolves"]),
+        (&"z.a.svc.cluster.local.".into(), &"does not resolve: NXDOMAIN".into(), &false.into())
+    );
+    let (_, _, body) = admin.get("/explain?name=x", json).await;
+    let explanation: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(explanation["meant"].as_array().map(Vec::len), Some(2), "{body}");
+    let (_, _, body) = admin.get("/explain?name=www.example.com", json).await;
+    let explanation: Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(explanation["served"]["zones"][0], "cluster.local.");
+}
+
+#[tokio::test]
+async fn what_is_not_configured_is_not_found_and_says_so() {
+    let admin = Running::start().await;
+    for (target, text) in [("/upstreams", "nothing is forwarded"), ("/transfers", "zones are not transferred")] {
+        let (status, _, body) = admin.get(target, "").await;
+        assert!(status == 404 && body.starts_with(text), "{status} {body}");
+    }
+    // The index of these tests is gone.
+    let (status, _, body) = admin.get("/service?namespace=a&service=x", "").await;
+    assert_eq!((status, body.as_str()), (503, "the cluster is not followed\n"));
+}
