@@ -299,9 +299,10 @@ impl<const UNIT: u64> Distribution for Histogram<UNIT> {
 }
 
 /// Adds `count` to a counter and resets it.
-fn take_in(counter: &AtomicU64, count: &mut u64) {
-    if *count > 0 {
-        counter.fetch_add(std::mem::take(count), Relaxed);
+fn take_in<N: Default + Into<u64>>(counter: &AtomicU64, count: &mut N) {
+    let count = std::mem::take(count).into();
+    if count > 0 {
+        counter.fetch_add(count, Relaxed);
     }
 }
 

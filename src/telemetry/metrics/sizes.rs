@@ -52,10 +52,10 @@ impl Distribution for Sizes {
     }
 }
 
-/// The sizes that one worker has seen.
+/// The sizes that one worker has seen in a batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CountedSizes {
-    buckets: [u64; BUCKETS],
+    buckets: [u32; BUCKETS],
     octets: u64,
 }
 

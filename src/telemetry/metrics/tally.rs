@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::sizes::CountedSizes;
 use super::{DropReason, Family, Metrics, QueryType, Rcode, Transport, take_in};
 
-/// The counts of one batch, all of one transport. Zero again after it is added.
+/// The counts of one batch, all of one transport. Zero again after it is added. Every connection has one, so that they are small.
 #[derive(Clone, Debug)]
 pub struct Tally {
     transport: Transport,
-    requests: [[u64; QueryType::COUNT]; Family::COUNT],
-    responses: [u64; Rcode::COUNT],
-    dropped: [u64; DropReason::COUNT],
+    requests: [[u32; QueryType::COUNT]; Family::COUNT],
+    responses: [u32; Rcode::COUNT],
+    dropped: [u32; DropReason::COUNT],
     request_sizes: CountedSizes,
     response_sizes: CountedSizes,
 }
@@ -69,7 +69,7 @@ impl Metrics {
         }
         let mut answered = 0;
         for (all, mine) in self.responses.iter().zip(&mut tally.responses) {
-            answered += *mine;
+            answered += u64::from(*mine);
             take_in(all, mine);
         }
         self.durations[transport].observe(elapsed, answered);
