@@ -23,9 +23,9 @@ const CHROMIUM = process.env.PATH.split(':').map((folder) => join(folder, 'chrom
 const REFUSED = /status of 400/;
 const BELOW = '/some/path/';
 const PATIENCE_MS = 30_000;
-/** What nothing on the page may take, and how often that is tried: other things run on the machine too. */
+/** What a change may take to be shown, most times of several: other things run on the machine too. */
 const PROMPT_MS = 1000;
-const TRIES = 5;
+const TRIES = 3;
 const WIDE = { width: 1280, height: 900 };
 const NARROW = { width: 400, height: 800 };
 
@@ -175,8 +175,11 @@ const checks = {
     const visit = await Visit.start();
     await visit.open('default/redis');
     const times = [];
-    for (let number = 0; number < TRIES && !times.some((time) => time < PROMPT_MS); number += 1) {
+    while (times.length < TRIES) {
       await visit.until('a ready redis-1', (name) => [...document.querySelectorAll('.endpoints tbody tr')].some((row) => row.cells[0].textContent === name && row.cells[2].textContent.startsWith('ready')), 'redis-1');
+      // What the page asks for once more after a change is over by then.
+      for (let polls = 0; polls < 3; polls += 1) await visit.page.waitForResponse((response) => response.url().endsWith('/status'));
+      await visit.page.waitForNetworkIdle({ idleTime: 100 });
       const before = await visit.endpoint('redis-1');
       // What changes is noted in the page itself, when it does.
       await visit.page.evaluate((name, source, before) => {
@@ -188,14 +191,14 @@ const checks = {
           observer.disconnect();
         });
         observer.observe(document.querySelector('#services'), { subtree: true, childList: true, characterData: true, attributes: true });
-      }, 'redis-1', endpointText.toString(), JSON.stringify(before)).catch((error) => { throw error; });
+      }, 'redis-1', endpointText.toString(), JSON.stringify(before));
       const began = Date.now();
       await deletePod('redis-1');
       await visit.until('another state of redis-1', () => window.changedAt);
       times.push((await visit.page.evaluate(() => window.changedAt)) - began);
     }
     console.log(`shown after ${times.join(', ')} ms`);
-    assert.ok(times.some((time) => time < PROMPT_MS), `${times}`);
+    assert.ok(times.filter((time) => time < PROMPT_MS).length > TRIES / 2, `${times}`);
     await visit.end();
   },
 
