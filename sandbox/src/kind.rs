@@ -5,6 +5,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Namespace,
+    Node,
+    PriorityClass,
+    StorageClass,
     ServiceAccount,
     Role,
     RoleBinding,
@@ -13,14 +16,21 @@ pub enum Kind {
     ConfigMap,
     Secret,
     Service,
+    Endpoints,
     EndpointSlice,
     PersistentVolumeClaim,
     NetworkPolicy,
+    Ingress,
     PodDisruptionBudget,
+    HorizontalPodAutoscaler,
+    Lease,
     ControllerRevision,
     StatefulSet,
+    DaemonSet,
     Deployment,
     ReplicaSet,
+    Job,
+    CronJob,
     Pod,
     Event,
 }
@@ -36,8 +46,11 @@ struct Names {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 29] = [
         Kind::Namespace,
+        Kind::Node,
+        Kind::PriorityClass,
+        Kind::StorageClass,
         Kind::ServiceAccount,
         Kind::Role,
         Kind::RoleBinding,
@@ -46,14 +59,21 @@ impl Kind {
         Kind::ConfigMap,
         Kind::Secret,
         Kind::Service,
+        Kind::Endpoints,
         Kind::EndpointSlice,
         Kind::PersistentVolumeClaim,
         Kind::NetworkPolicy,
+        Kind::Ingress,
         Kind::PodDisruptionBudget,
+        Kind::HorizontalPodAutoscaler,
+        Kind::Lease,
         Kind::ControllerRevision,
         Kind::StatefulSet,
+        Kind::DaemonSet,
         Kind::Deployment,
         Kind::ReplicaSet,
+        Kind::Job,
+        Kind::CronJob,
         Kind::Pod,
         Kind::Event,
     ];
@@ -71,6 +91,9 @@ impl Kind {
         const RBAC: &str = "rbac.authorization.k8s.io";
         match self {
             Kind::Namespace => names("", "Namespace", "namespaces", &["ns"], false),
+            Kind::Node => names("", "Node", "nodes", &["no"], false),
+            Kind::PriorityClass => names("scheduling.k8s.io", "PriorityClass", "priorityclasses", &["pc"], false),
+            Kind::StorageClass => names("storage.k8s.io", "StorageClass", "storageclasses", &["sc"], false),
             Kind::ServiceAccount => names("", "ServiceAccount", "serviceaccounts", &["sa"], true),
             Kind::Role => names(RBAC, "Role", "roles", &[], true),
             Kind::RoleBinding => names(RBAC, "RoleBinding", "rolebindings", &[], true),
@@ -79,14 +102,24 @@ impl Kind {
             Kind::ConfigMap => names("", "ConfigMap", "configmaps", &["cm"], true),
             Kind::Secret => names("", "Secret", "secrets", &[], true),
             Kind::Service => names("", "Service", "services", &["svc"], true),
+            Kind::Endpoints => names("", "Endpoints", "endpoints", &["ep"], true),
             Kind::EndpointSlice => names("discovery.k8s.io", "EndpointSlice", "endpointslices", &[], true),
             Kind::PersistentVolumeClaim => names("", "PersistentVolumeClaim", "persistentvolumeclaims", &["pvc"], true),
             Kind::NetworkPolicy => names("networking.k8s.io", "NetworkPolicy", "networkpolicies", &["netpol"], true),
+            Kind::Ingress => names("networking.k8s.io", "Ingress", "ingresses", &["ing"], true),
             Kind::PodDisruptionBudget => names("policy", "PodDisruptionBudget", "poddisruptionbudgets", &["pdb"], true),
+            Kind::HorizontalPodAutoscaler => Names {
+                version: "v2",
+                ..names("autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers", &["hpa"], true)
+            },
+            Kind::Lease => names("coordination.k8s.io", "Lease", "leases", &[], true),
             Kind::ControllerRevision => names("apps", "ControllerRevision", "controllerrevisions", &[], true),
             Kind::StatefulSet => names("apps", "StatefulSet", "statefulsets", &["sts"], true),
+            Kind::DaemonSet => names("apps", "DaemonSet", "daemonsets", &["ds"], true),
             Kind::Deployment => names("apps", "Deployment", "deployments", &["deploy"], true),
             Kind::ReplicaSet => names("apps", "ReplicaSet", "replicasets", &["rs"], true),
+            Kind::Job => names("batch", "Job", "jobs", &[], true),
+            Kind::CronJob => names("batch", "CronJob", "cronjobs", &["cj"], true),
             Kind::Pod => names("", "Pod", "pods", &["po"], true),
             Kind::Event => names("", "Event", "events", &["ev"], true),
         }
@@ -133,12 +166,18 @@ impl Kind {
         matches!(
             self,
             Kind::Namespace
+                | Kind::Node
                 | Kind::Service
                 | Kind::PersistentVolumeClaim
+                | Kind::Ingress
                 | Kind::PodDisruptionBudget
+                | Kind::HorizontalPodAutoscaler
                 | Kind::StatefulSet
+                | Kind::DaemonSet
                 | Kind::Deployment
                 | Kind::ReplicaSet
+                | Kind::Job
+                | Kind::CronJob
                 | Kind::Pod
         )
     }

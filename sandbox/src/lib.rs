@@ -20,6 +20,7 @@ mod fields;
 mod generate_name;
 mod in_process;
 pub mod kind;
+mod kind_type;
 mod manifests;
 mod server;
 mod status;
@@ -29,7 +30,7 @@ mod verb;
 
 pub use api::encode_message;
 pub use in_process::InProcess;
-pub use manifests::{ManifestError, Origin};
+pub use manifests::{ManifestError, Manifests, Origin};
 pub use server::{Options, Sandbox, StartError};
 pub use status::ApiError;
 pub use time::now;

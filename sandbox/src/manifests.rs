@@ -1,10 +1,13 @@
-//! Manifests from files: YAML or JSON with one object, several documents or a `List`, applied to the store through the same
-//! admission as requests.
+//! Manifests from files or the standard input: YAML or JSON with one object, several documents or a `List`, applied to the store
+//! through the same admission as requests.
 //!
-//! An error names the file, the document and its line, the object and the field.
+//! An error names the file, the document and its line, the object and the field. Objects of kinds that the sandbox does not have
+//! are left out, with one warning for each kind.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{self, Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -21,6 +24,9 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// file also removes fields.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// The path that stands for the standard input.
+const STDIN: &str = "-";
+
 /// Extensions of the files that are read from a folder.
 const EXTENSIONS: [&str; 3] = ["json", "yaml", "yml"];
 
@@ -36,15 +42,15 @@ pub struct Origin {
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: document {} (line {})", self.file.display(), self.document, self.line)
+        write!(f, "{}: document {} (line {})", shown(&self.file), self.document, self.line)
     }
 }
 
 /// Why manifests could not be applied. Objects before the one that failed are in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    #[error("{}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", shown(path))]
+    Read { path: PathBuf, source: io::Error },
     #[error("{}: no manifests here; expected files ending in .yaml, .yml or .json", .0.display())]
     Empty(PathBuf),
     #[error("{origin}: {why}")]
@@ -55,9 +61,42 @@ pub enum ManifestError {
     Rejected { origin: Origin, object: String, why: String },
 }
 
+/// Objects to apply, in the order of their kinds.
+#[derive(Clone, Debug)]
+pub struct Manifests(Vec<Manifest>);
+
+impl Manifests {
+    /// Reads files, the files of folders, and the standard input for `-`, which lasts until that ends. The log tells of kinds that
+    /// the sandbox does not have.
+    ///
+    /// # Errors
+    /// [`ManifestError`], for what cannot be read or is no object.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, ManifestError> {
+        let mut reader = Reader::default();
+        for path in paths {
+            for file in files(path)? {
+                reader.read(&file)?;
+            }
+        }
+        let mut manifests = reader.manifests;
+        // A stable sort keeps the order of the files within a kind.
+        manifests.sort_by_key(|manifest| manifest.kind);
+        Ok(Self(manifests))
+    }
+
+    /// Creates or updates the objects. Returns their number.
+    ///
+    /// # Errors
+    /// [`ManifestError::Rejected`].
+    pub(crate) fn apply(&self, store: &Store) -> Result<usize, ManifestError> {
+        self.0.iter().try_for_each(|manifest| manifest.apply(store))?;
+        Ok(self.0.len())
+    }
+}
+
 /// One object and its origin.
 #[derive(Clone, Debug)]
-pub struct Manifest {
+struct Manifest {
     origin: Origin,
     kind: Kind,
     object: Value,
@@ -68,7 +107,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError::Rejected`].
-    pub fn apply(&self, store: &Store) -> Result<(), ManifestError> {
+    fn apply(&self, store: &Store) -> Result<(), ManifestError> {
         let writer = Writer { store, validation: FieldValidation::Strict, dry_run: false };
         let namespace = match self.kind.is_namespaced() {
             true => self.object["metadata"]["namespace"].as_str().unwrap_or(DEFAULT_NAMESPACE),
@@ -103,25 +142,10 @@ fn with_last_applied(mut object: Value, namespace: &str) -> Value {
     object
 }
 
-/// Reads files and folders. The files of a folder are sorted by name, all objects by kind in the order of [`Kind`].
-///
-/// # Errors
-/// [`ManifestError`] for the first file that cannot be read.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
-    let mut manifests = Vec::new();
-    for path in paths {
-        for file in files(path)? {
-            read_file(&file, &mut manifests)?;
-        }
-    }
-    // A stable sort keeps the order of the files within a kind.
-    manifests.sort_by_key(|manifest| manifest.kind);
-    Ok(manifests)
-}
-
+/// The files that a path names, those of a folder sorted by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     let read = |source| ManifestError::Read { path: path.to_owned(), source };
-    if !fs::metadata(path).map_err(read)?.is_dir() {
+    if path == Path::new(STDIN) || !fs::metadata(path).map_err(read)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
@@ -135,21 +159,61 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
     if files.is_empty() { Err(ManifestError::Empty(path.to_owned())) } else { Ok(files) }
 }
 
-fn read_file(file: &Path, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
-    let text = fs::read_to_string(file).map_err(|source| ManifestError::Read { path: file.to_owned(), source })?;
-    let is_json = file.extension().is_some_and(|extension| extension == "json");
-    let documents = if is_json { vec![(1, text.as_str())] } else { split(&text) };
-    for (i, (line, text)) in documents.into_iter().enumerate() {
-        let origin = Origin { file: file.to_owned(), document: i + 1, line };
-        let parsed =
-            if is_json { serde_json::from_str(text).map_err(|error| error.to_string()) } else { yaml(line, text) };
-        match parsed {
-            Ok(Value::Null) => {}
-            Ok(object) => collect(&origin, object, manifests)?,
-            Err(why) => return Err(ManifestError::Syntax { origin, why }),
+/// The path as messages name it.
+fn shown(path: &Path) -> path::Display<'_> {
+    if path == Path::new(STDIN) { Path::new("standard input").display() } else { path.display() }
+}
+
+/// What has been read.
+#[derive(Default)]
+struct Reader {
+    manifests: Vec<Manifest>,
+    /// The kinds that the sandbox does not have, with their `apiVersion`.
+    unknown: BTreeSet<(String, String)>,
+}
+
+impl Reader {
+    fn read(&mut self, file: &Path) -> Result<(), ManifestError> {
+        let text = if file == Path::new(STDIN) { io::read_to_string(io::stdin()) } else { fs::read_to_string(file) };
+        let text = text.map_err(|source| ManifestError::Read { path: file.to_owned(), source })?;
+        let is_json = file.extension().is_some_and(|extension| extension == "json");
+        let documents = if is_json { vec![(1, text.as_str())] } else { split(&text) };
+        for (i, (line, text)) in documents.into_iter().enumerate() {
+            let origin = Origin { file: file.to_owned(), document: i + 1, line };
+            let parsed =
+                if is_json { serde_json::from_str(text).map_err(|error| error.to_string()) } else { yaml(line, text) };
+            match parsed {
+                Ok(Value::Null) => {}
+                Ok(object) => self.collect(&origin, object)?,
+                Err(why) => return Err(ManifestError::Syntax { origin, why }),
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Adds an object, or the items of a list.
+    fn collect(&mut self, origin: &Origin, object: Value) -> Result<(), ManifestError> {
+        let field = |name: &str| object[name].as_str().unwrap_or_default();
+        let (api_version, kind) = (field("apiVersion"), field("kind"));
+        if api_version.is_empty() || kind.is_empty() {
+            let why = "an object must have the fields apiVersion and kind as text".to_owned();
+            return Err(ManifestError::NotAnObject { origin: origin.clone(), why });
+        }
+        if let (true, Some(items)) = (kind.ends_with("List"), object["items"].as_array()) {
+            return items.iter().try_for_each(|item| self.collect(origin, item.clone()));
+        }
+        match Kind::of_object(&object) {
+            Some(kind) => self.manifests.push(Manifest { origin: origin.clone(), kind, object }),
+            None => {
+                if self.unknown.insert((api_version.to_owned(), kind.to_owned())) {
+                    tracing::warn!(
+                        "{origin}: the sandbox has no {kind} of {api_version}; objects of this kind are left out"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The documents of a YAML stream, each with the line on which it starts.
@@ -182,24 +246,4 @@ fn yaml(first_line: usize, text: &str) -> Result<Value, String> {
     };
     let value = read().map_err(|error: serde_yaml_ng::Error| error.to_string())?;
     serde_json::to_value(value).map_err(|error| error.to_string())
-}
-
-/// Adds an object, or the items of a list.
-fn collect(origin: &Origin, object: Value, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
-    let not_an_object = |why: String| ManifestError::NotAnObject { origin: origin.clone(), why };
-    let field = |name: &str| object[name].as_str().unwrap_or_default();
-    let (api_version, kind) = (field("apiVersion"), field("kind"));
-    if api_version.is_empty() || kind.is_empty() {
-        return Err(not_an_object("an object must have the fields apiVersion and kind as text".to_owned()));
-    }
-    if let (true, Some(items)) = (kind.ends_with("List"), object["items"].as_array()) {
-        return items.iter().try_for_each(|item| collect(origin, item.clone(), manifests));
-    }
-    let Some(kind) = Kind::of_object(&object) else {
-        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-        let known = known.join(", ");
-        return Err(not_an_object(format!("the sandbox has no kind {kind} of {api_version}; its kinds are {known}")));
-    };
-    manifests.push(Manifest { origin: origin.clone(), kind, object });
-    Ok(())
 }

@@ -17,17 +17,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::api::{Api, DropConnection, create_initial_namespaces, router};
+use crate::api::{Api, DropConnection, create_initial_objects, router};
 use crate::controllers;
 use crate::faults::Faults;
+use crate::fields;
 use crate::in_process::InProcess;
-use crate::manifests::{self, ManifestError};
+use crate::kind::Kind;
+use crate::manifests::{ManifestError, Manifests};
 use crate::status::ApiError;
 use crate::store::Store;
 
@@ -71,8 +74,8 @@ pub enum StartError {
     NotLoopback(SocketAddr),
     #[error("the sandbox's API cannot listen on {address}: {source}; is the port in use?")]
     Bind { address: SocketAddr, source: io::Error },
-    #[error("cannot create the sandbox's initial namespaces: {0}")]
-    Namespaces(#[from] ApiError),
+    #[error("cannot create the sandbox's initial objects: {0}")]
+    InitialObjects(#[from] ApiError),
 }
 
 /// A running sandbox. It keeps running when dropped; [`Sandbox::shutdown`] ends it.
@@ -98,7 +101,7 @@ impl Sandbox {
         let address = listener.local_addr().map_err(bind)?;
 
         let store = Arc::new(Store::default());
-        create_initial_namespaces(&store)?;
+        create_initial_objects(&store, options.controllers.as_ref())?;
         let faults = Faults::new(Arc::clone(&store));
         let Options { streaming_lists, protobuf, bookmark_interval, controllers, .. } = options;
         let api = Arc::new(Api { store: Arc::clone(&store), faults, streaming_lists, protobuf, bookmark_interval });
@@ -163,11 +166,28 @@ impl Sandbox {
     /// # Errors
     /// [`ManifestError`], which names the file, the position, the object and the field.
     pub fn apply(&self, paths: &[PathBuf]) -> Result<usize, ManifestError> {
-        let manifests = manifests::load(paths)?;
-        for manifest in &manifests {
-            manifest.apply(&self.api.store)?;
-        }
-        Ok(manifests.len())
+        self.apply_read(&Manifests::read(paths)?)
+    }
+
+    /// The same with manifests that have been read.
+    ///
+    /// # Errors
+    /// [`ManifestError::Rejected`].
+    pub fn apply_read(&self, manifests: &Manifests) -> Result<usize, ManifestError> {
+        manifests.apply(&self.api.store)
+    }
+
+    /// Waits until every workload has all of its Pods and every Pod is Ready, but not for longer than `limit`.
+    pub async fn settled(&self, limit: Duration) {
+        let mut writes = self.api.store.subscribe();
+        let settled = async {
+            while !is_settled(&self.api.store) {
+                // An error is impossible: the sender belongs to the store.
+                let _ = writes.changed().await;
+            }
+        };
+        // A Pod may take longer, or never be Ready.
+        let _ = tokio::time::timeout(limit, settled).await;
     }
 
     /// Closes the listener and all connections, stops the controllers, and waits until all tasks have ended.
@@ -175,6 +195,22 @@ impl Sandbox {
         self.shutdown.cancel();
         self.tasks.wait().await;
     }
+}
+
+/// Whether the workloads have what they want. Nothing is as it should be while one has not been looked at yet.
+fn is_settled(store: &Store) -> bool {
+    let is_complete = |workload: &Value| {
+        workload["status"]["observedGeneration"] == workload["metadata"]["generation"]
+            && workload["status"]["readyReplicas"].as_u64().unwrap_or(0)
+                >= workload["spec"]["replicas"].as_u64().unwrap_or(0)
+    };
+    let is_ready = |pod: &Value| {
+        let conditions = fields::list(&pod["status"]["conditions"]);
+        conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    };
+    let all = |kind: Kind, holds: &dyn Fn(&Value) -> bool| store.list(kind, None).1.iter().all(|object| holds(object));
+    [Kind::StatefulSet, Kind::Deployment, Kind::ReplicaSet].into_iter().all(|kind| all(kind, &is_complete))
+        && all(Kind::Pod, &is_ready)
 }
 
 /// The listener and its connections.

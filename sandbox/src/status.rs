@@ -119,6 +119,17 @@ impl ApiError {
         error
     }
 
+    /// 400: what is asked for needs containers.
+    pub(crate) fn no_containers(wish: &str) -> Self {
+        Self::bad_request(format!("the sandbox runs no containers, so there is none {wish}"))
+    }
+
+    /// 503: there are no figures of containers.
+    pub(crate) fn no_metrics() -> Self {
+        let message = "the sandbox runs no containers, so there is none that takes CPU time or memory";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message, json!({}))
+    }
+
     /// 405.
     pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";

@@ -1,5 +1,8 @@
 //! The commands that run: each takes its arguments and returns what to print.
 
+use std::convert::Infallible;
+use std::future::pending;
+
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,13 +13,26 @@ use crate::app::{self, App, Load, Reloading, Stop};
 use crate::config::Config;
 use crate::dns::name::Name;
 
-/// Answers until a signal stops the process. `load` loads the configuration once more.
-pub(super) async fn answer(config: Config, load: Load, log: Log) -> anyhow::Result<String> {
+/// Answers until a signal stops the process. `load` loads the configuration once more; `when_ready` is called once everything has
+/// been listed and is answered.
+pub(super) async fn answer(config: Config, load: Load, log: Log, when_ready: impl FnOnce()) -> anyhow::Result<String> {
     let stop = stop_signals()?;
     ignore_signals()?;
     let reloading = Reloading::new(load, Box::new(move |filter| log.set_filter(filter)));
     reload_signal(reloading.handle())?;
-    App::build(config, reloading).await?.run(stop).await?;
+    let app = App::build(config, reloading).await?;
+    let readiness = app.readiness().clone();
+    let then_ready = async {
+        readiness.wait_ready().await;
+        when_ready();
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        // In this order: readiness is blocked from the start of the run on.
+        biased;
+        ended = app.run(stop) => ended?,
+        never = then_ready => match never {},
+    }
     tracing::info!("stopped");
     Ok(String::new())
 }

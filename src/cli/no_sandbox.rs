@@ -20,5 +20,5 @@ impl ServeSandbox {
 
 /// Serves the configured cluster.
 pub async fn serve(_: ServeSandbox, config: Config, load: Load, log: Log) -> anyhow::Result<String> {
-    commands::answer(config, load, log).await
+    commands::answer(config, load, log, || {}).await
 }

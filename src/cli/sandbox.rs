@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueHint};
-use kube_sandbox::{Options, controllers};
+use kube_sandbox::kind::Kind;
+use kube_sandbox::{Manifests, Options, controllers};
 
 use super::log::Log;
 use super::{commands, log};
@@ -20,12 +21,15 @@ const LISTEN: &str = "127.0.0.1:0";
 /// for ever.
 const POD_DELAY: u64 = 300;
 
+/// How long `serve` waits for the Pods of the manifests before it looks at the sandbox.
+const SETTLE: Duration = Duration::from_secs(3);
+
 /// The flags of `serve` for the sandbox.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Sandbox")]
 pub struct ServeSandbox {
-    /// Serve a small built-in Kubernetes API instead of a cluster, filled with these manifests (files or directories):
-    /// `--sandbox config/sandbox`
+    /// Serve a small built-in Kubernetes API instead of a cluster, filled with these manifests (files, directories, or `-` for the
+    /// standard input): `--sandbox config/sandbox`
     #[arg(
         id = "sandbox",
         long = "sandbox",
@@ -64,7 +68,7 @@ impl ServeSandbox {
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Sandbox {
-    /// Manifests to apply at the start, files or directories
+    /// Manifests to apply at the start: files, directories, or `-` for the standard input
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub manifests: Vec<PathBuf>,
     /// Loopback address of the API; port 0 picks a free port
@@ -87,6 +91,7 @@ pub struct Sandbox {
 const EXAMPLES: &str = "\
 Examples:
   headless-dns sandbox config/sandbox --kubeconfig-out /tmp/sandbox.yaml
+  helm template db ./chart | headless-dns sandbox -
   kubectl --kubeconfig /tmp/sandbox.yaml get pods
   headless-dns serve --kubeconfig /tmp/sandbox.yaml";
 
@@ -94,10 +99,16 @@ impl Sandbox {
     /// Runs the sandbox until a signal stops the process.
     pub async fn run(self) -> anyhow::Result<String> {
         log::init(&self.log_level, LogFormat::Text)?;
+        // Before signals are handled: the standard input may never end.
+        let manifests = Manifests::read(&self.manifests)?;
         let stop = commands::stop_signals()?;
         let controllers = pods(self.pod_start_delay, self.pod_stop_delay);
         let options = Options { listen: self.listen, controllers: Some(controllers), ..Options::default() };
-        let sandbox = Running::start(options, self.kubeconfig_out, &self.manifests).await?;
+        let sandbox = Running::start(options, self.kubeconfig_out, &manifests).await?;
+        tracing::info!(
+            "try: kubectl --kubeconfig {} get pods --all-namespaces --watch",
+            sandbox.kubeconfig.path.display()
+        );
         stop.requested().await;
         sandbox.api.shutdown().await;
         tracing::info!("stopped");
@@ -109,17 +120,25 @@ impl Sandbox {
 /// any other cluster.
 pub async fn serve(flags: ServeSandbox, config: Config, load: Load, log: Log) -> anyhow::Result<String> {
     if flags.manifests.is_empty() {
-        return commands::answer(config, load, log).await;
+        return commands::answer(config, load, log, || {}).await;
     }
     let options = Options { controllers: Some(pods(POD_DELAY, POD_DELAY)), ..Options::default() };
+    let manifests = Manifests::read(&flags.manifests)?;
     // As another process would have them.
     let threads = Threads::new("sandbox", cores())?;
-    let ServeSandbox { manifests, kubeconfig } = flags;
-    let sandbox = threads.spawn(async move { Running::start(options, kubeconfig, &manifests).await }).await??;
+    let starting = async move {
+        let sandbox = Running::start(options, flags.kubeconfig, &manifests).await?;
+        // A cluster that one comes to has its Pods.
+        sandbox.api.settled(SETTLE).await;
+        anyhow::Ok(sandbox)
+    };
+    let sandbox = threads.spawn(starting).await??;
     let path = sandbox.kubeconfig.path.clone();
     let of_sandbox = move |config| Config { kubeconfig: Some(path.clone()), ..config };
     let (config, load) = (of_sandbox(config), Box::new(move || load().map(&of_sandbox)));
-    let answered = commands::answer(config, load, log).await;
+    let commands = sandbox.commands_to_try(&config);
+    let try_them = || commands.iter().for_each(|command| tracing::info!("try: {command}"));
+    let answered = commands::answer(config, load, log, try_them).await;
     sandbox.api.shutdown().await;
     answered
 }
@@ -146,7 +165,7 @@ struct KubeconfigFile {
 }
 
 impl Running {
-    async fn start(options: Options, kubeconfig: Option<PathBuf>, manifests: &[PathBuf]) -> anyhow::Result<Self> {
+    async fn start(options: Options, kubeconfig: Option<PathBuf>, manifests: &Manifests) -> anyhow::Result<Self> {
         let api = kube_sandbox::Sandbox::start(options).await?;
         let kubeconfig = match kubeconfig {
             Some(path) => KubeconfigFile { path, _temporary: None },
@@ -158,9 +177,38 @@ impl Running {
         let path = kubeconfig.path.display().to_string();
         api.write_kubeconfig(&kubeconfig.path)
             .with_context(|| format!("cannot write the sandbox's kubeconfig {path}"))?;
-        let objects = api.apply(manifests)?;
-        tracing::info!(api = %api.address(), objects, "the sandbox is up; try: kubectl --kubeconfig {path} get pods -A -w");
+        let objects = api.apply_read(manifests)?;
+        tracing::info!(
+            api = %format_args!("http://{}", api.address()),
+            kubeconfig = path,
+            objects,
+            "the sandbox is up: a small Kubernetes API in this process, whose Pods run no containers"
+        );
         Ok(Self { api, kubeconfig })
+    }
+
+    /// What to type next: how to ask for the first member of a headless Service, and how to see the Pods.
+    fn commands_to_try(&self, config: &Config) -> Vec<String> {
+        let member = config.zones.first().zip(self.first_member());
+        let server = config.listen.first().filter(|address| address.port() != 0);
+        let dig = server.zip(member).map(|(server, (zone, member))| {
+            let zone = zone.to_string();
+            format!("dig @{} -p {} {member}.svc.{}", server.ip(), server.port(), zone.trim_end_matches('.'))
+        });
+        let path = self.kubeconfig.path.display();
+        dig.into_iter().chain([format!("kubectl --kubeconfig {path} get pods --watch")]).collect()
+    }
+
+    /// `db-0.db.default`: a Pod with a name of its own below a Service that there is.
+    fn first_member(&self) -> Option<String> {
+        let store = self.api.store();
+        let (_, pods) = store.list(Kind::Pod, None);
+        pods.iter().find_map(|pod| {
+            let text = |part: &str, field: &str| pod[part][field].as_str();
+            let (namespace, service) = (text("metadata", "namespace")?, text("spec", "subdomain")?);
+            store.get(Kind::Service, namespace, service)?;
+            Some(format!("{}.{service}.{namespace}", text("spec", "hostname")?))
+        })
     }
 }
 

@@ -1,7 +1,9 @@
 //! The program itself, as a process: how it is started, what it logs, its pages and its end.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -55,6 +57,13 @@ impl Program {
     pub fn serve_with((name, value): &(&str, std::path::PathBuf), arguments: &[&str]) -> Self {
         let command = &mut command(PROGRAM);
         let command = command.env(name, value).args(SERVE).args(ANY);
+        Self::telling(ANSWERING, Running::start(command.args(arguments)))
+    }
+
+    /// The same with a file as its standard input.
+    pub fn serve_with_input(file: &Path, arguments: &[&str]) -> Self {
+        let command = &mut command(PROGRAM);
+        let command = command.stdin(File::open(file).expect("a file")).args(SERVE).args(ANY);
         Self::telling(ANSWERING, Running::start(command.args(arguments)))
     }
 

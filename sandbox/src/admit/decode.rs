@@ -1,20 +1,13 @@
 //! Decoding of an object as its kind: a field of the wrong type is an error that names it, unknown fields are collected, and
 //! the result is normalized (no nulls, quantities as text).
 
-use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Event, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
-};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_ignored::Path;
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
+use crate::kind_type::{WithType, with_type};
 use crate::status::{ApiError, FieldError};
 
 /// How unknown fields are handled.
@@ -71,32 +64,11 @@ pub fn decode(kind: Kind, object: Value, validation: FieldValidation) -> Result<
             kind.api_version()
         )));
     }
-    let normalize = match kind {
-        Kind::Namespace => normalized::<Namespace>,
-        Kind::ServiceAccount => normalized::<ServiceAccount>,
-        Kind::Role => normalized::<Role>,
-        Kind::RoleBinding => normalized::<RoleBinding>,
-        Kind::ClusterRole => normalized::<ClusterRole>,
-        Kind::ClusterRoleBinding => normalized::<ClusterRoleBinding>,
-        Kind::ConfigMap => normalized::<ConfigMap>,
-        Kind::Secret => normalized::<Secret>,
-        Kind::Service => normalized::<Service>,
-        Kind::EndpointSlice => normalized::<EndpointSlice>,
-        Kind::PersistentVolumeClaim => normalized::<PersistentVolumeClaim>,
-        Kind::NetworkPolicy => normalized::<NetworkPolicy>,
-        Kind::PodDisruptionBudget => normalized::<PodDisruptionBudget>,
-        Kind::ControllerRevision => normalized::<ControllerRevision>,
-        Kind::StatefulSet => normalized::<StatefulSet>,
-        Kind::Deployment => normalized::<Deployment>,
-        Kind::ReplicaSet => normalized::<ReplicaSet>,
-        Kind::Pod => normalized::<Pod>,
-        Kind::Event => normalized::<Event>,
-    };
     let cannot_handle = |why: &str| {
         let version = kind.version();
         ApiError::bad_request(format!("{name} in version {version:?} cannot be handled as a {name}: {why}"))
     };
-    let (object, unknown) = normalize(&object).map_err(|why| cannot_handle(&why))?;
+    let (object, unknown) = with_type(kind, Normalize(&object)).map_err(|why| cannot_handle(&why))?;
     let warnings: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
     match validation {
         FieldValidation::Strict if !warnings.is_empty() => {
@@ -107,15 +79,21 @@ pub fn decode(kind: Kind, object: Value, validation: FieldValidation) -> Result<
     }
 }
 
-/// The object with the fields of `T`, and the paths of all other fields.
-fn normalized<T: DeserializeOwned + Serialize>(object: &Value) -> Result<(Value, Vec<String>), String> {
-    let mut unknown = Vec::new();
-    let mut track = serde_path_to_error::Track::new();
-    let deserializer = serde_path_to_error::Deserializer::new(object, &mut track);
-    let typed = serde_ignored::deserialize::<_, _, T>(deserializer, |path| unknown.push(dotted(&path)));
-    match typed {
-        Ok(typed) => Ok((serde_json::to_value(typed).map_err(|error| error.to_string())?, unknown)),
-        Err(error) => Err(format!("{}: {error}", track.path())),
+/// Gives an object with the fields of its type, and the paths of all other fields.
+struct Normalize<'a>(&'a Value);
+
+impl WithType for Normalize<'_> {
+    type Output = Result<(Value, Vec<String>), String>;
+
+    fn with<T: DeserializeOwned + Serialize>(self) -> Self::Output {
+        let mut unknown = Vec::new();
+        let mut track = serde_path_to_error::Track::new();
+        let deserializer = serde_path_to_error::Deserializer::new(self.0, &mut track);
+        let typed = serde_ignored::deserialize::<_, _, T>(deserializer, |path| unknown.push(dotted(&path)));
+        match typed {
+            Ok(typed) => Ok((serde_json::to_value(typed).map_err(|error| error.to_string())?, unknown)),
+            Err(error) => Err(format!("{}: {error}", track.path())),
+        }
     }
 }
 

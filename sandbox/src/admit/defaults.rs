@@ -31,6 +31,7 @@ pub fn fill(kind: Kind, object: &mut Value) {
             }
         }
         Kind::StatefulSet => stateful_set(&mut object["spec"]),
+        Kind::DaemonSet => daemon_set(&mut object["spec"]),
         Kind::Deployment => deployment(&mut object["spec"]),
         Kind::ReplicaSet => {
             set(&mut object["spec"], "replicas", 1);
@@ -40,6 +41,8 @@ pub fn fill(kind: Kind, object: &mut Value) {
             pod_spec(&mut object["spec"]);
             set(&mut object["spec"], "enableServiceLinks", true);
         }
+        Kind::Job => object.pointer_mut("/spec/template/spec").map_or((), pod_spec),
+        Kind::CronJob => object.pointer_mut("/spec/jobTemplate/spec/template/spec").map_or((), pod_spec),
         Kind::PersistentVolumeClaim => set(&mut object["spec"], "volumeMode", "Filesystem"),
         Kind::Secret => secret(object),
         Kind::RoleBinding | Kind::ClusterRoleBinding => {
@@ -63,6 +66,9 @@ pub fn initial_status(kind: Kind, object: &mut Value) {
         Kind::PersistentVolumeClaim => json!({ "phase": "Pending" }),
         Kind::StatefulSet => json!({ "replicas": 0, "availableReplicas": 0 }),
         Kind::ReplicaSet => json!({ "replicas": 0 }),
+        Kind::DaemonSet => json!({
+            "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+        }),
         Kind::Deployment => json!({}),
         _ => return,
     };
@@ -151,6 +157,19 @@ fn stateful_set(spec: &mut Value) {
         set(claim, "spec", json!({}));
         set(&mut claim["spec"], "volumeMode", "Filesystem");
         set(claim, "status", json!({ "phase": "Pending" }));
+    }
+    pod_spec(template(spec));
+}
+
+fn daemon_set(spec: &mut Value) {
+    set(spec, "revisionHistoryLimit", REVISION_HISTORY_LIMIT);
+    set(spec, "updateStrategy", json!({}));
+    set(&mut spec["updateStrategy"], "type", "RollingUpdate");
+    if spec["updateStrategy"]["type"] == "RollingUpdate" {
+        set(&mut spec["updateStrategy"], "rollingUpdate", json!({}));
+        for (bound, number) in [("maxSurge", 0), ("maxUnavailable", 1)] {
+            set(&mut spec["updateStrategy"]["rollingUpdate"], bound, number);
+        }
     }
     pod_spec(template(spec));
 }

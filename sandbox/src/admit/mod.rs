@@ -85,7 +85,7 @@ pub fn update(kind: Kind, current: &Value, object: Value, validation: FieldValid
     }
     defaults::fill(kind, &mut object);
     let mut errors = validate::object(kind, &object);
-    errors.extend(validate::change(kind, current, &object));
+    errors.extend(validate::change(kind, &as_read(kind, current), &object));
     check(kind, name, &errors)?;
     Ok(Admitted { object, warnings })
 }
@@ -105,6 +105,24 @@ pub fn update_status(
     let mut updated = current.clone();
     replace(&mut updated, "status", object.get("status"));
     Ok(Admitted { object: updated, warnings })
+}
+
+/// Completes an object that a controller makes with what the API server sets on the way in.
+pub fn complete(kind: Kind, object: &mut Value) {
+    defaults::fill(kind, object);
+    defaults::initial_status(kind, object);
+}
+
+/// A stored object as the API server reads it, normalized and with defaults. One that came to the store without admission lacks
+/// them, and an update that has them would look like a change of what may not change.
+fn as_read(kind: Kind, stored: &Value) -> Value {
+    match decode::decode(kind, stored.clone(), FieldValidation::Ignore) {
+        Ok(Admitted { mut object, .. }) => {
+            defaults::fill(kind, &mut object);
+            object
+        }
+        Err(_) => stored.clone(),
+    }
 }
 
 /// Whether the object is a Pod without a controller.

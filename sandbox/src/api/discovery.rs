@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 use crate::status::ApiError;
 
+use super::metrics;
 use super::request::Subresource;
 use super::state::Api;
 
@@ -29,11 +30,16 @@ pub fn router() -> Router<Arc<Api>> {
         )
 }
 
+/// The version of Kubernetes, and of this program.
+pub fn git_version() -> String {
+    format!("v1.{MINOR}.0+headless-dns.{}", env!("CARGO_PKG_VERSION"))
+}
+
 async fn version() -> Json<Value> {
     Json(json!({
         "major": "1",
         "minor": MINOR,
-        "gitVersion": format!("v1.{MINOR}.0+headless-dns.{}", env!("CARGO_PKG_VERSION")),
+        "gitVersion": git_version(),
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",
@@ -59,7 +65,8 @@ fn group_names() -> Vec<&'static str> {
 }
 
 async fn groups() -> Json<Value> {
-    let groups: Vec<Value> = group_names().into_iter().filter_map(|name| group(name).ok()).collect();
+    let own = group_names().into_iter().filter_map(|name| group(name).ok());
+    let groups: Vec<Value> = own.chain([metrics::group()]).collect();
     Json(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }))
 }
 
@@ -116,17 +123,22 @@ fn resource(kind: Kind) -> Vec<Value> {
             "verbs": ["get", "patch", "update"],
         });
         let own_kind = match part {
-            Subresource::Status => None,
             Subresource::Scale => Some(("autoscaling", "Scale")),
             Subresource::Eviction => Some(("policy", "Eviction")),
+            _ => None,
         };
         if let Some((group, kind)) = own_kind {
             resource["group"] = json!(group);
             resource["version"] = json!("v1");
             resource["kind"] = json!(kind);
         }
-        if part == Subresource::Eviction {
-            resource["verbs"] = json!(["create"]);
+        match part {
+            Subresource::Eviction => resource["verbs"] = json!(["create"]),
+            Subresource::Log => resource["verbs"] = json!(["get"]),
+            Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
+                resource["verbs"] = json!(["create", "get"]);
+            }
+            Subresource::Status | Subresource::Scale | Subresource::EphemeralContainers => {}
         }
         resource
     });

@@ -8,11 +8,12 @@
 //!
 //! Every error is an [`ApiError`], a `metav1.Status` with the wording of a real API server.
 
+mod bootstrap;
 mod control;
 mod delete;
 mod discovery;
 mod list;
-mod namespaces;
+mod metrics;
 mod object_name;
 mod openapi;
 mod partial;
@@ -20,6 +21,7 @@ mod patch;
 mod protobuf;
 mod request;
 mod scale;
+mod schema;
 mod selector;
 mod state;
 mod strategic;
@@ -43,7 +45,7 @@ use crate::kind::Kind;
 use crate::status::{self, ApiError};
 use crate::verb::Verb;
 
-pub use namespaces::create_initial_namespaces;
+pub use bootstrap::create_initial_objects;
 pub use object_name::ObjectName;
 use patch::Patch;
 use protobuf::Encoding;
@@ -58,6 +60,9 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
 /// Body of kube-apiserver's `tooManyRequests` filter, as Go's `http.Error` writes it.
 const TOO_MANY_REQUESTS: &str = "Too many requests, please try again later.\n";
+
+/// What an API server of this version says of Endpoints.
+const ENDPOINTS_DEPRECATED: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 /// What a proxy says in the place of the API server.
 const PAGE: &str = "<html>\n<body>Please log in.</body>\n</html>\n";
@@ -76,6 +81,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(discovery::router())
         .merge(openapi::router())
         .merge(control::router())
+        .merge(metrics::router())
         .route("/api/v1/{*path}", any(core_resource))
         .route("/apis/{group}/{version}/{*path}", any(group_resource))
         .fallback(async || ApiError::no_such_path())
@@ -129,6 +135,9 @@ async fn resource(api: &Arc<Api>, target: Result<Target, ApiError>, request: Req
         Encoding::Json => error.into_response(),
         Encoding::Protobuf => error.response_with(protobuf_body(target.kind, &error.to_status())),
     });
+    if target.kind == Kind::Endpoints {
+        warn(&mut response, ENDPOINTS_DEPRECATED);
+    }
     if closes_connection {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -171,6 +180,10 @@ async fn serve(
         Encoding::Protobuf => Shape::Object,
     };
     let kind = target.kind;
+    if let Some(wish) = target.subresource.and_then(Subresource::of_containers) {
+        list::get(api, target, Shape::Object, params)?;
+        return Err(ApiError::no_containers(wish));
+    }
     let respond = |object: Value| match encoding {
         Encoding::Json => Json(object).into_response(),
         Encoding::Protobuf => protobuf_body(kind, &object),
@@ -218,13 +231,16 @@ fn written_response(target: &Target, shape: Shape, params: &Params, written: &Wr
         _ => list::shaped(target.kind, &written.object, shape, params),
     };
     let mut response = (written.code, Json(object)).into_response();
-    for warning in &written.warnings {
-        // RFC 7234 section 5.5.7: 299 is a miscellaneous persistent warning.
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", Value::from(warning.as_str()))) {
-            response.headers_mut().append(header::WARNING, value);
-        }
-    }
+    written.warnings.iter().for_each(|warning| warn(&mut response, warning));
     response
+}
+
+/// Adds a warning that clients show to people.
+fn warn(response: &mut Response, warning: &str) {
+    // RFC 7234 section 5.5.7: 299 is a miscellaneous persistent warning.
+    if let Ok(value) = HeaderValue::from_str(&format!("299 - {}", Value::from(warning))) {
+        response.headers_mut().append(header::WARNING, value);
+    }
 }
 
 /// Deletes one object or a collection. An eviction deletes its Pod.

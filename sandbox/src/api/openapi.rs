@@ -1,6 +1,6 @@
 //! Just enough OpenAPI for kubectl. Version 3 states for each kind that the server supports the `fieldValidation` parameter,
-//! which kubectl checks before it sends a manifest. Version 2 is an empty document, which makes older kubectl skip
-//! client-side validation.
+//! which kubectl checks before it sends a manifest, and has the schemas that `kubectl explain` shows. Version 2 is an empty
+//! document, which makes older kubectl skip client-side validation.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::kind::Kind;
 use crate::status::ApiError;
 
+use super::schema;
 use super::state::Api;
 
 /// An empty body is a valid protobuf message.
@@ -41,12 +42,14 @@ fn root(kind: Kind) -> String {
 }
 
 fn document(path: &str) -> Response {
-    let paths: Map<String, Value> = Kind::ALL.into_iter().filter(|kind| root(*kind) == path).map(item).collect();
+    let kinds = || Kind::ALL.into_iter().filter(|kind| root(*kind) == path);
+    let paths: Map<String, Value> = kinds().map(item).collect();
     if paths.is_empty() {
         return ApiError::no_such_path().into_response();
     }
     let info = json!({ "title": "kube-sandbox", "version": env!("CARGO_PKG_VERSION") });
-    Json(json!({ "openapi": "3.0.0", "info": info, "paths": paths })).into_response()
+    let components = json!({ "schemas": schema::of(kinds()) });
+    Json(json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": components })).into_response()
 }
 
 /// The path of one object with its `PATCH` operation, which supports field validation.

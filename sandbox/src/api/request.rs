@@ -16,16 +16,35 @@ pub enum Subresource {
     Status,
     Scale,
     Eviction,
+    Log,
+    Exec,
+    Attach,
+    PortForward,
+    EphemeralContainers,
 }
 
 impl Subresource {
-    pub const ALL: [Self; 3] = [Self::Status, Self::Scale, Self::Eviction];
+    pub const ALL: [Self; 8] = [
+        Self::Status,
+        Self::Scale,
+        Self::Eviction,
+        Self::Log,
+        Self::Exec,
+        Self::Attach,
+        Self::PortForward,
+        Self::EphemeralContainers,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Scale => "scale",
             Self::Eviction => "eviction",
+            Self::Log => "log",
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+            Self::PortForward => "portforward",
+            Self::EphemeralContainers => "ephemeralcontainers",
         }
     }
 
@@ -34,8 +53,25 @@ impl Subresource {
         match self {
             Self::Status => kind.has_status(),
             Self::Scale => matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::ReplicaSet),
-            Self::Eviction => matches!(kind, Kind::Pod),
+            _ => matches!(kind, Kind::Pod),
         }
+    }
+
+    /// What it does with the containers of a Pod; None if it is about the object.
+    pub const fn of_containers(self) -> Option<&'static str> {
+        match self {
+            Self::Status | Self::Scale | Self::Eviction => None,
+            Self::Log => Some("whose output could be read"),
+            Self::Exec => Some("in which a command could run"),
+            Self::Attach => Some("to attach to"),
+            Self::PortForward => Some("with a port to forward to"),
+            Self::EphemeralContainers => Some("to debug"),
+        }
+    }
+
+    /// Whether it is created by `POST`.
+    const fn is_posted(self) -> bool {
+        matches!(self, Self::Eviction | Self::Exec | Self::Attach | Self::PortForward)
     }
 }
 
@@ -108,7 +144,7 @@ impl Target {
             Method::GET | Method::HEAD if params.watch() => Verb::Watch,
             Method::GET | Method::HEAD if named => Verb::Get,
             Method::GET | Method::HEAD => Verb::List,
-            Method::POST if !named || self.subresource == Some(Subresource::Eviction) => Verb::Create,
+            Method::POST if !named || self.subresource.is_some_and(Subresource::is_posted) => Verb::Create,
             Method::PUT if named => Verb::Update,
             Method::PATCH if named => Verb::Patch,
             Method::DELETE if named && self.subresource.is_none() => Verb::Delete,

@@ -52,6 +52,8 @@ fn list_strategy(place: Place<'_>, field: &str) -> ListStrategy {
         ("volumeDevices", _) => ListStrategy::Keyed("devicePath"),
         ("hostAliases" | "podIPs", _) => ListStrategy::Keyed("ip"),
         ("topologySpreadConstraints", _) => ListStrategy::Keyed("topologyKey"),
+        ("taints", "spec") if place.kind == Kind::Node => ListStrategy::Keyed("key"),
+        ("addresses", "status") if place.kind == Kind::Node => ListStrategy::Keyed("type"),
         ("conditions", "status") => ListStrategy::Keyed("type"),
         ("ownerReferences", "metadata") => ListStrategy::Keyed("uid"),
         ("finalizers", "metadata") => ListStrategy::Set,

@@ -80,11 +80,11 @@ impl Writer<'_> {
                 return Err(store_error(kind, name, &StoreError::Conflict));
             }
             let Admitted { mut object, warnings } = match subresource {
-                None | Some(Subresource::Eviction) => admit::update(kind, &current, edited, validation)?,
                 Some(Subresource::Status) => admit::update_status(kind, &current, edited, validation)?,
                 Some(Subresource::Scale) => {
                     admit::update(kind, &current, scale::applied(kind, &current, &edited)?, validation)?
                 }
+                _ => admit::update(kind, &current, edited, validation)?,
             };
             object["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
             if dry_run {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::deletion::DEFAULT_GRACE_SECONDS;
 use crate::kind::Kind;
 use crate::store::{Store, StoreError};
-use crate::{deletion, fields, generate_name};
+use crate::{admit, deletion, fields, generate_name};
 
 use super::types::{Id, Meta};
 
@@ -91,6 +91,10 @@ fn perform(store: &Store, action: Action) -> Option<Duration> {
 }
 
 fn create(store: &Store, kind: Kind, mut object: Value) -> Result<(), StoreError> {
+    // Everything else is made from objects that have their defaults.
+    if kind == Kind::Pod {
+        admit::complete(kind, &mut object);
+    }
     if object["metadata"]["name"].is_string() {
         return store.create(kind, object).map(drop);
     }

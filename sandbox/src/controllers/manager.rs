@@ -14,13 +14,14 @@ use crate::{deletion, fields};
 
 use super::actions::{Action, Target, perform_all};
 use super::endpoint_slice::TriggerTimes;
+use super::events::Recorder;
 use super::kubelet::Kubelet;
 use super::options::Options;
 use super::queue::{Controller, Key, Queue};
 use super::service::ServiceAddresses;
 use super::types::{Id, ObjectRef, Pod};
 use super::world::{World, service_of_slice};
-use super::{deployment, endpoint_slice, garbage, housekeeping, replica_set, stateful_set};
+use super::{deployment, endpoint_slice, endpoints, garbage, housekeeping, replica_set, stateful_set};
 
 /// Events read from the store's log at a time.
 const EVENT_BATCH: usize = 1_000;
@@ -64,6 +65,7 @@ struct Manager {
     queue: Queue,
     kubelet: Kubelet,
     trigger_times: TriggerTimes,
+    recorder: Recorder,
     /// The resourceVersion up to which events have been observed.
     revision: u64,
     /// How often the store had been restored by then.
@@ -74,8 +76,19 @@ impl Manager {
     fn new(store: Arc<Store>, options: Options) -> Self {
         let service_addresses = ServiceAddresses::new(&options);
         let kubelet = Kubelet::new(&options);
-        let (world, queue, trigger_times) = Default::default();
-        Self { store, options, service_addresses, world, queue, kubelet, trigger_times, revision: 0, restores: 0 }
+        let (world, queue, trigger_times, recorder) = Default::default();
+        Self {
+            store,
+            options,
+            service_addresses,
+            world,
+            queue,
+            kubelet,
+            trigger_times,
+            recorder,
+            revision: 0,
+            restores: 0,
+        }
     }
 
     /// Observes all new events, or lists everything if some of them were compacted or the store was restored.
@@ -90,6 +103,9 @@ impl Manager {
                     for event in &events {
                         self.revision = event.revision;
                         self.observe(event);
+                        if self.options.events {
+                            self.recorder.record(&self.store, &self.world, event);
+                        }
                     }
                     if events.len() < EVENT_BATCH {
                         return;
@@ -138,7 +154,7 @@ impl Manager {
                 let service = self.world.services.get(&id).cloned();
                 self.service_addresses.observe(service_before.as_deref(), service.as_deref());
                 self.push(Controller::Service, id.clone());
-                self.push_slices(id.clone());
+                self.push_endpoints(id.clone());
                 if service.is_none() {
                     self.trigger_times.forget(&id);
                 }
@@ -149,6 +165,7 @@ impl Manager {
                 self.push(Controller::ReplicaSet, id.clone());
                 self.push_adopters_of_set(&id);
             }
+            Kind::Endpoints => self.push(Controller::Endpoints, id.clone()),
             Kind::PersistentVolumeClaim => self.push(Controller::Claim, id.clone()),
             Kind::Namespace => self.push(Controller::Namespace, id.clone()),
             _ => {}
@@ -174,7 +191,7 @@ impl Manager {
         for pod in before.into_iter().chain(after.as_deref()) {
             services.extend(self.world.services_selecting(&id.namespace, &pod.metadata.labels));
         }
-        services.into_iter().for_each(|service| self.push_slices(service));
+        services.into_iter().for_each(|service| self.push_endpoints(service));
     }
 
     /// Queues the owners of a changed object, and garbage collection if owners or their dependents changed.
@@ -198,7 +215,7 @@ impl Manager {
             }
         }
         if let Some(service) = service_of_slice(reference, &event.object) {
-            self.push_slices(service);
+            self.push_endpoints(service);
         }
         if is_deleted {
             let uid = fields::metadata(&event.object, "uid");
@@ -247,12 +264,14 @@ impl Manager {
         self.queue.push(Key { controller, id });
     }
 
-    fn push_slices(&mut self, service: Id) {
-        let key = Key { controller: Controller::EndpointSlice, id: service };
-        if self.options.endpoint_slice_delay.is_zero() {
-            self.queue.push(key);
-        } else {
-            self.queue.push_at(key, Instant::now() + self.options.endpoint_slice_delay);
+    fn push_endpoints(&mut self, service: Id) {
+        for controller in [Controller::EndpointSlice, Controller::Endpoints] {
+            let key = Key { controller, id: service.clone() };
+            if self.options.endpoint_slice_delay.is_zero() {
+                self.queue.push(key);
+            } else {
+                self.queue.push_at(key, Instant::now() + self.options.endpoint_slice_delay);
+            }
         }
     }
 
@@ -270,6 +289,7 @@ impl Manager {
         let decoded = match controller {
             Controller::Kubelet => return self.plan_kubelet(key),
             Controller::EndpointSlice => return self.plan_slices(id),
+            Controller::Endpoints => return self.plan_endpoints(id),
             Controller::Service => return self.plan_service(id),
             Controller::Namespace => {
                 let namespace = world.get(Kind::Namespace, id).map(|namespace| &**namespace);
@@ -297,7 +317,10 @@ impl Manager {
 
     fn plan_kubelet(&mut self, key: &Key) -> Vec<Action> {
         let Some(pod) = self.world.pods.get(&key.id) else { return Vec::new() };
-        let (actions, wake) = self.kubelet.sync(pod, Instant::now());
+        let world = &self.world;
+        let is_cordoned = |node: &Object| node["spec"]["unschedulable"] == true;
+        let takes_pods = |name: &str| !world.get(Kind::Node, &Id::new("", name)).is_some_and(is_cordoned);
+        let (actions, wake) = self.kubelet.sync(pod, Instant::now(), takes_pods);
         if let Some(wake) = wake {
             self.queue.push_at(key.clone(), wake);
         }
@@ -312,6 +335,15 @@ impl Manager {
             return Vec::new();
         }
         vec![Action::Merge(Target::of(Kind::Service, service), json!({"spec": allocated["spec"]}))]
+    }
+
+    fn plan_endpoints(&self, id: &Id) -> Vec<Action> {
+        let present = self.world.get(Kind::Endpoints, id);
+        let Some(service) = self.world.services.get(id) else {
+            return present.map(|orphan| Action::Delete(Target::of(Kind::Endpoints, orphan))).into_iter().collect();
+        };
+        let pods = self.world.pods_selected(&id.namespace, &service.spec.selector);
+        endpoints::plan(service, &pods, present).into_iter().collect()
     }
 
     fn plan_slices(&mut self, id: &Id) -> Vec<Action> {

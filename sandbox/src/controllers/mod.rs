@@ -15,6 +15,8 @@ mod actions;
 mod addresses;
 mod deployment;
 mod endpoint_slice;
+mod endpoints;
+mod events;
 mod garbage;
 mod housekeeping;
 mod kubelet;

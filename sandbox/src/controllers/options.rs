@@ -1,6 +1,6 @@
 //! The options of the controllers and the kubelet.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::addresses::Cidr;
@@ -8,7 +8,7 @@ use super::addresses::Cidr;
 /// The default of kube-controller-manager's `--max-endpoints-per-slice`.
 pub const DEFAULT_MAX_ENDPOINTS_PER_SLICE: usize = 100;
 
-/// Addresses of the nodes, of which no Node objects exist.
+/// Addresses of the nodes.
 const NODE_CIDR: Cidr = Cidr::v4(Ipv4Addr::new(172, 18, 0, 0), 16);
 const NODE_CIDR_V6: Cidr = Cidr::v6(Ipv6Addr::new(0xfd00, 0x172, 0x18, 0, 0, 0, 0, 0), 64);
 
@@ -35,6 +35,8 @@ pub struct Options {
     pub dual_stack: bool,
     /// Names of the nodes that Pods are scheduled to, in turn.
     pub nodes: Vec<String>,
+    /// Records Events of what happens to Pods and ReplicaSets.
+    pub events: bool,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             service_cidr_v6: Cidr::v6(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0), 108),
             dual_stack: false,
             nodes: ["node-a", "node-b", "node-c"].map(str::to_owned).to_vec(),
+            events: true,
         }
     }
 }
@@ -60,9 +63,14 @@ impl Options {
         self.families(self.pod_cidr, self.pod_cidr_v6)
     }
 
-    /// The ranges of node addresses, the primary family first.
-    pub(crate) fn node_cidrs(&self) -> Vec<Cidr> {
-        self.families(NODE_CIDR, NODE_CIDR_V6)
+    /// The addresses of the node at `index`, the primary family first.
+    pub(crate) fn addresses_of_node(&self, index: usize) -> impl Iterator<Item = IpAddr> {
+        self.families(NODE_CIDR, NODE_CIDR_V6).into_iter().map(move |cidr| cidr.nth(index as u128))
+    }
+
+    /// The address of the API in the network of the nodes, behind theirs.
+    pub(crate) fn address_of_api(&self) -> IpAddr {
+        NODE_CIDR.nth(self.nodes.len() as u128)
     }
 
     fn families(&self, v4: Cidr, v6: Cidr) -> Vec<Cidr> {

@@ -20,7 +20,7 @@ pub fn pod_from_template(template: &Value, owner_kind: Kind, owner: &Meta) -> Va
             metadata[field] = value.clone();
         }
     }
-    json!({"metadata": metadata, "spec": template["spec"], "status": {"phase": "Pending"}})
+    json!({"metadata": metadata, "spec": template["spec"]})
 }
 
 /// The owner reference of a controller.

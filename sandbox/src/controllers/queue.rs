@@ -23,6 +23,7 @@ pub enum Controller {
     ReplicaSet,
     Deployment,
     EndpointSlice,
+    Endpoints,
     Garbage(Kind),
 }
 

@@ -54,10 +54,6 @@ async fn an_error_names_file_document_object_and_field() {
         ("a: [", "m.yaml: document 2 (line 4): did not find expected node content at line 6 column 1"),
         ("kind: Pod\n", "m.yaml: document 2 (line 4): an object must have the fields apiVersion and kind as text"),
         (
-            "apiVersion: v1\nkind: Gadget\n",
-            "m.yaml: document 2 (line 4): the sandbox has no kind Gadget of v1; its kinds are Namespace",
-        ),
-        (
             "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {port: 80}\n",
             "m.yaml: document 2 (line 4): Service default/db: Service in version \"v1\" cannot be handled as a Service: \
              strict decoding error: unknown field \"spec.port\"",
@@ -80,6 +76,19 @@ async fn an_error_names_file_document_object_and_field() {
         let error = error_of(&sandbox, &[("m.yaml", &format!("{good}{text}"))]);
         assert!(error.starts_with(expected), "{error}\ninstead of\n{expected}");
     }
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn objects_of_unknown_kinds_are_left_out() {
+    let (sandbox, _) = sandbox().await;
+    let folder = folder(&[(
+        "m.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n\
+         apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: m}\n",
+    )]);
+    assert_eq!(sandbox.apply(&[folder.path().to_owned()]).expect("applied"), 1);
+    assert!(sandbox.store().get(Kind::ConfigMap, "default", "c").is_some());
     sandbox.shutdown().await;
 }
 

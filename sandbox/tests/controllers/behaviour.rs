@@ -192,7 +192,7 @@ async fn dual_stack_services_have_slices_and_addresses_of_both_families() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_causes_only_the_writes_that_it_requires() {
-    let sandbox = start(quick());
+    let sandbox = start(Options { events: false, ..quick() });
     for name in ["db", "web"] {
         sandbox.create(Kind::Service, headless(name, name, json!([])));
         sandbox.create(Kind::StatefulSet, stateful_set(name, name, 2));
@@ -234,7 +234,13 @@ async fn a_change_causes_only_the_writes_that_it_requires() {
         })
         .collect();
     written.sort();
-    let expected = [(Kind::EndpointSlice, "db"), (Kind::StatefulSet, "db"), (Kind::Pod, "db-1"), (Kind::Pod, "db-1")];
+    let expected = [
+        (Kind::Endpoints, "db"),
+        (Kind::EndpointSlice, "db"),
+        (Kind::StatefulSet, "db"),
+        (Kind::Pod, "db-1"),
+        (Kind::Pod, "db-1"),
+    ];
     assert_eq!(written, expected.map(|(kind, name)| (kind, name.to_owned())));
 }
 

@@ -40,7 +40,7 @@ pub fn object(kind: Kind, object: &Value) -> Errors {
             workload(spec, &mut errors);
             one_of("spec.strategy.type", &spec["strategy"]["type"], &["Recreate", "RollingUpdate"], &mut errors);
         }
-        Kind::ReplicaSet => workload(spec, &mut errors),
+        Kind::ReplicaSet | Kind::DaemonSet => workload(spec, &mut errors),
         Kind::PersistentVolumeClaim => {
             if list(&spec["accessModes"]).is_empty() {
                 errors.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
@@ -78,7 +78,7 @@ pub fn change(kind: Kind, current: &Value, object: &Value) -> Errors {
                 ));
             }
         }
-        Kind::Deployment | Kind::ReplicaSet => {
+        Kind::Deployment | Kind::ReplicaSet | Kind::DaemonSet => {
             immutable("spec.selector", &old["selector"], &new["selector"], &mut errors)
         }
         Kind::Service => {

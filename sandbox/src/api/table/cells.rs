@@ -45,6 +45,10 @@ pub fn or_unset(value: &Value) -> String {
     or(value, "<unset>")
 }
 
+pub fn or_unknown(value: &Value) -> String {
+    or(value, "<unknown>")
+}
+
 pub fn or_not_applicable(value: &Value) -> String {
     or(value, "N/A")
 }
@@ -103,6 +107,45 @@ pub fn service_ports(object: &Value) -> String {
         }
     });
     or(&Value::String(joined(ports)), "<none>")
+}
+
+/// `Ready`, and what keeps Pods away.
+pub fn node_status(object: &Value) -> String {
+    let conditions = list(&object["status"]["conditions"]);
+    let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+    let ready = match ready.map(|condition| condition["status"] == "True") {
+        None => "Unknown",
+        Some(true) => "Ready",
+        Some(false) => "NotReady",
+    };
+    if object["spec"]["unschedulable"] == true { format!("{ready},SchedulingDisabled") } else { ready.to_owned() }
+}
+
+pub fn node_roles(object: &Value) -> String {
+    const ROLE: &str = "node-role.kubernetes.io/";
+    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+    let roles = labels.filter_map(|(label, _)| label.strip_prefix(ROLE)).map(str::to_owned);
+    or(&Value::String(joined(roles)), "<none>")
+}
+
+pub fn node_address(object: &Value, kind: &str) -> String {
+    let addresses = list(&object["status"]["addresses"]);
+    let address = addresses.iter().find(|address| address["type"] == kind);
+    or_none(address.map_or(&Value::Null, |address| &address["address"]))
+}
+
+/// `10.0.0.1:80,10.0.0.2:80 + 1 more...`: the ready addresses with each port.
+pub fn endpoints(object: &Value) -> String {
+    let of_subset = |subset: &Value| -> Vec<String> {
+        let addresses = list(&subset["addresses"]).iter().map(|address| text(&address["ip"]));
+        let ports = list(&subset["ports"]);
+        if ports.is_empty() {
+            return addresses.collect();
+        }
+        addresses.flat_map(|ip| ports.iter().map(move |port| format!("{ip}:{}", text(&port["port"])))).collect()
+    };
+    let all: Vec<String> = list(&object["subsets"]).iter().flat_map(of_subset).collect();
+    if all.is_empty() { "<none>".to_owned() } else { shortened(all.into_iter()) }
 }
 
 pub fn slice_ports(object: &Value) -> String {

@@ -26,26 +26,52 @@ const AGE: Column = narrow("Age", age);
 pub const fn of(kind: Kind) -> &'static [Column] {
     match kind {
         Kind::Namespace => NAMESPACE,
+        Kind::Node => NODE,
         Kind::ServiceAccount => SERVICE_ACCOUNT,
         Kind::Role | Kind::ClusterRole => ROLE,
         Kind::RoleBinding | Kind::ClusterRoleBinding => ROLE_BINDING,
         Kind::ConfigMap => CONFIG_MAP,
         Kind::Secret => SECRET,
         Kind::Service => SERVICE,
+        Kind::Endpoints => ENDPOINTS,
         Kind::EndpointSlice => ENDPOINT_SLICE,
         Kind::PersistentVolumeClaim => CLAIM,
         Kind::NetworkPolicy => NETWORK_POLICY,
         Kind::PodDisruptionBudget => DISRUPTION_BUDGET,
         Kind::ControllerRevision => CONTROLLER_REVISION,
         Kind::StatefulSet => STATEFUL_SET,
+        Kind::DaemonSet => DAEMON_SET,
         Kind::Deployment => DEPLOYMENT,
         Kind::ReplicaSet => REPLICA_SET,
         Kind::Pod => POD,
         Kind::Event => EVENT,
+        Kind::PriorityClass
+        | Kind::StorageClass
+        | Kind::Ingress
+        | Kind::HorizontalPodAutoscaler
+        | Kind::Lease
+        | Kind::Job
+        | Kind::CronJob => OTHER,
     }
 }
 
 const NAMESPACE: &[Column] = &[NAME, narrow("Status", phase), AGE];
+/// Of the kinds that are stored and nothing more.
+const OTHER: &[Column] = &[NAME, AGE];
+
+const NODE: &[Column] = &[
+    NAME,
+    narrow("Status", node_status),
+    narrow("Roles", node_roles),
+    AGE,
+    narrow("Version", |object| text(&object["status"]["nodeInfo"]["kubeletVersion"])),
+    wide("Internal-IP", |object| node_address(object, "InternalIP")),
+    wide("External-IP", |object| node_address(object, "ExternalIP")),
+    wide("OS-Image", |object| or_unknown(&object["status"]["nodeInfo"]["osImage"])),
+    wide("Kernel-Version", |object| or_unknown(&object["status"]["nodeInfo"]["kernelVersion"])),
+    wide("Container-Runtime", |object| or_unknown(&object["status"]["nodeInfo"]["containerRuntimeVersion"])),
+];
+
 const SERVICE_ACCOUNT: &[Column] = &[NAME, narrow("Secrets", |object| count(&object["secrets"])), AGE];
 const ROLE: &[Column] = &[NAME, narrow("Created At", |object| text(&object["metadata"]["creationTimestamp"]))];
 const CONFIG_MAP: &[Column] = &[NAME, narrow("Data", data_count), AGE];
@@ -69,6 +95,8 @@ const SERVICE: &[Column] = &[
     AGE,
     wide("Selector", |object| equalities(&object["spec"]["selector"])),
 ];
+
+const ENDPOINTS: &[Column] = &[NAME, narrow("Endpoints", endpoints), AGE];
 
 const ENDPOINT_SLICE: &[Column] = &[
     NAME,
@@ -110,6 +138,20 @@ const STATEFUL_SET: &[Column] = &[
     AGE,
     wide("Containers", |object| container_names(template(object))),
     wide("Images", |object| container_images(template(object))),
+];
+
+const DAEMON_SET: &[Column] = &[
+    NAME,
+    narrow("Desired", |object| number(&object["status"]["desiredNumberScheduled"])),
+    narrow("Current", |object| number(&object["status"]["currentNumberScheduled"])),
+    narrow("Ready", |object| number(&object["status"]["numberReady"])),
+    narrow("Up-to-date", |object| number(&object["status"]["updatedNumberScheduled"])),
+    narrow("Available", |object| number(&object["status"]["numberAvailable"])),
+    narrow("Node Selector", |object| equalities(&template(object)["nodeSelector"])),
+    AGE,
+    wide("Containers", |object| container_names(template(object))),
+    wide("Images", |object| container_images(template(object))),
+    wide("Selector", |object| selector(&object["spec"]["selector"])),
 ];
 
 const DEPLOYMENT: &[Column] = &[

@@ -25,7 +25,7 @@ use crate::kind::Kind;
 use crate::store::Object;
 use crate::{deletion, fields};
 
-use pack::PortGroup;
+pub use pack::PortGroup;
 pub use trigger_times::TriggerTimes;
 
 /// Label of a slice with the controller that manages it.
@@ -35,7 +35,7 @@ pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 pub const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 /// Label of the slices of headless Services.
-const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+pub const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 
 /// Annotation with the time of the change that caused the write.
 const TRIGGER_TIME_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
@@ -96,7 +96,7 @@ pub fn has_slices(service: &Service) -> bool {
 }
 
 /// The endpoints of a Service by address family, and then by ports, as Pods may have different numbers for a named port.
-fn desired(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<&'static str, Vec<PortGroup>> {
+pub fn desired(service: &Service, pods: &[Arc<Pod>]) -> BTreeMap<&'static str, Vec<PortGroup>> {
     let mut desired: BTreeMap<&'static str, Vec<PortGroup>> =
         families(service).into_iter().map(|family| (family, Vec::new())).collect();
     for pod in pods.iter().filter(|pod| !pod.is_finished()) {
@@ -171,7 +171,7 @@ fn address_of<'a>(pod: &'a Pod, family: &str) -> Option<&'a str> {
 }
 
 /// The address families of the Service's slices.
-fn families(service: &Service) -> Vec<&'static str> {
+pub fn families(service: &Service) -> Vec<&'static str> {
     let named = service.spec.ip_families.iter();
     let mut families: Vec<&'static str> = named.map(|family| if family == "IPv6" { "IPv6" } else { "IPv4" }).collect();
     if families.is_empty() {

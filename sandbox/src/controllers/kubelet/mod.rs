@@ -32,6 +32,9 @@ pub use annotations::{POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATIO
 #[cfg(test)]
 pub use status::{PLACED, SCHEDULED};
 
+/// How long a Pod waits that no node takes.
+const SCHEDULE_AGAIN: Duration = Duration::from_secs(1);
+
 /// What the kubelet knows about a Pod beyond the object.
 #[derive(Clone, Copy, Debug)]
 struct Tracked {
@@ -75,10 +78,11 @@ struct Node {
 
 impl Kubelet {
     pub fn new(options: &Options) -> Self {
-        let nodes = options.nodes.iter().enumerate().map(|(index, name)| Node {
-            name: name.clone(),
-            addresses: options.node_cidrs().iter().map(|cidr| cidr.nth(index as u128)).collect(),
-        });
+        let nodes = options
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(index, name)| Node { name: name.clone(), addresses: options.addresses_of_node(index).collect() });
         Self {
             delays: Delays { start: options.pod_start_delay, stop: options.pod_stop_delay },
             nodes: nodes.collect(),
@@ -111,17 +115,22 @@ impl Kubelet {
         }
     }
 
-    /// The actions for a Pod, and when to reconcile it again.
-    pub fn sync(&mut self, pod: &Pod, now: Instant) -> (Vec<Action>, Option<Instant>) {
+    /// The actions for a Pod, and when to reconcile it again. `takes_pods` says whether a node may get further ones.
+    pub fn sync(
+        &mut self,
+        pod: &Pod,
+        now: Instant,
+        takes_pods: impl Fn(&str) -> bool,
+    ) -> (Vec<Action>, Option<Instant>) {
         let Some(tracked) = self.tracked.get(&pod.metadata.uid) else { return (Vec::new(), None) };
         let target = Target::new(Kind::Pod, &pod.metadata);
         let actions = match decide(pod, tracked, self.delays, now) {
             Decision::Nothing => Vec::new(),
             Decision::WaitUntil(instant) => return (Vec::new(), Some(instant)),
-            Decision::Bind => {
-                let node = self.bind(pod);
-                vec![Action::Merge(target, node)]
-            }
+            Decision::Bind => match self.bind(pod, takes_pods) {
+                Some(node) => vec![Action::Merge(target, node)],
+                None => return (Vec::new(), Some(now + SCHEDULE_AGAIN)),
+            },
             Decision::Start => match self.addresses_for(pod) {
                 Some(addresses) => vec![Action::Merge(target, json!({"status": status::started(pod, &addresses)}))],
                 None => {
@@ -139,20 +148,22 @@ impl Kubelet {
         (actions, None)
     }
 
-    /// Schedules a Pod to the node in its spec, or else to the next one in turn.
-    fn bind(&mut self, pod: &Pod) -> serde_json::Value {
+    /// Schedules a Pod to the node in its spec, or else to the next one in turn that takes Pods. None if there is none.
+    fn bind(&mut self, pod: &Pod, takes_pods: impl Fn(&str) -> bool) -> Option<serde_json::Value> {
         let named = pod.spec.node_name.as_deref().filter(|name| !name.is_empty());
         let node = match named {
             Some(name) => self.nodes.iter().find(|node| node.name == name),
+            None if self.nodes.is_empty() => None,
             None => {
-                let turn = self.next_node;
-                self.next_node = turn.wrapping_add(1);
-                turn.checked_rem(self.nodes.len()).and_then(|index| self.nodes.get(index))
+                let (before, after) = self.nodes.split_at(self.next_node % self.nodes.len());
+                let node = after.iter().chain(before).find(|node| takes_pods(&node.name))?;
+                self.next_node = self.nodes.iter().position(|other| other.name == node.name).unwrap_or(0) + 1;
+                Some(node)
             }
         };
         let host = node.and_then(|node| node.addresses.first());
         let name = named.or(node.map(|node| node.name.as_str()));
-        json!({"spec": {"nodeName": name}, "status": status::bound(host.copied(), &now())})
+        Some(json!({"spec": {"nodeName": name}, "status": status::bound(host.copied(), &now())}))
     }
 
     /// The addresses of a Pod that starts: those of the annotation, of its node, or allocated ones.

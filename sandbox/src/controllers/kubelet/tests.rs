@@ -55,8 +55,29 @@ fn an_external_pod_keeps_its_status_and_only_its_deletion_is_completed() {
     let now = Instant::now();
     let pod = stateful_pod("db", 0).ip("192.0.2.7").build();
     kubelet.observe(&pod, now);
-    assert_eq!(kubelet.sync(&pod, now), (Vec::new(), None));
+    assert_eq!(kubelet.sync(&pod, now, |_| true), (Vec::new(), None));
     let pod = stateful_pod("db", 0).ip("192.0.2.7").terminating().grace(0).build();
     kubelet.observe(&pod, now);
-    assert_eq!(kubelet.sync(&pod, now).0, [Action::Remove(Target::new(Kind::Pod, &pod.metadata))]);
+    assert_eq!(kubelet.sync(&pod, now, |_| true).0, [Action::Remove(Target::new(Kind::Pod, &pod.metadata))]);
+}
+
+#[test]
+fn a_node_that_is_cordoned_gets_no_pods_and_a_pod_that_none_takes_waits() {
+    let mut kubelet = Kubelet::new(&Options::default());
+    let now = Instant::now();
+    let mut bound = |takes_pods: fn(&str) -> bool| {
+        let pod = stateful_pod("db", 0).build();
+        kubelet.observe(&pod, now);
+        let (actions, again) = kubelet.sync(&pod, now, takes_pods);
+        let node = actions.first().map(|action| match action {
+            Action::Merge(_, patch) => patch["spec"]["nodeName"].as_str().expect("a node").to_owned(),
+            other => panic!("{other:?}"),
+        });
+        (node, again.is_some())
+    };
+    let to = |name: &str| (Some(name.to_owned()), false);
+    assert_eq!([bound(|_| true), bound(|_| true)], [to("node-a"), to("node-b")]);
+    assert_eq!(bound(|name| name != "node-c"), to("node-a"));
+    assert_eq!(bound(|_| false), (None, true));
+    assert_eq!(bound(|_| true), to("node-b"));
 }
