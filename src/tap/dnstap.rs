@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::{Receivers, Senders, Weighed, lanes};
-use super::{Seen, message};
+use super::{END, Seen, message};
 use crate::telemetry::metrics::Metrics;
 
 /// What the frames are: the content type of dnstap.
@@ -83,6 +83,8 @@ pub(super) struct Dnstap {
 pub(super) struct FrameSender {
     collector: Collector,
     frames: Receivers<Frame>,
+    /// What is being sent.
+    taken: Vec<Frame>,
     metrics: Arc<Metrics>,
 }
 
@@ -103,20 +105,34 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 impl Dnstap {
     pub fn new(collector: Collector, identity: String, count: usize, metrics: Arc<Metrics>) -> (Self, FrameSender) {
         let (senders, frames) = lanes(count);
-        let sender = FrameSender { collector, frames, metrics: Arc::clone(&metrics) };
+        let sender = FrameSender { collector, frames, taken: Vec::new(), metrics: Arc::clone(&metrics) };
         (Self { head: message::head(&identity), frames: senders, metrics }, sender)
     }
 
     pub fn see(&self, lane: usize, seen: &Seen<'_>) {
-        if !self.frames.put(lane, Frame(message::encode(&self.head, seen, SystemTime::now()))) {
+        if !self.frames.put(lane, || Frame(message::encode(&self.head, seen, SystemTime::now()))) {
             self.metrics.taps().frames_dropped(1);
         }
     }
 }
 
 impl FrameSender {
-    /// Sends until there will be no more, or until `stop`, and then what waits.
+    /// Sends until there will be no more, or until `stop`, and then what waits, as far as the collector takes it by the end.
     pub async fn run(mut self, stop: CancellationToken) {
+        let end = async {
+            stop.cancelled().await;
+            sleep(END).await;
+        };
+        tokio::select! {
+            () = self.send(&stop) => {}
+            () = end => {}
+        }
+        self.frames.close();
+        while self.frames.take(&mut self.taken).await {}
+        self.metrics.taps().frames_dropped(self.taken.len() as u64);
+    }
+
+    async fn send(&mut self, stop: &CancellationToken) {
         let mut pause = FIRST_PAUSE;
         let mut is_known_to_fail = false;
         loop {
@@ -124,7 +140,7 @@ impl FrameSender {
                 Ok(Ok(stream)) => {
                     tracing::info!(collector = %self.collector, "dnstap frames are taken");
                     (pause, is_known_to_fail) = (FIRST_PAUSE, false);
-                    match self.send_all(stream, &stop).await {
+                    match self.send_all(stream, stop).await {
                         Ok(()) => return,
                         Err(error) => error,
                     }
@@ -160,24 +176,24 @@ impl FrameSender {
     /// # Errors
     /// The collector takes no more. What it was being sent is lost.
     async fn send_all(&mut self, mut stream: Box<dyn Stream>, stop: &CancellationToken) -> io::Result<()> {
-        let (mut frames, mut octets) = (Vec::new(), Vec::new());
+        let mut octets = Vec::new();
         loop {
-            let goes_on = match stop.run_until_cancelled(self.frames.take(&mut frames)).await {
+            let goes_on = match stop.run_until_cancelled(self.frames.take(&mut self.taken)).await {
                 Some(goes_on) => goes_on,
                 None => {
                     self.frames.close();
-                    self.frames.take(&mut frames).await
+                    self.frames.take(&mut self.taken).await
                 }
             };
             octets.clear();
-            for Frame(frame) in &frames {
+            for Frame(frame) in &self.taken {
                 // A frame has two messages of at most 65,535 octets.
                 octets.extend_from_slice(&(frame.len() as u32).to_be_bytes());
                 octets.extend_from_slice(frame);
             }
             let sent = stream.write_all(&octets).await;
-            let count = frames.len() as u64;
-            frames.clear();
+            let count = self.taken.len() as u64;
+            self.taken.clear();
             if let Err(error) = sent {
                 self.metrics.taps().frames_dropped(count);
                 return Err(error);

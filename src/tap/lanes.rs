@@ -54,16 +54,22 @@ pub(super) fn lanes<T>(count: usize) -> (Senders<T>, Receivers<T>) {
 }
 
 impl<T: Weighed> Senders<T> {
-    /// Puts something into a lane. False if the lane is full, and it is left out.
-    pub fn put(&self, lane: usize, item: T) -> bool {
+    /// Puts something into a lane. False if the lane is full, and it is left out; then it is mostly not made either.
+    pub fn put(&self, lane: usize, make: impl FnOnce() -> T) -> bool {
         // There is at least one.
         let Some(Sender { items, octets }) = self.0.get(lane % self.0.len().max(1)) else { return false };
-        let size = item.octets();
-        let fits = octets.fetch_add(size, Relaxed) + size <= OCTETS && items.try_send(item).is_ok();
-        if !fits {
-            octets.fetch_sub(size, Relaxed);
+        let Ok(place) = items.try_reserve() else { return false };
+        if octets.load(Relaxed) >= OCTETS {
+            return false;
         }
-        fits
+        let item = make();
+        let size = item.octets();
+        if octets.fetch_add(size, Relaxed) + size > OCTETS {
+            octets.fetch_sub(size, Relaxed);
+            return false;
+        }
+        place.send(item);
+        true
     }
 }
 
@@ -112,15 +118,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_is_taken_once_and_a_full_lane_takes_no_more() {
         let (senders, mut receivers) = lanes::<usize>(1);
-        let put = (0..2 * CAPACITY).filter(|_| senders.put(0, 1)).count();
+        let put = (0..2 * CAPACITY).filter(|_| senders.put(0, || 1)).count();
         assert_eq!(put, CAPACITY);
+        assert!(!senders.put(0, || panic!("nothing is made for a full lane")));
         let mut taken = Vec::new();
         while taken.len() < CAPACITY {
             assert!(receivers.take(&mut taken).await);
         }
-        assert!(senders.put(0, OCTETS - 1) && !senders.put(0, 2) && senders.put(0, 1), "octets are bounded too");
+        let put = |octets| senders.put(0, || octets);
+        assert!(put(OCTETS - 1) && !put(2) && put(1), "octets are bounded too");
+        assert!(!senders.put(0, || panic!("nothing is made for a lane without room")));
         receivers.close();
-        assert!(!senders.put(0, 0) && receivers.are_closed());
+        assert!(!put(0) && receivers.are_closed());
         taken.clear();
         while receivers.take(&mut taken).await {}
         assert_eq!(taken, [OCTETS - 1, 1]);

@@ -109,3 +109,50 @@ impl Taps {
         let _ = timeout(END, self.tasks.wait()).await;
     }
 }
+
+/// After a reload that has put others in its place.
+impl Drop for Taps {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Longer than it can take.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_collector_that_stalls_does_not_keep_the_task_that_a_reload_has_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let collector = Some(Collector::Tcp(listener.local_addr().expect("an address")));
+        let options = TapOptions { collector, ..TapOptions::default() };
+        let metrics = Arc::new(Metrics::new());
+        let taps = Taps::start(options, 1, &Handle::current(), &metrics);
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut head = [0; 42];
+        stream.read_exact(&mut head).await.expect("READY");
+        head[11] = 1; // ACCEPT
+        stream.write_all(&head).await.expect("taken");
+        stream.read_exact(&mut head).await.expect("START");
+        let (client, response) = ((Ipv4Addr::LOCALHOST, 1).into(), vec![0; 60_000]);
+        let took = Duration::ZERO;
+        let seen =
+            Seen { transport: Transport::Udp, client, query: &[], response: &response, rcode: Rcode::NoError, took };
+        // More than the connection and the lane hold together.
+        for _ in 0..400 {
+            taps.see(0, &seen);
+            tokio::task::yield_now().await;
+        }
+        let tasks = taps.tasks.clone();
+        drop(taps);
+        timeout(PATIENCE, tasks.wait()).await.expect("the task ends");
+    }
+}

@@ -80,8 +80,10 @@ impl QueryLog {
         if !self.rate.lets_through(Instant::now()) {
             return self.metrics.taps().not_logged(TapDrop::Rate);
         }
-        let question = question.map(|(name, rr_type)| (format!("{}.", Relative(name.as_wire())), rr_type));
-        let line = Line { transport, client, question, rcode, octets: response.len(), took };
+        let line = || {
+            let question = question.map(|(name, rr_type)| (format!("{}.", Relative(name.as_wire())), rr_type));
+            Line { transport, client, question, rcode, octets: response.len(), took }
+        };
         if !self.lines.put(lane, line) {
             self.metrics.taps().not_logged(TapDrop::Queue);
         }
