@@ -196,8 +196,10 @@ impl Export {
             .public_origin
             .clone()
             .filter(|origin| self.zone.as_deref().and_then(|zone| Name::parse(zone).ok()).as_ref() == Some(origin));
-        let effective =
-            if public.is_some() { configured } else { self.options.load_with(environment, asked.clone())? };
+        let effective = match &asked {
+            Some(zone) if public.is_none() => self.options.load_with(environment, Some(zone.clone()))?,
+            _ => configured,
+        };
         if effective.config.admin.is_none() && !self.from_cluster {
             return Err(no_admin(&effective, "found off; expected ADDRESS:PORT, or use --from-cluster"));
         }

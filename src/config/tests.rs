@@ -24,12 +24,12 @@ fn load(
     })
 }
 
-fn from_file(text: &str) -> Result<Config, String> {
+pub(super) fn from_file(text: &str) -> Result<Config, String> {
     load(Some(text), &[], &[]).map(|effective| effective.config)
 }
 
 /// The messages for a file, without the line that introduces them.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     let error = from_file(text).expect_err("a problem");
     error.lines().skip(1).map(|line| line.trim().to_owned()).collect()
 }
