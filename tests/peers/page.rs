@@ -1,6 +1,5 @@
 //! The page for people, in a headless Chromium. What is looked at is in page.mjs; these tests give it a server.
 
-use std::env;
 use std::fs;
 use std::time::Duration;
 
@@ -11,8 +10,6 @@ use crate::support::program::Program;
 
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sandbox");
 const CHECKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/page.mjs");
-/// A folder for pictures of the page.
-const PICTURES: &str = "HEADLESS_DNS_PAGE_PICTURES";
 /// Longer than a check takes, whose browser is started up to four times.
 const CHECK_LIMIT: Duration = Duration::from_secs(240);
 
@@ -34,7 +31,6 @@ fn check(name: &str) {
         bounded_by(CHECK_LIMIT, "node")
             .args([CHECKS, name, &program.admin.to_string(), api])
             .arg(tools)
-            .args(env::var_os(PICTURES))
             .env("HOME", home.path()),
     );
     print!("{printed}");
@@ -73,12 +69,4 @@ fn markup_in_the_cluster_is_shown_as_text() {
 #[test]
 fn a_server_that_is_gone_is_noticed_and_so_is_its_return() {
     check("lost");
-}
-
-/// For README and for whoever works on the page: into the folder of `HEADLESS_DNS_PAGE_PICTURES`.
-#[test]
-fn pictures_are_taken_where_they_are_asked_for() {
-    if env::var_os(PICTURES).is_some() {
-        check("pictures");
-    }
 }
