@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::authority::Authority;
 use crate::dns::name::{Label, Name, Relative};
-use crate::records::reasons::{AbsenceReason, ServiceReason};
+use crate::records::reasons::ServiceReason;
 use crate::records::{ServiceKey, ServiceKind};
 use crate::table::{KnownService, PtrTargets, Table};
 
@@ -155,12 +155,8 @@ impl ServiceRow {
             ServiceKind::ExternalName(name) => Some(name.to_string()),
         });
         let why = reasons.and_then(|reasons| {
-            let of_service = reasons.service.as_ref().map(|reason| AbsenceReason::Service { reasons, reason });
-            let of_host = || {
-                let (host, reason) = reasons.hosts.first_key_value()?;
-                Some(AbsenceReason::Host { reasons, host, reason })
-            };
-            of_service.or_else(of_host).map(|reason| reason.to_string())
+            let of_first_host = || reasons.of_host(reasons.hosts.first_key_value()?.0.as_wire());
+            reasons.of_service().or_else(of_first_host).map(|reason| reason.to_string())
         });
         Self {
             namespace: Relative(key.namespace()).to_string(),

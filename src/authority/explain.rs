@@ -7,7 +7,6 @@ use crate::dns::name::Labels;
 use crate::dns::reverse::ReverseName;
 use crate::dns::wire::{Class, EdeCode, Question, Rcode};
 use crate::records::ServiceKind;
-use crate::records::reasons::AbsenceReason;
 use crate::table::Table;
 
 /// Of an address that no PTR record is for. Endpoints of other Services have none (rule D3).
@@ -74,11 +73,8 @@ impl Authority {
             _ => return Some(EdeText::Text("no name in this zone has such a form")),
         };
         if let Some(reasons) = table.reasons(service) {
-            let host = host.and_then(|host| reasons.hosts.get_key_value(host));
-            let host = host.map(|(label, reason)| AbsenceReason::Host { reasons, host: label, reason });
-            let reason =
-                host.or_else(|| reasons.service.as_ref().map(|reason| AbsenceReason::Service { reasons, reason }));
-            if let Some(reason) = reason {
+            let of_host = host.and_then(|host| reasons.of_host(host));
+            if let Some(reason) = of_host.or_else(|| reasons.of_service()) {
                 return Some(EdeText::Reason(reason));
             }
         }

@@ -84,8 +84,7 @@ fn pods_left_out(inspected: &Inspected) -> Option<&'static str> {
 }
 
 fn pod_line(pod: &Pod) -> String {
-    let mut addresses: Vec<_> = pod.v4.iter().map(ToString::to_string).collect();
-    addresses.extend(pod.v6.iter().map(ToString::to_string));
+    let addresses: Vec<_> = pod.addresses().map(|address| address.to_string()).collect();
     let address = if addresses.is_empty() { "no IP".to_owned() } else { addresses.join(" ") };
     let state = match EndpointState::of_pod(pod) {
         EndpointState::Terminated => "terminated",

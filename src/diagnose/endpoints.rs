@@ -9,7 +9,7 @@ use super::describe::summary;
 use super::inspect::{EndpointState, Inspected, SliceEndpoint};
 use crate::cluster::Pod;
 use crate::dns::name::Label;
-use crate::records::reasons::{AbsenceReason, Reasons};
+use crate::records::reasons::Reasons;
 use crate::records::{ServiceKey, ServiceRecords};
 use crate::table::Table;
 
@@ -52,10 +52,7 @@ impl ServiceState {
             pod_views.chain(endpoints.first.iter().map(|endpoint| known.endpoint(endpoint))).collect();
         // The order of ordinals, for the Pods of a StatefulSet.
         views.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
-        let why = known.reasons.and_then(|reasons| {
-            let reason = reasons.service.as_ref()?;
-            Some(AbsenceReason::Service { reasons, reason }.to_string())
-        });
+        let why = known.reasons.and_then(Reasons::of_service).map(|reason| reason.to_string());
         Self { summary: summary(inspected), why, total: pods.total + endpoints.total + others.total, endpoints: views }
     }
 }
@@ -72,7 +69,6 @@ impl<'t> Known<'t> {
     }
 
     fn pod(&self, pod: &Pod) -> EndpointView {
-        let addresses = pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.as_deref().map(|v6| IpAddr::V6(*v6))).collect();
         let owner = pod.template.owner.as_ref().map(|(kind, name)| format!(" of {kind} {name}")).unwrap_or_default();
         let since = pod.ready_changed.and_then(|seconds| Timestamp::from_second(seconds.get().into()).ok());
         let state = EndpointState::of_pod(pod);
@@ -80,7 +76,7 @@ impl<'t> Known<'t> {
             since: since.filter(|_| matches!(state, EndpointState::Ready | EndpointState::NotReady)),
             state,
             source: format!("Pod {}{owner}", pod.name),
-            ..self.view(pod.hostname(), &pod.name, addresses)
+            ..self.view(pod.hostname(), &pod.name, pod.addresses().collect())
         }
     }
 
@@ -102,10 +98,7 @@ impl<'t> Known<'t> {
         let named = names().find(has_records);
         // Reasons are a moment behind the records.
         let absent = hostname.as_ref().filter(|hostname| named.as_ref() != Some(*hostname));
-        let why = self.reasons.and_then(|reasons| {
-            let (host, reason) = reasons.hosts.get_key_value(absent?)?;
-            Some(AbsenceReason::Host { reasons, host, reason }.to_string())
-        });
+        let why = self.reasons.and_then(|reasons| reasons.of_host(absent?.as_wire()));
         EndpointView {
             resolves: named.is_some(),
             name: named.or_else(|| names().next()).map_or_else(|| pod.to_owned(), |label| label.to_string()),
@@ -113,7 +106,7 @@ impl<'t> Known<'t> {
             state: EndpointState::NotReady,
             since: None,
             source: String::new(),
-            why,
+            why: why.map(|reason| reason.to_string()),
         }
     }
 }

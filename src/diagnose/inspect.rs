@@ -162,8 +162,8 @@ pub fn inspect(index: &Index, key: &ServiceKey, wanted: &Wanted) -> Inspected {
 
 impl Wanted {
     fn is_pod(&self, pod: &Pod) -> bool {
-        let addresses = || pod.v4.map(IpAddr::V4).into_iter().chain(pod.v6.as_deref().map(|v6| IpAddr::V6(*v6)));
-        self.has_text(|| pod.name.contains(&self.containing) || self.is_hostname(pod.hostname().as_ref()), addresses)
+        let has_name = || pod.name.contains(&self.containing) || self.is_hostname(pod.hostname().as_ref());
+        self.has_text(has_name, || pod.addresses())
     }
 
     fn is_endpoint(&self, endpoint: &Endpoint<'_>) -> bool {

@@ -25,6 +25,17 @@ impl Reasons {
         self.service.is_none() && self.hosts.is_empty()
     }
 
+    /// Why the Service has no names, if that is known.
+    pub fn of_service(&self) -> Option<AbsenceReason<'_>> {
+        self.service.as_ref().map(|reason| AbsenceReason::Service { reasons: self, reason })
+    }
+
+    /// Why the name of a host is absent, if that is known. The label is in wire form.
+    pub fn of_host(&self, host: &[u8]) -> Option<AbsenceReason<'_>> {
+        let (host, reason) = self.hosts.get_key_value(host)?;
+        Some(AbsenceReason::Host { reasons: self, host, reason })
+    }
+
     /// Whether the name of a host, or the Service's own without one, appears as soon as an endpoint that is known is ready.
     pub fn is_awaited(&self, host: Option<&[u8]>) -> bool {
         match host {

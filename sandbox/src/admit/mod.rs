@@ -127,8 +127,7 @@ fn as_read(kind: Kind, stored: &Value) -> Value {
 
 /// Whether the object is a Pod without a controller.
 fn is_bare_pod(kind: Kind, object: &Value) -> bool {
-    let owners = fields::list(&object["metadata"]["ownerReferences"]);
-    kind == Kind::Pod && !owners.iter().any(|owner| owner["controller"] == true)
+    kind == Kind::Pod && fields::controller(object).is_none()
 }
 
 /// Checks that an update is for this object, and keeps the metadata that an update cannot change.

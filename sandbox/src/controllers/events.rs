@@ -116,7 +116,7 @@ fn of_pod(before: Option<&Value>, pod: &Value) -> Vec<Told> {
 /// What the controller of a new Pod tells of it.
 fn created(pod: &Value) -> Option<Told> {
     let (name, namespace) = (fields::metadata(pod, "name"), fields::metadata(pod, "namespace"));
-    let owner = controller(pod)?;
+    let owner = fields::controller(pod)?;
     let (message, component) = match owner["kind"].as_str()? {
         "StatefulSet" => {
             let set = owner["name"].as_str()?;
@@ -135,7 +135,7 @@ fn of_replica_set(before: Option<&Value>, set: &Value) -> Option<Told> {
     let replicas = |set: &Value| set["spec"]["replicas"].as_i64().unwrap_or(0);
     let (from, to) = (before.map_or(0, replicas), replicas(set));
     let direction = if to > from { "up" } else { "down" };
-    let owner = controller(set).filter(|owner| owner["kind"] == "Deployment" && from != to)?;
+    let owner = fields::controller(set).filter(|owner| owner["kind"] == "Deployment" && from != to)?;
     Some(Told {
         involved: reference_to_owner(owner, fields::metadata(set, "namespace")),
         kind: "Normal",
@@ -143,10 +143,6 @@ fn of_replica_set(before: Option<&Value>, set: &Value) -> Option<Told> {
         message: format!("Scaled {direction} replica set {} from {from} to {to}", fields::metadata(set, "name")),
         component: "deployment-controller",
     })
-}
-
-fn controller(object: &Value) -> Option<&Value> {
-    fields::list(&object["metadata"]["ownerReferences"]).iter().find(|owner| owner["controller"] == true)
 }
 
 fn reference(object: &Value) -> Value {

@@ -1,6 +1,6 @@
 //! Pods.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -131,6 +131,11 @@ impl Pod {
     /// Whether another state of the Pod has the same served fields, so that only its version may differ.
     pub fn is_same_but_for_version(&self, other: &Self) -> bool {
         *self == Self { version: self.version, ..other.clone() }
+    }
+
+    /// The first address of each family.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.as_deref().map(|v6| IpAddr::V6(*v6)))
     }
 
     /// Whether it has been assigned an address yet.

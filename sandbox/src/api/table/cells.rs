@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use serde_json::Value;
 
 use crate::deletion;
-use crate::fields::list;
+use crate::fields::{self, list};
 
 use super::age;
 
@@ -187,8 +187,7 @@ pub fn access_modes(object: &Value) -> String {
 }
 
 pub fn controller(object: &Value) -> String {
-    let owners = list(&object["metadata"]["ownerReferences"]);
-    let Some(owner) = owners.iter().find(|owner| owner["controller"] == true) else { return "<none>".to_owned() };
+    let Some(owner) = fields::controller(object) else { return "<none>".to_owned() };
     let api_version = text(&owner["apiVersion"]);
     let kind = text(&owner["kind"]).to_ascii_lowercase();
     match api_version.split_once('/') {
