@@ -103,8 +103,10 @@ fn a_service_is_shown_with_its_endpoints_their_states_and_where_they_come_from()
         page["endpoints"].as_array()?.iter().find(|endpoint| endpoint["name"] == name).cloned()
     };
 
+    // Slices may show it before Pods are listed.
+    let is_of_a_pod = |endpoint: &Value| endpoint["source"].as_str().is_some_and(|source| source.starts_with("Pod "));
     let ready = until("a ready Pod", || {
-        endpoint(&shown("zk-hs", ""), "zookeeper-0").filter(|endpoint| endpoint["state"] == "ready")
+        endpoint(&shown("zk-hs", ""), "zookeeper-0").filter(|it| is_of_a_pod(it) && it["state"] == "ready")
     });
     assert_eq!(ready["source"], "Pod zookeeper-0 of StatefulSet zookeeper");
     assert!(ready["since"].is_string() && ready["why"].is_null(), "{ready}");
