@@ -14,8 +14,10 @@ use crate::watch::misbehaving::{change, with_something_to_change};
 use crate::watch::pods::{self, put};
 
 const RESOURCES: [&str; 3] = ["services", "endpointslices", "pods"];
-/// How soon the answers are those of the server that is there now.
+/// How soon the answers are those of the server that is there now, once a watch is made again.
 const SOON: Duration = Duration::from_secs(1);
+/// The same after the server is back: a watch that was refused the connection again and again is made again at most 0.8 s later.
+const SOON_BACK: Duration = Duration::from_millis(1_800);
 
 /// Waits until the answers are those of the server as it is now.
 async fn believed(mirrored: &MirroredSandbox, within: Duration, what: &str) {
@@ -24,10 +26,10 @@ async fn believed(mirrored: &MirroredSandbox, within: Duration, what: &str) {
     assert!(began.elapsed() <= within, "{what}: {:?} {:#?}", began.elapsed(), mirrored.log());
 }
 
-/// Takes the server away until a watch has tried in vain for a while. Returns the fault.
+/// Takes the server away until the pauses of a watch are the longest. Returns the fault.
 async fn out_of_reach(mirrored: &MirroredSandbox, resource: &str) -> u64 {
     let down = mirrored.inject(Fault::Down { milliseconds: None });
-    mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") > 2).await;
+    mirrored.until("noticed", |mirrored| mirrored.errors(resource, "unreachable") > 5).await;
     down
 }
 
@@ -64,7 +66,7 @@ async fn old_names_are_denied_within_a_second_after_etcd_was_emptied() {
     mirrored.inject(Fault::Empty);
     mirrored.put("fresh", &[8]);
     mirrored.sandbox.faults().remove(down);
-    believed(&mirrored, SOON, "after the server is back").await;
+    believed(&mirrored, SOON_BACK, "after the server is back").await;
     assert!(mirrored.addresses("steady").is_none() && mirrored.addresses("fresh").is_some());
 }
 
@@ -104,7 +106,7 @@ async fn another_cluster_that_has_pods_where_this_one_had_none_is_noticed_whiche
     mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
     put(&mirrored.sandbox, Kind::Pod, pods::pod(0, 1, true));
     mirrored.sandbox.faults().remove(down);
-    believed(&mirrored, SOON, "after the server is back").await;
+    believed(&mirrored, SOON_BACK, "after the server is back").await;
     assert_eq!(mirrored.addresses("pg"), Some(vec![pods::address(0, 1), pods::address(1, 1)]));
 }
 
@@ -135,7 +137,7 @@ async fn another_cluster_is_noticed_though_its_watches_tell_at_once_of_objects_o
     mirrored.put("steady", &[1]);
     mirrored.put("changed", &[4, 5]);
     mirrored.sandbox.faults().remove(down);
-    believed(&mirrored, SOON, "after the server is back").await;
+    believed(&mirrored, SOON_BACK, "after the server is back").await;
     assert!(mirrored.addresses("gone").is_none() && mirrored.addresses("old").is_some());
 }
 
@@ -153,7 +155,7 @@ async fn another_cluster_is_noticed_though_all_that_this_one_was_known_by_was_de
     mirrored.inject(Fault::Replace { revision: Some(1_000_000) });
     mirrored.put("fresh", &[8]);
     mirrored.sandbox.faults().remove(down);
-    believed(&mirrored, SOON, "after the server is back").await;
+    believed(&mirrored, SOON_BACK, "after the server is back").await;
     assert!(mirrored.addresses("last").is_none() && mirrored.addresses("fresh").is_some());
 }
 

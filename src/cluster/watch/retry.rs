@@ -4,6 +4,7 @@
 //! with an error is asked less and less often, and never before its `Retry-After` has passed. Pauses are jittered, so that
 //! the replicas of this program, which all lose the server at the same moment, do not all come back at the same moment. A list
 //! costs the server more than anything else that is asked of it: replicas that have to make one at the same moment are spread further.
+//! How long the server was away before makes no list later: it is there now, and holds something else than what is answered.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -26,6 +27,8 @@ struct Backoff {
 const UNREACHABLE: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(800) };
 /// For a server that answers with an error. The same as in client-go.
 const REFUSED: Backoff = Backoff { first: Duration::from_millis(800), longest: Duration::from_secs(30) };
+/// For a server that is there, and says that the watch cannot be resumed on it.
+const POSITION_LOST: Backoff = Backoff { first: Duration::from_millis(50), longest: REFUSED.longest };
 
 /// Over how long the lists of replicas are spread that all lost their position at the same moment. Answers may be old for as long, so
 /// it is short: T5 has all of it done within a second.
@@ -57,7 +60,11 @@ impl RetryPolicy {
 
     /// The pause after `error`.
     pub fn pause_after(&mut self, error: &Error) -> Duration {
-        let backoff = if error.reason() == WatchErrorReason::Unreachable { UNREACHABLE } else { REFUSED };
+        let backoff = match error.reason() {
+            WatchErrorReason::Unreachable => UNREACHABLE,
+            WatchErrorReason::Gone => POSITION_LOST,
+            _ => REFUSED,
+        };
         let requested = error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER);
         let pause = self.next_pause(backoff).max(requested);
         if error.is_position_lost() { pause + up_to(RELIST_SPREAD) } else { pause }
@@ -70,7 +77,7 @@ impl RetryPolicy {
 
     /// The pause before a list that nothing but a change of the server calls for.
     pub fn pause_before_relist(&mut self) -> Duration {
-        self.next_pause(UNREACHABLE) + up_to(RELIST_SPREAD)
+        self.next_pause(POSITION_LOST) + up_to(RELIST_SPREAD)
     }
 
     /// Whether the last attempt failed.
@@ -125,6 +132,34 @@ mod tests {
         assert!(is_of(retry.next_pause(UNREACHABLE), UNREACHABLE.first), "the same after a change of the problem");
         retry.failures = u32::MAX;
         assert!(is_of(retry.next_pause(UNREACHABLE), UNREACHABLE.longest));
+    }
+
+    /// T5.
+    #[test]
+    fn a_list_is_made_within_a_second_however_long_the_server_was_away_or_refused() {
+        let gone = || {
+            Error::StartFailed(ApiError::Refused {
+                status: Status { code: 410, ..Status::default() },
+                retry_after: None,
+            })
+        };
+        for away in [UNREACHABLE, REFUSED] {
+            for _ in 0..100 {
+                let mut retry = RetryPolicy::new();
+                (0..20).for_each(|_| _ = retry.next_pause(away));
+                let mut told = RetryPolicy { ..retry };
+                for pause in [retry.pause_before_relist(), told.pause_after(&gone())] {
+                    assert!(pause < Duration::from_millis(800), "{away:?}: {pause:?}");
+                }
+                assert!(retry.has_failed() && told.has_failed());
+            }
+        }
+        let mut retry = RetryPolicy::new();
+        (0..20).for_each(|_| _ = retry.pause_after(&gone()));
+        assert!(
+            retry.pause_after(&gone()) >= REFUSED.longest / 2,
+            "a server that refuses its own lists is not flooded"
+        );
     }
 
     #[test]
