@@ -202,7 +202,7 @@ mod tests {
 
     fn answer(history: &History, rcode: Rcode) {
         let mut tally = Tally::new(Transport::Udp);
-        tally.response(rcode, 64);
+        history.metrics.response(&mut tally, None, rcode, 64);
         history.metrics.add(&mut tally, Duration::ZERO);
     }
 

@@ -115,6 +115,7 @@ impl App {
         let reporting = Reporting { metrics: Arc::clone(&metrics), heartbeats: Heartbeats::default() };
         let (writer, table) = table();
         let authority = Arc::new(forwarding::authority(&config, Authority::new(served(&config))?));
+        metrics.expect_zones(authority.all_zones().map(|zone| zone.apex().to_string()));
         let upstreams = Upstreams::start(&config, &authority, &metrics)?;
         let parts = transfers::Parts::new(&config, &authority, &metrics)?;
         let (primary, versions, transfers) = match parts {

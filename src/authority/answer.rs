@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use super::Authority;
 use super::ede_text::{Ede, EdeText, Errors};
 use super::elsewhere::Elsewhere;
+use super::zone::Zone;
 use crate::dns::name::{Name, NameParts};
 use crate::dns::wire::{Class, EdeCode, Owner, Rcode, RrType};
 use crate::records::{Addresses, AddressesRef, ServiceRecords, Srv};
@@ -31,6 +32,8 @@ pub struct Answer<'t> {
     pub elsewhere: Option<Elsewhere<'t>>,
     /// It follows from the table, be it that others are asked because the table does not hold the name.
     pub is_of_table: bool,
+    /// The zone that the question's name is in.
+    pub zone: Option<&'t Zone>,
     /// Sent to clients that sent an OPT record (RFC 8914).
     pub errors: Errors<'t>,
 }
@@ -47,6 +50,7 @@ impl<'t> Answer<'t> {
             additional: Additional::None,
             elsewhere: None,
             is_of_table: false,
+            zone: None,
             errors: error.into_iter().collect(),
         }
     }

@@ -107,11 +107,25 @@ impl Authority {
             Class::CH => return self.identify(question),
             _ => return Answer::bare(Rcode::Refused, None),
         }
-        let (zone, node) = match self.find(table, question.name) {
-            Some((_, Node::Foreign)) => return Answer::elsewhere(question.qtype, NOT_MIRRORED),
-            Some(found) => found,
-            None => return Answer::elsewhere(question.qtype, OUT_OF_ZONE),
+        let Some((zone, node)) = self.find(table, question.name) else {
+            return Answer::elsewhere(question.qtype, OUT_OF_ZONE);
         };
+        let mut answer = self.answer_in(table, zone, node, question);
+        answer.zone = Some(zone);
+        answer
+    }
+
+    /// The answer to a question whose name is in a zone.
+    fn answer_in<'t>(
+        &'t self,
+        table: &'t Table<'_>,
+        zone: &'t Zone,
+        node: Node<'t>,
+        question: &Question<'_>,
+    ) -> Answer<'t> {
+        if matches!(node, Node::Foreign) {
+            return Answer::elsewhere(question.qtype, NOT_MIRRORED);
+        }
         if matches!(question.qtype, RrType::AXFR | RrType::IXFR) {
             let ede = Ede { code: EdeCode::NotSupported, text: EdeText::Text("zones are not transferred") };
             return Answer::bare(Rcode::Refused, Some(ede));

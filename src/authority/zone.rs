@@ -19,6 +19,8 @@ const MAX_CHARACTER_STRING: usize = 255;
 /// A zone of ours.
 #[derive(Debug)]
 pub struct Zone {
+    /// Its place in [`Authority::all_zones`].
+    number: usize,
     pub(super) apex: Name,
     pub(super) kind: ZoneKind,
     /// The name server of the SOA record.
@@ -42,6 +44,11 @@ pub enum ZoneKind {
 impl Zone {
     pub fn apex(&self) -> &Name {
         &self.apex
+    }
+
+    /// Its place in [`Authority::all_zones`].
+    pub fn number(&self) -> usize {
+        self.number
     }
 
     pub fn kind(&self) -> ZoneKind {
@@ -164,19 +171,21 @@ impl Authority {
     /// A zone's name leaves no room for the names of its name server and its hostmaster.
     pub fn new(options: Options) -> Result<Self, NameError> {
         let hostmaster = |home: &Name| options.hostmaster.clone().map_or_else(|| home.below("hostmaster"), Ok);
-        let zone = |apex: &Name, home: &Name, kind| {
+        let zone = |number, apex: &Name, home: &Name, kind| {
             let name_server = home.below("ns.dns")?;
             let name_servers = [name_server.clone()].into();
-            Ok(Zone { apex: apex.clone(), kind, name_server, name_servers, hostmaster: hostmaster(home)? })
+            Ok(Zone { number, apex: apex.clone(), kind, name_server, name_servers, hostmaster: hostmaster(home)? })
         };
         let public = |PublicView { origin, name_servers }: &PublicView| {
             let name_server = name_servers.first().cloned().ok_or(NameError::Empty)?;
             let (hostmaster, name_servers) = (hostmaster(origin)?, name_servers.clone().into());
-            Ok(Zone { apex: origin.clone(), kind: ZoneKind::Public, name_server, name_servers, hostmaster })
+            let number = options.zones.len() + options.reverse_zones.len();
+            Ok(Zone { number, apex: origin.clone(), kind: ZoneKind::Public, name_server, name_servers, hostmaster })
         };
         let Some(primary) = options.zones.first() else { return Err(NameError::Empty) };
-        let forward = options.zones.iter().map(|apex| zone(apex, apex, ZoneKind::Forward));
-        let reverse = options.reverse_zones.iter().map(|apex| zone(apex, primary, ZoneKind::Reverse));
+        let forward = (0..).zip(&options.zones).map(|(number, apex)| zone(number, apex, apex, ZoneKind::Forward));
+        let reverse = (options.zones.len()..).zip(&options.reverse_zones);
+        let reverse = reverse.map(|(number, apex)| zone(number, apex, primary, ZoneKind::Reverse));
         Ok(Self {
             zones: forward.collect::<Result<_, _>>()?,
             reverse_zones: reverse.collect::<Result<_, _>>()?,

@@ -11,7 +11,7 @@ use super::hickory;
 use super::response::{Encoding, encode};
 use super::serving::{PinnedServing, Serving, SharedServing};
 use super::transfer::{self, Granted, Outbound, Portion};
-use crate::authority::{Answer, Authority};
+use crate::authority::{Answer, Authority, Zone};
 use crate::dns::wire::encode::write_error;
 use crate::dns::wire::parse::parse;
 use crate::dns::wire::screen::{Screened, screen};
@@ -53,17 +53,31 @@ pub struct Batch<'r> {
     serving: PinnedServing,
     table: Table<'r>,
     began: Instant,
-    later: Option<Later>,
+    /// The last message, if others have to be asked for its response.
+    deferred: Option<Deferred>,
+    /// The transfer that the last message asks for.
+    transfer: Option<Outbound>,
     /// Octets of the response that are left to its signature.
     reserved: u16,
 }
 
-/// What has to be done before a message is answered, or to answer it.
-enum Later {
-    /// Ask others.
-    Deferred(Deferred),
-    /// Send more messages than one.
-    Transfer(Outbound),
+/// What is counted of a response.
+#[derive(Clone, Copy)]
+struct Responded {
+    /// The number of the zone that the name of the question is in.
+    zone: Option<usize>,
+    rcode: Rcode,
+}
+
+impl Responded {
+    fn with(answer: &Answer<'_>) -> Self {
+        Self { zone: answer.zone.map(Zone::number), rcode: answer.rcode }
+    }
+
+    /// Without a question that could be looked up.
+    fn of_no_zone(rcode: Rcode) -> Self {
+        Self { zone: None, rcode }
+    }
 }
 
 impl Responder {
@@ -100,7 +114,8 @@ impl Responder {
     /// Starts a batch of messages that have just come in.
     pub fn batch<'r>(&'r self, worker: &'r mut Worker) -> Batch<'r> {
         let (serving, table) = (self.serving.pin(), self.table.pin());
-        Batch { responder: self, worker, serving, table, began: Instant::now(), later: None, reserved: 0 }
+        let (deferred, transfer) = (None, None);
+        Batch { responder: self, worker, serving, table, began: Instant::now(), deferred, transfer, reserved: 0 }
     }
 
     /// Counts a response that could not be sent, outside of a batch.
@@ -162,7 +177,7 @@ impl Batch<'_> {
     /// asked first ([`Batch::take_deferred`]), or if it is many messages ([`Batch::take_transfer`]).
     pub fn respond(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        let rcode = match screen(message) {
+        let responded = match screen(message) {
             Screened::Query => match parse(message) {
                 Some(query) => self.respond_to((&query, message), None, client, out),
                 None => self.respond_unusual(message, client, out),
@@ -174,29 +189,30 @@ impl Batch<'_> {
                 return false;
             }
         };
-        let Some(rcode) = rcode else { return false };
-        self.worker.tally.response(rcode, out.len() - start);
-        self.show((message, &out[start..]), client, rcode);
+        let Some(responded) = responded else { return false };
+        self.finish(responded, (message, &out[start..]), client);
         true
     }
 
-    /// Shows a query and its response to whoever wants to see them.
-    fn show(&self, (query, response): (&[u8], &[u8]), client: SocketAddr, rcode: Rcode) {
+    /// Counts a response, and shows it to whoever wants to see.
+    fn finish(&mut self, Responded { zone, rcode }: Responded, (query, response): (&[u8], &[u8]), client: SocketAddr) {
+        let Worker { tally, lane, .. } = &mut *self.worker;
+        self.responder.metrics.response(tally, zone, rcode, response.len());
         if let Some(taps) = &self.serving.taps {
-            let (transport, took) = (self.worker.tally.transport(), self.began.elapsed());
-            taps.see(self.worker.lane, &Seen { transport, client, query, response, rcode, took });
+            let (transport, took) = (tally.transport(), self.began.elapsed());
+            taps.see(*lane, &Seen { transport, client, query, response, rcode, took });
         }
     }
 
     /// Appends the response to a message that the fast parser declines. It may be signed.
-    fn respond_unusual(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> Option<Rcode> {
+    fn respond_unusual(&mut self, message: &[u8], client: SocketAddr, out: &mut Vec<u8>) -> Option<Responded> {
         let verified = self.serving.primary.as_ref().map(|primary| primary.verify(message, SystemTime::now()));
         let (message, signer) = match verified {
             None | Some(Verified::Unsigned) => (Cow::Borrowed(message), None),
             Some(Verified::Signed(message, signer)) => (Cow::Owned(message), Some(signer)),
             Some(Verified::Rejected(rejection)) => {
                 out.extend_from_slice(&rejection.response);
-                return Some(rejection.rcode);
+                return Some(Responded::of_no_zone(rejection.rcode));
             }
         };
         match parse(&message).or_else(|| hickory::parse(&message)) {
@@ -212,32 +228,32 @@ impl Batch<'_> {
         mut signer: Option<Box<Signer>>,
         client: SocketAddr,
         out: &mut Vec<u8>,
-    ) -> Option<Rcode> {
+    ) -> Option<Responded> {
         self.worker.tally.request(Family::from(client.ip()), QueryType::from(query.qtype.0), message.len());
         self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
         let start = out.len();
-        let rcode = match &self.serving.primary {
+        let responded = match &self.serving.primary {
             Some(primary) if transfer::is_transfer(query) => {
                 let transport = self.worker.tally.transport();
                 let signed = signer.as_ref().map(|signer| signer.access());
+                let zone = self.serving.authority.zone_at(query.name.as_wire()).map(Zone::number);
                 match transfer::decide(primary, (query, message), client, transport, signed) {
                     Granted::Answer(answer) => {
                         encode(query, &answer, &self.encoding(false), out);
-                        answer.rcode
+                        Responded { zone, rcode: answer.rcode }
                     }
                     Granted::Transfer(transfer) => {
-                        self.worker.tally.transfer();
-                        self.later = Some(Later::Transfer(Outbound::new(transfer, message, signer)));
+                        self.responder.metrics.begun(&mut self.worker.tally, zone, Rcode::NoError);
+                        self.transfer = Some(Outbound::new(transfer, message, signer));
                         return None;
                     }
                 }
             }
             _ => match self.answer(query, client, out) {
-                Ok(rcode) => rcode,
+                Ok(responded) => responded,
                 Err(waiting) => {
                     let (message, received) = (message.into(), self.began);
-                    let deferred = Deferred { message, client, received, waiting, signer };
-                    self.later = Some(Later::Deferred(deferred));
+                    self.deferred = Some(Deferred { message, client, received, waiting, signer });
                     return None;
                 }
             },
@@ -245,7 +261,7 @@ impl Batch<'_> {
         if let Some(signer) = &mut signer {
             signer.sign(out, start, SystemTime::now());
         }
-        Some(rcode)
+        Some(responded)
     }
 
     /// When the batch began.
@@ -255,24 +271,12 @@ impl Batch<'_> {
 
     /// The message for whose response others have to be asked, if the last one is such.
     pub fn take_deferred(&mut self) -> Option<Deferred> {
-        match self.later.take()? {
-            Later::Deferred(deferred) => Some(deferred),
-            later => {
-                self.later = Some(later);
-                None
-            }
-        }
+        self.deferred.take()
     }
 
     /// The transfer that the last message asks for, if it may have one.
     pub fn take_transfer(&mut self) -> Option<Outbound> {
-        match self.later.take()? {
-            Later::Transfer(outbound) => Some(outbound),
-            later => {
-                self.later = Some(later);
-                None
-            }
-        }
+        self.transfer.take()
     }
 
     /// Appends the response to a message of which others have been asked.
@@ -282,35 +286,41 @@ impl Batch<'_> {
         let Some(query) = parse(message).or_else(|| hickory::parse(message)) else { return };
         self.reserved = signer.as_ref().map_or(0, |signer| signer.reserved());
         let start = out.len();
-        let rcode = self.answer_resolved(&query, waiting, resolved, out);
+        let responded = self.answer_resolved(&query, waiting, resolved, out);
         if let Some(signer) = signer {
             signer.sign(out, start, SystemTime::now());
         }
-        self.worker.tally.response(rcode, out.len() - start);
-        self.show((message, &out[start..]), *client, rcode);
+        self.finish(responded, (message, &out[start..]), *client);
     }
 
-    fn answer_resolved(&self, query: &Query<'_>, waiting: &Waiting, resolved: &Resolved, out: &mut Vec<u8>) -> Rcode {
+    fn answer_resolved(
+        &self,
+        query: &Query<'_>,
+        waiting: &Waiting,
+        resolved: &Resolved,
+        out: &mut Vec<u8>,
+    ) -> Responded {
         let question = query.question();
         let answer = self.lookup(query, &question);
         let encoding = self.encoding(true);
         match answer.elsewhere {
             Some(elsewhere) if elsewhere::asked(query, &question, elsewhere) == *waiting.asked => {
-                elsewhere::encode_resolved(query, &answer, resolved, &encoding, out)
+                let rcode = elsewhere::encode_resolved(query, &answer, resolved, &encoding, out);
+                Responded { rcode, ..Responded::with(&answer) }
             }
             // The table has changed meanwhile: the alias leads somewhere else, or the name is ours now.
             _ => {
                 encode(query, &answer, &encoding, out);
-                answer.rcode
+                Responded::with(&answer)
             }
         }
     }
 
-    /// Appends the answer to a query, and returns its code.
+    /// Appends the answer to a query.
     ///
     /// # Errors
     /// What has to be waited for, if others have to be asked first.
-    fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> Result<Rcode, Waiting> {
+    fn answer(&mut self, query: &Query<'_>, client: SocketAddr, out: &mut Vec<u8>) -> Result<Responded, Waiting> {
         // The places of any run of responses are spread evenly, and so are those of every second one: a client that asks for
         // A and AAAA in turn sees all of both sets.
         self.worker.rotation = self.worker.rotation.wrapping_add(GOLDEN_RATIO);
@@ -318,7 +328,7 @@ impl Batch<'_> {
         let answer = self.lookup(query, &question);
         let Some(resolver) = &self.serving.resolver else {
             encode(query, &answer, &self.encoding(false), out);
-            return Ok(answer.rcode);
+            return Ok(Responded::with(&answer));
         };
         let is_allowed = resolver.allows(client.ip());
         let encoding = self.encoding(is_allowed);
@@ -326,26 +336,24 @@ impl Batch<'_> {
             Some(elsewhere) => elsewhere::decide(query, &question, elsewhere, resolver, is_allowed),
             None => Step::AsItIs,
         };
-        let asked = match step {
+        let rcode = match step {
             Step::AsItIs => {
                 encode(query, &answer, &encoding, out);
-                return Ok(answer.rcode);
+                answer.rcode
             }
-            Step::Prohibited => return Ok(elsewhere::prohibited(query, &encoding, out)),
-            Step::Resolved(resolved) => {
-                return Ok(elsewhere::encode_resolved(query, &answer, &resolved, &encoding, out));
-            }
-            Step::Ask(asked) => asked,
+            Step::Prohibited => elsewhere::prohibited(query, &encoding, out),
+            Step::Resolved(resolved) => elsewhere::encode_resolved(query, &answer, &resolved, &encoding, out),
+            Step::Ask(asked) => match resolver.wait() {
+                Ok(place) => return Err(Waiting { asked, resolver: resolver.clone(), _place: place }),
+                Err(failure) => elsewhere::encode_resolved(query, &answer, &Resolved::Failed(failure), &encoding, out),
+            },
         };
-        match resolver.wait() {
-            Ok(place) => Err(Waiting { asked, resolver: resolver.clone(), _place: place }),
-            Err(failure) => Ok(elsewhere::encode_resolved(query, &answer, &Resolved::Failed(failure), &encoding, out)),
-        }
+        Ok(Responded { rcode, ..Responded::with(&answer) })
     }
 
-    fn error(&self, message: &[u8], rcode: Rcode, out: &mut Vec<u8>) -> Rcode {
+    fn error(&self, message: &[u8], rcode: Rcode, out: &mut Vec<u8>) -> Responded {
         write_error(message, rcode, &self.encoding(false).opt(&[]), out);
-        rcode
+        Responded::of_no_zone(rcode)
     }
 
     fn lookup<'q>(&'q self, query: &Query<'_>, question: &Question<'q>) -> Answer<'q> {

@@ -101,6 +101,8 @@ async fn queries_are_logged_on_demand_as_the_filters_the_sample_and_the_rate_hav
     ask(program.dns, 100);
     let dropped = metric(&program, "headless_dns_query_log_dropped_total{reason=\"rate\"}");
     assert!((90..100).contains(&dropped), "{dropped}: at most one a second");
+    let of_zone = "headless_dns_responses_total{zone=\"cluster.local.\",rcode=\"NXDOMAIN\"}";
+    until("all are counted", || (metric(&program, of_zone) == 10 + 3 + 3 + 3 + 1000 + 100).then_some(()));
     reload("");
     let before = logged(&program).len();
     ask(program.dns, 10);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headless_dns::authority::Authority;
+use headless_dns::authority::{Authority, Options, PublicView};
+use headless_dns::dns::name::Name;
 use headless_dns::server::{Responder, StreamLimits};
 use headless_dns::table::table;
 use headless_dns::telemetry::metrics::{Exporter, Format, Metrics, Transport};
@@ -32,6 +33,10 @@ fn counted(metrics: &Arc<Metrics>, families: &[&str]) -> BTreeMap<String, u64> {
         .collect()
 }
 
+fn name(text: &str) -> Name {
+    Name::parse(text).expect("a name")
+}
+
 fn octets(message: &Message) -> Vec<u8> {
     message.to_vec().expect("a message")
 }
@@ -42,11 +47,18 @@ fn with(change: impl FnOnce(&mut Message)) -> Vec<u8> {
     octets(&message)
 }
 
-/// W1, W3: a response is counted under the code that its client reads, the extended one too.
+fn series(zone: &str, rcode: &str) -> String {
+    format!("responses_total{{zone=\"{zone}\",rcode=\"{rcode}\"}}")
+}
+
+/// W1, W3: a response is counted under the code that its client reads, the extended one too, and under the zone that it asked about.
 #[test]
-fn each_response_is_counted_under_the_code_that_the_client_reads() {
+fn each_response_is_counted_under_the_zone_that_was_asked_and_the_code_that_the_client_reads() {
     let metrics = Arc::new(Metrics::new());
-    let authority = || Arc::new(Authority::new(options()).expect("names that fit"));
+    let view = PublicView { origin: name("db.example"), name_servers: vec![name("ns.example")] };
+    let options = Options { public: Some(view), ..options() };
+    let authority = || Arc::new(Authority::new(options.clone()).expect("names that fit"));
+    metrics.expect_zones(authority().all_zones().map(|zone| zone.apex().to_string()));
     let synchronised = Responder::new(authority(), table_of([&*big(3)]), Arc::clone(&metrics), WIRE);
     // The writer is gone and never said that it is synchronised.
     let unsynchronised = Responder::new(authority(), table().1, Arc::clone(&metrics), WIRE);
@@ -54,22 +66,27 @@ fn each_response_is_counted_under_the_code_that_the_client_reads() {
         query.edns.as_mut().expect("EDNS").set_version(1);
     });
     let messages = [
-        ("NOERROR", &synchronised, octets(&query(BARE, RecordType::A))),
-        ("NXDOMAIN", &synchronised, octets(&query("nope.db.svc.cluster.local.", RecordType::A))),
-        ("FORMERR", &synchronised, octets(&query(BARE, RecordType::A))[..20].to_vec()),
-        ("NOTIMP", &synchronised, with(|query| query.metadata.op_code = OpCode::Notify)),
-        ("REFUSED", &synchronised, octets(&query("example.com.", RecordType::A))),
-        ("SERVFAIL", &unsynchronised, octets(&query(BARE, RecordType::A))),
-        ("BADVERS", &synchronised, newer),
+        ("cluster.local.", "NOERROR", &synchronised, octets(&query(BARE, RecordType::A))),
+        ("cluster.local.", "NXDOMAIN", &synchronised, octets(&query("nope.db.svc.cluster.local.", RecordType::A))),
+        ("cluster.local.", "REFUSED", &synchronised, octets(&query("cluster.local.", RecordType::AXFR))),
+        ("cluster.local.", "SERVFAIL", &unsynchronised, octets(&query(BARE, RecordType::A))),
+        ("in-addr.arpa.", "NOERROR", &synchronised, octets(&query("in-addr.arpa.", RecordType::SOA))),
+        ("in-addr.arpa.", "NXDOMAIN", &synchronised, octets(&query("9.9.9.9.in-addr.arpa.", RecordType::PTR))),
+        ("ip6.arpa.", "NXDOMAIN", &synchronised, octets(&query("1.ip6.arpa.", RecordType::PTR))),
+        ("db.example.", "NXDOMAIN", &synchronised, octets(&query("nope.db.db.example.", RecordType::A))),
+        (".", "FORMERR", &synchronised, octets(&query(BARE, RecordType::A))[..20].to_vec()),
+        (".", "NOTIMP", &synchronised, with(|query| query.metadata.op_code = OpCode::Notify)),
+        (".", "REFUSED", &synchronised, octets(&query("example.com.", RecordType::A))),
+        (".", "BADVERS", &synchronised, newer),
     ];
     // As many of each as no other has.
-    let mut expected = BTreeMap::new();
-    for (times, (rcode, responder, message)) in (1..).zip(&messages) {
+    let mut expected = BTreeMap::<_, u64>::new();
+    for (times, (zone, rcode, responder, message)) in (1..).zip(&messages) {
         for _ in 0..times {
             let mut response = Vec::new();
             assert!(responder.respond(message, (Ipv4Addr::LOCALHOST, 1).into(), Transport::Udp, &mut response));
         }
-        expected.insert(format!("responses_total{{rcode=\"{rcode}\"}}"), times);
+        *expected.entry(series(zone, rcode)).or_default() += times;
     }
     assert_eq!(counted(&metrics, &["responses_total"]), expected);
     let all: u64 = expected.values().sum();
@@ -153,10 +170,7 @@ fn a_query_that_is_refused_is_counted_as_one() {
         query.queries[0].set_query_class(DNSClass::HS);
     });
     assert!(responder.respond(&asked, (Ipv4Addr::LOCALHOST, 1).into(), Transport::Tcp, &mut Vec::new()));
-    let expected = [
-        ("requests_total{transport=\"tcp\",family=\"ipv4\",type=\"A\"}", 1),
-        ("responses_total{rcode=\"REFUSED\"}", 1),
-    ];
+    let expected = [("requests_total{transport=\"tcp\",family=\"ipv4\",type=\"A\"}", 1), (&*series(".", "REFUSED"), 1)];
     assert_eq!(
         counted(&metrics, &["requests_total", "responses_total"]),
         expected.map(|(series, times)| (series.to_owned(), times)).into()
@@ -196,7 +210,7 @@ fn an_answer_that_the_network_refuses_is_counted_as_one_that_failed_and_those_be
     // Every second one is from a client that is there.
     let packets = ["2001:db8::1", "fd77::2"].map(|from| packet(from.parse().expect("an address"), address, &asked));
     forged::flood(&clients, address, &packets, ASKED, Duration::from_secs(1));
-    let all = BTreeMap::from([("responses_total{rcode=\"NOERROR\"}".to_owned(), u64::from(ASKED))]);
+    let all = BTreeMap::from([(series(".", "NOERROR"), u64::from(ASKED))]);
     let began = Instant::now();
     while counted(&metrics, &["responses_total"]) != all {
         assert!(began.elapsed() < PATIENCE, "the answers to all: {:?}", counted(&metrics, &["responses_total"]));

@@ -14,7 +14,7 @@ use super::sizes::{Sizes, TransportSizes};
 use super::{
     CachedKind, DropReason, EndpointSource, FailureReason, Family, Label, Metrics, NotifyOutcome, QueryType, Rcode,
     RejectReason, Resource, TapDrop, TransferForm, TransferRejection, Transport, UpstreamMetrics, WatchErrorReason,
-    WatchEvent,
+    WatchEvent, zones,
 };
 
 /// The prefix of the names of all metrics but those that every process has.
@@ -101,8 +101,12 @@ impl Collector for Snapshot {
             })
         });
         out.counters("requests", "DNS queries received, by transport, address family and query type", requests)?;
-        let responses = Rcode::ALL.iter().map(|rcode| (Labels([pair(*rcode)]), &metrics.responses[rcode.index()]));
-        out.counters("responses", "DNS responses sent, by response code", responses)?;
+        let responses = metrics.responses.all().flat_map(|zone| {
+            let labels =
+                |rcode: Rcode| vec![(zones::LABEL, zone.apex.clone()), (Rcode::NAME, rcode.as_str().to_owned())];
+            Rcode::ALL.iter().map(move |rcode| (labels(*rcode), &zone.by_rcode[rcode.index()]))
+        });
+        out.counters("responses", "DNS responses sent, by zone (. is none of ours) and response code", responses)?;
         let durations = Transport::ALL.iter().map(|transport| (*transport, &metrics.durations[transport.index()]));
         out.histograms(
             "request_duration",

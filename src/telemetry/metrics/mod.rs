@@ -7,8 +7,8 @@
 //!                     collect.rs: names, help, labels ──▶ Exporter::encode ──▶ /metrics
 //! ```
 //!
-//! Counting costs one relaxed add: no map, no lock, no allocation. Every label but that of the upstream, which is configured, is an enum:
-//! the number of series cannot grow with the names in queries.
+//! Counting costs one relaxed add: no map, no lock, no allocation. Every label is an enum, but those of zones, upstreams and secondaries,
+//! which are configured: the number of series cannot grow with the names in queries.
 
 mod collect;
 mod forwarding;
@@ -20,6 +20,7 @@ mod sizes;
 mod tally;
 mod taps;
 mod transfers;
+mod zones;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,12 +43,13 @@ pub use transfers::Transfers;
 use crate::dns::wire::Rcode;
 use output::Distribution;
 use sizes::TransportSizes;
+use zones::Responses;
 
 /// All counters. One for the process, shared behind an [`Arc`].
 #[derive(Debug)]
 pub struct Metrics {
     requests: [[[AtomicU64; QueryType::COUNT]; Family::COUNT]; Transport::COUNT],
-    responses: [AtomicU64; Rcode::COUNT],
+    responses: Responses,
     durations: [Histogram<MICROSECOND>; Transport::COUNT],
     sizes: [TransportSizes; Transport::COUNT],
     dropped: [AtomicU64; DropReason::COUNT],
@@ -86,7 +88,7 @@ impl Metrics {
     pub fn new() -> Self {
         Self {
             requests: Default::default(),
-            responses: Default::default(),
+            responses: Responses::default(),
             durations: Default::default(),
             sizes: Default::default(),
             dropped: Default::default(),
@@ -109,6 +111,11 @@ impl Metrics {
             started: Instant::now(),
             start_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
+    }
+
+    /// Counts responses by these zones, in the order of their numbers, from now on. Only the first call has an effect.
+    pub fn expect_zones(&self, apexes: impl IntoIterator<Item = String>) {
+        self.responses.expect_zones(apexes);
     }
 
     /// Counts a packet without a response.

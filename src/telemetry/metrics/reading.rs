@@ -46,7 +46,7 @@ impl Metrics {
         self.programming.iter().for_each(|histogram| programming.add(histogram));
         let mut publication = Durations::default();
         publication.add(&self.publication);
-        Reading { responses: self.responses.each_ref().map(|count| count.load(Relaxed)), programming, publication }
+        Reading { responses: self.responses.by_rcode(), programming, publication }
     }
 }
 
@@ -96,6 +96,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::telemetry::metrics::{Tally, Transport};
 
     #[test]
     fn what_happened_between_two_readings_is_their_difference() {
@@ -104,13 +105,18 @@ mod tests {
             let observe = |ms: &u64| metrics.programming[0].observe(Duration::from_millis(*ms), 1);
             milliseconds.iter().for_each(observe);
         };
+        let deny = |times| {
+            let mut tally = Tally::new(Transport::Udp);
+            (0..times).for_each(|_| metrics.response(&mut tally, None, Rcode::NxDomain, 64));
+            metrics.add(&mut tally, Duration::ZERO);
+        };
         observe(&[500]);
-        metrics.responses[Rcode::NxDomain.index()].store(7, Relaxed);
+        deny(7);
         let before = metrics.reading();
         assert_eq!(metrics.reading().since(&before), Happened::default());
         observe(&[3, 3, 100]);
         metrics.programming[1].observe(Duration::from_millis(1), 1);
-        metrics.responses[Rcode::NxDomain.index()].store(10, Relaxed);
+        deny(3);
         let happened = metrics.reading().since(&before);
         assert_eq!(happened.programming, Spread { count: 4, half: 0.004, all: 0.128 });
         assert_eq!(happened.publication, Spread::default());

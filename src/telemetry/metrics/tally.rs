@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::sizes::CountedSizes;
+use super::zones::{CountedResponses, Kind};
 use super::{DropReason, Family, Metrics, QueryType, Rcode, Transport, take_in};
 
 /// The counts of one batch, all of one transport. Zero again after it is added. Every connection has one, so that they are small.
@@ -11,7 +12,8 @@ use super::{DropReason, Family, Metrics, QueryType, Rcode, Transport, take_in};
 pub struct Tally {
     transport: Transport,
     requests: [[u32; QueryType::COUNT]; Family::COUNT],
-    responses: [u32; Rcode::COUNT],
+    responses: CountedResponses,
+    answered: u32,
     dropped: [u32; DropReason::COUNT],
     request_sizes: CountedSizes,
     response_sizes: CountedSizes,
@@ -23,7 +25,8 @@ impl Tally {
         Self {
             transport,
             requests: Default::default(),
-            responses: Default::default(),
+            responses: CountedResponses::default(),
+            answered: 0,
             dropped: Default::default(),
             request_sizes: CountedSizes::default(),
             response_sizes: CountedSizes::default(),
@@ -41,17 +44,6 @@ impl Tally {
         self.request_sizes.count(octets);
     }
 
-    /// Counts a response of so many octets. Its duration is that of the batch.
-    pub fn response(&mut self, rcode: Rcode, octets: usize) {
-        self.responses[rcode.index()] += 1;
-        self.response_sizes.count(octets);
-    }
-
-    /// Counts the response that begins a zone transfer. Its messages are made later.
-    pub fn transfer(&mut self) {
-        self.responses[Rcode::NoError.index()] += 1;
-    }
-
     /// Counts a packet without a response.
     pub fn dropped(&mut self, reason: DropReason) {
         self.dropped[reason.index()] += 1;
@@ -59,6 +51,21 @@ impl Tally {
 }
 
 impl Metrics {
+    /// Counts a response of so many octets to a name in the zone of this number. Its duration is that of the batch.
+    pub fn response(&self, tally: &mut Tally, zone: Option<usize>, rcode: Rcode, octets: usize) {
+        self.begun(tally, zone, rcode);
+        tally.response_sizes.count(octets);
+    }
+
+    /// Counts a response whose messages are made later: a zone transfer.
+    pub fn begun(&self, tally: &mut Tally, zone: Option<usize>, rcode: Rcode) {
+        let kind = Kind { zone: zone.and_then(|number| number.try_into().ok()), rcode };
+        tally.answered += 1;
+        if !tally.responses.count(kind) {
+            self.responses.count(kind);
+        }
+    }
+
     /// Adds a batch whose responses were sent `elapsed` after its messages had arrived.
     pub fn add(&self, tally: &mut Tally, elapsed: Duration) {
         let transport = tally.transport.index();
@@ -67,12 +74,8 @@ impl Metrics {
         for (all, mine) in requests.chain(dropped) {
             take_in(all, mine);
         }
-        let mut answered = 0;
-        for (all, mine) in self.responses.iter().zip(&mut tally.responses) {
-            answered += u64::from(*mine);
-            take_in(all, mine);
-        }
-        self.durations[transport].observe(elapsed, answered);
+        self.responses.take_in(&mut tally.responses);
+        self.durations[transport].observe(elapsed, std::mem::take(&mut tally.answered).into());
         let sizes = &self.sizes[transport];
         sizes.requests.take_in(&mut tally.request_sizes);
         sizes.responses.take_in(&mut tally.response_sizes);

@@ -7,7 +7,7 @@ use super::{collect::PREFIX, *};
 /// An upstream.
 const UPSTREAM: &str = "10.96.0.10";
 const SECONDARY: &str = "192.0.2.1";
-const ZONE: &str = "cluster.local";
+const ZONE: &str = "cluster.local.";
 
 /// Every label there is, with every value.
 fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -34,7 +34,7 @@ fn closed_labels() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     // The labels that are configured.
     labels.insert("to", BTreeSet::from([UPSTREAM]));
     labels.insert("secondary", BTreeSet::from([SECONDARY]));
-    labels.insert("zone", BTreeSet::from([ZONE]));
+    labels.insert("zone", BTreeSet::from([ZONE, "."]));
     labels
 }
 
@@ -113,13 +113,14 @@ fn every_series_has_the_prefix_a_description_and_only_labels_from_the_closed_set
     let labels = closed_labels();
     let metrics = Arc::new(Metrics::new());
     metrics.register_upstream(UPSTREAM);
+    metrics.expect_zones([ZONE.to_owned()]);
     let [secondary, stranger] = [SECONDARY, "192.0.2.2"].map(|address| address.parse().expect("an address"));
     metrics.transfers().expect_secondaries(vec![secondary]);
     metrics.transfers().secondary_has(secondary, &ZONE, 16);
     // Whoever asks is not expected to follow.
     metrics.transfers().secondary_has(stranger, &ZONE, 16);
     let text = scrape(&metrics, Format::Prometheus);
-    assert!(text.contains("secondary_serial{secondary=\"192.0.2.1\",zone=\"cluster.local\"} 16"), "{text}");
+    assert!(text.contains("secondary_serial{secondary=\"192.0.2.1\",zone=\"cluster.local.\"} 16"), "{text}");
     let described: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -153,7 +154,7 @@ fn what_is_counted_is_what_is_shown() {
     let mut tally = Tally::new(Transport::Udp);
     tally.request(Family::Ipv6, QueryType::from(33), 32);
     tally.request(Family::Ipv6, QueryType::Srv, 33);
-    tally.response(Rcode::NxDomain, 512);
+    metrics.response(&mut tally, None, Rcode::NxDomain, 512);
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.add(&mut tally, Duration::from_micros(3));
     metrics.watch_event(Resource::Services, WatchEvent::Relist);
@@ -173,7 +174,7 @@ fn what_is_counted_is_what_is_shown() {
     let text = scrape(&metrics, Format::Prometheus);
     for line in [
         r#"headless_dns_requests_total{transport="udp",family="ipv6",type="SRV"} 2"#,
-        r#"headless_dns_responses_total{rcode="NXDOMAIN"} 1"#,
+        r#"headless_dns_responses_total{zone=".",rcode="NXDOMAIN"} 1"#,
         r#"headless_dns_request_duration_seconds_bucket{le="0.000002",transport="udp"} 0"#,
         r#"headless_dns_request_duration_seconds_bucket{le="0.000004",transport="udp"} 1"#,
         r#"headless_dns_request_duration_seconds_bucket{le="+Inf",transport="udp"} 1"#,
