@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::support::mirrored;
 use crate::support::peers::secondary::{KEY, Kind, Secondary, ZONES, lines};
-use crate::support::peers::{PATIENCE, bounded, free_address, missing, run, until};
+use crate::support::peers::{bounded, free_address, missing, run, until};
 use crate::support::program::Program;
 
 /// How long the cluster changes, and how often a second: more by hand.
@@ -36,6 +36,9 @@ const MANY: u8 = 50;
 /// Megabytes of the replicas' histories.
 const HISTORY: &str = "1";
 
+/// How long a secondary may take. It asks once a minute for the serial, one replica or the other, of which one may be away; and one that
+/// was away itself is notified a minute later at the latest.
+const LONGEST: Duration = Duration::from_secs(180);
 /// Pause between two looks at a secondary.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
@@ -133,11 +136,28 @@ fn transferred(replica: &Program) -> [u64; 2] {
     ["axfr", "ixfr"].map(|form| counted(replica, &format!("transfers_total{{form=\"{form}\"}}")))
 }
 
+/// Waits until a secondary is where it should be.
+fn wait_for(secondary: &Secondary, replica: &Program, mut missing: impl FnMut() -> Option<String>) {
+    let began = Instant::now();
+    while let Some(missing) = missing() {
+        assert!(
+            began.elapsed() < LONGEST,
+            "{:?} has not {missing}\nit said {}\n{}",
+            secondary.kind,
+            secondary.said(),
+            replica.page("/transfers").1
+        );
+        thread::park_timeout(BETWEEN_LOOKS);
+    }
+}
+
 /// Waits until these have the newest version of a replica.
 fn until_current(replica: &Program, secondaries: &[Secondary]) {
-    let newest = || counted(replica, "zone_serial");
     for (secondary, zone) in secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone))) {
-        until("the newest version", || (secondary.serial(zone).map(u64::from) == Some(newest())).then_some(()));
+        wait_for(secondary, replica, || {
+            let (newest, has) = (counted(replica, "zone_serial"), secondary.serial(zone));
+            (has.map(u64::from) != Some(newest)).then(|| format!("version {newest} of {zone} but {has:?}"))
+        });
     }
 }
 
@@ -156,21 +176,11 @@ fn check_serials(secondaries: &[Secondary], last: &mut Vec<Option<u32>>) {
 /// Waits until every secondary has what a replica exports.
 fn converge(replica: &Program, secondaries: &[Secondary]) {
     for (secondary, zone) in secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone))) {
-        let exported = || lines(&replica.page(&format!("/zone?name={zone}")).1);
-        let mut seen = None;
-        let began = Instant::now();
-        while seen.as_ref() != Some(&exported()) {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{:?} has not what is exported of {zone}:\nit has {seen:#?}\nexported is {:#?}\nit said {}\n{}",
-                secondary.kind,
-                exported(),
-                secondary.said(),
-                replica.page("/transfers").1
-            );
-            seen = secondary.records(zone);
-            thread::park_timeout(BETWEEN_LOOKS);
-        }
+        wait_for(secondary, replica, || {
+            let (seen, exported) = (secondary.records(zone), lines(&replica.page(&format!("/zone?name={zone}")).1));
+            let is_there = seen.as_ref() == Some(&exported);
+            (!is_there).then(|| format!("what is exported of {zone}: {exported:#?}\nbut {seen:#?}"))
+        });
     }
 }
 
