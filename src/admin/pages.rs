@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -17,6 +18,7 @@ use super::export::Records;
 use super::history::History;
 use super::page;
 use super::probes::{self, ProbeSources, not_found};
+use super::rebinding::refuse_rebound;
 use super::records_page::RecordsPage;
 use super::refusal::{Refusal, bad_request, internal};
 use super::reload::ReloadHandle;
@@ -123,7 +125,8 @@ pub(super) fn router(sources: Sources, history: Arc<History>) -> Router {
         }));
     let missing = not_found(&list);
     let root = get(async move |headers: HeaderMap| page::document_or(list, &headers));
-    page::guarded(probes.merge(pages).route("/", root).fallback(missing))
+    let all = probes.merge(pages).route("/", root).fallback(missing);
+    page::guarded(all.layer(from_fn(refuse_rebound)))
 }
 
 /// The parameters of `/records`.

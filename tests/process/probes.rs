@@ -27,7 +27,7 @@ fn probe(server: SocketAddr, page: &str) -> Duration {
     let mut stream = std::net::TcpStream::connect_timeout(&server, PATIENCE).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     stream
-        .write_all(format!("GET {page} HTTP/1.1\r\nhost: probe\r\nconnection: close\r\n\r\n").as_bytes())
+        .write_all(format!("GET {page} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
         .expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
@@ -47,7 +47,7 @@ fn probes_are_answered(program: &Program, meanwhile: &str) {
 async fn ask(stream: &mut TcpStream, page: &str) {
     use tokio::io::AsyncWriteExt;
     // A connection whose place another one has taken cannot be written to.
-    let _ = stream.write_all(format!("GET {page} HTTP/1.1\r\nhost: slow\r\n\r\n").as_bytes()).await;
+    let _ = stream.write_all(format!("GET {page} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await;
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ fn attack<'s>(
     ] {
         scope.spawn(move || {
             network.server.enter();
-            let request = format!("GET {page} HTTP/1.1\r\nhost: slow\r\n\r\n");
+            let request = format!("GET {page} HTTP/1.1\r\nhost: localhost\r\n\r\n");
             write_only(|_| connect(None, server), request.as_bytes(), request.as_bytes(), READERS, stop);
         });
     }

@@ -99,7 +99,7 @@ impl Running {
 
     async fn get_at(&self, address: SocketAddr, target: &str, headers: &str) -> (u16, String, String) {
         let mut stream = TcpStream::connect(address).await.expect("connected");
-        let request = format!("GET {target} HTTP/1.0\r\nhost: test\r\n{headers}\r\n");
+        let request = format!("GET {target} HTTP/1.0\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
         timeout(LONG, stream.read_to_string(&mut answer)).await.expect("in time").expect("an answer");

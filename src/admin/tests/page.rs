@@ -57,6 +57,40 @@ async fn no_browser_guesses_what_a_page_is_or_gives_it_to_another_origin() {
     }
 }
 
+/// A page at a name that is made to lead to this machine is not given what is here (DNS rebinding).
+#[tokio::test]
+async fn a_request_from_this_machine_that_asks_for_another_name_than_its_own_is_refused() {
+    let admin = Running::start().await;
+    let port = admin.address.port();
+    for (target, host, expected) in [
+        ("/status", Some("127.0.0.1".to_owned()), 200),
+        ("/status", Some(format!("127.0.0.1:{port}")), 200),
+        ("/status", Some(format!("localhost:{port}")), 200),
+        ("/status", Some("LOCALHOST.".to_owned()), 200),
+        ("/status", Some("dns.localhost:1".to_owned()), 200),
+        ("/status", Some("[::1]:8053".to_owned()), 200),
+        ("/status", Some("10.0.0.1".to_owned()), 200),
+        ("/status", None, 200),
+        ("/status", Some("evil.example".to_owned()), 421),
+        ("/status", Some(format!("evil.example:{port}")), 421),
+        ("/records", Some("localhost.evil.example".to_owned()), 421),
+        ("/metrics", Some("127.0.0.1.evil.example".to_owned()), 421),
+        ("/", Some("notlocalhost".to_owned()), 421),
+        ("/page/page.js", Some("127.0.0.1@evil.example".to_owned()), 421),
+        ("/nothing", Some("a b".to_owned()), 421),
+        ("/status", Some(String::new()), 421),
+        ("http://evil.example/status", Some("localhost".to_owned()), 421),
+        ("http://localhost/status", Some("localhost".to_owned()), 200),
+    ] {
+        let headers = host.map(|host| format!("host: {host}\r\n")).unwrap_or_default();
+        let (status, _, body) = admin.get(target, &headers).await;
+        assert_eq!(status, expected, "{target} {headers:?} {body}");
+        assert!(status == 200 || body.contains("Host: localhost"), "it says what to do: {body}");
+    }
+    // The probes show nothing of the cluster, and are asked by whatever name.
+    assert_eq!(admin.get_at(admin.probes, "/readyz", "host: evil.example\r\n").await.0, 200);
+}
+
 /// What comes behind each of these marks in a text, up to the next quotation mark.
 fn quoted_behind<'t>(text: &'t str, marks: &[&str]) -> Vec<&'t str> {
     let of =

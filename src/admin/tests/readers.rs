@@ -27,7 +27,7 @@ async fn asks_and_reads_nothing(address: SocketAddr, target: &str) -> TcpStream 
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("an option");
     let mut stream = socket.connect(address).await.expect("connected");
-    stream.write_all(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await.expect("sent");
+    stream.write_all(format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.expect("sent");
     // Its response has begun.
     stream.peek(&mut [0]).await.expect("a response");
     stream
