@@ -2,6 +2,8 @@
 //! the upstream, and other name servers as secondaries.
 
 #[cfg(feature = "sandbox")]
+mod alerts;
+#[cfg(feature = "sandbox")]
 mod deploy;
 #[cfg(feature = "sandbox")]
 mod examples;

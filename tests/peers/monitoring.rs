@@ -15,7 +15,7 @@ use crate::support::common::{framed, query};
 use crate::support::peers::{bounded, missing, output_of, until};
 use crate::support::program::Program;
 
-const RULES: &str = "deploy/helm/headless-dns/monitoring/rules.yaml";
+pub const RULES: &str = "deploy/helm/headless-dns/monitoring/rules.yaml";
 const DASHBOARD: &str = "deploy/helm/headless-dns/monitoring/dashboard.json";
 /// The alerts that are expected of given samples.
 const CASES: &str = "tests/peers/alerts.yaml";
@@ -32,11 +32,11 @@ fn read(file: &str) -> String {
         .unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-fn yaml(file: &str) -> Value {
+pub fn yaml(file: &str) -> Value {
     serde_yaml_ng::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-fn text(value: &Value) -> &str {
+pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value:?}"))
 }
 
@@ -44,7 +44,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_sequence().unwrap_or_else(|| panic!("not a list: {value:?}"))
 }
 
-fn alerts() -> Vec<Value> {
+pub fn alerts() -> Vec<Value> {
     list(&yaml(RULES)["spec"]["groups"]).iter().flat_map(|group| list(&group["rules"]).to_vec()).collect()
 }
 
@@ -107,11 +107,16 @@ fn scrape() -> String {
     let options = ["--sandbox", "config/sandbox", "--forward", "127.0.0.1:9"];
     let program = Program::serve(&[&options[..], &transfer].concat());
     program.until_synchronised();
+    transfer_zone(&program);
+    program.page("/metrics").1
+}
+
+/// Transfers the zone, as a secondary of `notify` at 127.0.0.1.
+pub fn transfer_zone(program: &Program) {
     let request = query("cluster.local.", RecordType::AXFR).to_vec().expect("a message");
     let mut secondary = TcpStream::connect(program.dns).expect("a connection");
     secondary.write_all(&framed(&request)).expect("sent");
     until("a secondary", || program.page("/metrics").1.contains("headless_dns_secondary_serial{").then_some(()));
-    program.page("/metrics").1
 }
 
 #[test]

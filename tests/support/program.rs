@@ -137,7 +137,7 @@ fn entries(lines: &[Line]) -> Vec<Value> {
 }
 
 /// Status and body of an HTTP page.
-fn request(server: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String) {
+pub fn request(server: SocketAddr, method: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(server).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     // A client of HTTP/1.0 is not sent pieces, and the connection is closed after the answer.
