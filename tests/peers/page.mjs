@@ -146,6 +146,18 @@ class Visit {
     return this.text('#explanation');
   }
 
+  /** Looks for what keeps people out. */
+  async examine(what) {
+    // The policy of the page keeps scripts out that are written into it, but not those of a debugger.
+    await this.page.evaluate(AXE);
+    const { violations, incomplete } = await this.page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+    const told = (results) => results.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
+    assert.deepEqual(told(violations), [], what);
+    if (incomplete.length) console.log(`for a person to judge, ${what}: ${incomplete.map(({ id, nodes }) => `${id} (${nodes.length})`).join(', ')}`);
+    const wide = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${wide} pixels too wide: ${what}`);
+  }
+
   async picture(name) {
     if (pictures) await this.page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
   }
@@ -235,7 +247,8 @@ const checks = {
     for (const text of ['redis-2', address, 'redis.default', 'DEFAULT/REDIS', 'redis-0.redis.default.svc.cluster.local', 'def redis']) await found(text, 'default/redis');
     await found('zk-lost-0', 'default/zk-headless');
     await found('nothing-of-this', '');
-    assert.match(await visit.text('#services-empty'), /No Service fits “nothing-of-this”/);
+    // A part of it is searched for as well, if it is typed slowly.
+    await visit.until('a word that there is none', () => document.querySelector('#services-empty').innerText.includes('No Service fits “nothing-of-this”'));
     await visit.page.$eval('#services-search', (input) => { input.value = ''; input.dispatchEvent(new Event('input')); });
     await visit.page.click('#services-absent');
     await visit.until('those with absent names alone', () => {
@@ -283,8 +296,11 @@ const checks = {
     await visit.until('a closed Service', () => document.activeElement.getAttribute('aria-expanded') === 'false');
     await visit.page.keyboard.press('Space');
     await visit.until('an open Service', () => document.activeElement.getAttribute('aria-expanded') === 'true');
+    const addressOf = (name) => [...document.querySelectorAll('.endpoints tbody tr')].find((row) => row.cells[0].textContent === name)?.cells[1].textContent;
+    const before = await visit.page.evaluate(addressOf, 'redis-2');
     await deletePod('redis-2');
-    await visit.until('a change', () => [...document.querySelectorAll('.endpoints tbody tr')].some((row) => row.cells[0].textContent === 'redis-2' && !row.cells[2].textContent.startsWith('ready')) || document.querySelectorAll('.endpoints tbody tr').length < 3);
+    // Its successor may be there before the page asks again.
+    await visit.until('a change', (before) => ![...document.querySelectorAll('.endpoints tbody tr')].some((row) => row.cells[1].textContent === before), before);
     assert.equal(await visit.page.evaluate(() => document.activeElement.textContent), 'default/redis');
     // A chart is read second by second.
     await visit.page.evaluate(() => document.querySelector('#queries svg').focus());
@@ -300,17 +316,57 @@ const checks = {
         const visit = await Visit.start({ viewport, colours });
         await visit.open('default/redis');
         await visit.explain('zk-lost-0.zk-headless.default');
-        // The policy of the page keeps scripts out that are written into it, but not those of a debugger.
-        await visit.page.evaluate(AXE);
-        const { violations, incomplete } = await visit.page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-        const told = (results) => results.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`);
-        assert.deepEqual(told(violations), [], `${colours}, ${viewport.width} wide`);
-        if (incomplete.length) console.log(`for a person to judge, ${colours}, ${viewport.width} wide: ${incomplete.map(({ id, nodes }) => `${id} (${nodes.length})`).join(', ')}`);
-        const wide = await visit.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        assert.ok(wide <= 0, `${wide} pixels too wide at ${viewport.width}`);
+        await visit.examine(`${colours}, ${viewport.width} wide`);
         await visit.end();
       }
     }
+  },
+
+  async many() {
+    const visit = await Visit.start();
+    const known = Number((await visit.text('#found')).match(/^([\d,]+) known$/)[1].replace(',', ''));
+    assert.ok(known > 1200, `${known} Services`);
+    const keys = () => visit.page.$$eval('.open-service', (buttons) => buttons.map((button) => button.textContent));
+    const pages = [await keys()];
+    const turned = async (button) => {
+      const [first] = await keys();
+      await visit.page.click(button);
+      await visit.until('another page', (first) => document.querySelector('.open-service').textContent !== first, first);
+      return keys();
+    };
+    while (await visit.page.$eval('#next', (button) => !button.disabled)) pages.push(await turned('#next'));
+    const all = pages.flat();
+    assert.deepEqual([all.length, new Set(all).size, all.at(-1)], [known, known, 'many/s1199'], 'each Service is on one page');
+    assert.deepEqual(await turned('#previous'), pages.at(-2), 'and the page before is the one that was');
+    const began = Date.now();
+    await visit.type('#services-search', 's1199');
+    await visit.until('the one that fits', () => document.querySelectorAll('.open-service').length === 1 && document.querySelector('#pager').hidden);
+    console.log(`${known} Services on ${pages.length} pages; one was found in ${Date.now() - began} ms, with its typing`);
+    await visit.open('many/s1199');
+    assert.equal((await visit.endpoint('b'))[2].replace(/since.*/, ''), 'ready');
+    await visit.end();
+  },
+
+  async others() {
+    const visit = await Visit.start({ viewport: NARROW });
+    const rows = (part) => visit.page.$$eval(`#${part} tbody tr`, (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    await visit.until('two upstreams', () => document.querySelectorAll('#upstreams tbody tr').length === 2);
+    const states = (await rows('upstreams')).map(([, state, responses, failures]) => [state, responses !== '0', failures !== '0']);
+    assert.deepEqual(states, [['answers', true, false], ['fails', false, true]]);
+    assert.match(await visit.text('#upstreams'), /Cache: \d+ answer/);
+    const follows = (before) => {
+      const row = [...document.querySelectorAll('#transfers tbody tr')].find((row) => row.cells[1].textContent === 'cluster.local.');
+      return row?.cells[2].textContent === 'up to date' && !row.cells[3].textContent.startsWith(before);
+    };
+    await visit.until('a secondary that is up to date', follows, 'nothing');
+    const secondary = (await rows('transfers')).find(([, zone]) => zone === 'cluster.local.');
+    assert.match(secondary[0], /^127\.0\.0\.1/);
+    await deletePod('redis-1');
+    await visit.until('a later version', follows, secondary[3].split(',')[0]);
+    assert.match(await visit.text('#transfers'), /Version \d+, differences to \d+ older versions?/);
+    assert.match(await visit.text('#transfers'), /Notified/i);
+    await visit.examine('upstreams and secondaries');
+    await visit.end();
   },
 
   async hostile() {
