@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::peers::{Line, PATIENCE, Ran, Running, bounded, command, run};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_headless-dns");
+/// Where the kubeconfig of a sandbox stays whose program is killed.
+const TEMPORARY: &str = env!("CARGO_TARGET_TMPDIR");
 
 /// What it says when it answers.
 pub const ANSWERING: &str = "answering over UDP and TCP";
@@ -18,6 +21,12 @@ const SERVE: [&str; 7] = ["serve", "--admin", "127.0.0.1:0", "--probes", "127.0.
 /// A free port of loopback.
 const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
+fn program() -> Command {
+    let mut program = command(PROGRAM);
+    program.env("TMPDIR", TEMPORARY);
+    program
+}
+
 /// Runs the program to its end.
 pub fn run_program(arguments: &[&str]) -> Ran {
     run(bounded(PROGRAM).args(arguments))
@@ -25,7 +34,7 @@ pub fn run_program(arguments: &[&str]) -> Ran {
 
 /// Runs a command of the program beside the test.
 pub fn start_program(arguments: &[&str]) -> Running {
-    Running::start(command(PROGRAM).args(arguments))
+    Running::start(program().args(arguments))
 }
 
 /// `headless-dns serve` on free ports of loopback.
@@ -49,20 +58,20 @@ impl Program {
 
     /// The same, but waits until it tells of its addresses in another way.
     pub fn until_told(told: &str, listen: &str, arguments: &[&str]) -> Self {
-        let command = &mut command(PROGRAM);
+        let command = &mut program();
         Self::telling(told, Running::start(command.args(SERVE).args(["--listen", listen]).args(arguments)))
     }
 
     /// The same with a variable of the environment.
     pub fn serve_with((name, value): &(&str, std::path::PathBuf), arguments: &[&str]) -> Self {
-        let command = &mut command(PROGRAM);
+        let command = &mut program();
         let command = command.env(name, value).args(SERVE).args(ANY);
         Self::telling(ANSWERING, Running::start(command.args(arguments)))
     }
 
     /// The same with a file as its standard input.
     pub fn serve_with_input(file: &Path, arguments: &[&str]) -> Self {
-        let command = &mut command(PROGRAM);
+        let command = &mut program();
         let command = command.stdin(File::open(file).expect("a file")).args(SERVE).args(ANY);
         Self::telling(ANSWERING, Running::start(command.args(arguments)))
     }
@@ -71,7 +80,7 @@ impl Program {
     pub fn serve_with_files(files: usize, arguments: &[&str]) -> Self {
         let limited = format!("ulimit -Sn {files} && exec \"$0\" \"$@\"");
         let command = &mut command("sh");
-        let command = command.args(["-c", &limited, PROGRAM]).args(SERVE).args(ANY);
+        let command = command.env("TMPDIR", TEMPORARY).args(["-c", &limited, PROGRAM]).args(SERVE).args(ANY);
         Self::telling(ANSWERING, Running::start(command.args(arguments)))
     }
 
