@@ -8,6 +8,7 @@ pub enum Kind {
     Node,
     PriorityClass,
     StorageClass,
+    ResourceQuota,
     ServiceAccount,
     Role,
     RoleBinding,
@@ -46,11 +47,12 @@ struct Names {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: [Kind; 30] = [
         Kind::Namespace,
         Kind::Node,
         Kind::PriorityClass,
         Kind::StorageClass,
+        Kind::ResourceQuota,
         Kind::ServiceAccount,
         Kind::Role,
         Kind::RoleBinding,
@@ -94,6 +96,7 @@ impl Kind {
             Kind::Node => names("", "Node", "nodes", &["no"], false),
             Kind::PriorityClass => names("scheduling.k8s.io", "PriorityClass", "priorityclasses", &["pc"], false),
             Kind::StorageClass => names("storage.k8s.io", "StorageClass", "storageclasses", &["sc"], false),
+            Kind::ResourceQuota => names("", "ResourceQuota", "resourcequotas", &["quota"], true),
             Kind::ServiceAccount => names("", "ServiceAccount", "serviceaccounts", &["sa"], true),
             Kind::Role => names(RBAC, "Role", "roles", &[], true),
             Kind::RoleBinding => names(RBAC, "RoleBinding", "rolebindings", &[], true),
@@ -167,6 +170,7 @@ impl Kind {
             self,
             Kind::Namespace
                 | Kind::Node
+                | Kind::ResourceQuota
                 | Kind::Service
                 | Kind::PersistentVolumeClaim
                 | Kind::Ingress

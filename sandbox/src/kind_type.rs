@@ -5,7 +5,8 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Node, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -32,6 +33,7 @@ pub fn with_type<W: WithType>(kind: Kind, work: W) -> W::Output {
         Kind::Node => work.with::<Node>(),
         Kind::PriorityClass => work.with::<PriorityClass>(),
         Kind::StorageClass => work.with::<StorageClass>(),
+        Kind::ResourceQuota => work.with::<ResourceQuota>(),
         Kind::ServiceAccount => work.with::<ServiceAccount>(),
         Kind::Role => work.with::<Role>(),
         Kind::RoleBinding => work.with::<RoleBinding>(),

@@ -124,6 +124,11 @@ impl ApiError {
         Self::bad_request(format!("the sandbox runs no containers, so there is none {wish}"))
     }
 
+    /// 400: a token would be of no use.
+    pub(crate) fn no_tokens() -> Self {
+        Self::bad_request("the sandbox has no authentication, so it gives no tokens")
+    }
+
     /// 503: there are no figures of containers.
     pub(crate) fn no_metrics() -> Self {
         let message = "the sandbox runs no containers, so there is none that takes CPU time or memory";

@@ -36,11 +36,13 @@ def lint(chart, values):
 
 
 def change(chart, kubeconfig, action, release):
-    """Installs, upgrades or removes a release in a cluster."""
+    """Installs, upgrades, rolls back or removes a release in a cluster."""
     name, namespace = release["name"], release["namespace"]
     with helm.Config(kubeconfig_path=kubeconfig, namespace=namespace) as config:
         if action == "uninstall":
             return config.uninstall(name)
+        if action == "rollback":
+            return config.rollback(name)
         act = {"install": config.install, "upgrade": config.upgrade}[action]
         return act(chart, name, release["values"], namespace=namespace)
 

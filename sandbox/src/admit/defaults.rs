@@ -3,6 +3,7 @@
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
+use crate::controllers::TEMPLATE_GENERATION_ANNOTATION;
 use crate::deletion::DEFAULT_GRACE_SECONDS;
 use crate::kind::Kind;
 
@@ -99,6 +100,20 @@ pub fn keep_allocated(kind: Kind, current: &Value, object: &mut Value) {
     if kind == Kind::Namespace {
         object["spec"] = current["spec"].clone();
     }
+}
+
+/// Counts the templates of a DaemonSet in its annotation, whatever a client has written there.
+pub fn count_template(kind: Kind, current: Option<&Value>, object: &mut Value) {
+    if kind != Kind::DaemonSet {
+        return;
+    }
+    let number = |current: &Value| {
+        let before = current["metadata"]["annotations"][TEMPLATE_GENERATION_ANNOTATION].as_str();
+        let before: i64 = before.and_then(|text| text.parse().ok()).unwrap_or(1);
+        before + i64::from(current["spec"]["template"] != object["spec"]["template"])
+    };
+    let number = current.map_or(1, number);
+    object["metadata"]["annotations"][TEMPLATE_GENERATION_ANNOTATION] = json!(number.to_string());
 }
 
 fn namespace(object: &mut Value) {

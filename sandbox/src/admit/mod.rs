@@ -67,6 +67,7 @@ pub fn create(
     }
     defaults::fill(kind, &mut object);
     defaults::initial_status(kind, &mut object);
+    defaults::count_template(kind, None, &mut object);
     check(kind, &name, &validate::object(kind, &object))?;
     Ok(Admitted { object, warnings })
 }
@@ -84,6 +85,7 @@ pub fn update(kind: Kind, current: &Value, object: Value, validation: FieldValid
         replace(&mut object, "status", current.get("status"));
     }
     defaults::fill(kind, &mut object);
+    defaults::count_template(kind, Some(&as_read(kind, current)), &mut object);
     let mut errors = validate::object(kind, &object);
     errors.extend(validate::change(kind, &as_read(kind, current), &object));
     check(kind, name, &errors)?;

@@ -24,6 +24,9 @@ use super::object_name::ObjectName;
 use super::request::Params;
 use super::write::store_error;
 
+/// Namespaces that nobody can delete, as in the admission plugin `NamespaceLifecycle`.
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// `metav1.DeleteOptions`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -102,11 +105,14 @@ pub enum Outcome {
 /// Removes an object or marks it for deletion.
 ///
 /// # Errors
-/// 404 if there is no such object, 409 if a precondition fails.
+/// 404 if there is no such object, 403 if it may not be deleted, 409 if a precondition fails.
 pub fn delete(store: &Store, target: ObjectName<'_>, options: &Options) -> Result<Outcome, ApiError> {
     let ObjectName { kind, namespace, name } = target;
     loop {
         let current = store.get(kind, namespace, name).ok_or_else(|| ApiError::not_found(kind, name))?;
+        if kind == Kind::Namespace && IMMORTAL.contains(&name) {
+            return Err(ApiError::forbidden(kind, name, "this namespace may not be deleted"));
+        }
         options.check_preconditions(kind, name, &current)?;
         if !options.dry_run.is_empty() {
             return Ok(Outcome::Deleted(current));

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 use crate::status::ApiError;
 
-use super::metrics;
 use super::request::Subresource;
 use super::state::Api;
+use super::{metrics, reviews};
 
 /// Minor version of the Kubernetes API that is served.
 const MINOR: &str = "33";
@@ -66,7 +66,7 @@ fn group_names() -> Vec<&'static str> {
 
 async fn groups() -> Json<Value> {
     let own = group_names().into_iter().filter_map(|name| group(name).ok());
-    let groups: Vec<Value> = own.chain([metrics::group()]).collect();
+    let groups: Vec<Value> = own.chain([metrics::group()]).chain(reviews::groups()).collect();
     Json(json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups }))
 }
 
@@ -111,7 +111,18 @@ fn resource(kind: Kind) -> Vec<Value> {
         main["shortNames"] = json!(kind.short_names());
     }
     // The kinds of `kubectl get all`.
-    if matches!(kind, Kind::Pod | Kind::Service | Kind::StatefulSet | Kind::Deployment | Kind::ReplicaSet) {
+    if matches!(
+        kind,
+        Kind::Pod
+            | Kind::Service
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::Deployment
+            | Kind::ReplicaSet
+            | Kind::Job
+            | Kind::CronJob
+            | Kind::HorizontalPodAutoscaler
+    ) {
         main["categories"] = json!(["all"]);
     }
     let parts = Subresource::ALL.into_iter().filter(|part| part.is_of(kind)).map(|part| {
@@ -125,6 +136,7 @@ fn resource(kind: Kind) -> Vec<Value> {
         let own_kind = match part {
             Subresource::Scale => Some(("autoscaling", "Scale")),
             Subresource::Eviction => Some(("policy", "Eviction")),
+            Subresource::Token => Some(("authentication.k8s.io", "TokenRequest")),
             _ => None,
         };
         if let Some((group, kind)) = own_kind {
@@ -133,7 +145,7 @@ fn resource(kind: Kind) -> Vec<Value> {
             resource["kind"] = json!(kind);
         }
         match part {
-            Subresource::Eviction => resource["verbs"] = json!(["create"]),
+            Subresource::Eviction | Subresource::Token => resource["verbs"] = json!(["create"]),
             Subresource::Log => resource["verbs"] = json!(["get"]),
             Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
                 resource["verbs"] = json!(["create", "get"]);

@@ -8,11 +8,13 @@
 //!
 //! Every error is an [`ApiError`], a `metav1.Status` with the wording of a real API server.
 
+mod apply;
 mod bootstrap;
 mod control;
 mod delete;
 mod discovery;
 mod list;
+mod lists;
 mod metrics;
 mod object_name;
 mod openapi;
@@ -20,6 +22,7 @@ mod partial;
 mod patch;
 mod protobuf;
 mod request;
+mod reviews;
 mod scale;
 mod schema;
 mod selector;
@@ -82,6 +85,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(openapi::router())
         .merge(control::router())
         .merge(metrics::router())
+        .merge(reviews::router())
         .route("/api/v1/{*path}", any(core_resource))
         .route("/apis/{group}/{version}/{*path}", any(group_resource))
         .fallback(async || ApiError::no_such_path())
@@ -184,6 +188,10 @@ async fn serve(
         list::get(api, target, Shape::Object, params)?;
         return Err(ApiError::no_containers(wish));
     }
+    if target.subresource == Some(Subresource::Token) {
+        list::get(api, target, Shape::Object, params)?;
+        return Err(ApiError::no_tokens());
+    }
     let respond = |object: Value| match encoding {
         Encoding::Json => Json(object).into_response(),
         Encoding::Protobuf => protobuf_body(kind, &object),
@@ -210,7 +218,7 @@ async fn serve(
         Verb::Patch => {
             let patch = Patch::parse(media_type(&parts.headers), &body, params)?;
             let changed = writer.change(target.object(), subresource, |object| patch.apply(kind, object));
-            match (changed, patch.to_create()) {
+            match (changed, patch.to_create(kind)) {
                 (Err(error), Some(object)) if error.code() == StatusCode::NOT_FOUND && subresource.is_none() => {
                     writer.create(kind, namespace, object)?
                 }

@@ -1,13 +1,14 @@
 //! The four kinds of patch, distinguished by media type.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::fields;
 use crate::kind::Kind;
 use crate::status::{ApiError, FieldError};
-use crate::{fields, time};
 
+use super::lists::{Place, Rules};
 use super::request::Params;
-use super::strategic;
+use super::{apply, strategic};
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -22,7 +23,7 @@ pub enum Patch {
     Merge(Value),
     /// Strategic merge patch, see [`strategic`].
     Strategic(Value),
-    /// Server-side apply by a field manager. Merged like a strategic merge patch.
+    /// Server-side apply by a field manager, see [`apply`].
     Apply { wanted: Value, manager: String },
 }
 
@@ -60,40 +61,19 @@ impl Patch {
                 ApiError::invalid(kind, fields::metadata(object, "name"), &[problem])
             })?,
             Self::Merge(patch) => json_patch::merge(&mut patched, patch),
-            Self::Strategic(patch) => strategic::merge(kind, &mut patched, patch),
-            Self::Apply { wanted, manager } => {
-                strategic::merge(kind, &mut patched, wanted);
-                record_manager(&mut patched, manager);
+            Self::Strategic(patch) => {
+                strategic::merge(Place::root(kind, Rules::StrategicMerge), &mut patched, patch);
             }
+            Self::Apply { wanted, manager } => apply::apply(kind, &mut patched, wanted, manager),
         }
         Ok(patched)
     }
 
     /// The object to create if there is none to patch, for an apply.
-    pub fn to_create(&self) -> Option<Value> {
+    pub fn to_create(&self, kind: Kind) -> Option<Value> {
         let Self::Apply { wanted, manager } = self else { return None };
         let mut object = wanted.clone();
-        record_manager(&mut object, manager);
+        apply::apply(kind, &mut object, wanted, manager);
         Some(object)
-    }
-}
-
-/// Adds the manager to `managedFields`. Field ownership is not tracked, so there are no conflicts between managers.
-fn record_manager(object: &mut Value, manager: &str) {
-    let entry = json!({
-        "manager": manager,
-        "operation": "Apply",
-        "apiVersion": object["apiVersion"],
-        "time": time::now(),
-        "fieldsType": "FieldsV1",
-        "fieldsV1": {},
-    });
-    // An object without metadata is rejected by admission.
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    let managers = metadata.entry("managedFields").or_insert_with(|| json!([]));
-    if let Some(list) = managers.as_array_mut()
-        && !list.iter().any(|known| known["manager"] == manager && known["operation"] == "Apply")
-    {
-        list.push(entry);
     }
 }

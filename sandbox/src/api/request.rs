@@ -21,10 +21,12 @@ pub enum Subresource {
     Attach,
     PortForward,
     EphemeralContainers,
+    /// Of a ServiceAccount.
+    Token,
 }
 
 impl Subresource {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Status,
         Self::Scale,
         Self::Eviction,
@@ -33,6 +35,7 @@ impl Subresource {
         Self::Attach,
         Self::PortForward,
         Self::EphemeralContainers,
+        Self::Token,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Subresource {
             Self::Attach => "attach",
             Self::PortForward => "portforward",
             Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Token => "token",
         }
     }
 
@@ -53,6 +57,7 @@ impl Subresource {
         match self {
             Self::Status => kind.has_status(),
             Self::Scale => matches!(kind, Kind::StatefulSet | Kind::Deployment | Kind::ReplicaSet),
+            Self::Token => matches!(kind, Kind::ServiceAccount),
             _ => matches!(kind, Kind::Pod),
         }
     }
@@ -60,7 +65,7 @@ impl Subresource {
     /// What it does with the containers of a Pod; None if it is about the object.
     pub const fn of_containers(self) -> Option<&'static str> {
         match self {
-            Self::Status | Self::Scale | Self::Eviction => None,
+            Self::Status | Self::Scale | Self::Eviction | Self::Token => None,
             Self::Log => Some("whose output could be read"),
             Self::Exec => Some("in which a command could run"),
             Self::Attach => Some("to attach to"),
@@ -71,7 +76,7 @@ impl Subresource {
 
     /// Whether it is created by `POST`.
     const fn is_posted(self) -> bool {
-        matches!(self, Self::Eviction | Self::Exec | Self::Attach | Self::PortForward)
+        matches!(self, Self::Eviction | Self::Exec | Self::Attach | Self::PortForward | Self::Token)
     }
 }
 

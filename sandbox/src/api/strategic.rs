@@ -1,64 +1,23 @@
 //! Strategic merge patch: a merge patch that knows the merge keys of lists.
 //!
-//! Objects merge field by field and null removes a field. A list is replaced unless [`list_strategy`] has a key for it; then
+//! Objects merge field by field and null removes a field. A list is replaced unless [`list_strategy`] has keys for it; then
 //! items with the same key merge and new ones are added. Directives: `$patch` (`delete`, `replace`, `merge`), `$retainKeys`,
 //! `$setElementOrder/LIST` and `$deleteFromPrimitiveList/LIST`.
 
 use serde_json::{Map, Value};
 
 use crate::fields::list;
-use crate::kind::Kind;
+
+use super::lists::{ListStrategy, Place, Rules, is_atomic, list_strategy};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const ELEMENT_ORDER: &str = "$setElementOrder/";
 const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList/";
 
-/// How a list merges.
-#[derive(Clone, Copy)]
-enum ListStrategy {
-    /// The patch replaces the list.
-    Replace,
-    /// Items are objects, identified by this field.
-    Keyed(&'static str),
-    /// Items are plain values without repetition.
-    Set,
-}
-
-/// The position of a merge within an object.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    kind: Kind,
-    /// The field that holds the target; for an item of a list, the list's field.
-    parent: &'a str,
-}
-
-/// Merges `patch` into `object` of `kind`.
-pub fn merge(kind: Kind, object: &mut Value, patch: &Value) {
-    merge_value(Place { kind, parent: "" }, object, patch);
-}
-
-/// The merge strategy of a list, by its field and, where that is ambiguous, by the field or kind that holds it.
-fn list_strategy(place: Place<'_>, field: &str) -> ListStrategy {
-    match (field, place.parent) {
-        ("ports", "containers" | "initContainers" | "ephemeralContainers") => ListStrategy::Keyed("containerPort"),
-        ("ports", _) if place.kind == Kind::Service => ListStrategy::Keyed("port"),
-        ("containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes" | "imagePullSecrets", _) => {
-            ListStrategy::Keyed("name")
-        }
-        ("schedulingGates" | "resourceClaims", _) => ListStrategy::Keyed("name"),
-        ("secrets", _) if place.kind == Kind::ServiceAccount => ListStrategy::Keyed("name"),
-        ("volumeMounts", _) => ListStrategy::Keyed("mountPath"),
-        ("volumeDevices", _) => ListStrategy::Keyed("devicePath"),
-        ("hostAliases" | "podIPs", _) => ListStrategy::Keyed("ip"),
-        ("topologySpreadConstraints", _) => ListStrategy::Keyed("topologyKey"),
-        ("taints", "spec") if place.kind == Kind::Node => ListStrategy::Keyed("key"),
-        ("addresses", "status") if place.kind == Kind::Node => ListStrategy::Keyed("type"),
-        ("conditions", "status") => ListStrategy::Keyed("type"),
-        ("ownerReferences", "metadata") => ListStrategy::Keyed("uid"),
-        ("finalizers", "metadata") => ListStrategy::Set,
-        _ => ListStrategy::Replace,
-    }
+/// Merges `patch` into an object, or into the part of one at this place.
+pub fn merge(place: Place<'_>, object: &mut Value, patch: &Value) {
+    merge_value(place, object, patch);
 }
 
 fn merge_value(place: Place<'_>, target: &mut Value, patch: &Value) {
@@ -112,12 +71,11 @@ fn merge_field(place: Place<'_>, target: &mut Map<String, Value>, field: &str, v
                 *current = Value::Array(Vec::new());
             }
             if let Value::Array(items) = current {
-                merge_list(Place { parent: field, ..place }, list_strategy(place, field), items, patch);
+                merge_list(place.field(field), list_strategy(place, field), items, patch);
             }
         }
-        Value::Object(_) => {
-            let inner = Place { parent: field, ..place };
-            merge_value(inner, target.entry(field).or_insert(Value::Null), value);
+        Value::Object(_) if place.rules == Rules::StrategicMerge || !is_atomic(place, field) => {
+            merge_value(place.field(field), target.entry(field).or_insert(Value::Null), value);
         }
         plain => {
             target.insert(field.to_owned(), plain.clone());
@@ -134,11 +92,7 @@ fn merge_list(place: Place<'_>, strategy: ListStrategy, items: &mut Vec<Value>, 
         return;
     };
     for patch in patch {
-        let same = |item: &Value| match strategy {
-            ListStrategy::Keyed(key) => item[key] == patch[key],
-            _ => item == patch,
-        };
-        match items.iter().position(same) {
+        match items.iter().position(|item| strategy.is_same(item, patch)) {
             Some(i) if patch[PATCH] == "delete" => {
                 items.remove(i);
             }
@@ -151,17 +105,14 @@ fn merge_list(place: Place<'_>, strategy: ListStrategy, items: &mut Vec<Value>, 
             }
         }
     }
+    if place.rules == Rules::Apply {
+        reorder(strategy, items, patch);
+    }
 }
 
 /// Sorts items into the given order; items that it does not name follow.
 fn reorder(strategy: ListStrategy, items: &mut [Value], order: &[Value]) {
-    let rank = |item: &Value| {
-        let same = |wanted: &Value| match strategy {
-            ListStrategy::Keyed(key) => wanted[key] == item[key],
-            _ => wanted == item,
-        };
-        order.iter().position(same).unwrap_or(order.len())
-    };
+    let rank = |item: &Value| order.iter().position(|wanted| strategy.is_same(wanted, item)).unwrap_or(order.len());
     items.sort_by_key(rank);
 }
 
@@ -181,12 +132,14 @@ fn plain(place: Place<'_>, patch: &Map<String, Value>) -> Value {
 mod tests {
     use serde_json::json;
 
+    use crate::kind::Kind;
+
     use super::*;
 
     #[track_caller]
     fn check(kind: Kind, object: Value, patch: Value, expected: Value) {
         let mut merged = object;
-        merge(kind, &mut merged, &patch);
+        merge(Place::root(kind, Rules::StrategicMerge), &mut merged, &patch);
         assert_eq!(merged, expected);
     }
 

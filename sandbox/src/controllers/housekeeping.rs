@@ -6,6 +6,7 @@ use crate::deletion;
 use crate::kind::Kind;
 
 use super::actions::{Action, Target};
+use super::types::Id;
 use super::world::World;
 
 /// Binds a claim to a volume of the requested size. There is no PersistentVolume object.
@@ -24,7 +25,10 @@ pub fn bind_claim(claim: &Value) -> Option<Action> {
     (!is_bound).then(|| Action::Merge(Target::of(Kind::PersistentVolumeClaim, claim), patch))
 }
 
-/// Sets the phase of a Namespace. A terminating Namespace is emptied and then removed.
+/// The account of Pods that name none, which each namespace has.
+const DEFAULT_ACCOUNT: &str = "default";
+
+/// Sets the phase of a Namespace and gives it its account. A terminating Namespace is emptied and then removed.
 pub fn sync_namespace(world: &World, name: &str, namespace: Option<&Value>) -> Vec<Action> {
     let is_terminating = namespace.is_none_or(deletion::is_terminating);
     let phase = if is_terminating { "Terminating" } else { "Active" };
@@ -33,6 +37,11 @@ pub fn sync_namespace(world: &World, name: &str, namespace: Option<&Value>) -> V
         .map(|namespace| Action::Merge(Target::of(Kind::Namespace, namespace), json!({"status": {"phase": phase}})));
     let mut actions: Vec<Action> = status.into_iter().collect();
     if !is_terminating {
+        let account = Id::new(name, DEFAULT_ACCOUNT);
+        if world.get(Kind::ServiceAccount, &account).is_none() {
+            let account = json!({"metadata": {"namespace": name, "name": DEFAULT_ACCOUNT}});
+            actions.push(Action::Ensure(Kind::ServiceAccount, account));
+        }
         return actions;
     }
     let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_namespaced());

@@ -21,7 +21,9 @@ use super::queue::{Controller, Key, Queue};
 use super::service::ServiceAddresses;
 use super::types::{Id, ObjectRef, Pod};
 use super::world::{World, service_of_slice};
-use super::{deployment, endpoint_slice, endpoints, garbage, housekeeping, replica_set, stateful_set};
+use super::{
+    daemon_set, deployment, endpoint_slice, endpoints, garbage, housekeeping, placement, replica_set, stateful_set,
+};
 
 /// Events read from the store's log at a time.
 const EVENT_BATCH: usize = 1_000;
@@ -160,6 +162,11 @@ impl Manager {
                 }
             }
             Kind::StatefulSet => self.push(Controller::StatefulSet, id.clone()),
+            Kind::DaemonSet => self.push(Controller::DaemonSet, id.clone()),
+            Kind::Node => {
+                let sets: Vec<Id> = self.world.daemon_sets.keys().cloned().collect();
+                sets.into_iter().for_each(|set| self.push(Controller::DaemonSet, set));
+            }
             Kind::Deployment => self.push(Controller::Deployment, id.clone()),
             Kind::ReplicaSet => {
                 self.push(Controller::ReplicaSet, id.clone());
@@ -168,6 +175,7 @@ impl Manager {
             Kind::Endpoints => self.push(Controller::Endpoints, id.clone()),
             Kind::PersistentVolumeClaim => self.push(Controller::Claim, id.clone()),
             Kind::Namespace => self.push(Controller::Namespace, id.clone()),
+            Kind::ServiceAccount => self.push(Controller::Namespace, Id::new("", &id.namespace)),
             _ => {}
         }
         self.observe_owners(event, &ObjectRef { kind: event.kind, id });
@@ -205,6 +213,7 @@ impl Manager {
             let owner_id = Id::new(&id.namespace, owner["name"].as_str().unwrap_or_default());
             match owner["kind"].as_str() {
                 Some("StatefulSet") => self.push(Controller::StatefulSet, owner_id),
+                Some("DaemonSet") => self.push(Controller::DaemonSet, owner_id),
                 Some("ReplicaSet") => self.push(Controller::ReplicaSet, owner_id),
                 Some("Deployment") => self.push(Controller::Deployment, owner_id),
                 _ => {}
@@ -234,19 +243,21 @@ impl Manager {
     }
 
     fn push_adopters_of_pod(&mut self, pod: &Pod) {
-        let namespace = &pod.metadata.namespace;
-        let sets = self
-            .world
-            .in_namespace(Kind::StatefulSet, namespace)
-            .filter_map(|(id, _)| self.world.stateful_sets.get(id));
-        let sets = sets.filter(|set| stateful_set::is_orphan_of(set, pod));
-        let mut keys: Vec<Key> =
-            sets.map(|set| Key { controller: Controller::StatefulSet, id: set.metadata.id() }).collect();
-        let sets =
-            self.world.in_namespace(Kind::ReplicaSet, namespace).filter_map(|(id, _)| self.world.replica_sets.get(id));
-        let sets = sets.filter(|set| replica_set::is_orphan_of(set, pod));
-        keys.extend(sets.map(|set| Key { controller: Controller::ReplicaSet, id: set.metadata.id() }));
-        keys.into_iter().for_each(|key| self.queue.push(key));
+        let world = &self.world;
+        let adopts = |kind: Kind, id: &Id| match kind {
+            Kind::StatefulSet => world.stateful_sets.get(id).is_some_and(|set| stateful_set::is_orphan_of(set, pod)),
+            Kind::DaemonSet => world.daemon_sets.get(id).is_some_and(|set| daemon_set::is_orphan_of(set, pod)),
+            _ => world.replica_sets.get(id).is_some_and(|set| replica_set::is_orphan_of(set, pod)),
+        };
+        let adopters = [
+            (Kind::StatefulSet, Controller::StatefulSet),
+            (Kind::DaemonSet, Controller::DaemonSet),
+            (Kind::ReplicaSet, Controller::ReplicaSet),
+        ];
+        for (kind, controller) in adopters {
+            let sets = world.in_namespace(kind, &pod.metadata.namespace).filter(|(id, _)| adopts(kind, id));
+            sets.for_each(|(id, _)| self.queue.push(Key { controller, id: id.clone() }));
+        }
     }
 
     fn push_adopters_of_set(&mut self, id: &Id) {
@@ -302,6 +313,10 @@ impl Manager {
                 .stateful_sets
                 .get(id)
                 .map(|set| stateful_set::plan(&stateful_set::Observed::gather(world, set), Timestamp::now())),
+            Controller::DaemonSet => world
+                .daemon_sets
+                .get(id)
+                .map(|set| daemon_set::plan(&daemon_set::Observed::gather(world, set), Timestamp::now())),
             Controller::ReplicaSet => world
                 .replica_sets
                 .get(id)
@@ -318,9 +333,11 @@ impl Manager {
     fn plan_kubelet(&mut self, key: &Key) -> Vec<Action> {
         let Some(pod) = self.world.pods.get(&key.id) else { return Vec::new() };
         let world = &self.world;
-        let is_cordoned = |node: &Object| node["spec"]["unschedulable"] == true;
-        let takes_pods = |name: &str| !world.get(Kind::Node, &Id::new("", name)).is_some_and(is_cordoned);
-        let (actions, wake) = self.kubelet.sync(pod, Instant::now(), takes_pods);
+        let takes_it = |name: &str| {
+            let node = world.nodes.get(&Id::new("", name));
+            node.is_none_or(|node| placement::is_meant_for(&pod.spec, node) && placement::tolerates(&pod.spec, node))
+        };
+        let (actions, wake) = self.kubelet.sync(pod, Instant::now(), takes_it);
         if let Some(wake) = wake {
             self.queue.push_at(key.clone(), wake);
         }

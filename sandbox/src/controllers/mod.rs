@@ -13,6 +13,7 @@
 
 mod actions;
 mod addresses;
+mod daemon_set;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
@@ -22,9 +23,11 @@ mod housekeeping;
 mod kubelet;
 mod manager;
 mod options;
+mod placement;
 mod pod_template;
 mod queue;
 mod replica_set;
+mod revisions;
 mod service;
 mod stateful_set;
 #[cfg(test)]
@@ -39,3 +42,4 @@ pub use endpoint_slice::{MANAGED_BY_LABEL, MANAGER};
 pub use kubelet::{POD_IP_ANNOTATION, READY_ANNOTATION, START_DELAY_ANNOTATION};
 pub use manager::run;
 pub use options::{DEFAULT_MAX_ENDPOINTS_PER_SLICE, Options};
+pub use workloads::TEMPLATE_GENERATION_ANNOTATION;

@@ -20,6 +20,7 @@ pub enum Controller {
     Service,
     Kubelet,
     StatefulSet,
+    DaemonSet,
     ReplicaSet,
     Deployment,
     EndpointSlice,

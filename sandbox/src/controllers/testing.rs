@@ -56,6 +56,19 @@ pub fn deployment_pod(name: &str) -> PodBuilder {
     }))
 }
 
+/// A Pod of the DaemonSet `agent` that has its node and no containers yet.
+pub fn daemon_pod(name: &str, node: &str) -> PodBuilder {
+    let pod = PodBuilder(json!({
+        "metadata": {
+            "namespace": "default", "name": name, "uid": format!("uid-{name}"), "labels": {"app": "agent"},
+            "ownerReferences": [{"kind": "DaemonSet", "name": "agent", "uid": "set", "controller": true}],
+        },
+        "spec": {"containers": [{"name": "main"}]},
+        "status": {"phase": "Pending"},
+    }));
+    pod.scheduled().with(|pod| pod["spec"]["nodeName"] = json!(node))
+}
+
 impl PodBuilder {
     fn with(mut self, edit: impl FnOnce(&mut Value)) -> Self {
         edit(&mut self.0);
@@ -64,7 +77,9 @@ impl PodBuilder {
 
     pub fn scheduled(self) -> Self {
         self.with(|pod| {
-            pod["spec"]["nodeName"] = json!("node-a");
+            if pod["spec"]["nodeName"].is_null() {
+                pod["spec"]["nodeName"] = json!("node-a");
+            }
             pod["status"]["conditions"] = json!([{"type": SCHEDULED, "status": "True", "reason": PLACED}]);
         })
     }

@@ -12,6 +12,8 @@ use serde_json::Value;
 use crate::fields;
 use crate::kind::Kind;
 
+use super::placement::{Affinity, Toleration};
+
 /// Namespace and name. The namespace of a cluster-scoped object is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
@@ -110,6 +112,12 @@ pub struct PodSpec {
     pub termination_grace_period_seconds: Option<i64>,
     #[serde(deserialize_with = "null_as_default")]
     pub host_network: bool,
+    #[serde(deserialize_with = "null_as_default")]
+    pub node_selector: BTreeMap<String, String>,
+    #[serde(deserialize_with = "null_as_default")]
+    pub affinity: Affinity,
+    #[serde(deserialize_with = "null_as_default")]
+    pub tolerations: Vec<Toleration>,
     #[serde(deserialize_with = "null_as_default")]
     pub containers: Vec<Container>,
     #[serde(deserialize_with = "null_as_default")]
@@ -243,7 +251,7 @@ impl LabelSelector {
 }
 
 impl Requirement {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         match self.operator.as_str() {
             "In" => value.is_some_and(|value| self.values.contains(value)),

@@ -114,6 +114,53 @@ impl StatefulSetSpec {
     }
 }
 
+/// Annotation of a DaemonSet that counts its templates, as the API server keeps it.
+pub const TEMPLATE_GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DaemonSet {
+    pub metadata: Meta,
+    pub spec: DaemonSetSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSetSpec {
+    pub selector: LabelSelector,
+    pub template: Value,
+    #[serde(deserialize_with = "null_as_default")]
+    update_strategy: RollingUpdateStrategy,
+    #[serde(deserialize_with = "null_as_default")]
+    pub min_ready_seconds: i64,
+    revision_history_limit: Option<usize>,
+}
+
+impl DaemonSetSpec {
+    pub fn history_limit(&self) -> usize {
+        self.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT)
+    }
+
+    /// The limits of the rolling update over so many nodes; None for `OnDelete`. Both are rounded up. If both are zero, one Pod may be
+    /// unavailable.
+    pub fn rolling_update(&self, nodes: i64) -> Option<Bounds> {
+        const DEFAULT_UNAVAILABLE: IntOrString = IntOrString::Int(1);
+        if self.update_strategy.r#type.as_deref() == Some("OnDelete") {
+            return None;
+        }
+        let RollingUpdate { max_surge, max_unavailable } = &self.update_strategy.rolling_update;
+        let max_surge = max_surge.as_ref().map_or(0, |surge| scaled(surge, nodes, true));
+        let max_unavailable = scaled(max_unavailable.as_ref().unwrap_or(&DEFAULT_UNAVAILABLE), nodes, true);
+        let max_unavailable = if max_surge == 0 && max_unavailable == 0 { 1 } else { max_unavailable };
+        Some(Bounds { max_surge, max_unavailable })
+    }
+
+    /// How many nodes of so many may have a second Pod.
+    pub fn surge(&self, nodes: i64) -> i64 {
+        self.rolling_update(nodes).map_or(0, |bounds| bounds.max_surge)
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ReplicaSet {
@@ -166,7 +213,7 @@ pub struct DeploymentSpec {
     pub selector: LabelSelector,
     pub template: Value,
     #[serde(deserialize_with = "null_as_default")]
-    strategy: DeploymentStrategy,
+    strategy: RollingUpdateStrategy,
     #[serde(deserialize_with = "null_as_default")]
     pub min_ready_seconds: i64,
     revision_history_limit: Option<usize>,
@@ -176,15 +223,15 @@ pub struct DeploymentSpec {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct DeploymentStrategy {
+struct RollingUpdateStrategy {
     r#type: Option<String>,
     #[serde(deserialize_with = "null_as_default")]
-    rolling_update: RollingUpdateDeployment,
+    rolling_update: RollingUpdate,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct RollingUpdateDeployment {
+struct RollingUpdate {
     max_surge: Option<IntOrString>,
     max_unavailable: Option<IntOrString>,
 }

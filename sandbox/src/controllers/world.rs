@@ -16,8 +16,9 @@ use crate::fields;
 use crate::kind::Kind;
 use crate::store::{Event, EventType, Object};
 
+use super::placement::Node;
 use super::types::{Id, ObjectRef, Pod, selects};
-use super::workloads::{Deployment, ReplicaSet, Service, StatefulSet};
+use super::workloads::{DaemonSet, Deployment, ReplicaSet, Service, StatefulSet};
 
 /// Label of a slice with the name of its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -28,7 +29,9 @@ type LabelKey = (String, String, String);
 #[derive(Default)]
 pub struct World {
     pub pods: BTreeMap<Id, Arc<Pod>>,
+    pub nodes: BTreeMap<Id, Arc<Node>>,
     pub stateful_sets: BTreeMap<Id, Arc<StatefulSet>>,
+    pub daemon_sets: BTreeMap<Id, Arc<DaemonSet>>,
     pub replica_sets: BTreeMap<Id, Arc<ReplicaSet>>,
     pub deployments: BTreeMap<Id, Arc<Deployment>>,
     pub services: BTreeMap<Id, Arc<Service>>,
@@ -65,6 +68,14 @@ impl World {
             Kind::StatefulSet => {
                 let set = self.decode(&reference, new);
                 replace(&mut self.stateful_sets, reference.id, set);
+            }
+            Kind::DaemonSet => {
+                let set = self.decode(&reference, new);
+                replace(&mut self.daemon_sets, reference.id, set);
+            }
+            Kind::Node => {
+                let node = self.decode(&reference, new);
+                replace(&mut self.nodes, reference.id, node);
             }
             Kind::ReplicaSet => {
                 let set: Option<Arc<ReplicaSet>> = self.decode(&reference, new);
@@ -141,7 +152,7 @@ impl World {
         ids.filter_map(|id| self.replica_sets.get(id))
     }
 
-    /// The ControllerRevisions of the StatefulSet with this uid.
+    /// The ControllerRevisions of the workload with this uid.
     pub fn revisions_of(&self, uid: &str) -> Vec<Object> {
         let ids = self.dependents_of_kind(uid, Kind::ControllerRevision);
         ids.filter_map(|id| self.get(Kind::ControllerRevision, id)).cloned().collect()

@@ -23,6 +23,32 @@ async fn unknown_fields_are_rejected_reported_or_dropped_by_field_validation() {
     sandbox.shutdown().await;
 }
 
+/// What typed clients of client-go send, Helm 4 among them.
+#[tokio::test]
+async fn options_of_a_deletion_may_come_in_protobuf() {
+    let (sandbox, http) = sandbox().await;
+    let field =
+        |number: u8, text: &str| format!("{}{}{text}", char::from(number << 3 | 2), char::from(text.len() as u8));
+    let options = |group: &str, fields: &str| {
+        let type_meta = field(1, group) + &field(2, "DeleteOptions");
+        format!("k8s\0{}{}", field(1, &type_meta), field(2, fields))
+    };
+    let delete = async |path: String, body: String| {
+        http.with_body(&Method::DELETE, &path, "application/vnd.kubernetes.protobuf", &body).await
+    };
+    http.post(STATEFUL_SETS, &stateful_set("db")).await;
+    let other = options("apps/v1", &field(2, &field(1, "another-uid")));
+    assert_eq!(delete(format!("{STATEFUL_SETS}/db"), other).await.body["reason"], "Conflict");
+    let foreground = delete(format!("{STATEFUL_SETS}/db"), options("apps/v1", &field(4, "Foreground"))).await;
+    assert_eq!(foreground.body["metadata"]["finalizers"], json!(["foregroundDeletion"]), "{}", foreground.body);
+    http.post(PODS, &pod("p")).await;
+    // No grace, and a dry run.
+    let dry = delete(format!("{PODS}/p"), options("v1", &format!("\x08\0{}", field(5, "All")))).await;
+    assert_eq!((dry.code, http.get(&format!("{PODS}/p")).await.code), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(delete(format!("{PODS}/p"), options("v1", "\x08\0")).await.body["status"], "Success");
+    sandbox.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_invalid_write_is_rejected_with_its_reason() {
     let (sandbox, http) = sandbox().await;

@@ -2,6 +2,7 @@
 //! with one line on standard error.
 
 mod cluster;
+mod newcomer;
 
 use std::io::Write;
 use std::path::Path;
@@ -221,6 +222,12 @@ async fn the_generators_of_kubectl_create_work() {
         "create -n team service externalname away --external-name=db.example.com",
         "create -n team serviceaccount reader",
         "create -n team deployment web --image=web:1 --port=80 --replicas=0",
+        "create -n team job once --image=job:1 -- run",
+        "create -n team cronjob daily --image=job:1 --schedule=@daily -- run",
+        "create -n team ingress web --rule=web.example/*=web:80",
+        "create -n team quota few --hard=pods=10,requests.memory=1Gi",
+        "create -n team poddisruptionbudget web --selector=app=web --min-available=1",
+        "create priorityclass high --value=1000",
         "create clusterrole reader --verb=list,watch --resource=services,endpointslices",
         "create clusterrolebinding reader --clusterrole=reader --serviceaccount=team:reader",
     ] {

@@ -9,10 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_yaml_ng::{Mapping, Value};
 
-use crate::peers::deploy::{FOLDERS, are_accepted, kinds, rendered, repository, sandbox, the};
+use crate::peers::deploy::{FOLDERS, are_accepted, kinds, rendered, repository, the};
 use crate::support::container::Container;
 use crate::support::peers::{bounded, missing, output_of, python};
 
+mod releases;
 mod values;
 
 const CHART: &str = "deploy/helm/headless-dns";
@@ -286,34 +287,5 @@ async fn an_api_accepts_what_the_chart_renders_as_it_is() {
     }
     for mode in modes() {
         are_accepted(&mode.installed()).await;
-    }
-}
-
-/// `helm install` in every mode whose kinds the sandbox has; it has no DaemonSets and no quotas.
-#[tokio::test(flavor = "multi_thread")]
-async fn helm_installs_a_release_into_an_api() {
-    if !have_helm() {
-        return;
-    }
-    for mode in modes().into_iter().filter(|mode| mode.name != "node") {
-        let (_sandbox, home, kubeconfig) = sandbox(true).await;
-        let kubectl = |arguments: &[&str]| {
-            let kubectl = &mut bounded("kubectl");
-            output_of(kubectl.args(arguments).args(["--kubeconfig", &kubeconfig]).env("HOME", home.path()))
-        };
-        if mode.namespace != "default" {
-            kubectl(&["create", "namespace", mode.namespace]);
-        }
-        let mut release = mode.release();
-        release["values"]["priorityQuota"] = 0.into();
-        let installed = ask(&json!({
-            "ask": "change", "chart": CHART, "kubeconfig": kubeconfig, "action": "install", "release": release,
-        }));
-        assert_eq!(installed["name"], mode.release, "{installed}");
-        for object in mode.installed().iter().filter(|object| object["kind"] != "ResourceQuota") {
-            let [kind, name] = [&object["kind"], &object["metadata"]["name"]].map(|it| it.as_str().expect("a text"));
-            let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
-            kubectl(&["get", kind, name, "-n", namespace]);
-        }
     }
 }

@@ -89,7 +89,10 @@ pub fn event(kind: Kind, event_type: &str, value: &Value) -> Bytes {
 fn message(fields: &[Field], value: &Value) -> Vec<u8> {
     let mut octets = Vec::new();
     for Field(number, name, of_type) in fields {
-        write(&mut octets, *number, of_type, &value[*name]);
+        match of_type {
+            Type::Inline(inner) => write_octets(&mut octets, *number, &message(inner, value)),
+            _ => write(&mut octets, *number, of_type, &value[*name]),
+        }
     }
     octets
 }
@@ -97,7 +100,7 @@ fn message(fields: &[Field], value: &Value) -> Vec<u8> {
 /// Writes one field.
 fn write(octets: &mut Vec<u8>, number: u8, of_type: &Type, value: &Value) {
     match (of_type, value) {
-        (Type::Skipped, _) => {}
+        (Type::Skipped | Type::Inline(_), _) => {}
         (Type::Text | Type::Bytes | Type::Time | Type::Message(_), Value::Null) => write_octets(octets, number, b""),
         (Type::Number | Type::Flag, Value::Null) => write_number(octets, number, 0),
         (Type::Quantity | Type::IntOrString, Value::Null) => write_octets(octets, number, b""),
@@ -115,7 +118,7 @@ fn write(octets: &mut Vec<u8>, number: u8, of_type: &Type, value: &Value) {
             write_octets(octets, number, &message(fields, value));
         }
         (Type::IntOrString, _) => write_octets(octets, number, &message(schema::INT_OR_STRING, &int_or_string(value))),
-        (Type::Quantity, _) => {
+        (Type::Quantity | Type::OptionalQuantity, _) => {
             write_octets(octets, number, &message(schema::QUANTITY, &serde_json::json!({ "string": value })))
         }
         (Type::Time | Type::OptionalTime, Value::String(text)) => {
@@ -197,8 +200,32 @@ mod tests {
                 "clusterIP": "None", "clusterIPs": ["None"], "publishNotReadyAddresses": true,
                 "ports": [{ "port": 5432, "targetPort": "sql" }, { "port": 80, "targetPort": 8080 }],
             },
+            "status": { "loadBalancer": {} },
         });
         assert_eq!(parse(&object(Kind::Service, &service)).expect("an object"), service);
+        let probe = json!({ "httpGet": { "path": "/", "port": "http", "scheme": "HTTP" }, "periodSeconds": 10 });
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" },
+            "spec": {
+                "nodeName": "node-a", "priorityClassName": "system-node-critical", "hostNetwork": true,
+                "volumes": [
+                    { "name": "files", "configMap": { "name": "web", "defaultMode": 420 } },
+                    { "name": "scratch", "emptyDir": {} },
+                ],
+                "containers": [{
+                    "name": "web", "image": "web:1", "readinessProbe": probe,
+                    "env": [{ "name": "IP", "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": "status.podIP" } } }],
+                    "resources": { "limits": { "memory": "16Mi" } },
+                    "volumeMounts": [{ "name": "files", "mountPath": "/etc/web", "readOnly": true }],
+                }],
+                "tolerations": [{ "key": "k", "operator": "Exists", "tolerationSeconds": 30 }],
+                "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+                    { "matchFields": [{ "key": "metadata.name", "operator": "In", "values": ["node-a"] }] },
+                ] } } },
+            },
+            "status": { "phase": "Running", "podIPs": [{ "ip": "10.0.0.1" }] },
+        });
+        assert_eq!(parse(&object(Kind::Pod, &pod)).expect("an object"), pod);
     }
 
     #[test]

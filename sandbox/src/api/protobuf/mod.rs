@@ -1,9 +1,9 @@
 //! Objects in Protobuf: decoding of requests to JSON, and encoding of responses from it ([`encode`]).
 //!
-//! The generators of kubectl since 1.32 (`kubectl create namespace`, `create deployment`, …) send Protobuf only. The tables in
-//! [`schema`] cover the fields that those generators set, and those that controllers and DNS servers read of Services,
-//! EndpointSlices and Pods. In requests, other fields are rejected by number instead of being dropped silently; manifests arrive as
-//! JSON and may use every field. In responses other fields are left out.
+//! The generators of kubectl since 1.32 (`kubectl create namespace`, `create deployment`, …) and the typed clients of client-go send
+//! Protobuf, options of deletions and reviews included. The tables in [`schema`] cover the kinds that those generators make, and what
+//! people, controllers and DNS servers read of Services, EndpointSlices and Pods. In requests, other fields are rejected by number
+//! instead of being dropped silently; manifests arrive as JSON and may use every field. In responses other fields are left out.
 
 mod encode;
 mod schema;
@@ -12,8 +12,6 @@ pub use encode::{Encoding, encode_message, event, object};
 
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
-
-use crate::kind::Kind;
 
 use schema::{Field, Type};
 
@@ -40,8 +38,7 @@ const VARINT_BITS: u32 = 7;
 pub fn parse(body: &[u8]) -> Result<Value, String> {
     let body = body.strip_prefix(MAGIC).ok_or("it does not start with the magic number of Kubernetes")?;
     let envelope = message(schema::ENVELOPE, body)?;
-    let kind = Kind::of_object(&envelope["type"]);
-    let fields = kind.and_then(schema::of).ok_or_else(|| {
+    let fields = schema::of(&envelope["type"]).ok_or_else(|| {
         let kind = &envelope["type"]["kind"];
         format!("{kind} is not supported in protobuf; send JSON or YAML, as kubectl create -f does")
     })?;
@@ -130,7 +127,13 @@ fn add(object: &mut Map<String, Value>, name: &str, of_type: &Type, data: Data<'
                 either["strVal"].clone()
             }
         }
-        Type::Quantity => message(schema::QUANTITY, data.bytes()?)?["string"].take(),
+        Type::Quantity | Type::OptionalQuantity => message(schema::QUANTITY, data.bytes()?)?["string"].take(),
+        Type::Inline(fields) => {
+            if let Value::Object(inner) = message(fields, data.bytes()?)? {
+                object.extend(inner);
+            }
+            return Ok(());
+        }
         Type::List(item) => {
             let mut one = Map::new();
             add(&mut one, name, item, data)?;

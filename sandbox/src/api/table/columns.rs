@@ -47,6 +47,7 @@ pub const fn of(kind: Kind) -> &'static [Column] {
         Kind::Event => EVENT,
         Kind::PriorityClass
         | Kind::StorageClass
+        | Kind::ResourceQuota
         | Kind::Ingress
         | Kind::HorizontalPodAutoscaler
         | Kind::Lease

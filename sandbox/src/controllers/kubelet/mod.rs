@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use crate::controllers::actions::{Action, Target};
 use crate::controllers::addresses::Cursor;
 use crate::controllers::options::Options;
+use crate::controllers::placement;
 use crate::controllers::types::Pod;
 use crate::deletion::DEFAULT_GRACE_SECONDS;
 use crate::kind::Kind;
@@ -115,19 +116,14 @@ impl Kubelet {
         }
     }
 
-    /// The actions for a Pod, and when to reconcile it again. `takes_pods` says whether a node may get further ones.
-    pub fn sync(
-        &mut self,
-        pod: &Pod,
-        now: Instant,
-        takes_pods: impl Fn(&str) -> bool,
-    ) -> (Vec<Action>, Option<Instant>) {
+    /// The actions for a Pod, and when to reconcile it again. `takes_it` says whether a node may get it.
+    pub fn sync(&mut self, pod: &Pod, now: Instant, takes_it: impl Fn(&str) -> bool) -> (Vec<Action>, Option<Instant>) {
         let Some(tracked) = self.tracked.get(&pod.metadata.uid) else { return (Vec::new(), None) };
         let target = Target::new(Kind::Pod, &pod.metadata);
         let actions = match decide(pod, tracked, self.delays, now) {
             Decision::Nothing => Vec::new(),
             Decision::WaitUntil(instant) => return (Vec::new(), Some(instant)),
-            Decision::Bind => match self.bind(pod, takes_pods) {
+            Decision::Bind => match self.bind(pod, takes_it) {
                 Some(node) => vec![Action::Merge(target, node)],
                 None => return (Vec::new(), Some(now + SCHEDULE_AGAIN)),
             },
@@ -148,15 +144,21 @@ impl Kubelet {
         (actions, None)
     }
 
-    /// Schedules a Pod to the node in its spec, or else to the next one in turn that takes Pods. None if there is none.
-    fn bind(&mut self, pod: &Pod, takes_pods: impl Fn(&str) -> bool) -> Option<serde_json::Value> {
-        let named = pod.spec.node_name.as_deref().filter(|name| !name.is_empty());
+    /// Schedules a Pod to the node in its spec, to the only one that it may run on, or else to the next one in turn that takes it. None
+    /// if there is none.
+    fn bind(&mut self, pod: &Pod, takes_it: impl Fn(&str) -> bool) -> Option<serde_json::Value> {
+        let assigned = pod.spec.node_name.as_deref().filter(|name| !name.is_empty());
+        let only = placement::only_node(&pod.spec).filter(|_| assigned.is_none());
+        if only.is_some_and(|only| !takes_it(only)) {
+            return None;
+        }
+        let named = assigned.or(only);
         let node = match named {
             Some(name) => self.nodes.iter().find(|node| node.name == name),
             None if self.nodes.is_empty() => None,
             None => {
                 let (before, after) = self.nodes.split_at(self.next_node % self.nodes.len());
-                let node = after.iter().chain(before).find(|node| takes_pods(&node.name))?;
+                let node = after.iter().chain(before).find(|node| takes_it(&node.name))?;
                 self.next_node = self.nodes.iter().position(|other| other.name == node.name).unwrap_or(0) + 1;
                 Some(node)
             }

@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::controllers::actions::{Action, BURST_REPLICAS, Target};
 use crate::controllers::pod_template::{adopt, pod_from_template};
+use crate::controllers::revisions::{REVISION_LABEL, revision_of};
 use crate::controllers::types::Pod;
 use crate::controllers::workloads::StatefulSet;
 use crate::controllers::world::World;
@@ -29,7 +30,7 @@ use crate::store::Object;
 
 use claims::Claims;
 use replicas::{Replicas, ordinal};
-use revisions::{History, REVISION_LABEL, revision_of};
+use revisions::History;
 
 /// Label with the Pod's name, so that a Service can select one Pod.
 const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";

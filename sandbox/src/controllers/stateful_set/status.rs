@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::controllers::actions::{Action, Target, set_nonzero};
+use crate::controllers::revisions::revision_of;
 use crate::controllers::types::Pod;
 use crate::controllers::workloads::StatefulSet;
 use crate::kind::Kind;
 
-use super::revisions::{History, revision_of};
+use super::revisions::History;
 
 /// The action that writes the status. A rolling update that has reached all Pods makes its revision the current one.
 pub fn plan(set: &StatefulSet, history: &History, pods: &[Arc<Pod>], now: Timestamp) -> Action {

@@ -1,5 +1,11 @@
 //! The supported messages: field number, name in JSON, type. The numbers are those of Kubernetes' published `.proto` files.
 
+mod pod;
+mod review;
+mod workload;
+
+use serde_json::Value;
+
 use crate::kind::Kind;
 
 /// Field number, name in JSON and type.
@@ -24,7 +30,10 @@ pub enum Type {
     /// Absent is not the same as empty. In responses only.
     OptionalText,
     OptionalFlag,
+    OptionalQuantity,
     OptionalMessage(&'static [Field]),
+    /// A message of its own in Protobuf, whose fields are those of the object around it in JSON.
+    Inline(&'static [Field]),
     /// Set by the server, so ignored in requests, as are the three that follow.
     Time,
     OptionalTime,
@@ -39,6 +48,9 @@ use Type::{
     OptionalText, OptionalTime, Quantity, Skipped, Text, Time,
 };
 
+use pod::POD;
+use workload::{CRON_JOB, DAEMON_SET, DEPLOYMENT, DISRUPTION_BUDGET, JOB, REPLICA_SET, STATEFUL_SET};
+
 /// The fields of a kind in responses; None for kinds that are sent in JSON only.
 pub fn sent(kind: Kind) -> Option<&'static [Field]> {
     match kind {
@@ -49,15 +61,39 @@ pub fn sent(kind: Kind) -> Option<&'static [Field]> {
     }
 }
 
-/// The fields of a kind in requests; None for kinds that are supported in JSON only.
-pub fn of(kind: Kind) -> Option<&'static [Field]> {
+/// The fields of a body in requests, by its `apiVersion` and `kind`; None for those that are supported in JSON only.
+pub fn of(type_meta: &Value) -> Option<&'static [Field]> {
+    if let Some(fields) = Kind::of_object(type_meta).and_then(of_kind) {
+        return Some(fields);
+    }
+    let group = type_meta["apiVersion"].as_str()?.split_once('/').map_or("", |(group, _)| group);
+    match (group, type_meta["kind"].as_str()?) {
+        // In the group and version of what is deleted.
+        (_, "DeleteOptions") => Some(DELETE_OPTIONS),
+        ("policy", "Eviction") => Some(&[METADATA, Field(2, "deleteOptions", OptionalMessage(DELETE_OPTIONS))]),
+        ("autoscaling", "Scale") => Some(SCALE),
+        (_, kind) => review::of(group, kind),
+    }
+}
+
+fn of_kind(kind: Kind) -> Option<&'static [Field]> {
     match kind {
         Kind::Namespace => Some(NAMESPACE),
+        Kind::PriorityClass => Some(PRIORITY_CLASS),
+        Kind::ResourceQuota => Some(RESOURCE_QUOTA),
         Kind::ServiceAccount => Some(SERVICE_ACCOUNT),
         Kind::ConfigMap => Some(CONFIG_MAP),
         Kind::Secret => Some(SECRET),
         Kind::Service => Some(SERVICE),
+        Kind::EndpointSlice => Some(ENDPOINT_SLICE),
+        Kind::Ingress => Some(INGRESS),
+        Kind::StatefulSet => Some(STATEFUL_SET),
+        Kind::DaemonSet => Some(DAEMON_SET),
         Kind::Deployment => Some(DEPLOYMENT),
+        Kind::ReplicaSet => Some(REPLICA_SET),
+        Kind::Job => Some(JOB),
+        Kind::CronJob => Some(CRON_JOB),
+        Kind::Pod => Some(POD),
         Kind::PodDisruptionBudget => Some(DISRUPTION_BUDGET),
         Kind::Role | Kind::ClusterRole => Some(ROLE),
         Kind::RoleBinding | Kind::ClusterRoleBinding => Some(ROLE_BINDING),
@@ -143,9 +179,51 @@ const STATUS_DETAILS: &[Field] = &[
     Field(6, "uid", Text),
 ];
 
+const DELETE_OPTIONS: &[Field] = &[
+    Field(1, "gracePeriodSeconds", OptionalNumber),
+    Field(
+        2,
+        "preconditions",
+        OptionalMessage(&[Field(1, "uid", OptionalText), Field(2, "resourceVersion", OptionalText)]),
+    ),
+    Field(3, "orphanDependents", OptionalFlag),
+    Field(4, "propagationPolicy", OptionalText),
+    Field(5, "dryRun", List(&Text)),
+];
+
+const SCALE: &[Field] =
+    &[METADATA, Field(2, "spec", Message(&[Field(1, "replicas", Number)])), Field(3, "status", Skipped)];
+
 const NAMESPACE: &[Field] = &[METADATA, Field(2, "spec", Skipped), Field(3, "status", Skipped)];
 
-const SERVICE_ACCOUNT: &[Field] = &[METADATA];
+const SERVICE_ACCOUNT: &[Field] = &[
+    METADATA,
+    Field(2, "secrets", List(&Message(OBJECT_REFERENCE))),
+    Field(3, "imagePullSecrets", List(&Message(LOCAL_REFERENCE))),
+    Field(4, "automountServiceAccountToken", OptionalFlag),
+];
+
+/// `LocalObjectReference`.
+const LOCAL_REFERENCE: &[Field] = &[Field(1, "name", Text)];
+
+const PRIORITY_CLASS: &[Field] = &[
+    METADATA,
+    Field(2, "value", Number),
+    Field(3, "globalDefault", Flag),
+    Field(4, "description", Text),
+    Field(5, "preemptionPolicy", OptionalText),
+];
+
+const RESOURCE_QUOTA: &[Field] =
+    &[METADATA, Field(2, "spec", Message(RESOURCE_QUOTA_SPEC)), Field(3, "status", Skipped)];
+
+const RESOURCE_QUOTA_SPEC: &[Field] = &[
+    Field(1, "hard", Map(&Quantity)),
+    Field(2, "scopes", List(&Text)),
+    Field(3, "scopeSelector", OptionalMessage(&[Field(1, "matchExpressions", List(&Message(SCOPE)))])),
+];
+
+const SCOPE: &[Field] = &[Field(1, "scopeName", Text), Field(2, "operator", Text), Field(3, "values", List(&Text))];
 
 const CONFIG_MAP: &[Field] =
     &[METADATA, Field(2, "data", Map(&Text)), Field(3, "binaryData", Map(&Bytes)), Field(4, "immutable", Flag)];
@@ -158,7 +236,8 @@ const SECRET: &[Field] = &[
     Field(5, "immutable", Flag),
 ];
 
-const SERVICE: &[Field] = &[METADATA, Field(2, "spec", Message(SERVICE_SPEC)), Field(3, "status", Skipped)];
+const SERVICE: &[Field] =
+    &[METADATA, Field(2, "spec", Message(SERVICE_SPEC)), Field(3, "status", Message(SERVICE_STATUS))];
 
 const SERVICE_SPEC: &[Field] = &[
     Field(1, "ports", List(&Message(SERVICE_PORT))),
@@ -167,12 +246,27 @@ const SERVICE_SPEC: &[Field] = &[
     Field(4, "type", Text),
     Field(5, "externalIPs", List(&Text)),
     Field(7, "sessionAffinity", Text),
+    Field(8, "loadBalancerIP", Text),
+    Field(9, "loadBalancerSourceRanges", List(&Text)),
     Field(10, "externalName", Text),
+    Field(11, "externalTrafficPolicy", Text),
+    Field(12, "healthCheckNodePort", Number),
     Field(13, "publishNotReadyAddresses", Flag),
-    Field(17, "ipFamilyPolicy", Text),
+    Field(17, "ipFamilyPolicy", OptionalText),
     Field(18, "clusterIPs", List(&Text)),
     Field(19, "ipFamilies", List(&Text)),
+    Field(20, "allocateLoadBalancerNodePorts", OptionalFlag),
+    Field(21, "loadBalancerClass", OptionalText),
+    Field(22, "internalTrafficPolicy", OptionalText),
+    Field(23, "trafficDistribution", OptionalText),
 ];
+
+const SERVICE_STATUS: &[Field] = &[Field(1, "loadBalancer", Message(LOAD_BALANCER_STATUS))];
+
+const LOAD_BALANCER_STATUS: &[Field] = &[Field(1, "ingress", List(&Message(LOAD_BALANCER_INGRESS)))];
+
+const LOAD_BALANCER_INGRESS: &[Field] =
+    &[Field(1, "ip", Text), Field(2, "hostname", Text), Field(3, "ipMode", OptionalText)];
 
 const SERVICE_PORT: &[Field] = &[
     Field(1, "name", Text),
@@ -180,7 +274,7 @@ const SERVICE_PORT: &[Field] = &[
     Field(3, "port", Number),
     Field(4, "targetPort", IntOrString),
     Field(5, "nodePort", Number),
-    Field(6, "appProtocol", Text),
+    Field(6, "appProtocol", OptionalText),
 ];
 
 const ENDPOINT_SLICE: &[Field] = &[
@@ -219,83 +313,42 @@ const ENDPOINT_PORT: &[Field] = &[
     Field(4, "appProtocol", OptionalText),
 ];
 
-const DEPLOYMENT: &[Field] = &[METADATA, Field(2, "spec", Message(DEPLOYMENT_SPEC)), Field(3, "status", Skipped)];
+const LABEL_SELECTOR: &[Field] =
+    &[Field(1, "matchLabels", Map(&Text)), Field(2, "matchExpressions", List(&Message(REQUIREMENT)))];
 
-const DEPLOYMENT_SPEC: &[Field] = &[
-    Field(1, "replicas", OptionalNumber),
-    Field(2, "selector", Message(LABEL_SELECTOR)),
-    Field(3, "template", Message(POD_TEMPLATE)),
-    Field(4, "strategy", Message(&[Field(1, "type", Text)])),
-    Field(5, "minReadySeconds", Number),
+/// What a label, or a field of a node, has to be.
+const REQUIREMENT: &[Field] = &[Field(1, "key", Text), Field(2, "operator", Text), Field(3, "values", List(&Text))];
+
+const INGRESS: &[Field] = &[METADATA, Field(2, "spec", Message(INGRESS_SPEC)), Field(3, "status", Skipped)];
+
+const INGRESS_SPEC: &[Field] = &[
+    Field(1, "defaultBackend", OptionalMessage(INGRESS_BACKEND)),
+    Field(2, "tls", List(&Message(&[Field(1, "hosts", List(&Text)), Field(2, "secretName", Text)]))),
+    Field(3, "rules", List(&Message(INGRESS_RULE))),
+    Field(4, "ingressClassName", OptionalText),
 ];
 
-const LABEL_SELECTOR: &[Field] = &[Field(1, "matchLabels", Map(&Text))];
-
-const POD: &[Field] = &[METADATA, Field(2, "spec", Message(POD_SPEC)), Field(3, "status", Message(POD_STATUS))];
-
-const POD_STATUS: &[Field] = &[
-    Field(1, "phase", Text),
-    Field(2, "conditions", List(&Message(POD_CONDITION))),
-    Field(3, "message", Text),
-    Field(4, "reason", Text),
-    Field(5, "hostIP", Text),
-    Field(6, "podIP", Text),
-    Field(7, "startTime", OptionalTime),
-    Field(9, "qosClass", Text),
-    Field(11, "nominatedNodeName", Text),
-    Field(12, "podIPs", List(&Message(&[Field(1, "ip", Text)]))),
+const INGRESS_RULE: &[Field] = &[
+    Field(1, "host", Text),
+    Field(2, "ingressRuleValue", Type::Inline(&[Field(1, "http", OptionalMessage(HTTP_RULE))])),
 ];
 
-const POD_CONDITION: &[Field] = &[
-    Field(1, "type", Text),
-    Field(2, "status", Text),
-    Field(3, "lastProbeTime", Time),
-    Field(4, "lastTransitionTime", Time),
-    Field(5, "reason", Text),
-    Field(6, "message", Text),
+const HTTP_RULE: &[Field] = &[Field(1, "paths", List(&Message(HTTP_PATH)))];
+
+const HTTP_PATH: &[Field] =
+    &[Field(1, "path", Text), Field(2, "backend", Message(INGRESS_BACKEND)), Field(3, "pathType", OptionalText)];
+
+const INGRESS_BACKEND: &[Field] = &[
+    Field(
+        3,
+        "resource",
+        OptionalMessage(&[Field(1, "apiGroup", OptionalText), Field(2, "kind", Text), Field(3, "name", Text)]),
+    ),
+    Field(4, "service", OptionalMessage(INGRESS_SERVICE)),
 ];
 
-const POD_TEMPLATE: &[Field] = &[METADATA, Field(2, "spec", Message(POD_SPEC))];
-
-const POD_SPEC: &[Field] = &[
-    Field(2, "containers", List(&Message(CONTAINER))),
-    Field(3, "restartPolicy", Text),
-    Field(4, "terminationGracePeriodSeconds", OptionalNumber),
-    Field(6, "dnsPolicy", Text),
-    Field(16, "hostname", Text),
-    Field(17, "subdomain", Text),
-    Field(20, "initContainers", List(&Message(CONTAINER))),
-];
-
-const CONTAINER: &[Field] = &[
-    Field(1, "name", Text),
-    Field(2, "image", Text),
-    Field(3, "command", List(&Text)),
-    Field(4, "args", List(&Text)),
-    Field(5, "workingDir", Text),
-    Field(6, "ports", List(&Message(CONTAINER_PORT))),
-    Field(7, "env", List(&Message(&[Field(1, "name", Text), Field(2, "value", Text)]))),
-    Field(8, "resources", Message(&[Field(1, "limits", Map(&Quantity)), Field(2, "requests", Map(&Quantity))])),
-    Field(14, "imagePullPolicy", Text),
-    Field(24, "restartPolicy", OptionalText),
-];
-
-const CONTAINER_PORT: &[Field] = &[
-    Field(1, "name", Text),
-    Field(2, "hostPort", Number),
-    Field(3, "containerPort", Number),
-    Field(4, "protocol", Text),
-    Field(5, "hostIP", Text),
-];
-
-const DISRUPTION_BUDGET: &[Field] =
-    &[METADATA, Field(2, "spec", Message(DISRUPTION_BUDGET_SPEC)), Field(3, "status", Skipped)];
-
-const DISRUPTION_BUDGET_SPEC: &[Field] = &[
-    Field(1, "minAvailable", IntOrString),
-    Field(2, "selector", Message(LABEL_SELECTOR)),
-    Field(3, "maxUnavailable", IntOrString),
-];
+const INGRESS_SERVICE: &[Field] =
+    &[Field(1, "name", Text), Field(2, "port", Message(&[Field(1, "name", Text), Field(2, "number", Number)]))];
 
 const ROLE: &[Field] = &[METADATA, Field(2, "rules", List(&Message(POLICY_RULE)))];
 
