@@ -1,6 +1,9 @@
 //! The values of the chart: what is made of them, and which are refused.
 
+use std::collections::BTreeMap;
+
 use headless_dns::app::Budget;
+use headless_dns::config::{OPTIONS, Opt};
 use serde_json::json;
 use serde_yaml_ng::Value;
 
@@ -9,7 +12,7 @@ use crate::peers::deploy::{WATCHED, kinds, the};
 use crate::support::container::Container;
 
 /// Values that are wrong, and what the message says.
-const WRONG: [(&str, &str); 18] = [
+const WRONG: [(&str, &str); 43] = [
     ("{mode: daemonset}", "mode"),
     ("{replicas: two}", "replicas"),
     ("{replica: 2}", "replica"),
@@ -28,6 +31,38 @@ const WRONG: [(&str, &str); 18] = [
     ("{resources: {requests: {cpu: much}}}", "cpu"),
     ("{image: {tag: 'a b'}}", "tag"),
     ("{service: {type: External}}", "type"),
+    // Nulls take the values of the chart away.
+    ("{mode: null}", "missing property 'mode'"),
+    ("{config: null}", "missing property 'config'"),
+    ("{replicas: null}", "missing property 'replicas'"),
+    ("{image: null}", "missing property 'image'"),
+    ("{resources: {limits: null}}", "missing property 'limits'"),
+    ("{service: null}", "missing property 'service'"),
+    ("{networkPolicy: null}", "missing property 'networkPolicy'"),
+    (
+        "{mode: primary, primary: {storage: null}, config: {transfer_clients: [192.0.2.1]}}",
+        "missing property 'storage'",
+    ),
+    // Options that the program would not start with.
+    ("{config: {forwards: [192.0.2.1]}}", "forwards"),
+    ("{config: {forward: 192.0.2.1}}", "/config/forward"),
+    ("{config: {namespaces: 'a,b'}}", "/config/namespaces"),
+    ("{config: {ttl: '5'}}", "/config/ttl"),
+    ("{config: {ttl: 5.5}}", "/config/ttl"),
+    ("{config: {headless_only: 'yes'}}", "/config/headless_only"),
+    ("{config: {tls: {listen: '0.0.0.0:853'}}}", "tls"),
+    // Ports that no Service and no probe would reach.
+    ("{config: {listen: ['0.0.0.0']}}", "/config/listen"),
+    ("{config: {listen: []}}", "addresses with a port"),
+    ("{config: {listen: null}}", "addresses with a port"),
+    ("{config: {probes: 'off'}}", "addresses with a port"),
+    ("{config: {probes: null}}", "addresses with a port"),
+    ("{mode: node, config: {forward: [192.0.2.1], listen: null}}", "IPv4 address"),
+    // What the API would not take.
+    ("{fullnameOverride: My_dns}", "fullnameOverride"),
+    ("{env: [{name: A, value: 1}]}", "/env/0/value"),
+    ("{podLabels: {app.kubernetes.io/name: other}}", "podLabels"),
+    ("{podDisruptionBudget: {maxUnavailable: 150%}}", "maxUnavailable"),
 ];
 
 #[test]
@@ -41,6 +76,60 @@ fn wrong_values_are_refused_with_a_message_that_names_them() {
         let refusal = render(&release).err().unwrap_or_else(|| panic!("not refused: {values}"));
         assert!(refusal.contains(message), "{values}: {refusal}");
     }
+}
+
+#[test]
+fn a_release_whose_name_no_service_can_have_is_refused() {
+    if !have_helm() {
+        return;
+    }
+    for name in ["dns.v2", "1dns"] {
+        let release = json!({"name": name, "namespace": "dns", "values": {}});
+        let refusal = render(&release).err().expect("refused");
+        assert!(
+            refusal.contains("cannot be the name of a Service") && refusal.contains("fullnameOverride"),
+            "{refusal}"
+        );
+        let named = json!({"name": name, "namespace": "dns", "values": {"fullnameOverride": "dns"}});
+        assert!(render(&named).is_ok());
+    }
+    // The longest that Helm allows.
+    for mode in modes() {
+        let mut release = mode.release();
+        release["name"] = "a".repeat(53).into();
+        release["namespace"] = "my-name-space".into();
+        let objects = documents(&render(&release).expect("rendered").manifests);
+        let names = objects.iter().map(|object| object["metadata"]["name"].as_str().expect("a name"));
+        assert!(names.into_iter().all(|name| name.len() <= 63), "{}", mode.name);
+    }
+}
+
+/// A new option is one of the schema as well.
+#[test]
+fn the_schema_has_the_options_of_the_program_with_their_types() {
+    let schema: Value =
+        serde_yaml_ng::from_str(include_str!("../../../deploy/helm/headless-dns/values.schema.json")).expect("JSON");
+    let properties = schema["properties"]["config"]["properties"].as_mapping().expect("options");
+    let found: BTreeMap<&str, &str> = properties
+        .iter()
+        .filter_map(|(key, property)| {
+            let definition = property["$ref"].as_str()?.strip_prefix("#/definitions/")?;
+            // Addresses are texts.
+            let definition = if definition == "addresses_option" { "texts_option" } else { definition };
+            Some((key.as_str()?, definition))
+        })
+        .collect();
+    let definition = |option: &Opt| match option.default.chars().next() {
+        Some('[') => "texts_option",
+        Some('"') => "text_option",
+        Some('t' | 'f') => "flag_option",
+        _ => "number_option",
+    };
+    // One has bounds of its own, the other is made of the Pod.
+    let others = ["memory_limit", "replica"];
+    let expected = OPTIONS.iter().filter(|option| !others.contains(&option.key));
+    assert_eq!(found, expected.map(|option| (option.key, definition(option))).collect());
+    assert!(others.iter().all(|key| properties.contains_key(*key)));
 }
 
 /// Every option is set as `config` has it, in the file and as a variable alike.

@@ -92,7 +92,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* The port of an address. */ -}}
 {{- define "headless-dns.port" -}}
-{{ regexFind "[0-9]+$" . }}
+{{- $port := regexFind ":[0-9]+$" (default "" .) | trimPrefix ":" -}}
+{{- required "config.listen and config.probes are addresses with a port here, such as 0.0.0.0:8054" $port -}}
 {{- end }}
 
 {{- /* Listening addresses by option, with the names, the protocols and the well-known ports of what is asked there. */ -}}
@@ -108,11 +109,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "headless-dns.ports" -}}
 {{- $config := include "headless-dns.config" . | fromYaml -}}
 {{- $ports := list -}}
+{{- $_ := include "headless-dns.port" (first (default list $config.listen)) -}}
 {{- range include "headless-dns.transports" . | fromYamlArray -}}
 {{- $addresses := get $config .option -}}
 {{- if $addresses -}}
-{{- $address := kindIs "slice" $addresses | ternary $addresses (list $addresses) | first -}}
-{{- $ports = append $ports (set . "containerPort" (include "headless-dns.port" $address | int)) -}}
+{{- $ports = append $ports (set . "containerPort" (include "headless-dns.port" (first $addresses) | int)) -}}
 {{- end -}}
 {{- end -}}
 {{ toYaml $ports }}

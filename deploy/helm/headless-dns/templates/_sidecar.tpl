@@ -1,8 +1,7 @@
 {{- /* A strategic merge patch for a StatefulSet, as `kubectl patch --patch-file` takes it. */ -}}
 {{- define "headless-dns.sidecar" -}}
 {{- $config := include "headless-dns.config" . | fromYaml -}}
-{{- $zones := dig "zones" (list "cluster.local") $config -}}
-{{- $zone := kindIs "slice" $zones | ternary $zones (list $zones) | first | trimSuffix "." -}}
+{{- $zone := dig "zones" (list "cluster.local") $config | first | trimSuffix "." -}}
 {{- $probes := include "headless-dns.port" $config.probes -}}
 spec:
   template:
