@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::types::{Meta, PodSpec, Requirement, null_as_default, selects};
+use super::types::{Meta, NodeSelectorTerm, PodSpec, Toleration, null_as_default, selects};
 
 /// The taint of a cordoned node.
 pub const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
@@ -38,73 +38,11 @@ struct Taint {
     effect: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Toleration {
-    key: Option<String>,
-    operator: Option<String>,
-    value: Option<String>,
-    effect: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Affinity {
-    #[serde(deserialize_with = "null_as_default")]
-    node_affinity: NodeAffinity,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct NodeAffinity {
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: Option<NodeSelector>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct NodeSelector {
-    #[serde(deserialize_with = "null_as_default")]
-    node_selector_terms: Vec<Term>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Term {
-    #[serde(deserialize_with = "null_as_default")]
-    match_expressions: Vec<Requirement>,
-    #[serde(deserialize_with = "null_as_default")]
-    match_fields: Vec<Requirement>,
-}
-
-impl Term {
-    fn matches(&self, node: &Node) -> bool {
-        let fields = BTreeMap::from([(NODE_NAME.to_owned(), node.metadata.name.clone())]);
-        let is_empty = self.match_expressions.is_empty() && self.match_fields.is_empty();
-        !is_empty
-            && self.match_expressions.iter().all(|expression| expression.matches(&node.metadata.labels))
-            && self.match_fields.iter().all(|field| field.matches(&fields))
-    }
-}
-
-impl Toleration {
-    /// A toleration without a key tolerates every taint, one without an effect every effect.
-    fn tolerates(&self, taint: &Taint) -> bool {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (key, effect) = (text(&self.key), text(&self.effect));
-        let has_value = match self.operator.as_deref() {
-            Some("Exists") => true,
-            _ => text(&self.value) == text(&taint.value),
-        };
-        (key.is_empty() || key == taint.key) && (effect.is_empty() || effect == taint.effect) && has_value
-    }
-}
-
 /// Whether the Pod's selector and affinity name the node.
 pub fn is_meant_for(pod: &PodSpec, node: &Node) -> bool {
     let required = pod.affinity.node_affinity.required.as_ref();
     selects(&pod.node_selector, &node.metadata.labels)
-        && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term.matches(node)))
+        && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| names(term, node)))
 }
 
 /// Whether a new Pod of this kind may come to the node in spite of its taints.
@@ -121,7 +59,25 @@ fn tolerates_effects(pod: &PodSpec, node: &Node, effects: &[&str]) -> bool {
     let cordon = Taint { key: UNSCHEDULABLE.to_owned(), value: None, effect: "NoSchedule".to_owned() };
     let cordon = node.spec.unschedulable.then_some(&cordon);
     let mut taints = node.spec.taints.iter().chain(cordon).filter(|taint| effects.contains(&taint.effect.as_str()));
-    taints.all(|taint| pod.tolerations.iter().any(|toleration| toleration.tolerates(taint)))
+    taints.all(|taint| pod.tolerations.iter().any(|toleration| tolerates_taint(toleration, taint)))
+}
+
+fn names(term: &NodeSelectorTerm, node: &Node) -> bool {
+    let fields = BTreeMap::from([(NODE_NAME.to_owned(), node.metadata.name.clone())]);
+    let is_empty = term.match_expressions.is_empty() && term.match_fields.is_empty();
+    !is_empty
+        && term.match_expressions.iter().all(|expression| expression.matches(&node.metadata.labels))
+        && term.match_fields.iter().all(|field| field.matches(&fields))
+}
+
+fn tolerates_taint(toleration: &Toleration, taint: &Taint) -> bool {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (key, effect) = (text(&toleration.key), text(&toleration.effect));
+    let has_value = match toleration.operator.as_deref() {
+        Some("Exists") => true,
+        _ => text(&toleration.value) == text(&taint.value),
+    };
+    (key.is_empty() || key == taint.key) && (effect.is_empty() || effect == taint.effect) && has_value
 }
 
 /// The only node that a Pod may run on, as a DaemonSet makes its Pods.
