@@ -183,10 +183,12 @@ impl Durations {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::table::table;
     use crate::telemetry::heartbeat::Heartbeats;
-    use crate::telemetry::metrics::{Exporter, Tally, Transport};
+    use crate::telemetry::metrics::{EndpointSource, Exporter, Tally, Transport};
     use crate::telemetry::readiness::Readiness;
 
     fn history(readiness: &Readiness) -> History {
@@ -224,13 +226,34 @@ mod tests {
     }
 
     #[test]
-    fn ten_minutes_are_kept_and_whoever_comes_from_another_process_gets_all_of_them() {
+    fn the_last_ten_minutes_are_kept_and_whoever_comes_from_another_process_gets_all_of_them() {
         let history = history(&Readiness::new());
-        (0..KEPT + 7).for_each(|_| history.add_point());
+        for second in 0..600 + 7 {
+            if second >= 600 {
+                answer(&history, Rcode::NoError);
+            }
+            history.add_point();
+        }
         for from in [0, 3, 10_000] {
             let columns = history.columns(from);
-            assert_eq!((columns.first, columns.next, columns.health.len()), (7, 607, KEPT), "from {from}");
+            assert_eq!((columns.first, columns.next, columns.health.len()), (7, 607, 600), "from {from}");
+            let counts = [vec![0; 593], vec![1; 7]].concat();
+            assert_eq!(columns.responses, [Responses { rcode: "NOERROR", counts }], "from {from}");
         }
+    }
+
+    #[test]
+    fn a_point_tells_how_late_changes_were_and_what_of_that_was_the_server() {
+        let history = history(&Readiness::new());
+        for late in [0, 0, 20] {
+            let changed_at = SystemTime::now() - Duration::from_secs(late);
+            history.metrics.published(Some(EndpointSource::ClusterIp), Instant::now(), Some(changed_at));
+        }
+        history.add_point();
+        let Columns { programming, publication, .. } = history.columns(0);
+        assert_eq!((&programming.counts[..], &publication.counts[..]), (&[3][..], &[3][..]));
+        assert!(programming.half[0] < 20.0 && programming.all[0] > 20.0, "{programming:?}");
+        assert!(publication.all[0] < 20.0, "{publication:?}");
     }
 
     #[test]
@@ -255,7 +278,7 @@ mod tests {
             let history = Arc::clone(&history);
             async move { history.keep().await }
         });
-        tokio::time::sleep(5 * STEP + STEP / 2).await;
+        tokio::time::sleep(Duration::from_millis(5500)).await;
         assert_eq!(history.next(), 5);
         keeping.abort();
     }

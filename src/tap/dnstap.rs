@@ -240,7 +240,84 @@ async fn expect(stream: &mut (impl AsyncRead + Unpin), kind: u32) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::duplex;
+
     use super::*;
+    use crate::dns::wire::Rcode;
+    use crate::telemetry::metrics::{Exporter, Format, Transport};
+
+    /// Frames of two queries, on their way to nobody.
+    fn two_frames() -> (FrameSender, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::new());
+        let nobody = Collector::Unix("/nonexistent/dnstap.sock".into());
+        let (dnstap, sender) = Dnstap::new(nobody, String::new(), 1, Arc::clone(&metrics));
+        let (client, rcode, took) = ("192.0.2.7:5353".parse().expect("an address"), Rcode::NoError, Duration::ZERO);
+        for query in [&[1; 12], &[2; 12]] {
+            dnstap.see(0, &Seen { transport: Transport::Udp, client, query, response: query, rcode, took });
+        }
+        (sender, metrics)
+    }
+
+    /// Frames that were taken, and that were left out.
+    fn counts(metrics: &Arc<Metrics>) -> [u64; 2] {
+        let text = Exporter::new(Arc::clone(metrics)).encode(Format::Prometheus).expect("text");
+        ["headless_dns_dnstap_frames_total ", "headless_dns_dnstap_dropped_total "].map(|metric| {
+            let value = text.lines().find_map(|line| line.strip_prefix(metric)).expect("a metric");
+            value.parse().expect("a number")
+        })
+    }
+
+    #[tokio::test]
+    async fn a_collector_gets_every_frame_once_and_then_the_end() {
+        let ((mut sender, metrics), stop) = (two_frames(), CancellationToken::new());
+        let (stream, mut collector) = duplex(4096);
+        stop.cancel();
+        let collected = async {
+            let mut frames = Vec::new();
+            loop {
+                let length = collector.read_u32().await.expect("a length");
+                if length == 0 {
+                    break;
+                }
+                let mut frame = vec![0; length as usize];
+                collector.read_exact(&mut frame).await.expect("a frame");
+                frames.push(frame);
+            }
+            let mut end = [0; 8];
+            collector.read_exact(&mut end).await.expect("a control frame");
+            assert_eq!(end, [0, 0, 0, 4, 0, 0, 0, STOP as u8]);
+            collector.write_all(&control(FINISH)).await.expect("taken");
+            frames
+        };
+        let (sent, frames) = tokio::join!(sender.send_all(Box::new(stream), &stop), collected);
+        sent.expect("it takes them");
+        let holds = |frame: &Vec<u8>, query: u8| frame.windows(12).any(|octets| octets == [query; 12]);
+        assert!(frames.len() == 2 && holds(&frames[0], 1) && holds(&frames[1], 2), "{frames:?}");
+        assert_eq!(counts(&metrics), [2, 0]);
+    }
+
+    #[tokio::test]
+    async fn frames_that_a_collector_does_not_take_are_counted() {
+        let ((mut sender, metrics), stop) = (two_frames(), CancellationToken::new());
+        let (stream, collector) = duplex(4096);
+        drop(collector);
+        assert!(sender.send_all(Box::new(stream), &stop).await.is_err());
+        assert_eq!(counts(&metrics), [0, 2], "it broke off");
+
+        let (sender, metrics) = two_frames();
+        stop.cancel();
+        sender.run(stop).await;
+        assert_eq!(counts(&metrics), [0, 2], "it was never there");
+    }
+
+    #[tokio::test]
+    async fn a_collector_has_to_accept_what_it_is_offered() {
+        let other = [&[0, 0, 0, 0, 0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2][..], b"xy"].concat();
+        let http = b"HTTP/1.0 400 Bad Request\r\n".to_vec();
+        for (said, is_accepted) in [(control(ACCEPT), true), (control(FINISH), false), (other, false), (http, false)] {
+            assert_eq!(expect(&mut &said[..], ACCEPT).await.is_ok(), is_accepted, "{said:?}");
+        }
+    }
 
     #[test]
     fn collectors_are_read_as_they_are_written() {

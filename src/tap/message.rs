@@ -113,3 +113,48 @@ fn put_time(out: &mut Vec<u8>, [seconds, nanoseconds]: [u64; 2], time: Duration)
     put_varint(out, nanoseconds << 3 | FIXED32);
     out.extend_from_slice(&time.subsec_nanos().to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::wire::Rcode;
+
+    /// A field of octets, whose length fits into one.
+    fn octets(field: u8, value: &[u8]) -> Vec<u8> {
+        [&[field << 3 | 2, value.len() as u8], value].concat()
+    }
+
+    #[test]
+    fn a_frame_says_who_asked_what_when_and_was_answered_how() {
+        const VERSION: &str = concat!("headless-dns ", env!("CARGO_PKG_VERSION"));
+        let (query, mut response) = ([1; 12], [2; 12]);
+        let v6 = "[2001:db8::7]:5353".parse().expect("an address");
+        let v4 = "[::ffff:192.0.2.7]:5353".parse().expect("an address");
+        let (address_of_v6, address_of_v4) =
+            ([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7], [192, 0, 2, 7]);
+        let now = UNIX_EPOCH + Duration::new(1000, 500);
+        for (client, family, address, transport, protocol, flags, kind) in [
+            (v6, 2, &address_of_v6[..], Transport::Tcp, 2, 0x00, 6),
+            (v4, 1, &address_of_v4[..], Transport::Udp, 1, 0x04, 2),
+        ] {
+            response[2] = flags;
+            let (took, rcode) = (Duration::from_nanos(200), Rcode::NoError);
+            let seen = Seen { transport, client, query: &query, response: &response, rcode, took };
+            let message = [
+                &[1 << 3, kind, 2 << 3, family, 3 << 3, protocol][..],
+                &octets(4, address),
+                &[6 << 3, 0xe9, 0x29],                       // 5353
+                &[8 << 3, 0xe8, 7, 9 << 3 | 5, 44, 1, 0, 0], // 1000 s and 300 ns
+                &octets(10, &query),
+                &[12 << 3, 0xe8, 7, 13 << 3 | 5, 244, 1, 0, 0], // 1000 s and 500 ns
+                &octets(14, &response),
+            ]
+            .concat();
+            let expected =
+                [octets(1, b"replica-7"), octets(2, VERSION.as_bytes()), octets(14, &message), vec![15 << 3, 1]]
+                    .concat();
+            assert_eq!(encode(&head("replica-7"), &seen, now), expected, "{client}");
+        }
+        assert_eq!(*head(""), octets(2, VERSION.as_bytes()), "no identity is none at all");
+    }
+}

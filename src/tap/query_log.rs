@@ -136,3 +136,68 @@ impl Line {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::{Exporter, Format};
+
+    /// A query for the A records of a name, as far as it is read.
+    fn asked(name: &str) -> Vec<u8> {
+        let name = crate::dns::name::Name::parse(name).expect("a name");
+        [&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], name.as_wire(), &[0, 1, 0, 1]].concat()
+    }
+
+    fn see(log: &QueryLog, query: &[u8]) {
+        let (transport, client) = (Transport::Tcp, "192.0.2.7:5353".parse().expect("an address"));
+        let (rcode, took) = (Rcode::NxDomain, Duration::from_micros(70));
+        log.see(0, &Seen { transport, client, query, response: &[0; 300], rcode, took });
+    }
+
+    /// Queries that were left out because of the rate, and because the writer was behind.
+    fn left_out(metrics: &Arc<Metrics>) -> [u64; 2] {
+        let text = Exporter::new(Arc::clone(metrics)).encode(Format::Prometheus).expect("text");
+        ["rate", "queue"].map(|reason| {
+            let metric = format!("headless_dns_query_log_dropped_total{{reason=\"{reason}\"}} ");
+            let value = text.lines().find_map(|line| line.strip_prefix(&metric)).expect("a metric");
+            value.parse().expect("a number")
+        })
+    }
+
+    #[tokio::test]
+    async fn of_the_queries_that_fit_one_of_so_many_is_logged_and_what_is_over_the_rate_is_counted() {
+        let filters = vec![QueryFilter::parse("name=db.example").expect("a filter")];
+        let metrics = Arc::new(Metrics::new());
+        let options = QueryLogOptions { filters, sample: 3, rate: 2 };
+        let (mut log, mut writer) = QueryLog::new(options, 1, Arc::clone(&metrics));
+        // Until then it is the first second.
+        log.rate.began += Duration::from_secs(3600);
+        // What does not fit takes no turn of what does, and no place within the rate.
+        for number in 0..12 {
+            see(&log, &asked("other.example"));
+            see(&log, &asked(&format!("pg-{number}.db.example")));
+        }
+        let mut lines = Vec::new();
+        writer.0.close();
+        while writer.0.take(&mut lines).await {}
+        let names: Vec<_> = lines.iter().map(|line| line.question.as_ref().expect("a question").0.as_str()).collect();
+        assert_eq!(names, ["pg-0.db.example.", "pg-3.db.example."]);
+        assert!(lines.iter().all(|line| line.octets == 300), "those of the response");
+        assert_eq!(left_out(&metrics), [2, 0]);
+    }
+
+    #[tokio::test]
+    async fn what_the_writer_has_no_time_for_is_left_out_and_counted() {
+        const QUERIES: u64 = 10_000;
+        let metrics = Arc::new(Metrics::new());
+        let options = QueryLogOptions { filters: vec![QueryFilter::All], sample: 1, rate: u32::MAX };
+        let (log, mut writer) = QueryLog::new(options, 1, Arc::clone(&metrics));
+        let query = asked("pg.db.example");
+        (0..QUERIES).for_each(|_| see(&log, &query));
+        let mut lines = Vec::new();
+        writer.0.close();
+        while writer.0.take(&mut lines).await {}
+        let [rate, queue] = left_out(&metrics);
+        assert!(rate == 0 && queue > 0 && lines.len() as u64 + queue == QUERIES, "{} and {queue}", lines.len());
+    }
+}

@@ -24,7 +24,7 @@ impl Sample {
 #[derive(Debug)]
 pub(super) struct RateLimit {
     most: u32,
-    began: Instant,
+    pub(super) began: Instant,
     /// The second since it began, and how many it has let through: 32 bits each.
     passed: AtomicU64,
 }
