@@ -21,19 +21,20 @@
 //! | room | may import |
 //! |---|---|
 //! | `dns` | |
+//! | `files` | |
 //! | `records` | `dns` |
 //! | `table` | `dns`, `records` |
 //! | `authority` | `dns`, `records`, `table` |
 //! | `telemetry` | `dns` |
-//! | `transfer` | `dns`, `records`, `table`, `authority`, `telemetry` |
-//! | `resolver` | `dns`, `telemetry` |
+//! | `transfer` | `dns`, `files`, `records`, `table`, `authority`, `telemetry` |
+//! | `resolver` | `dns`, `files`, `telemetry` |
 //! | `tap` | `dns`, `telemetry` |
-//! | `server` | `dns`, `records`, `table`, `authority`, `resolver`, `telemetry`, `transfer`, `tap` |
+//! | `server` | `dns`, `files`, `records`, `table`, `authority`, `resolver`, `telemetry`, `transfer`, `tap` |
 //! | `cluster` | `dns`, `records`, `telemetry` |
 //! | `index` | `dns`, `records`, `table`, `cluster` |
 //! | `state` | `cluster`, `index` |
 //! | `diagnose` | `dns`, `records`, `table`, `authority`, `resolver`, `cluster`, `index` |
-//! | `config` | `dns`, `resolver`, `transfer`, `tap`, `cluster` |
+//! | `config` | `dns`, `files`, `resolver`, `transfer`, `tap`, `cluster` |
 //! | `admin` | `dns`, `records`, `table`, `authority`, `server`, `diagnose`, `telemetry`, `transfer` |
 //! | `app` | `dns`, `records`, `table`, `authority`, `telemetry`, `transfer`, `resolver`, `tap`, `server`, `cluster`, `index`, `state`, `diagnose`, `config`, `admin` |
 //! | `cli` | `dns`, `server`, `config`, `admin`, `app` |
@@ -74,6 +75,7 @@ pub mod cluster;
 pub mod config;
 pub mod diagnose;
 pub mod dns;
+pub mod files;
 pub mod index;
 pub mod records;
 pub mod resolver;

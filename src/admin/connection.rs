@@ -36,14 +36,25 @@ const MAX_HEADERS: usize = 64;
 
 /// Who sent a request: an extension of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Client(pub IpAddr);
+pub(super) struct Client {
+    pub address: IpAddr,
+    /// To which of our addresses.
+    pub server: IpAddr,
+}
+
+impl Client {
+    /// Whether it runs on this machine, as far as addresses tell: whoever asks a machine for itself comes from the address that it asks.
+    pub fn is_this_machine(&self) -> bool {
+        self.address.to_canonical().is_loopback() || self.address == self.server
+    }
+}
 
 /// Serves a connection until the client closes it, its lifetime is over, its place is taken, or `shutdown`.
 pub(super) async fn serve(stream: TcpStream, place: &Place, router: axum::Router, shutdown: CancellationToken) {
     // A handle that is left when hyper has done with the stream.
     let Ok(socket) = SockRef::from(&stream).try_clone() else { return };
-    let Ok(client) = stream.peer_addr() else { return };
-    let router = Extension(Client(client.ip())).layer(router);
+    let (Ok(client), Ok(server)) = (stream.peer_addr(), stream.local_addr()) else { return };
+    let router = Extension(Client { address: client.ip(), server: server.ip() }).layer(router);
     let stream = Watched { stream, place, stalled: None };
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -140,5 +151,26 @@ impl AsyncWrite for Watched<'_> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_from_loopback_or_from_the_address_that_it_asks_is_on_this_machine() {
+        for (client, server, expected) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.9", "127.0.0.1", true),
+            ("::1", "::1", true),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", true),
+            ("192.0.2.2", "192.0.2.2", true),
+            ("192.0.2.3", "192.0.2.2", false),
+            ("2001:db8::1", "2001:db8::2", false),
+        ] {
+            let [address, server] = [client, server].map(|text| text.parse().expect("an address"));
+            assert_eq!(Client { address, server }.is_this_machine(), expected, "{client} asks {server}");
+        }
     }
 }

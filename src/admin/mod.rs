@@ -6,7 +6,7 @@
 //! admin listener ──▶ pages.rs: Records, Explainer, and those of probes  made part by part (body.rs), two readers at a time
 //!                  page.rs: the page for people, page/*, which asks the others; history.rs: the last ten minutes, for its charts
 //!                  reload.rs: a request to load the configuration anew, from this machine alone
-//!                  rebinding.rs: refuses what a page elsewhere may have had a browser send
+//!                  foreign.rs: refuses what a page elsewhere has had a browser send
 //! client.rs: what `headless-dns export`, `explain` and `reload` ask here
 //! ```
 //!
@@ -17,12 +17,12 @@ mod body;
 mod client;
 mod connection;
 mod export;
+mod foreign;
 mod history;
 mod page;
 mod pages;
 mod places;
 mod probes;
-mod rebinding;
 mod records_page;
 mod refusal;
 mod reload;

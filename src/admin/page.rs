@@ -34,13 +34,15 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
 );
-/// For every page: it is what it says it is, no other origin may have it, and none learns of its address.
-const GUARDS: [(HeaderName, HeaderValue); 3] = [
+/// For every page: it is what it says it is, no other origin may have it or show it, none learns of its address, and it is not kept.
+const GUARDS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
-/// What changes with the program is asked for each time, and what changes with the cluster is not kept.
+/// What changes with the program alone is asked for each time.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The files of the page.
@@ -58,11 +60,13 @@ pub(super) fn document_or(list: String, headers: &HeaderMap) -> Response {
     response
 }
 
-/// Adds the guards to every page.
+/// Adds the guards to every page that has none of its own.
 pub(super) fn guarded(router: Router) -> Router {
     router.layer(from_fn(async |request: Request, next: Next| {
         let mut response = next.run(request).await;
-        response.headers_mut().extend(GUARDS);
+        for (name, value) in GUARDS {
+            response.headers_mut().entry(name).or_insert(value);
+        }
         response
     }))
 }

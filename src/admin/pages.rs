@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use super::body::{ReaderPlace, Readers, of_parts};
 use super::connection::Client;
 use super::export::Records;
+use super::foreign::refuse_foreign;
 use super::history::History;
 use super::page;
 use super::probes::{self, ProbeSources, not_found};
-use super::rebinding::refuse_rebound;
 use super::records_page::RecordsPage;
 use super::refusal::{Refusal, bad_request, internal};
 use super::reload::ReloadHandle;
@@ -86,6 +86,8 @@ struct Pages {
     readers: Readers,
     /// The clients that read an explanation, which has every endpoint of a Service.
     explained: Readers,
+    /// Those of a name for which others are asked, which may take until they are given up.
+    explained_elsewhere: Readers,
     /// The clients that look for Services, each with a pass over all of them.
     listed: Readers,
 }
@@ -121,12 +123,13 @@ pub(super) fn router(sources: Sources, history: Arc<History>) -> Router {
             history,
             readers: Readers::new(),
             explained: Readers::new(),
+            explained_elsewhere: Readers::new(),
             listed: Readers::new(),
         }));
     let missing = not_found(&list);
     let root = get(async move |headers: HeaderMap| page::document_or(list, &headers));
     let all = probes.merge(pages).route("/", root).fallback(missing);
-    page::guarded(all.layer(from_fn(refuse_rebound)))
+    page::guarded(all.layer(from_fn(refuse_foreign)))
 }
 
 /// The parameters of `/records`.
@@ -206,9 +209,12 @@ async fn explain(
     parameters: Result<Query<NameParameter>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(NameParameter { name }) = parameters.map_err(bad_parameters)?;
-    let place = pages.explained.turn().await.ok_or(Refusal::Busy)?;
-    let explanation = pages.sources.explainer().explain(&name).await.map_err(bad_request)?;
-    let is_json = headers.get(header::ACCEPT).is_some_and(|accept| accept == JSON);
+    let explainer = pages.sources.explainer();
+    let readers = if explainer.asks_others(&name) { &pages.explained_elsewhere } else { &pages.explained };
+    let place = readers.turn().await.ok_or(Refusal::Busy)?;
+    let explanation = explainer.explain(&name).await.map_err(bad_request)?;
+    let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let is_json = accepted.split([',', ';']).any(|accepted| accepted.trim() == JSON);
     // The data says itself whether the name resolves.
     let (status, media_type, text) = match explanation.resolves {
         _ if is_json => (StatusCode::OK, JSON, serde_json::to_string(&explanation).map_err(internal)?),
@@ -322,11 +328,11 @@ async fn transfers(State(pages): Shared) -> Result<Response, Refusal> {
 /// sent here by any page.
 async fn reload(
     State(pages): Shared,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Result<String, Refusal> {
     let forbidden = |why: &str| Refusal::Status(StatusCode::FORBIDDEN, format!("not reloaded: {why}\n"));
-    if !client.to_canonical().is_loopback() {
+    if !client.address.to_canonical().is_loopback() {
         return Err(forbidden("ask from the machine or the Pod of the server"));
     }
     if headers.contains_key(header::ORIGIN) {
@@ -340,5 +346,5 @@ async fn reload(
 }
 
 fn bad_parameters(rejection: QueryRejection) -> Refusal {
-    bad_request(rejection.body_text())
+    bad_request(rejection.body_text().trim_start_matches("Failed to deserialize query string: ").to_owned())
 }

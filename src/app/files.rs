@@ -1,6 +1,6 @@
 //! Opens the files that a configuration names, without a server: what would be wrong with each at the start.
 
-use super::transfers;
+use super::transfers::{self, KeyProblem};
 use crate::config::Config;
 use crate::resolver;
 use crate::server::{Certificate, CertificateFiles};
@@ -22,12 +22,12 @@ pub fn check_files(config: &Config) -> Vec<FileProblem> {
         _ => Ok(()),
     };
     let upstreams = resolver::read_upstreams(&config.forward);
-    let keys = transfers::policy(config).map(drop);
+    let keys = transfers::policy(config).err();
     let state = config.state.as_deref().map_or(Ok(()), state::check_folder);
     [
         problem("tls_cert", certificate),
         problem("forward", upstreams.map(drop)),
-        problem("transfer_keys", keys.map_err(|error| format!("{error:#}"))),
+        keys.map(|KeyProblem { option, message }| FileProblem { key: option, message }),
         problem("state", state),
     ]
     .into_iter()

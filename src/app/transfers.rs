@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -92,17 +92,31 @@ impl Transfers {
     }
 }
 
+/// An option on which the keys fail, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{option}: {message}")]
+pub(super) struct KeyProblem {
+    pub option: &'static str,
+    pub message: String,
+}
+
 /// Who may have the zones. Reads the keys.
 ///
 /// # Errors
 /// A key cannot be used, or is not there.
-pub(super) fn policy(config: &Config) -> anyhow::Result<Policy> {
+pub(super) fn policy(config: &Config) -> Result<Policy, KeyProblem> {
     let files = KeyFiles { zones: config.transfer_keys.clone(), public: config.public_keys.clone() };
-    let keys = Keys::read(files).context("cannot use the transfer keys")?;
+    let keys = Keys::read(files).map_err(|error| {
+        let is_public = config.public_keys.iter().any(|file| file == error.file());
+        let option = if is_public { "public_keys" } else { "transfer_keys" };
+        KeyProblem { option, message: error.to_string() }
+    })?;
     for Secondary { to, follows } in secondaries(config) {
-        let is_known = to.key.as_deref().is_none_or(|key| keys.named(key).is_some());
         let option = if follows == Access::Public { "public_notify" } else { "notify" };
-        ensure!(is_known, "{option} has {to}, but neither transfer_keys nor public_keys has such a key");
+        if !to.key.as_deref().is_none_or(|key| keys.named(key).is_some()) {
+            let message = format!("found \"{to}\", but neither transfer_keys nor public_keys has such a key");
+            return Err(KeyProblem { option, message });
+        }
     }
     let (clients, public_clients) = (config.transfer_clients.clone(), config.public_clients.clone());
     Ok(Policy { clients, public_clients, keys })

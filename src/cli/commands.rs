@@ -107,6 +107,14 @@ fn reload_signal(handle: ReloadHandle) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// From now on these do not end the process, though it may take a while until they do what they are for.
+pub(super) fn take_signals() -> anyhow::Result<()> {
+    for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        let _ = signal(kind)?;
+    }
+    Ok(())
+}
+
 /// Takes the signals that would end the process by default although nobody means that: an operator who sends one wants something
 /// to be read anew.
 fn ignore_signals() -> anyhow::Result<()> {

@@ -104,6 +104,7 @@ impl Serve {
     /// The server cannot start, or a part of it failed.
     pub async fn run(self, config: Config) -> anyhow::Result<String> {
         let log = log::init(&config.log_level, config.log_format)?;
+        commands::take_signals()?;
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
@@ -112,6 +113,7 @@ impl Serve {
         let load = move || {
             let effective = options.load(vars_os())?;
             budget(&effective)?;
+            files(&effective)?;
             Ok(effective.config)
         };
         sandbox::serve(sandbox, config, Box::new(load), log).await

@@ -181,7 +181,7 @@ impl Settings {
     /// Adds the settings of the TOML file at `path`. A file with several mistakes yields several problems.
     pub fn add_file(&mut self, path: &Path, problems: &mut Vec<Problem>) {
         let path: Arc<Path> = path.into();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match crate::files::read_text(&path) {
             Ok(text) => text,
             Err(error) => {
                 problems.push(Problem::new(

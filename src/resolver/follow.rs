@@ -143,7 +143,7 @@ pub fn read_upstreams(forward: &[ForwardTo]) -> io::Result<Vec<UpstreamAddress>>
 }
 
 fn read_resolv_conf(path: &Path) -> io::Result<Vec<UpstreamAddress>> {
-    let text = std::fs::read_to_string(path)
+    let text = crate::files::read_text(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{} cannot be read: {error}", path.display())))?;
     let addresses = name_servers(&text);
     if addresses.is_empty() {

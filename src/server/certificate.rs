@@ -8,7 +8,6 @@
 //! Open connections keep the certificate of their handshake. The files are opened by their paths each time, because
 //! Kubernetes updates a mounted Secret by replacing a symbolic link.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -179,11 +178,13 @@ impl CertificateFiles {
 }
 
 fn octets(file: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(file).map_err(|source| CertificateError::Read { file: file.to_owned(), source })
+    crate::files::read(file).map_err(|source| CertificateError::Read { file: file.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     struct Folder {

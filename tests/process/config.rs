@@ -126,7 +126,7 @@ fn the_files_that_a_configuration_names_are_opened_and_what_is_wrong_with_each_i
     for problem in [
         format!("FILE:1: tls_cert: the private key in {key} does not match the certificate in {certificate}"),
         format!("FILE:3: forward: {upstreams} names no name server"),
-        format!("FILE:5: transfer_keys: cannot use the transfer keys: {keys}: key one: found the algorithm hmac-md5"),
+        format!("FILE:5: transfer_keys: {keys}: key one: found the algorithm hmac-md5"),
         format!("FILE:6: state: cannot keep state in {taken}/state: Not a directory"),
     ] {
         assert!(complaint.contains(&problem), "{problem}\nis not in\n{complaint}");

@@ -1,7 +1,11 @@
 //! `headless-dns explain` against the program as it runs on the walkthrough with the classic mistake.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
 
+use hickory_proto::op::Message;
 use serde_json::{Value, json};
 
 use crate::support::peers::{Ran, until};
@@ -17,6 +21,35 @@ fn explain(program: &Program, name: &str) -> Ran {
 fn until_explained(program: &Program, name: &str, text: &str) -> Ran {
     let what = format!("{name} explained with {text:?}");
     until(&what, || Some(explain(program, name)).filter(|ran| ran.stdout.contains(text)))
+}
+
+/// Each of the six waits for the upstream for as long as a question may take.
+#[test]
+fn names_of_the_cluster_are_explained_while_an_upstream_is_silent() {
+    let silent = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let upstream = silent.local_addr().expect("an address").to_string();
+    let program = Program::serve(&["--sandbox", MANIFEST, "--forward", &upstream, "--forward-timeout", "20"]);
+    program.until_synchronised();
+    let waiting: Vec<_> = (0..6)
+        .map(|number| {
+            let mut stream = TcpStream::connect(program.admin).expect("a connection");
+            write!(stream, "GET /explain?name=x{number}.example.org HTTP/1.0\r\n\r\n").expect("sent");
+            stream
+        })
+        .collect();
+    let mut asked = BTreeSet::new();
+    while asked.len() < 2 {
+        let mut octets = [0; 512];
+        let length = silent.recv(&mut octets).expect("a question");
+        let question = Message::from_vec(&octets[..length]).expect("a message");
+        let name = question.queries[0].name().to_lowercase().to_string();
+        asked.extend(name.ends_with(".example.org.").then_some(name));
+    }
+    for page in ["/explain?name=zk-hs", "/service?namespace=default&service=zk-hs"] {
+        let (status, said) = program.page(page);
+        assert_eq!(status, 200, "{page}: {said}");
+    }
+    drop(waiting);
 }
 
 /// T3.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::drain::{Cluster, Load};
 use crate::support::common::{PATIENCE, exchange, extended_errors, query};
 use crate::support::mirrored::service;
-use crate::support::peers::{Ran, until};
+use crate::support::peers::{Ran, bounded, output_of, until};
 use crate::support::program::{Program, message, run_program};
 use crate::support::upstream::FakeUpstream;
 
@@ -181,6 +181,51 @@ async fn the_level_of_the_log_takes_effect() {
     // The watch tells of an event.
     server.cluster.sandbox.store().create(Kind::Service, service("other")).expect("valid");
     server.program.until_logged("a line of that level", |entry| entry["level"] == "DEBUG");
+    server.end().await;
+}
+
+/// Whoever opens a pipe waits until somebody writes to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_in_the_place_of_the_file_is_refused_and_the_file_after_it_is_taken() {
+    let server = Configured::start("ttl = 5\n").await;
+    fs::remove_file(server.file.path()).expect("removed");
+    output_of(bounded("mkfifo").arg(server.file.path()));
+    let (status, said) = server.program.post("/reload", "");
+    assert!(status == 422 && said.contains("the file cannot be read: it is a pipe"), "{status} {said}");
+    assert_eq!(server.reload("ttl = 30\n"), "reloaded: changed ttl\n");
+    server.end().await;
+}
+
+/// Also of options that take effect with a restart alone, which would not come to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_next_start_could_not_use_is_named_and_nothing_changes() {
+    let server = Configured::start("ttl = 5\n").await;
+    let folder = server.file.folder.path().display().to_string();
+    let of_transfers = "transfer_clients = ['127.0.0.0/8']\n";
+    for (option, value, more) in [
+        (
+            "tls_cert",
+            format!("'{folder}/nothing'"),
+            format!("tls_key = '{folder}/nothing'\ntls_listen = ['127.0.0.1:0']\n"),
+        ),
+        ("state", "'/proc/nothing'".to_owned(), String::new()),
+        ("forward", format!("['{folder}/nothing']"), String::new()),
+        ("transfer_keys", format!("['{folder}/nothing']"), of_transfers.to_owned()),
+        (
+            "public_keys",
+            format!("['{folder}/nothing']"),
+            format!(
+                "{of_transfers}public_origin = 'db.example'\npublic_nameservers = ['ns.example']\npublic_clients = ['127.0.0.0/8']\n"
+            ),
+        ),
+    ] {
+        server.file.write(&format!("ttl = 30\n{option} = {value}\n{more}"));
+        let (status, said) = server.program.post("/reload", "");
+        let place = format!("{}:2: {option}: ", server.file.path().display());
+        assert!(status == 422 && said.contains(&place), "{option}: {status} {said}");
+        assert_eq!(said.matches("os error").count(), 1, "it says once why: {said}");
+        assert_eq!(server.ttl().await, 5);
+    }
     server.end().await;
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use hickory_proto::rr::RecordType;
 
 use crate::support::common::{exchange, query};
-use crate::support::program::{Program, message};
+use crate::support::program::{Program, message, start_program};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sandbox/redis.yaml");
 
@@ -25,6 +25,16 @@ fn the_first_start_is_calm_and_says_what_to_type_next() {
     assert!(log.iter().all(|entry| entry["level"] == "INFO"), "{log:?}");
     let synchronised = log.iter().find(|entry| message(entry) == "synchronised with the cluster").expect("a line");
     assert_eq!((&synchronised["services"], &synchronised["endpoints"]), (&5.into(), &13.into()), "{synchronised}");
+}
+
+#[test]
+fn a_signal_that_reloads_does_not_end_a_program_that_is_still_starting() {
+    let program = start_program(&["serve", "--sandbox", MANIFEST, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    for (said, signal) in [("the sandbox is up", "HUP"), ("answering over UDP and TCP", "TERM")] {
+        program.until(said, |lines| lines.iter().any(|line| line.text.contains(said)).then_some(()));
+        program.signal(signal);
+    }
+    assert_eq!(program.end().0, Some(0));
 }
 
 /// S14, S15, S16, D3: the Service that every cluster has, whose endpoint no Pod is behind, as CoreDNS answers for it.

@@ -54,6 +54,9 @@ async fn no_browser_guesses_what_a_page_is_or_gives_it_to_another_origin() {
         let (_, head, _) = admin.get(target, "").await;
         assert!(head.contains("x-content-type-options: nosniff"), "{target}: {head}");
         assert!(head.contains("cross-origin-resource-policy: same-origin"), "{target}: {head}");
+        assert_eq!(head.matches("content-security-policy: ").count(), 1, "{target}: {head}");
+        assert!(head.contains("frame-ancestors 'none'"), "{target}: {head}");
+        assert_eq!(head.matches("cache-control: no-store").count(), usize::from(!target.contains("page")), "{head}");
     }
 }
 
@@ -89,6 +92,32 @@ async fn a_request_from_this_machine_that_asks_for_another_name_than_its_own_is_
     }
     // The probes show nothing of the cluster, and are asked by whatever name.
     assert_eq!(admin.get_at(admin.probes, "/readyz", "host: evil.example\r\n").await.0, 200);
+}
+
+/// A page elsewhere can load what is here as an image or an object, and would learn whether a name exists.
+#[tokio::test]
+async fn what_a_browser_asks_for_another_site_is_refused_but_a_link_to_the_page_is_followed() {
+    let admin = Running::start().await;
+    let asked = |site: &str, mode: &str, dest: &str| {
+        format!("sec-fetch-site: {site}\r\nsec-fetch-mode: {mode}\r\nsec-fetch-dest: {dest}\r\n{AS_A_BROWSER}")
+    };
+    for (target, site, mode, dest, expected) in [
+        ("/status", "same-origin", "cors", "empty", 200),
+        ("/explain?name=x.a.svc.cluster.local", "none", "navigate", "document", 200),
+        ("/", "none", "navigate", "document", 200),
+        ("/", "cross-site", "navigate", "document", 200),
+        ("/", "cross-site", "navigate", "iframe", 403),
+        ("/", "cross-site", "no-cors", "empty", 403),
+        ("/explain?name=x.a.svc.cluster.local", "cross-site", "navigate", "object", 403),
+        ("/explain?name=x.a.svc.cluster.local", "cross-site", "navigate", "document", 403),
+        ("/explain?name=y.b.svc.cluster.local", "cross-site", "no-cors", "image", 403),
+        ("/records", "same-site", "no-cors", "script", 403),
+        ("/nothing", "cross-site", "no-cors", "image", 403),
+        ("/page/page.js", "cross-site", "no-cors", "script", 403),
+    ] {
+        let (status, _, body) = admin.get(target, &asked(site, mode, dest)).await;
+        assert_eq!(status, expected, "{target} {site} {mode} {dest}: {body}");
+    }
 }
 
 /// What comes behind each of these marks in a text, up to the next quotation mark.
@@ -232,7 +261,7 @@ async fn the_status_says_how_the_server_is_and_since_when() {
 #[tokio::test]
 async fn an_explanation_comes_as_data_for_whoever_asks_for_json() {
     let admin = Running::start().await;
-    let json = "accept: application/json\r\n";
+    let json = "accept: application/json, */*;q=0.1\r\n";
     let (status, head, body) = admin.get("/explain?name=z.a.svc.cluster.local", json).await;
     assert!(status == 200 && head.contains("content-type: application/json"), "{status} {head}");
     let explanation: Value = serde_json::from_str(&body).expect("JSON");

@@ -51,7 +51,11 @@ async fn only_whoever_is_on_the_machine_of_the_server_may_make_it_reload() {
     ] {
         let client: IpAddr = client.parse().expect("an address");
         let request = Request::post("/reload").body(Body::empty()).expect("a request");
-        let answer = router().layer(Extension(Client(client))).oneshot(request).await.expect("an answer");
+        let answer = router()
+            .layer(Extension(Client { address: client, server: client }))
+            .oneshot(request)
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), expected, "{client}");
     }
 }

@@ -7,7 +7,6 @@
 //! };                                        secret: c2VjcmV0
 //! ```
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +37,7 @@ struct Draft {
 /// # Errors
 /// The file, and what is wrong with it. A secret is never a part of it.
 pub(super) fn read(file: &Path) -> Result<Vec<Key>, KeyError> {
-    let text = fs::read_to_string(file).map_err(|source| KeyError::Read { file: file.to_owned(), source })?;
+    let text = crate::files::read_text(file).map_err(|source| KeyError::Read { file: file.to_owned(), source })?;
     parse(&text).map_err(|problem| KeyError::Content { file: file.to_owned(), problem })
 }
 
@@ -49,6 +48,15 @@ fn parse(text: &str) -> Result<Vec<Key>, String> {
         return Err("it has no key; expected what tsig-keygen or keymgr -t writes".to_owned());
     }
     drafts.into_iter().map(Draft::finish).collect()
+}
+
+impl KeyError {
+    /// The file that cannot be used.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Read { file, .. } | Self::Content { file, .. } => file,
+        }
+    }
 }
 
 impl Draft {
