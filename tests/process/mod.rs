@@ -17,6 +17,8 @@ mod queries;
 #[cfg(feature = "sandbox")]
 mod reload;
 #[cfg(feature = "sandbox")]
+mod reload_upstreams;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 #[cfg(feature = "sandbox")]
 mod startup;

@@ -53,14 +53,14 @@ impl File {
 }
 
 /// A program with a configuration file, and its cluster.
-struct Configured {
+pub(super) struct Configured {
     cluster: Cluster,
-    program: Program,
+    pub program: Program,
     file: File,
 }
 
 impl Configured {
-    async fn start(text: &str) -> Self {
+    pub async fn start(text: &str) -> Self {
         let (cluster, file) = (Cluster::start().await, File::new(text));
         let program = cluster.serve("127.0.0.1:0", &file.flags().each_ref().map(String::as_str));
         program.until_synchronised();
@@ -68,14 +68,14 @@ impl Configured {
     }
 
     /// Reloads this text with the command, and gives what that says.
-    fn reload(&self, text: &str) -> String {
+    pub fn reload(&self, text: &str) -> String {
         self.file.write(text);
         let Ran { code, stdout, stderr } = run_program(&["reload", "--admin", &self.program.admin.to_string()]);
         assert_eq!(code, Some(0), "{stderr}");
         stdout
     }
 
-    async fn ask(&self, name: &str, record_type: RecordType) -> Message {
+    pub async fn ask(&self, name: &str, record_type: RecordType) -> Message {
         let mut query = query(name, record_type);
         query.metadata.recursion_desired = true;
         exchange(self.program.dns, &query, false).await.expect("an answer")
@@ -86,7 +86,7 @@ impl Configured {
         self.ask(NAME, RecordType::A).await.answers[0].ttl
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.cluster.sandbox.shutdown().await;
     }
 }
@@ -304,6 +304,15 @@ fn told(secondary: &UdpSocket) -> Message {
     heard
 }
 
+/// The serial of a version that is newer than this one, when a secondary is told of it.
+fn told_of_newer(secondary: &UdpSocket, serial: u32) -> u32 {
+    until("another version", || {
+        let message = told(secondary);
+        let RData::SOA(soa) = &message.answers.first()?.data else { return None };
+        (soa.serial > serial).then_some(soa.serial)
+    })
+}
+
 /// X1, X3, X4.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_transfer_with_which_keys_and_who_is_told_take_effect() {
@@ -328,9 +337,10 @@ async fn who_may_transfer_with_which_keys_and_who_is_told_take_effect() {
     let said = server.reload(&signed);
     // The server may have noticed by itself.
     assert!(said == "reloaded: changed transfer_keys\n" || said == "reloaded: nothing changed\n", "{said}");
-    server.file.write(&format!("{signed}notify = ['{}#one']\n", secondary.local_addr().expect("an address")));
+    server.file.write(&format!("{signed}ttl = 30\nnotify = ['{}#one']\n", secondary.local_addr().expect("an address")));
     let (status, said) = server.program.post("/reload", "");
     assert!(status == 422 && said.contains("neither transfer_keys nor public_keys has such a key"), "{said}");
+    assert_eq!(server.ttl().await, 5, "nothing else of it has taken effect");
 
     let told_of = format!("{open}notify = ['{}']\n", secondary.local_addr().expect("an address"));
     assert_eq!(server.reload(&told_of), "reloaded: changed transfer_keys, notify\n");
@@ -340,12 +350,28 @@ async fn who_may_transfer_with_which_keys_and_who_is_told_take_effect() {
 
     // With other TTLs it is another version, which nothing leads to: a difference would leave the old ones in the secondaries.
     assert_eq!(server.reload(&format!("{told_of}ttl = 60\n")), "reloaded: changed ttl\n");
-    let newer = until("another version", || {
-        let message = told(&secondary);
-        let RData::SOA(soa) = &message.answers.first()?.data else { return None };
-        (soa.serial > serial).then_some(soa.serial)
-    });
+    let newer = told_of_newer(&secondary, serial);
     assert_eq!(transferred(dns, &ixfr(serial)).await, Some((newer, 60)));
+    let has_followed = || {
+        let page: Value = serde_json::from_str(&server.program.page("/transfers").1).expect("JSON");
+        page["secondaries"][0]["address"] == "127.0.0.1" && page["secondaries"][0]["behind"] == 0
+    };
+    until("what it has got is known", || has_followed().then_some(()));
+
+    // From now on another one is told, and this one is not.
+    let another = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    another.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let told_of = format!("{open}notify = ['{}']\n", another.local_addr().expect("an address"));
+    assert_eq!(server.reload(&format!("{told_of}ttl = 60\n")), "reloaded: changed notify\n");
+    assert!(has_followed(), "that is known still");
+    secondary.set_nonblocking(true).expect("an option");
+    while secondary.recv(&mut [0; 512]).is_ok() {}
+    let mut newest = newer;
+    for ttl in [61, 62] {
+        assert_eq!(server.reload(&format!("{told_of}ttl = {ttl}\n")), "reloaded: changed ttl\n");
+        newest = told_of_newer(&another, newest);
+    }
+    assert!(secondary.recv(&mut [0; 512]).is_err());
     server.end().await;
 }
 

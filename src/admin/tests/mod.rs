@@ -53,6 +53,7 @@ struct Running {
     heartbeats: Heartbeats,
     readiness: Readiness,
     writer: TableWriter,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -77,7 +78,7 @@ impl Running {
         let sources = Sources {
             probes: Arc::clone(&probes),
             serving: SharedServing::new(Serving::of(authority)),
-            metrics,
+            metrics: Arc::clone(&metrics),
             // There is no index to ask.
             index: mpsc::channel(1).0,
             transfers: None,
@@ -89,7 +90,7 @@ impl Running {
         let (address, probes, shutdown) = (admin.address(), probe_listener.address(), CancellationToken::new());
         tokio::spawn(probe_listener.run(shutdown.clone()));
         let task = tokio::spawn(admin.run(shutdown.clone()));
-        Self { address, probes, reader, heartbeats, readiness, writer, shutdown, task }
+        Self { address, probes, reader, heartbeats, readiness, writer, metrics, shutdown, task }
     }
 
     /// The whole answer to `GET target`: status code, head, body.

@@ -1,8 +1,11 @@
 //! The page for people, and the data that it shows.
 
 use crate::admin::page;
+use crate::admin::status_page::UpstreamsPage;
+use crate::dns::wire::Rcode;
 use crate::records::Hosts;
 use crate::records::reasons::{HostReason, KnownServices, Problem, Reasons, ServiceReason, WantedBy};
+use crate::telemetry::metrics::{FailureReason, Resource};
 
 use super::*;
 
@@ -33,10 +36,14 @@ async fn a_browser_gets_a_page_that_may_load_nothing_else_and_a_program_the_list
     let admin = Running::start().await;
     let (status, head, body) = admin.get("/", AS_A_BROWSER).await;
     assert!(status == 200 && body.starts_with("<!doctype html>"), "{status} {body}");
-    for header in ["content-type: text/html", "content-security-policy: default-src 'none'", "vary: accept"] {
+    for header in ["content-type: text/html", "vary: accept", "cache-control: no-cache"] {
         assert!(head.contains(header), "{header}: {head}");
     }
-    assert!(!head.contains("unsafe"), "{head}");
+    let policy = head.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).expect("a policy");
+    for nothing in ["default-src", "base-uri", "form-action", "frame-ancestors"] {
+        assert!(policy.split("; ").any(|directive| directive == format!("{nothing} 'none'")), "{nothing}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
     for accept in ["", "accept: */*\r\n"] {
         let (_, head, body) = admin.get("/", accept).await;
         assert!(body.starts_with("headless-dns\n") && head.contains("content-type: text/plain"), "{head} {body}");
@@ -52,6 +59,7 @@ async fn no_browser_guesses_what_a_page_is_or_gives_it_to_another_origin() {
         ["/", "/status", "/records", "/explain?name=x.a.svc.cluster.local", "/metrics", "/nothing", "/page/page.js"]
     {
         let (_, head, _) = admin.get(target, "").await;
+        assert!(head.contains("referrer-policy: no-referrer"), "{target}: {head}");
         assert!(head.contains("x-content-type-options: nosniff"), "{target}: {head}");
         assert!(head.contains("cross-origin-resource-policy: same-origin"), "{target}: {head}");
         assert_eq!(head.matches("content-security-policy: ").count(), 1, "{target}: {head}");
@@ -216,6 +224,10 @@ async fn services_come_with_what_is_absent_and_why() {
     assert_eq!(page["services"], expected);
     let page = admin.page("/services?search=b%2Fx").await;
     assert_eq!(page["services"][0]["target"], "10.0.0.1");
+    let alias = ServiceRecords::empty(ServiceKind::ExternalName(name("db.example.com")));
+    admin.writer.publish([(ServiceKey::new(&label("a"), &label("ext")), Some(alias))]);
+    let service = &admin.page("/services?search=a%2Fext").await["services"][0];
+    assert_eq!((&service["target"], &service["resolves"]), (&"db.example.com.".into(), &true.into()));
 }
 
 #[tokio::test]
@@ -240,14 +252,18 @@ async fn the_status_says_how_the_server_is_and_since_when() {
     let mut admin = Running::start().await;
     let status = admin.page("/status").await;
     assert_eq!(
-        (&status["health"], &status["services"], &status["forwards"]),
-        (&"healthy".into(), &3.into(), &false.into())
+        (&status["health"], &status["forwards"], &status["transfers"]),
+        (&"healthy".into(), &false.into(), &false.into())
     );
+    let size = ["services", "endpoints", "namespaces"].map(|of| status[of].as_u64());
+    assert_eq!(size, [Some(3), Some(0), Some(2)]);
+    let started = &status["started"];
     assert_eq!(status["zones"][0], "cluster.local.");
     let serial = status["serial"].clone();
     let latch = admin.readiness.block("services in all namespaces");
     let status = admin.page("/status").await;
     assert_eq!((&status["health"], &status["pending"][0]), (&"not-ready".into(), &"services in all namespaces".into()));
+    assert_eq!(&status["started"], started);
     drop(latch);
     let since = jiff::Timestamp::from_second(1_795_226_645).expect("a time");
     admin.writer.set_stale(Some(Stale { since, silence: Silence::Unreachable }));
@@ -256,6 +272,68 @@ async fn the_status_says_how_the_server_is_and_since_when() {
     assert_eq!(status["health"], "stale");
     assert_eq!(status["stale"]["why"], "no contact with the API server since 2026-11-21T02:04:05Z");
     assert_ne!(status["serial"], serial, "it changes with the records");
+    // The worst is what counts.
+    let _latch = admin.readiness.block("services in all namespaces");
+    assert_eq!(admin.page("/status").await["health"], "not-ready");
+    let _stuck = admin.heartbeats.register("the index", Duration::ZERO);
+    let status = admin.page("/status").await;
+    assert_eq!(status["health"], "stalled");
+    assert_eq!(status["stalled"], serde_json::json!([{ "what": "the index", "seconds": 0 }]));
+}
+
+#[tokio::test]
+async fn the_status_says_how_long_each_watch_has_been_quiet() {
+    let admin = Running::start().await;
+    assert_eq!(admin.page("/status").await["watches"], serde_json::json!([]));
+    let _watch = admin.metrics.register_watch(Resource::Pods);
+    let watches = admin.page("/status").await["watches"].clone();
+    assert_eq!((watches.as_array().map(Vec::len), &watches[0]["resource"]), (Some(1), &"pods".into()));
+    assert!(watches[0]["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{watches}");
+}
+
+/// A page asks for what is new alone. With the clock paused, seconds pass while it waits.
+#[tokio::test(start_paused = true)]
+async fn the_status_says_where_the_history_goes_on_and_it_is_given_from_there() {
+    let admin = Running::start().await;
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    let next = admin.page("/status").await["history"].as_u64().expect("a number");
+    assert!(next >= 3, "{next}");
+    let history = admin.page(&format!("/history?from={next}")).await;
+    assert_eq!(history["first"], next);
+    let new = history["next"].as_u64().expect("a number") - next;
+    assert_eq!(history["health"].as_array().map(Vec::len), Some(new as usize));
+    assert_eq!(admin.page("/history").await["first"], 0);
+}
+
+#[tokio::test]
+async fn a_zone_is_not_shown_before_it_is_whole() {
+    let admin = Running::start().await;
+    let _latch = admin.readiness.block("services in all namespaces");
+    let (status, _, body) = admin.get("/zone?name=cluster.local", "").await;
+    assert_eq!((status, body.as_str()), (503, "not synchronised yet; pending: services in all namespaces\n"));
+}
+
+#[test]
+fn upstreams_come_with_what_they_answered_and_the_cache_with_what_it_saved() {
+    let metrics = Metrics::new();
+    let (one, other) = (metrics.register_upstream("192.0.2.1:53"), metrics.register_upstream("tls://192.0.2.2"));
+    (0..3).for_each(|_| one.answered(Rcode::NoError, Duration::ZERO));
+    other.failed(FailureReason::Timeout);
+    other.set_working(false);
+    other.set_loops(2);
+    let forwarding = metrics.forwarding();
+    (0..4).for_each(|_| forwarding.cache_hit(Rcode::NxDomain));
+    forwarding.served_stale();
+    (0..5).for_each(|_| forwarding.cache_missed());
+    metrics.cache().size(6, 700);
+    let expected = serde_json::json!({
+        "upstreams": [
+            {"to": "192.0.2.1:53", "working": true, "loops": 0, "responses": 3, "failures": 0},
+            {"to": "tls://192.0.2.2", "working": false, "loops": 2, "responses": 0, "failures": 1},
+        ],
+        "cache": {"entries": 6, "octets": 700, "hits": 4, "stale": 1, "misses": 5},
+    });
+    assert_eq!(serde_json::to_value(UpstreamsPage::new(&metrics)).expect("JSON"), expected);
 }
 
 #[tokio::test]
@@ -264,6 +342,7 @@ async fn an_explanation_comes_as_data_for_whoever_asks_for_json() {
     let json = "accept: application/json, */*;q=0.1\r\n";
     let (status, head, body) = admin.get("/explain?name=z.a.svc.cluster.local", json).await;
     assert!(status == 200 && head.contains("content-type: application/json"), "{status} {head}");
+    assert!(head.contains("vary: accept"), "a cache in between has to know: {head}");
     let explanation: Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(
         (&explanation["name"], &explanation["verdict"], &explanation["resolves"]),
