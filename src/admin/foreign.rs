@@ -50,5 +50,5 @@ fn is_of_other_site(request: &Request) -> bool {
     let said = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
     let is_own = said("sec-fetch-site").is_none_or(|site| matches!(site, b"same-origin" | b"none"));
     let is_link = said("sec-fetch-mode") == Some(b"navigate") && said("sec-fetch-dest") == Some(b"document");
-    !is_own && !(is_link && request.uri().path() == "/")
+    !(is_own || is_link && request.uri().path() == "/")
 }

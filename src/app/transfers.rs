@@ -113,7 +113,7 @@ pub(super) fn policy(config: &Config) -> Result<Policy, KeyProblem> {
     })?;
     for Secondary { to, follows } in secondaries(config) {
         let option = if follows == Access::Public { "public_notify" } else { "notify" };
-        if !to.key.as_deref().is_none_or(|key| keys.named(key).is_some()) {
+        if to.key.as_deref().is_some_and(|key| keys.named(key).is_none()) {
             let message = format!("found \"{to}\", but neither transfer_keys nor public_keys has such a key");
             return Err(KeyProblem { option, message });
         }
