@@ -20,8 +20,9 @@ pub fn check(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) 
     if config.transfer_clients.is_empty() {
         let unused = [("transfer_keys", config.transfer_keys.is_empty()), ("notify", config.notify.is_empty())];
         for (key, _) in unused.into_iter().filter(|(_, is_empty)| !is_empty) {
-            let message =
-                "found none; expected the networks of the secondaries, as there is more about transfers".to_owned();
+            let message = format!(
+                "found none; expected the networks of the secondaries, such as [\"10.0.0.2/32\"], as {key} is about nobody else"
+            );
             problems.push(problem(settings, "transfer_clients", key, message));
         }
     }

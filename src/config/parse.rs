@@ -166,7 +166,7 @@ pub fn listen(value: &Value) -> Parsed<Vec<SocketAddr>> {
 
 /// The same, or none.
 pub fn listen_if_any(value: &Value) -> Parsed<Vec<SocketAddr>> {
-    let addresses = each(value, socket_address)?;
+    let addresses = each(value, |text| socket_address(text, DNS_EXAMPLE))?;
     let clashes = addresses.iter().enumerate().filter_map(|(index, address)| {
         let other = addresses.iter().take(index).find(|other| overlap(address, other))?;
         Some(format!("found {address} and {other}, of which one covers the other; allowed are addresses that differ"))
@@ -219,7 +219,7 @@ pub fn address_or_off(value: &Value) -> Parsed<Option<SocketAddr>> {
     match text(value)?.as_deref() {
         Some("off") => Ok(None),
         text => {
-            let address = socket_address(text.unwrap_or_default());
+            let address = socket_address(text.unwrap_or_default(), PAGES_EXAMPLE);
             address.map(Some).map_err(|allowed| found(value, format_args!("{allowed}, or \"off\"")))
         }
     }
@@ -344,8 +344,12 @@ fn network(text: &str) -> Result<Name, String> {
     domain_name(&significant.chain([origin]).collect::<Vec<_>>().join("."))
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"".to_owned())
+/// Ports that examples have: the defaults of `listen` and `admin`.
+const DNS_EXAMPLE: u16 = 5300;
+const PAGES_EXAMPLE: u16 = 8053;
+
+fn socket_address(text: &str, port: u16) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("ADDRESS:PORT, such as \"127.0.0.1:{port}\" or \"[::1]:{port}\""))
 }
 
 pub fn is_at_or_below(name: &Name, zone: &Name) -> bool {

@@ -164,6 +164,15 @@ struct Setting {
     origin: Origin,
 }
 
+impl Setting {
+    /// What somebody may not know whose value is wrong.
+    fn hint(&self) -> String {
+        let Origin::Flag(flag) = &self.origin else { return String::new() };
+        let has_comma = matches!(&self.value, Value::List(texts) if texts.iter().any(|text| text.contains(',')));
+        if has_comma { format!("; {flag} is repeated for each") } else { String::new() }
+    }
+}
+
 impl Settings {
     /// Starts with the default of every option.
     pub fn defaults(problems: &mut Vec<Problem>) -> Self {
@@ -253,7 +262,9 @@ impl Settings {
             strongest = match parse(&setting.value) {
                 Ok(value) => Some(value),
                 Err(messages) => {
-                    let problem = |message| Problem::new(setting.origin.clone(), key.to_owned(), message);
+                    let hint = setting.hint();
+                    let problem =
+                        |message: String| Problem::new(setting.origin.clone(), key.to_owned(), message + &hint);
                     problems.extend(messages.into_iter().map(problem));
                     None
                 }

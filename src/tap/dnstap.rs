@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::lanes::{Receivers, Senders, Weighed, lanes};
@@ -134,25 +134,31 @@ impl FrameSender {
 
     async fn send(&mut self, stop: &CancellationToken) {
         let mut pause = FIRST_PAUSE;
-        let mut is_known_to_fail = false;
+        let mut known_problem = None;
         loop {
             let error = match timeout(PATIENCE, self.connect()).await {
                 Ok(Ok(stream)) => {
                     tracing::info!(collector = %self.collector, "dnstap frames are taken");
-                    (pause, is_known_to_fail) = (FIRST_PAUSE, false);
+                    let began = Instant::now();
                     match self.send_all(stream, stop).await {
                         Ok(()) => return,
-                        Err(error) => error,
+                        // One that ends each connection at once is tried no more often than one that is not there.
+                        Err(error) if began.elapsed() < LONGEST_PAUSE => error,
+                        Err(error) => {
+                            (pause, known_problem) = (FIRST_PAUSE, None);
+                            error
+                        }
                     }
                 }
                 Ok(Err(error)) => error,
                 Err(_) => io::ErrorKind::TimedOut.into(),
             };
             // Logged once, not at every attempt.
-            if !is_known_to_fail {
+            let problem = Some(error.to_string());
+            if problem != known_problem {
                 tracing::warn!(collector = %self.collector, %error, "no collector takes dnstap frames; retrying");
+                known_problem = problem;
             }
-            is_known_to_fail = true;
             if stop.run_until_cancelled(sleep(pause)).await.is_none() || self.frames.are_closed() {
                 return;
             }
@@ -233,9 +239,18 @@ async fn expect(stream: &mut (impl AsyncRead + Unpin), kind: u32) -> io::Result<
     let mut body = vec![0; length as usize];
     stream.read_exact(&mut body).await?;
     let is_kind = body.starts_with(&kind.to_be_bytes());
-    // An ACCEPT names what is accepted.
-    let is_ours = kind != ACCEPT || body.windows(CONTENT_TYPE.len()).any(|window| window == CONTENT_TYPE);
-    if is_kind && is_ours { Ok(()) } else { Err(unexpected()) }
+    if !is_kind {
+        return Err(unexpected());
+    }
+    // An ACCEPT names what is accepted. One that names nothing accepts everything.
+    let names_others = kind == ACCEPT && body.len() > 4;
+    if names_others && !body.windows(CONTENT_TYPE.len()).any(|window| window == CONTENT_TYPE) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it takes frames of another content type than dnstap's",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -314,9 +329,39 @@ mod tests {
     async fn a_collector_has_to_accept_what_it_is_offered() {
         let other = [&[0, 0, 0, 0, 0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2][..], b"xy"].concat();
         let http = b"HTTP/1.0 400 Bad Request\r\n".to_vec();
-        for (said, is_accepted) in [(control(ACCEPT), true), (control(FINISH), false), (other, false), (http, false)] {
+        let bare = vec![0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1];
+        for (said, is_accepted) in
+            [(control(ACCEPT), true), (bare, true), (control(FINISH), false), (other, false), (http, false)]
+        {
             assert_eq!(expect(&mut &said[..], ACCEPT).await.is_ok(), is_accepted, "{said:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_ends_each_connection_at_once_is_tried_seldom_and_logged_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+        let metrics = Arc::new(Metrics::new());
+        let (dnstap, sender) = Dnstap::new(Collector::Unix(path), String::new(), 1, metrics);
+        let (client, rcode, took) = ("192.0.2.7:5353".parse().expect("an address"), Rcode::NoError, Duration::ZERO);
+        let query = &[1; 12];
+        let stop = CancellationToken::new();
+        let sending = tokio::spawn(sender.run(stop.clone()));
+        let mut connected = Vec::new();
+        while connected.len() < 8 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            connected.push(Instant::now());
+            stream.write_all(&control(ACCEPT)).await.expect("sent");
+            let mut start = vec![0; control(READY).len() + control(START).len()];
+            stream.read_exact(&mut start).await.expect("its start");
+            drop(stream);
+            dnstap.see(0, &Seen { transport: Transport::Udp, client, query, response: query, rcode, took });
+        }
+        let pauses: Vec<_> = connected.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(pauses[6] >= LONGEST_PAUSE, "{pauses:?}");
+        stop.cancel();
+        sending.await.expect("no panic");
     }
 
     #[test]

@@ -221,6 +221,22 @@ error: the configuration is not valid
 }
 
 #[test]
+fn a_bad_flag_is_told_with_what_fits_it() {
+    for (flags, told) in [
+        (["--namespace", "db,"], "; --namespace is repeated for each\n"),
+        (["--forward", "8.8.8.8,1.1.1.1"], "\"/etc/resolv.conf\"; --forward is repeated for each\n"),
+        (["--listen", "127.0.0.1:53,127.0.0.2:53"], "\"[::1]:5300\"; --listen is repeated for each\n"),
+        (["--listen", "localhost"], "such as \"127.0.0.1:5300\" or \"[::1]:5300\"\n"),
+        (["--admin", "none"], "such as \"127.0.0.1:8053\" or \"[::1]:8053\", or \"off\"\n"),
+        (["--notify", "10.0.0.2"], "such as [\"10.0.0.2/32\"], as notify is about nobody else\n"),
+    ] {
+        let output = run(&[&["check-config"], &flags[..]].concat(), &[]);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        assert!(stderr(&output).contains(told), "{flags:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let output = run(&["check-config", "--config", "/nonexistent/headless-dns.toml"], &[]);
     assert_eq!(output.status.code(), Some(2));
