@@ -17,7 +17,6 @@ use crate::dns::name::Name;
 /// been listed and is answered.
 pub(super) async fn answer(config: Config, load: Load, log: Log, when_ready: impl FnOnce()) -> anyhow::Result<String> {
     let stop = stop_signals()?;
-    ignore_signals()?;
     let reloading = Reloading::new(load, Box::new(move |filter| log.set_filter(filter)));
     reload_signal(reloading.handle())?;
     let app = App::build(config, reloading).await?;
@@ -107,17 +106,10 @@ fn reload_signal(handle: ReloadHandle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From now on these do not end the process, though it may take a while until they do what they are for.
-pub(super) fn take_signals() -> anyhow::Result<()> {
-    for kind in [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()] {
-        let _ = signal(kind)?;
-    }
-    Ok(())
-}
-
 /// Takes the signals that would end the process by default although nobody means that: an operator who sends one wants something
-/// to be read anew.
-fn ignore_signals() -> anyhow::Result<()> {
+/// to be read anew. SIGHUP is for that, and does nothing until a server runs, whose configuration was read a moment ago.
+pub(super) fn take_signals() -> anyhow::Result<()> {
+    let _ = signal(SignalKind::hangup())?;
     for (name, kind) in [("SIGUSR1", SignalKind::user_defined1()), ("SIGUSR2", SignalKind::user_defined2())] {
         let mut signals = signal(kind)?;
         tokio::spawn(async move {

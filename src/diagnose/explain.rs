@@ -151,10 +151,13 @@ impl Explainer {
 
     /// Whether others are asked for what becomes of a name, for which they may take their time.
     pub fn asks_others(&self, text: &str) -> bool {
+        if self.resolver.is_none() {
+            return false;
+        }
         let table = self.table.pin();
         let Ok(Meant::Name(name)) = meant(&self.authority, &table, text) else { return false };
         let question = Question { name: name.as_wire(), qtype: RrType::A, class: Class::IN };
-        self.resolver.is_some() && self.authority.answer(&table, &question).elsewhere.is_some()
+        self.authority.answer(&table, &question).elsewhere.is_some()
     }
 
     async fn explain_name(&self, name: &Name) -> Explanation {
