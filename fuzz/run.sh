@@ -6,7 +6,7 @@
 # and the next run begins with them. Afterwards, those that reach nothing that others do not are dropped.
 #
 # A stable toolchain and a C++ compiler (Debian: g++) are enough. Sanitizers want a nightly one and are off: none of our
-# code that the targets reach is `unsafe`.
+# code that the targets reach is `unsafe`. HEADLESS_DNS_FUZZ_PROFILE=dev builds sooner, with what the tests have built, and runs slower.
 set -eu
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
@@ -15,18 +15,12 @@ corpus=${HEADLESS_DNS_FUZZ_CORPUS:-$(dirname "$0")/corpus}
 mkdir -p "$corpus"
 corpus=$(cd "$corpus" && pwd)
 cd "$(dirname "$0")"
-host=$(rustc -vV | sed -n 's/^host: //p')
-programs=target/$host/release
 
-# libFuzzer counts how often each edge of the program is taken, and sees what is compared with what. With --target, build
-# scripts and macros, which have nothing that would count, are built without this.
-RUSTFLAGS="-Cpasses=sancov-module \
--Cllvm-args=-sanitizer-coverage-level=4 \
--Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
--Cllvm-args=-sanitizer-coverage-pc-table \
--Cllvm-args=-sanitizer-coverage-trace-compares \
--Cllvm-args=-simplifycfg-branch-fold-threshold=0" \
-    cargo build --locked --release --bins --target "$host" --target-dir target
+# Only what is ours counts what it reaches, and is built apart; all else is what every build of this profile has.
+profile=${HEADLESS_DNS_FUZZ_PROFILE:-fuzz}
+RUSTC_WORKSPACE_WRAPPER=$PWD/instrument.sh cargo build --locked --package headless-dns-fuzz --bins --profile "$profile"
+[ "$profile" != dev ] || profile=debug
+programs=${CARGO_TARGET_DIR:-../target}/$profile
 
 units() { # DIRECTORY
     find "$1" -type f | wc -l

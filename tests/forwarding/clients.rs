@@ -82,7 +82,7 @@ async fn over_every_transport_names_of_the_world_are_answered_from_upstream_and_
 /// W5, F1. RFC 7766 section 6.2.1.1: answers need not come in the order of the queries.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_stream_an_answer_that_waits_holds_up_no_other() {
-    let (upstream, open) = gated().await;
+    let (upstream, open) = FakeUpstream::gated().await;
     let server = serving(options(), resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) });
     let mut stream = TcpStream::connect(server.address).await.expect("a connection");
     let names = (1..=20).map(|id| (id, format!("name-{id}.example."))).chain([(100, OURS.to_owned())]);

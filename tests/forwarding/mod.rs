@@ -14,8 +14,8 @@ mod streams;
 mod upstreams;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use headless_dns::authority::Options;
@@ -26,7 +26,7 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, RecordType};
 
 use crate::support::common::{PATIENCE, Server, exchange, options, query};
-use crate::support::upstream::{FakeUpstream, answer, is_of_test};
+use crate::support::upstream::{FakeUpstream, answer};
 
 /// A headless Service, one with a cluster IP, and an alias of a name outside.
 const OBJECTS: &str = "
@@ -123,19 +123,6 @@ async fn mortal() -> (FakeUpstream, Arc<AtomicBool>) {
     let dead = Arc::clone(&is_dead);
     let behaviour = move |query: &[u8]| if dead.load(Ordering::SeqCst) { Vec::new() } else { vec![answer(query)] };
     (FakeUpstream::start(behaviour).await, is_dead)
-}
-
-/// An upstream that answers a question of the test each time that it is told to.
-async fn gated() -> (FakeUpstream, mpsc::Sender<()>) {
-    let (open, gate) = mpsc::channel();
-    let gate = Mutex::new(gate);
-    let behaviour = move |query: &[u8]| {
-        if is_of_test(query) {
-            gate.lock().expect("no panic").recv().expect("opened");
-        }
-        vec![answer(query)]
-    };
-    (FakeUpstream::start(behaviour).await, open)
 }
 
 /// The value of a metric's line; none if there is no such line.

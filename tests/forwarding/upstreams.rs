@@ -129,7 +129,7 @@ async fn a_failure_is_told_to_all_who_ask_within_a_second_and_costs_no_storm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_too_many_questions_in_flight_the_next_fails_at_once_and_ours_are_answered() {
     const IN_FLIGHT: usize = 4;
-    let (upstream, open) = gated().await;
+    let (upstream, open) = FakeUpstream::gated().await;
     let forward = resolver::Options { timeout: 3 * PATIENCE, in_flight: IN_FLIGHT, ..forward_to(&[upstream.address]) };
     let server = Arc::new(serving(options(), forward));
     let waiting: Vec<_> = (0..IN_FLIGHT)
@@ -229,7 +229,7 @@ fn without_edns(message: &[u8]) -> Vec<u8> {
 async fn identical_questions_in_flight_are_asked_once() {
     const CLIENTS: usize = 50;
     // The question stays in flight until all have asked.
-    let (upstream, open) = gated().await;
+    let (upstream, open) = FakeUpstream::gated().await;
     let forward = resolver::Options { timeout: 3 * PATIENCE, ..forward_to(&[upstream.address]) };
     let server = Arc::new(serving(options(), forward));
     let asking: Vec<_> = (0..CLIENTS)

@@ -1,5 +1,7 @@
 //! The root of the image, made here as `deploy/Dockerfile` makes it.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -26,6 +28,22 @@ fn the_image_has_all_that_the_program_needs_and_no_shell() {
     assert!(dockerfile.contains(concat!("\nARG VERSION=", env!("CARGO_PKG_VERSION"), "\n")));
     assert!(dockerfile.contains("\nRUN deploy/image-root.sh target/dist/headless-dns /image\n"));
     assert!(dockerfile.contains("\nFROM scratch\nCOPY --from=build /image /\n"));
-    let given = include_str!("../../.dockerignore");
-    assert!(given.lines().any(|line| line == "!deploy/image-root.sh"), "the build is given nothing else by `*`");
+}
+
+/// By `*`, the build is given nothing else than what follows.
+#[test]
+fn the_build_of_the_image_is_given_what_cargo_and_the_dockerfile_ask_for() {
+    let given: Vec<_> = include_str!("../../.dockerignore").lines().filter_map(|line| line.strip_prefix('!')).collect();
+    assert!(given.contains(&"deploy/image-root.sh"));
+    let root = TempDir::new().expect("a folder");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in given {
+        let to = root.path().join(path);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("made");
+        output_of(Command::new("cp").arg("-r").arg(here.join(path)).arg(to));
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    output_of(
+        cargo.args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"]).current_dir(&root),
+    );
 }

@@ -11,6 +11,7 @@ use hickory_proto::rr::rdata::{A, CNAME, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -46,9 +47,19 @@ impl FakeUpstream {
         Self::start(|_| Vec::new()).await
     }
 
+    /// Answers a question of the test each time that it is told to, soundly. It waits as a task: what blocked a thread could hold up
+    /// everything in the test, time-outs too.
+    pub async fn gated() -> (Self, UnboundedSender<()>) {
+        let (open, gate) = unbounded_channel();
+        let behaviour = |query: &[u8]| vec![answer(query)];
+        let serving =
+            |mut stream, _| -> BoxFuture<'static, ()> { Box::pin(async move { answer_all(&mut stream).await }) };
+        (Self::serving(Some(gate), behaviour, serving).await, open)
+    }
+
     /// Behaves as told over UDP, and answers soundly over TCP.
     pub async fn start(behaviour: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self::serving(behaviour, |mut stream, _| Box::pin(async move { answer_all(&mut stream).await })).await
+        Self::serving(None, behaviour, |mut stream, _| Box::pin(async move { answer_all(&mut stream).await })).await
     }
 
     /// Answers as told, over UDP and TCP alike.
@@ -56,17 +67,18 @@ impl FakeUpstream {
         let serving = move |mut stream, _| -> BoxFuture<'static, ()> {
             Box::pin(async move { answer_all_with(&mut stream, answer).await })
         };
-        Self::serving(move |query| vec![answer(query)], serving).await
+        Self::serving(None, move |query| vec![answer(query)], serving).await
     }
 
     /// Does with its connections as told, and is silent over UDP.
     pub async fn streaming(
         serving: impl Fn(TcpStream, usize) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
-        Self::serving(|_| Vec::new(), serving).await
+        Self::serving(None, |_| Vec::new(), serving).await
     }
 
     async fn serving(
+        gate: Option<UnboundedReceiver<()>>,
         behaviour: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static,
         serving: impl Fn(TcpStream, usize) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
@@ -79,7 +91,7 @@ impl FakeUpstream {
         };
         let address = tcp.local_addr().expect("an address");
         let (asked, count) = (Arc::default(), Arc::default());
-        let datagrams = datagrams(udp, Arc::clone(&asked), Arc::new(behaviour));
+        let datagrams = datagrams(udp, gate, Arc::clone(&asked), Arc::new(behaviour));
         let connections = connections(tcp, Arc::clone(&count), Arc::new(serving));
         Self { address, asked, connections: count, _tasks: [datagrams, connections].map(AbortOnDropHandle::new) }
     }
@@ -111,12 +123,20 @@ impl FakeUpstream {
     }
 }
 
-fn datagrams(udp: UdpSocket, asked: Arc<Mutex<Vec<Asked>>>, behaviour: Arc<Behaviour>) -> JoinHandle<()> {
+fn datagrams(
+    udp: UdpSocket,
+    mut gate: Option<UnboundedReceiver<()>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    behaviour: Arc<Behaviour>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut octets = vec![0; 4096];
         while let Ok((length, client)) = udp.recv_from(&mut octets).await {
             let query = &octets[..length];
             asked.lock().expect("no panic").push(Asked { query: query.to_vec(), client });
+            if let Some(gate) = gate.as_mut().filter(|_| is_of_test(query)) {
+                gate.recv().await.expect("opened");
+            }
             for datagram in behaviour(query) {
                 // The client may have gone.
                 let _ = udp.send_to(&datagram, client).await;
