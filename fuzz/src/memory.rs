@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Watched {
 #[global_allocator]
 static ALLOCATOR: Watched = Watched;
 
-/// Gives an input to a target, which may not allocate more than [`MOST`] octets at once.
+/// Gives an input to a target, which may not allocate more than `MOST` octets at once.
 pub fn bounded(run: fn(&[u8]), input: &[u8]) {
     LARGEST.store(0, Ordering::Relaxed);
     run(input);
