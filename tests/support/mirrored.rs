@@ -31,12 +31,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::service_fn;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::common::{extended_errors, options, query};
 use crate::support::expected::found;
-use crate::support::log::Log;
+use crate::support::log::{Keeping, Log};
 use crate::support::rebuild::{Model, compare};
 use crate::support::services::put;
 pub use crate::support::services::{service, slice};
@@ -73,7 +71,7 @@ pub struct MirroredSandbox {
     setting: Setting,
     stop: CancellationToken,
     mirror: AbortOnDropHandle<()>,
-    _subscriber: DefaultGuard,
+    _keeping: Keeping,
 }
 
 /// What a mirror is of, and what it has from the one before it.
@@ -148,8 +146,7 @@ impl MirroredSandbox {
     }
 
     async fn mirror(sandbox: Sandbox, setting: Setting) -> Self {
-        let log = Log::default();
-        let subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+        let (log, keeping) = Log::of_this_thread();
         let requested = Requested::default();
         let connection = match setting.link {
             Link::InProcess => in_process(&sandbox, &requested),
@@ -181,7 +178,7 @@ impl MirroredSandbox {
             setting,
             stop,
             mirror: AbortOnDropHandle::new(tokio::spawn(mirror)),
-            _subscriber: subscriber,
+            _keeping: keeping,
         }
     }
 

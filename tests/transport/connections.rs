@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::answering::big;
 use crate::support::common::{PATIENCE, Server, framed, options, query, read_framed};
@@ -102,8 +101,7 @@ async fn a_connection_over_a_limit_is_closed_at_once_and_those_within_are_unharm
 async fn a_client_that_reads_gets_its_answer_while_200_connections_that_do_not_read_hold_every_place() {
     const CLIENTS: usize = 4;
     let limits = StreamLimits { connections: 200, connections_per_client: 50, idle: PATIENCE };
-    let log = Log::default();
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let (log, _keeping) = Log::of_this_thread();
     let server = server(4000, limits);
     let query = framed(&query(BARE, RecordType::A).to_vec().expect("a query"));
     let mut unread = Vec::new();
