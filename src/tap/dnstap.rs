@@ -1,19 +1,13 @@
-//! dnstap: frames to a collector, over a Unix socket or TCP, as Frame Streams has them (fstrm's protocol of two directions).
-//!
-//! ```text
-//! READY ─▶            what is offered
-//!       ◀─ ACCEPT
-//! START ─▶ frame frame …   length, octets
-//! STOP  ─▶
-//!       ◀─ FINISH
-//! ```
+//! dnstap: frames to a collector, over a Unix socket or TCP, in Frame Streams (`frame_streams.rs`).
 //!
 //! A collector that is not there is tried again and again; what is seen meanwhile fills the lanes, and then is left out.
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,22 +16,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::frame_streams::{ACCEPT, FINISH, READY, START, STOP, control, expect};
 use super::lanes::{Receivers, Senders, Weighed, lanes};
 use super::{END, Seen, message};
 use crate::telemetry::metrics::Metrics;
 
-/// What the frames are: the content type of dnstap.
-const CONTENT_TYPE: &[u8] = b"protobuf:dnstap.Dnstap";
-/// Types of control frames.
-const ACCEPT: u32 = 1;
-const START: u32 = 2;
-const STOP: u32 = 3;
-const READY: u32 = 4;
-const FINISH: u32 = 5;
-/// The one field of a control frame that is used.
-const FIELD_CONTENT_TYPE: u32 = 1;
-/// Octets of a control frame at most (fstrm, `FSTRM_CONTROL_FRAME_LENGTH_MAX`).
-const MOST_CONTROL: u32 = 512;
 /// How long a collector may take for a connection, and for a control frame.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before a collector is tried again; it doubles up to the longest.
@@ -182,9 +165,15 @@ impl FrameSender {
     /// # Errors
     /// The collector takes no more. What it was being sent is lost.
     async fn send_all(&mut self, mut stream: Box<dyn Stream>, stop: &CancellationToken) -> io::Result<()> {
-        let mut octets = Vec::new();
+        let (mut octets, mut is_stalled) = (Vec::new(), false);
         loop {
-            let goes_on = match stop.run_until_cancelled(self.frames.take(&mut self.taken)).await {
+            let taken = tokio::select! {
+                // First: what waits can be sent to the next one.
+                biased;
+                error = ended(&mut stream) => return Err(error),
+                taken = stop.run_until_cancelled(self.frames.take(&mut self.taken)) => taken,
+            };
+            let goes_on = match taken {
                 Some(goes_on) => goes_on,
                 None => {
                     self.frames.close();
@@ -197,7 +186,7 @@ impl FrameSender {
                 octets.extend_from_slice(&(frame.len() as u32).to_be_bytes());
                 octets.extend_from_slice(frame);
             }
-            let sent = stream.write_all(&octets).await;
+            let sent = self.write(&mut stream, &octets, &mut is_stalled).await;
             let count = self.taken.len() as u64;
             self.taken.clear();
             if let Err(error) = sent {
@@ -213,44 +202,32 @@ impl FrameSender {
             }
         }
     }
+
+    /// Writes for as long as that takes. That a collector stalls is logged once, and that it does so no more.
+    async fn write(&self, stream: &mut Box<dyn Stream>, octets: &[u8], is_stalled: &mut bool) -> io::Result<()> {
+        let mut writing = pin!(stream.write_all(octets));
+        if let Ok(written) = timeout(PATIENCE, &mut writing).await {
+            if mem::take(is_stalled) {
+                tracing::info!(collector = %self.collector, "the dnstap collector keeps up again");
+            }
+            return written;
+        }
+        if !mem::replace(is_stalled, true) {
+            tracing::warn!(collector = %self.collector, "the dnstap collector stalls; frames are left out");
+        }
+        writing.await
+    }
 }
 
-/// A control frame: an escape (a length of zero), its length, its type, and the content type where that belongs.
-fn control(kind: u32) -> Vec<u8> {
-    let mut body = kind.to_be_bytes().to_vec();
-    if kind != STOP {
-        body.extend_from_slice(&FIELD_CONTENT_TYPE.to_be_bytes());
-        body.extend_from_slice(&(CONTENT_TYPE.len() as u32).to_be_bytes());
-        body.extend_from_slice(CONTENT_TYPE);
+/// Waits until the collector takes no more. It has nothing to say before it is told the end.
+async fn ended(stream: &mut Box<dyn Stream>) -> io::Error {
+    match stream.read_u8().await {
+        Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "it speaks before the end"),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::new(io::ErrorKind::ConnectionAborted, "it has closed the connection")
+        }
+        Err(error) => error,
     }
-    [&[0; 4], &(body.len() as u32).to_be_bytes()[..], &body].concat()
-}
-
-/// Reads a control frame of this type.
-async fn expect(stream: &mut (impl AsyncRead + Unpin), kind: u32) -> io::Result<()> {
-    let unexpected = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak Frame Streams");
-    if stream.read_u32().await? != 0 {
-        return Err(unexpected());
-    }
-    let length = stream.read_u32().await?;
-    if !(4..=MOST_CONTROL).contains(&length) {
-        return Err(unexpected());
-    }
-    let mut body = vec![0; length as usize];
-    stream.read_exact(&mut body).await?;
-    let is_kind = body.starts_with(&kind.to_be_bytes());
-    if !is_kind {
-        return Err(unexpected());
-    }
-    // An ACCEPT names what is accepted. One that names nothing accepts everything.
-    let names_others = kind == ACCEPT && body.len() > 4;
-    if names_others && !body.windows(CONTENT_TYPE.len()).any(|window| window == CONTENT_TYPE) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it takes frames of another content type than dnstap's",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -261,8 +238,14 @@ mod tests {
     use crate::dns::wire::Rcode;
     use crate::telemetry::metrics::{Exporter, Format, Transport};
 
-    /// Frames of two queries, on their way to nobody.
+    /// Frames of two queries, on their way to nobody, and no more.
     fn two_frames() -> (FrameSender, Arc<Metrics>) {
+        let (_, sender, metrics) = first_frames();
+        (sender, metrics)
+    }
+
+    /// Those of two queries, of which there may be more.
+    fn first_frames() -> (Dnstap, FrameSender, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
         let nobody = Collector::Unix("/nonexistent/dnstap.sock".into());
         let (dnstap, sender) = Dnstap::new(nobody, String::new(), 1, Arc::clone(&metrics));
@@ -270,7 +253,7 @@ mod tests {
         for query in [&[1; 12], &[2; 12]] {
             dnstap.see(0, &Seen { transport: Transport::Udp, client, query, response: query, rcode, took });
         }
-        (sender, metrics)
+        (dnstap, sender, metrics)
     }
 
     /// Frames that were taken, and that were left out.
@@ -314,10 +297,20 @@ mod tests {
     #[tokio::test]
     async fn frames_that_a_collector_does_not_take_are_counted() {
         let ((mut sender, metrics), stop) = (two_frames(), CancellationToken::new());
-        let (stream, collector) = duplex(4096);
+        let (stream, mut collector) = duplex(8);
+        let breaks_off = async {
+            collector.read_u32().await.expect("the length of a frame");
+            drop(collector);
+        };
+        let (sent, ()) = tokio::join!(sender.send_all(Box::new(stream), &stop), breaks_off);
+        assert!(sent.is_err());
+        assert_eq!(counts(&metrics), [0, 2], "it broke off");
+
+        let (mut sender, metrics) = two_frames();
+        let (stream, collector) = duplex(8);
         drop(collector);
         assert!(sender.send_all(Box::new(stream), &stop).await.is_err());
-        assert_eq!(counts(&metrics), [0, 2], "it broke off");
+        assert_eq!(counts(&metrics), [0, 0], "it has gone before, and they wait for the next");
 
         let (sender, metrics) = two_frames();
         stop.cancel();
@@ -325,16 +318,20 @@ mod tests {
         assert_eq!(counts(&metrics), [0, 2], "it was never there");
     }
 
+    /// It has nothing to take meanwhile.
     #[tokio::test]
-    async fn a_collector_has_to_accept_what_it_is_offered() {
-        let other = [&[0, 0, 0, 0, 0, 0, 0, 14, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 2][..], b"xy"].concat();
-        let http = b"HTTP/1.0 400 Bad Request\r\n".to_vec();
-        let bare = vec![0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1];
-        for (said, is_accepted) in
-            [(control(ACCEPT), true), (bare, true), (control(FINISH), false), (other, false), (http, false)]
-        {
-            assert_eq!(expect(&mut &said[..], ACCEPT).await.is_ok(), is_accepted, "{said:?}");
-        }
+    async fn a_collector_that_goes_is_noticed_before_the_next_query() {
+        let (_dnstap, mut sender, metrics) = first_frames();
+        let (stream, mut collector) = duplex(4096);
+        let stop = CancellationToken::new();
+        let goes = async {
+            let mut frames = vec![0; 64];
+            collector.read_exact(&mut frames).await.expect("frames");
+            drop(collector);
+        };
+        let (sent, ()) = tokio::join!(sender.send_all(Box::new(stream), &stop), goes);
+        assert_eq!(sent.expect_err("it is gone").to_string(), "it has closed the connection");
+        assert_eq!(counts(&metrics), [2, 0]);
     }
 
     #[tokio::test(start_paused = true)]

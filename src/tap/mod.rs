@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! worker ──Seen──▶ filter.rs, rate.rs ──▶ lanes.rs ──▶ query_log.rs   lines of the log
-//!              └─▶ message.rs: Protobuf ─▶ lanes.rs ──▶ dnstap.rs      Frame Streams to a collector
+//!              └─▶ message.rs: Protobuf ─▶ lanes.rs ──▶ dnstap.rs      frame_streams.rs: to a collector
 //! ```
 //!
 //! Each worker puts what it shows into a lane of its own, which is bounded. What finds it full is counted and left out.
 
 mod dnstap;
 mod filter;
+mod frame_streams;
 mod lanes;
 mod message;
 mod query_log;

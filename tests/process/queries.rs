@@ -205,7 +205,14 @@ async fn a_collector_that_stalls_holds_up_nobody_and_what_it_misses_is_counted()
     let dropped = metric(&program, "headless_dns_dnstap_dropped_total");
     let sent = metric(&program, "headless_dns_dnstap_frames_total");
     assert!(dropped > 0 && dropped + sent < QUERIES as u64, "{dropped} and {sent}: what waits is bounded");
-    // Its end is not waited for either.
+    program.until_logged("a stall", |line| message(line) == "the dnstap collector stalls; frames are left out");
+    let mut taken = vec![0; 64 * 1024];
+    while program.log().iter().all(|line| message(line) != "the dnstap collector keeps up again") {
+        assert_ne!(stalled.read(&mut taken).expect("frames"), 0);
+        // Something to be sent, for as long as it takes.
+        ask(program.dns, 1);
+    }
+    // Its end is noticed, though there is nothing to be sent.
     drop(stalled);
     let (mut next, _) = listener.accept().expect("another attempt");
     shake_hands(&mut next);
