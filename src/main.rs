@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use headless_dns::admin::ExplanationText;
 use headless_dns::cli::commands;
-use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, render_error};
+use headless_dns::cli::{Cli, Command, EXIT_FAILURE, EXIT_OK, EXIT_UNEXPLAINED, EXIT_USAGE, render_error};
 use headless_dns::server::allow_low_ports;
 use tokio::runtime::Builder;
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             Err(error) => fail(EXIT_USAGE, &error),
         },
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(sandbox) => run_on(Builder::new_multi_thread(), sandbox.run()),
+        Command::Sandbox(sandbox) => run_on(Builder::new_multi_thread(), EXIT_FAILURE, sandbox.run()),
         Command::CheckConfig(check) => match check.run(vars_os()) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(EXIT_USAGE, &error),
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             Err(error) => fail(EXIT_USAGE, &error),
         },
         Command::Explain(explain) => match explain.load(vars_os()) {
-            Ok(effective) => run(commands::explain(explain, effective.config)),
+            Ok(effective) => run_or(EXIT_UNEXPLAINED, commands::explain(explain, effective.config)),
             Err(error) => fail(EXIT_USAGE, &error),
         },
         Command::Reload(reload) => match reload.load(vars_os()) {
@@ -52,10 +52,15 @@ fn main() -> ExitCode {
 /// Runs an asynchronous command and prints its output. All that it does by itself, which is to follow the cluster and to keep the
 /// index, happens on one thread: on several, nearly every event of a watch wakes another thread, which costs more than the event.
 fn run<T: Into<Printed>>(command: impl Future<Output = anyhow::Result<T>>) -> u8 {
-    run_on(Builder::new_current_thread(), command)
+    run_or(EXIT_FAILURE, command)
 }
 
-fn run_on<T: Into<Printed>>(mut threads: Builder, command: impl Future<Output = anyhow::Result<T>>) -> u8 {
+/// The same with this exit code if it fails.
+fn run_or<T: Into<Printed>>(failure: u8, command: impl Future<Output = anyhow::Result<T>>) -> u8 {
+    run_on(Builder::new_current_thread(), failure, command)
+}
+
+fn run_on<T: Into<Printed>>(mut threads: Builder, failure: u8, command: impl Future<Output = anyhow::Result<T>>) -> u8 {
     let outcome = match threads.enable_all().build() {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Err(error.into()),
@@ -65,7 +70,7 @@ fn run_on<T: Into<Printed>>(mut threads: Builder, command: impl Future<Output = 
             let Printed { text, code } = printed.into();
             print(text.as_bytes()).max(code)
         }
-        Err(error) => fail(EXIT_FAILURE, error.as_ref()),
+        Err(error) => fail(failure, error.as_ref()),
     }
 }
 

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::page::SERVER;
 use crate::dns::name::Name;
 
 /// How long a page may take; the zone of a large cluster has hundreds of thousands of records.
@@ -24,6 +25,9 @@ pub enum FetchError {
     /// No complete HTTP response.
     #[error("the server at the admin address {0} did not answer with a complete HTTP response")]
     Http(SocketAddr, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something else is there.
+    #[error("what answers at {0} is not the admin address of headless-dns; give that with --admin")]
+    Other(SocketAddr),
     /// An HTTP error, with its text.
     #[error("the server at the admin address {0} refused the request: {1}")]
     Refused(SocketAddr, String),
@@ -97,12 +101,15 @@ async fn exchange(address: SocketAddr, method: Method, page: &str) -> Result<(St
     // Owns the sender: dropping it ends the connection.
     let exchange = async move {
         let response = requests.send_request(request).await?;
-        let status = response.status();
+        let (status, server) = (response.status(), response.headers().get(header::SERVER).cloned());
         let body = response.into_body().collect().await?.to_bytes();
-        Ok::<_, hyper::Error>((status, body))
+        Ok::<_, hyper::Error>((status, server, body))
     };
     let (exchanged, _) = tokio::join!(exchange, connection);
-    let (status, body) = exchanged.map_err(|error| broken(error.into()))?;
+    let (status, server, body) = exchanged.map_err(|error| broken(error.into()))?;
+    if server != Some(SERVER) {
+        return Err(FetchError::Other(address));
+    }
     let text = String::from_utf8(body.into()).map_err(|error| broken(error.into()))?;
     Ok((status, text))
 }

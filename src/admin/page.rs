@@ -34,8 +34,11 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
 );
+/// Whose pages these are; the client looks at it.
+pub(super) const SERVER: HeaderValue = HeaderValue::from_static("headless-dns");
 /// For every page: it is what it says it is, no other origin may have it or show it, none learns of its address, and it is not kept.
-const GUARDS: [(HeaderName, HeaderValue); 5] = [
+const GUARDS: [(HeaderName, HeaderValue); 6] = [
+    (header::SERVER, SERVER),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

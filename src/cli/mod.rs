@@ -33,6 +33,8 @@ pub const EXIT_OK: u8 = 0;
 pub const EXIT_FAILURE: u8 = 1;
 /// Invalid command line or configuration. clap uses the same code.
 pub const EXIT_USAGE: u8 = 2;
+/// A name cannot be explained, while [`EXIT_FAILURE`] says that it has no records.
+pub const EXIT_UNEXPLAINED: u8 = 2;
 
 /// Authoritative DNS for Kubernetes headless Services: every Pod of a StatefulSet resolves by its own name.
 #[derive(Debug, Parser)]
@@ -246,7 +248,8 @@ Examples:
   headless-dns explain 10.1.0.10 --admin 10.0.0.5:8053        the names of an address
   kubectl exec deploy/headless-dns -- headless-dns explain pg.db.svc.cluster.local
 
-The command asks a running server at its admin address. The exit code is 0 if the name has records and 1 if it has none.";
+The command asks a running server at its admin address. The exit code is 0 if the name has records, 1 if it has none, and 2 if that
+cannot be found out.";
 
 impl Explain {
     /// Loads the configuration.

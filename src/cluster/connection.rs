@@ -28,6 +28,8 @@ pub struct CredentialSource {
 pub enum CredentialError {
     #[error("the kubeconfig {} cannot be used: {problem}; name another with --kubeconfig, or choose one of its contexts with --context", path.display())]
     File { path: PathBuf, problem: Box<KubeconfigError> },
+    #[error("there is no context {name} in {file}; choose one with --context: {}", known.join(", "))]
+    Context { file: String, name: String, known: Vec<String> },
     #[error(
         "no kubeconfig can be used: {0}; name one with --kubeconfig or KUBECONFIG, or try it without a cluster: headless-dns serve --sandbox PATH"
     )]
@@ -56,13 +58,17 @@ pub async fn connect(access: &CredentialSource) -> Result<Connection, Credential
         Some(path) => {
             let unusable = |problem| CredentialError::File { path: path.clone(), problem: Box::new(problem) };
             let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
+            check_context(&format!("the kubeconfig {}", path.display()), &kubeconfig, &options)?;
             Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?
         }
         None if access.context.is_none() && std::env::var_os(IN_CLUSTER_VARIABLE).is_some() => {
             Config::incluster().map_err(CredentialError::InCluster)?
         }
         None => {
-            Config::from_kubeconfig(&options).await.map_err(|problem| CredentialError::Default(Box::new(problem)))?
+            let unusable = |problem| CredentialError::Default(Box::new(problem));
+            let kubeconfig = Kubeconfig::read().map_err(unusable)?;
+            check_context("the files of KUBECONFIG or ~/.kube/config", &kubeconfig, &options)?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -75,4 +81,15 @@ pub async fn connect(access: &CredentialSource) -> Result<Connection, Credential
     let url = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|problem| CredentialError::Client(Box::new(problem)))?;
     Ok(Connection { client, url })
+}
+
+/// Whether the context that is asked for, or else the current one, is there.
+fn check_context(file: &str, kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<(), CredentialError> {
+    let Some(name) = options.context.as_ref().or(kubeconfig.current_context.as_ref()) else { return Ok(()) };
+    let known: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    // Of a file without any, kube says what is wrong.
+    if known.is_empty() || known.contains(name) {
+        return Ok(());
+    }
+    Err(CredentialError::Context { file: file.to_owned(), name: name.clone(), known })
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
-use std::net::{TcpStream, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::thread;
 
 use hickory_proto::op::Message;
 use serde_json::{Value, json};
@@ -21,6 +22,22 @@ fn explain(program: &Program, name: &str) -> Ran {
 fn until_explained(program: &Program, name: &str, text: &str) -> Ran {
     let what = format!("{name} explained with {text:?}");
     until(&what, || Some(explain(program, name)).filter(|ran| ran.stdout.contains(text)))
+}
+
+/// An HTTP server that is none of ours, and knows no page.
+fn other_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // It may go before it has read the answer.
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n404 page not found\n",
+            );
+        }
+    });
+    address
 }
 
 /// Each of the six waits for the upstream for as long as a question may take.
@@ -50,6 +67,24 @@ fn names_of_the_cluster_are_explained_while_an_upstream_is_silent() {
         assert_eq!(status, 200, "{page}: {said}");
     }
     drop(waiting);
+}
+
+/// A script can tell that there is no answer from an answer that there is nothing.
+#[test]
+fn where_nobody_explains_that_is_said_and_is_no_denial() {
+    let other = other_server();
+    for (command, code) in [(["explain", "redis"].as_slice(), 2), (&["export"], 1), (&["reload"], 1)] {
+        let ran = run_program(&[command, &["--admin", &other]].concat());
+        let said = format!(
+            "error: what answers at {other} is not the admin address of headless-dns; give that with --admin\n"
+        );
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr), (Some(code), "", said), "{command:?}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let ran = run_program(&["explain", "redis", "--admin", &nobody]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
 }
 
 /// T3.

@@ -75,7 +75,7 @@ fn a_kubeconfig_that_cannot_be_used_ends_it_and_is_named() {
     let said = refused(&["--kubeconfig", &good, "--context", "elsewhere"], 1);
     assert_eq!(
         said,
-        format!("error: the kubeconfig {good} cannot be used: failed to load current context: elsewhere; {advice}")
+        format!("error: there is no context elsewhere in the kubeconfig {good}; choose one with --context: here\n")
     );
 }
 
