@@ -8,8 +8,8 @@ use kube_sandbox::{Options, Sandbox};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::peers::secondary::{KEY, Kind, PUBLIC_KEY, PUBLIC_ZONE, Secondary, lines};
-use crate::support::peers::{bounded, free_address, missing, run, until};
+use crate::support::peers::secondary::{KEY, Kind, PUBLIC_KEY, PUBLIC_ZONE, Secondary, lines, wait_for};
+use crate::support::peers::{bounded, free_address, missing, run};
 use crate::support::program::Program;
 use crate::support::services;
 
@@ -62,12 +62,18 @@ impl Cluster {
 /// Waits until every secondary has of the view what a replica exports, which has to be so many Services.
 fn converge(replica: &Program, secondaries: &[Secondary], services: usize) {
     for secondary in secondaries {
-        until("the view of the secondary", || {
-            let exported = lines(&replica.page(&format!("/zone?name={PUBLIC_ZONE}")).1);
-            // Of each Service two addresses and two records of a port, twice, and two names of endpoints.
-            let is_complete = exported.len() == 1 + services * 8;
-            (is_complete && secondary.records(PUBLIC_ZONE).as_ref() == Some(&exported)).then_some(())
-        });
+        wait_for(
+            secondary,
+            || replica.page("/transfers").1,
+            || {
+                let exported = lines(&replica.page(&format!("/zone?name={PUBLIC_ZONE}")).1);
+                // Of each Service two addresses and two records of a port, twice, and two names of endpoints.
+                let is_complete = exported.len() == 1 + services * 8;
+                let seen = secondary.records(PUBLIC_ZONE);
+                let is_there = is_complete && seen.as_ref() == Some(&exported);
+                (!is_there).then(|| format!("{services} Services of what is exported: {exported:#?}\nbut {seen:#?}"))
+            },
+        );
         let records = secondary.records(PUBLIC_ZONE).unwrap_or_default();
         assert!(
             records.iter().all(|line| line.contains(PUBLIC_ZONE) && !line.contains("cluster.local")),

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::mirrored;
-use crate::support::peers::secondary::{KEY, Kind, Secondary, ZONES, lines};
+use crate::support::peers::secondary::{KEY, Kind, Secondary, ZONES, lines, wait_for};
 use crate::support::peers::{bounded, free_address, missing, run, until};
 use crate::support::program::Program;
 
@@ -35,12 +35,6 @@ const SERVICES: u64 = 50;
 const MANY: u8 = 50;
 /// Megabytes of the replicas' histories.
 const HISTORY: &str = "1";
-
-/// How long a secondary may take. It asks once a minute for the serial, one replica or the other, of which one may be away; and one that
-/// was away itself is notified a minute later at the latest.
-const LONGEST: Duration = Duration::from_secs(180);
-/// Pause between two looks at a secondary.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).map_or(default, |text| text.parse().expect("a number"))
@@ -136,28 +130,17 @@ fn transferred(replica: &Program) -> [u64; 2] {
     ["axfr", "ixfr"].map(|form| counted(replica, &format!("transfers_total{{form=\"{form}\"}}")))
 }
 
-/// Waits until a secondary is where it should be.
-fn wait_for(secondary: &Secondary, replica: &Program, mut missing: impl FnMut() -> Option<String>) {
-    let began = Instant::now();
-    while let Some(missing) = missing() {
-        assert!(
-            began.elapsed() < LONGEST,
-            "{:?} has not {missing}\nit said {}\n{}",
-            secondary.kind,
-            secondary.said(),
-            replica.page("/transfers").1
-        );
-        thread::park_timeout(BETWEEN_LOOKS);
-    }
-}
-
 /// Waits until these have the newest version of a replica.
 fn until_current(replica: &Program, secondaries: &[Secondary]) {
     for (secondary, zone) in secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone))) {
-        wait_for(secondary, replica, || {
-            let (newest, has) = (counted(replica, "zone_serial"), secondary.serial(zone));
-            (has.map(u64::from) != Some(newest)).then(|| format!("version {newest} of {zone} but {has:?}"))
-        });
+        wait_for(
+            secondary,
+            || replica.page("/transfers").1,
+            || {
+                let (newest, has) = (counted(replica, "zone_serial"), secondary.serial(zone));
+                (has.map(u64::from) != Some(newest)).then(|| format!("version {newest} of {zone} but {has:?}"))
+            },
+        );
     }
 }
 
@@ -176,11 +159,15 @@ fn check_serials(secondaries: &[Secondary], last: &mut Vec<Option<u32>>) {
 /// Waits until every secondary has what a replica exports.
 fn converge(replica: &Program, secondaries: &[Secondary]) {
     for (secondary, zone) in secondaries.iter().flat_map(|secondary| ZONES.map(|zone| (secondary, zone))) {
-        wait_for(secondary, replica, || {
-            let (seen, exported) = (secondary.records(zone), lines(&replica.page(&format!("/zone?name={zone}")).1));
-            let is_there = seen.as_ref() == Some(&exported);
-            (!is_there).then(|| format!("what is exported of {zone}: {exported:#?}\nbut {seen:#?}"))
-        });
+        wait_for(
+            secondary,
+            || replica.page("/transfers").1,
+            || {
+                let (seen, exported) = (secondary.records(zone), lines(&replica.page(&format!("/zone?name={zone}")).1));
+                let is_there = seen.as_ref() == Some(&exported);
+                (!is_there).then(|| format!("what is exported of {zone}: {exported:#?}\nbut {seen:#?}"))
+            },
+        );
     }
 }
 

@@ -4,12 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::forwarder::free_address;
 use super::running::{Running, bounded, command, output_of, run};
 
+/// How long a secondary may take. It asks once a minute for the serial, one replica or the other, of which one may be away; and one that
+/// was away itself is notified a minute later at the latest.
+const LONGEST: Duration = Duration::from_secs(180);
+/// Pause between two looks at a secondary.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// Where the examples say that the replicas are.
 const EXAMPLE_PORTS: [&str; 2] = ["5301", "5302"];
 /// The zones of the examples.
@@ -234,4 +241,19 @@ pub fn lines(zone_file: &str) -> BTreeSet<String> {
     let record = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_record = |line: &String| !line.is_empty() && !line.starts_with([';', '$']) && !line.contains(" SOA ");
     zone_file.lines().map(record).filter(is_record).collect()
+}
+
+/// Waits until a secondary is where it should be. `transfers` is what a replica says of them.
+pub fn wait_for(secondary: &Secondary, transfers: impl Fn() -> String, mut missing: impl FnMut() -> Option<String>) {
+    let began = Instant::now();
+    while let Some(missing) = missing() {
+        assert!(
+            began.elapsed() < LONGEST,
+            "{:?} has not {missing}\nit said {}\n{}",
+            secondary.kind,
+            secondary.said(),
+            transfers()
+        );
+        thread::park_timeout(BETWEEN_LOOKS);
+    }
 }
