@@ -31,12 +31,17 @@ pub(super) const STALLED: Duration = Duration::from_secs(10);
 const LAST_DATAGRAMS: Duration = Duration::from_millis(10);
 
 /// Binds a socket for each of `workers` to one address, which has a port. If it `is_shared`, other processes that bind it in the
-/// same way get a part of the datagrams; if not, the TCP port of the same number keeps them out.
+/// same way get a part of the datagrams; if not, nobody may have it already, and the TCP port of the same number keeps others out.
 ///
 /// # Errors
-/// Those of the system calls; `AddrInUse` if a program that does not share it has the address.
+/// Those of the system calls; `AddrInUse` if a program that does not share it has the address, or any where it is not shared.
 pub(super) fn bind(address: SocketAddr, workers: usize, is_shared: bool) -> io::Result<Vec<UdpSocket>> {
-    let sockets = (0..workers).map(|_| udp_socket::bind(address)).collect::<io::Result<Vec<_>>>()?;
+    let bind = |worker| match worker {
+        // A server that is ending has closed its TCP port, and would still get a part of the datagrams.
+        0 if !is_shared => udp_socket::bind_first(address),
+        _ => udp_socket::bind(address),
+    };
+    let sockets = (0..workers).map(bind).collect::<io::Result<Vec<_>>>()?;
     // Among the sockets of several processes, their number and owners are unknown.
     if let (false, [first, _, ..], Ok(count)) = (is_shared, &*sockets, u32::try_from(workers)) {
         sys::spread_evenly(first.as_fd(), count)?;
@@ -263,6 +268,19 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let mut datagram = [0];
         std::iter::from_fn(|| socket.recv(&mut datagram).ok().map(|_| datagram[0])).collect()
+    }
+
+    /// W6. A server that ends closes its TCP port first; what still arrives over UDP is its own.
+    #[test]
+    fn an_address_that_another_still_has_is_shared_only_if_that_is_asked_for() {
+        let ending = udp_socket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = ending.local_addr().unwrap();
+        for workers in [1, 2] {
+            assert_eq!(bind(address, workers, false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            assert_eq!(bind(address, workers, true).unwrap().len(), workers);
+        }
+        drop(ending);
+        assert_eq!(bind(address, 2, false).unwrap().len(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{backlog, sys};
 
@@ -24,8 +24,23 @@ const DISCARD_PORT: u16 = 9;
 /// # Errors
 /// Those of the system calls; `AddrInUse` if a program that does not share it has the address.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind_beside(address, true)
+}
+
+/// A socket bound to an address that no other has yet.
+///
+/// # Errors
+/// Those of the system calls; `AddrInUse` if anybody has the address.
+pub(super) fn bind_first(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = bind_beside(address, false)?;
+    SockRef::from(&socket).set_reuse_port(true)?;
+    Ok(socket)
+}
+
+/// A socket bound to an address beside others that share it, or to one without any.
+fn bind_beside(address: SocketAddr, others: bool) -> io::Result<UdpSocket> {
     let socket = unbound(address)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(others)?;
     if address.ip().is_unspecified() {
         sys::ask_for_local_address(socket.as_fd(), address.is_ipv6())?;
     }
