@@ -101,15 +101,16 @@ async fn exchange(address: SocketAddr, method: Method, page: &str) -> Result<(St
     // Owns the sender: dropping it ends the connection.
     let exchange = async move {
         let response = requests.send_request(request).await?;
-        let (status, server) = (response.status(), response.headers().get(header::SERVER).cloned());
+        // What else somebody else says is not read.
+        if response.headers().get(header::SERVER) != Some(&SERVER) {
+            return Ok(None);
+        }
+        let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
-        Ok::<_, hyper::Error>((status, server, body))
+        Ok::<_, hyper::Error>(Some((status, body)))
     };
     let (exchanged, _) = tokio::join!(exchange, connection);
-    let (status, server, body) = exchanged.map_err(|error| broken(error.into()))?;
-    if server != Some(SERVER) {
-        return Err(FetchError::Other(address));
-    }
+    let (status, body) = exchanged.map_err(|error| broken(error.into()))?.ok_or(FetchError::Other(address))?;
     let text = String::from_utf8(body.into()).map_err(|error| broken(error.into()))?;
     Ok((status, text))
 }

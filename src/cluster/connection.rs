@@ -57,18 +57,16 @@ pub async fn connect(access: &CredentialSource) -> Result<Connection, Credential
     let mut config = match &access.kubeconfig {
         Some(path) => {
             let unusable = |problem| CredentialError::File { path: path.clone(), problem: Box::new(problem) };
-            let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
-            check_context(&format!("the kubeconfig {}", path.display()), &kubeconfig, &options)?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?
+            let file = format!("the kubeconfig {}", path.display());
+            from_kubeconfig(Kubeconfig::read_from(path), &file, &options, unusable).await?
         }
         None if access.context.is_none() && std::env::var_os(IN_CLUSTER_VARIABLE).is_some() => {
             Config::incluster().map_err(CredentialError::InCluster)?
         }
         None => {
             let unusable = |problem| CredentialError::Default(Box::new(problem));
-            let kubeconfig = Kubeconfig::read().map_err(unusable)?;
-            check_context("the files of KUBECONFIG or ~/.kube/config", &kubeconfig, &options)?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable)?
+            let file = "the files of KUBECONFIG or ~/.kube/config";
+            from_kubeconfig(Kubeconfig::read(), file, &options, unusable).await?
         }
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -83,13 +81,19 @@ pub async fn connect(access: &CredentialSource) -> Result<Connection, Credential
     Ok(Connection { client, url })
 }
 
-/// Whether the context that is asked for, or else the current one, is there.
-fn check_context(file: &str, kubeconfig: &Kubeconfig, options: &KubeConfigOptions) -> Result<(), CredentialError> {
-    let Some(name) = options.context.as_ref().or(kubeconfig.current_context.as_ref()) else { return Ok(()) };
+/// The context that is asked for, or else the current one, of what has been read from `file`.
+async fn from_kubeconfig(
+    read: Result<Kubeconfig, KubeconfigError>,
+    file: &str,
+    options: &KubeConfigOptions,
+    unusable: impl Fn(KubeconfigError) -> CredentialError,
+) -> Result<Config, CredentialError> {
+    let kubeconfig = read.map_err(&unusable)?;
     let known: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    let name = options.context.as_ref().or(kubeconfig.current_context.as_ref());
     // Of a file without any, kube says what is wrong.
-    if known.is_empty() || known.contains(name) {
-        return Ok(());
+    if let Some(name) = name.filter(|name| !known.is_empty() && !known.contains(name)) {
+        return Err(CredentialError::Context { file: file.to_owned(), name: name.clone(), known });
     }
-    Err(CredentialError::Context { file: file.to_owned(), name: name.clone(), known })
+    Config::from_custom_kubeconfig(kubeconfig, options).await.map_err(unusable)
 }
